@@ -1,0 +1,1 @@
+//! callmeter: charging for live phone calls.

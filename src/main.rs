@@ -1,0 +1,2 @@
+//! The callmeter binary.
+fn main() {}
