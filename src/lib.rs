@@ -1,1 +1,10 @@
 //! callmeter: charging for live phone calls.
+//!
+//! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
+//! [`ledger`] commits to Postgres → balance projects to Redis → notify tells the world.
+//!
+//! Modules in reading order: [`clock`], [`metrics`], [`ledger`].
+
+pub mod clock;
+pub mod ledger;
+pub mod metrics;

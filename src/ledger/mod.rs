@@ -1,0 +1,6 @@
+//! The only writer of money: accounts, transactions, charges and offsets in Postgres.
+//!
+//! Stage 3 of the flow. Everything here happens in named transactions of [`store::Store`]; nothing
+//! here reads Kafka, Redis or the clock.
+
+pub mod store;
