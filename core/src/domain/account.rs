@@ -1,0 +1,87 @@
+//! An account's wallet seen at one instant: what is available, and what state it is in.
+//!
+//! Place in the flow: the ledger computes overshoot with it, the wallet page and the alerts its
+//! state, admission what is available.
+//!
+//! It must never decide whether a call is charged: a completed call always is.
+
+use super::money::{Money, MoneyError};
+use super::named::named_enum;
+
+named_enum! {
+    /// Whether an account takes new calls.
+    #[derive(Default)]
+    pub enum AccountStatus ("account status") {
+        /// It does.
+        #[default]
+        Open = "open",
+        /// It does not; late calls are still charged.
+        Closed = "closed",
+    }
+}
+
+named_enum! {
+    /// What the customer sees of the wallet at a glance.
+    pub enum WalletState ("wallet state") {
+        /// There is enough.
+        Active = "active",
+        /// Available is below the account's highest alert threshold.
+        Low = "low",
+        /// Nothing can be granted: no allowance left, and available is zero or less.
+        Empty = "empty",
+        /// The account is closed.
+        Closed = "closed",
+    }
+}
+
+/// Gives what can be promised to new calls: balance + credit limit − held.
+///
+/// # Errors
+/// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars.
+pub fn available(balance: Money, credit_limit: Money, held: Money) -> Result<Money, MoneyError> {
+    let [balance, credit_limit, held] = [balance, credit_limit, held].map(wide);
+    Money::try_from_wide(balance + credit_limit - held)
+}
+
+/// Gives the threshold below which a wallet is `low`: the account's highest alert threshold, or the
+/// setting where it has none.
+pub fn low_threshold(alert_thresholds: &[Money], setting: Money) -> Money {
+    alert_thresholds.iter().copied().max().unwrap_or(setting)
+}
+
+/// Gives the state of a wallet (CHARGING.md, "Available, and states"). The most severe word that
+/// applies wins: closed, then empty, then low.
+///
+/// `allowance_remaining_seconds` is what is left of the current cycle, 0 without a plan;
+/// `available` and `low_threshold` are of [`available`] and [`low_threshold()`]. Alerts look at the
+/// balance; the state looks at what is available, holds taken off.
+pub fn wallet_state(
+    status: AccountStatus,
+    allowance_remaining_seconds: u64,
+    available: Money,
+    low_threshold: Money,
+) -> WalletState {
+    if status == AccountStatus::Closed {
+        WalletState::Closed
+    } else if allowance_remaining_seconds == 0 && !available.is_positive() {
+        WalletState::Empty
+    } else if available < low_threshold {
+        WalletState::Low
+    } else {
+        WalletState::Active
+    }
+}
+
+/// Gives how far one debit takes the balance beyond the credit limit, so that the overshoots of a
+/// row of debits add up to where the balance ended (CHARGING.md, "What pays").
+///
+/// `before` and `after` are balances, from the ledger alone: holds do not count. A credit has no
+/// overshoot.
+pub fn overshoot(before: Money, after: Money, credit_limit: Money) -> Money {
+    let beyond = |balance: Money| (-(wide(balance) + wide(credit_limit))).max(0);
+    Money::from_wide_saturating((beyond(after) - beyond(before)).max(0))
+}
+
+fn wide(amount: Money) -> i128 {
+    i128::from(amount.micros())
+}

@@ -1,0 +1,114 @@
+//! A call as charging sees it: one Twilio leg that ended.
+//!
+//! Place in the flow: ingest decodes both record shapes into a [`Call`]; rating prices it; the
+//! ledger keeps its fields as evidence.
+//!
+//! It must never hold an account or a price: those are found and computed later.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::ids::CallSid;
+use super::named::named_enum;
+
+named_enum! {
+    /// Where a call stands, in Twilio's words (`CallStatus`).
+    pub enum CallStatus ("call status") {
+        /// Asked for.
+        Initiated = "initiated",
+        /// Waiting at Twilio.
+        Queued = "queued",
+        /// Ringing at the far end.
+        Ringing = "ringing",
+        /// Answered.
+        InProgress = "in-progress",
+        /// Ended after an answer, a person's or a machine's: the one that costs.
+        Completed = "completed",
+        /// The far end was busy.
+        Busy = "busy",
+        /// It could not be connected.
+        Failed = "failed",
+        /// Nobody answered.
+        NoAnswer = "no-answer",
+        /// Hung up before an answer.
+        Canceled = "canceled",
+    }
+}
+
+impl CallStatus {
+    /// Says whether a call with this status costs anything: `completed` alone (CHARGING.md, "A
+    /// call").
+    pub const fn is_billable(self) -> bool {
+        matches!(self, Self::Completed)
+    }
+
+    /// Says whether the call is over, so that its hold is settled or voided.
+    pub const fn is_terminal(self) -> bool {
+        match self {
+            Self::Initiated | Self::Queued | Self::Ringing | Self::InProgress => false,
+            Self::Completed | Self::Busy | Self::Failed | Self::NoAnswer | Self::Canceled => true,
+        }
+    }
+}
+
+/// A completed leg, ready to be rated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The leg (`CallSid`).
+    pub call_sid: CallSid,
+    /// The leg it was made for (`ParentCallSid`).
+    pub parent_call_sid: Option<Box<str>>,
+    /// The caller (`From`): a number, `client:…`, `sip:…`, `anonymous`, or any text.
+    pub from: Option<Box<str>>,
+    /// The called (`To`).
+    pub to: Option<Box<str>>,
+    /// Twilio's `Direction`, as it came.
+    pub direction: Option<Box<str>>,
+    /// The end, as the first committed event had it.
+    pub ended_at: DateTime<Utc>,
+    /// How long it lasted (`CallDuration`), in seconds.
+    pub seconds: u32,
+    /// Twilio's own count of minutes (`Duration`): evidence, never charged by.
+    pub twilio_minutes: Option<u32>,
+    /// The caller's own label.
+    pub tag: Option<Box<str>>,
+}
+
+impl Call {
+    /// Gives the start: the end less the duration. It decides the cycle, the subscription and the
+    /// catalog version (CHARGING.md, "A call").
+    pub fn started_at(&self) -> DateTime<Utc> {
+        self.ended_at
+            .checked_sub_signed(TimeDelta::seconds(i64::from(self.seconds)))
+            .unwrap_or(DateTime::<Utc>::MIN_UTC)
+    }
+
+    /// Gives the end of the line that prefix rates look at; see [`far_end`].
+    pub fn far_end(&self) -> Option<&str> {
+        far_end(
+            self.direction.as_deref(),
+            self.from.as_deref(),
+            self.to.as_deref(),
+        )
+    }
+
+    /// Says whether the leg was made for another one. Twilio may send an empty `ParentCallSid`,
+    /// which names nothing.
+    pub fn is_child_leg(&self) -> bool {
+        self.parent_call_sid
+            .as_deref()
+            .is_some_and(|parent| !parent.is_empty())
+    }
+}
+
+/// Picks the end of the line that is not ours: `From` for `inbound` and `trunking-originating`,
+/// else `To` (CHARGING.md, "What pays").
+pub fn far_end<'a>(
+    direction: Option<&str>,
+    from: Option<&'a str>,
+    to: Option<&'a str>,
+) -> Option<&'a str> {
+    match direction {
+        Some("inbound" | "trunking-originating") => from,
+        _ => to,
+    }
+}

@@ -1,0 +1,196 @@
+//! Names of things: ours, and Twilio's.
+//!
+//! Place in the flow: decoded from events and requests, then keys of rows, maps and Redis.
+//!
+//! It must never let through what Postgres, Redis or a log cannot hold: no empty text, no NUL, no
+//! control character, nothing longer than 64 bytes. Beyond that Twilio's own ids are taken as they
+//! come: their alphabets are Twilio's to change.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+
+/// The most bytes any id has.
+pub const ID_BYTES_MAX: usize = 64;
+
+/// Why a text is no id.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum IdError {
+    /// There is nothing in it.
+    #[error("the {what} is empty")]
+    Empty {
+        /// Which id.
+        what: &'static str,
+    },
+    /// It has more than 64 bytes.
+    #[error("the {what} has {bytes} bytes, more than 64")]
+    TooLong {
+        /// Which id.
+        what: &'static str,
+        /// How many it has.
+        bytes: usize,
+    },
+    /// It has a character that this id cannot have.
+    #[error("the {what} has {character:?} at byte {position}: {allowed}")]
+    InvalidCharacter {
+        /// Which id.
+        what: &'static str,
+        /// The first character at fault.
+        character: char,
+        /// Where it begins, in bytes.
+        position: usize,
+        /// What is allowed.
+        allowed: &'static str,
+    },
+}
+
+/// The alphabet of an id.
+struct Alphabet {
+    what: &'static str,
+    allows: fn(usize, char) -> bool,
+    allowed: &'static str,
+}
+
+/// Ids of our own making: safe in a URL, a file name and a shell without quoting.
+const fn own(what: &'static str) -> Alphabet {
+    Alphabet {
+        what,
+        allows: |position, character| {
+            character.is_ascii_alphanumeric()
+                || position > 0 && matches!(character, '.' | '_' | '-')
+        },
+        allowed: "letters, digits, '.', '_' and '-' are allowed, the first a letter or digit",
+    }
+}
+
+/// Ids of Twilio's making: any text without control characters, even `call SID`.
+const fn foreign(what: &'static str) -> Alphabet {
+    Alphabet {
+        what,
+        allows: |_, character| !character.is_control(),
+        allowed: "control characters are not allowed",
+    }
+}
+
+const fn foreign_without_spaces(what: &'static str) -> Alphabet {
+    Alphabet {
+        what,
+        allows: |_, character| !character.is_control() && !character.is_whitespace(),
+        allowed: "spaces and control characters are not allowed",
+    }
+}
+
+fn check(text: &str, alphabet: &Alphabet) -> Result<(), IdError> {
+    let what = alphabet.what;
+    if text.is_empty() {
+        return Err(IdError::Empty { what });
+    }
+    if text.len() > ID_BYTES_MAX {
+        return Err(IdError::TooLong {
+            what,
+            bytes: text.len(),
+        });
+    }
+    let at_fault = text
+        .char_indices()
+        .find(|&(position, character)| !(alphabet.allows)(position, character));
+    match at_fault {
+        None => Ok(()),
+        Some((position, character)) => Err(IdError::InvalidCharacter {
+            what,
+            character,
+            position,
+            allowed: alphabet.allowed,
+        }),
+    }
+}
+
+/// Declares an id: a checked text that is cheap to clone and looked up by `&str`.
+macro_rules! id {
+    ($(#[$meta:meta])* $type:ident, $alphabet:expr) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Reads the id.
+            ///
+            /// # Errors
+            /// [`IdError`] where it is empty, longer than 64 bytes, or has a character that it
+            /// cannot have.
+            pub fn parse(text: &str) -> Result<Self, IdError> {
+                check(text, &$alphabet)?;
+                Ok(Self(text.into()))
+            }
+
+            /// Gives the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::parse(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id!(
+    /// An account of ours: 1 to 64 of letters, digits, `.`, `_` and `-`, the first a letter or digit.
+    AccountId,
+    own("account id")
+);
+id!(
+    /// A plan of the catalog: spelled like an account id.
+    PlanId,
+    own("plan id")
+);
+id!(
+    /// The Twilio account that a call belongs to (`AccountSid`): no spaces; `AC…` is not insisted on.
+    TwilioAccountSid,
+    foreign_without_spaces("Twilio account SID")
+);
+id!(
+    /// One leg of a call (`CallSid`): unique under its `AccountSid` only.
+    CallSid,
+    foreign("call SID")
+);
+id!(
+    /// A rented number (`PhoneNumberSid`).
+    PhoneNumberSid,
+    foreign("phone number SID")
+);

@@ -1,0 +1,38 @@
+//! The nouns of charging: plain values that are right by construction.
+//!
+//! Place in the flow: under everything. Every stage speaks in these types; each is built by
+//! `parse`, `new` or `try_from` and cannot hold what the rules forbid.
+//!
+//! It must never know about Kafka, Postgres, Redis or HTTP, nor about who asks.
+
+pub mod account;
+pub mod call;
+pub mod catalog;
+pub mod cycle;
+pub mod ids;
+pub mod increments;
+pub mod money;
+mod named;
+pub mod rate;
+pub mod rental;
+pub mod rounding;
+pub mod subscription;
+pub mod transaction;
+
+pub use account::{AccountStatus, WalletState, available, low_threshold, overshoot, wallet_state};
+pub use call::{Call, CallStatus, far_end};
+pub use catalog::{
+    Catalog, CatalogError, CatalogHistory, CatalogHistoryError, CatalogProblem, CatalogVersion,
+    Legs, MatchedRate, NumberPrice, NumberType, Overage, Plan, Prefix, PrefixError, PrefixRate,
+    RateDeck, Tariff, VersionedCatalog,
+};
+pub use cycle::{Cycle, cycle_containing};
+pub use ids::{AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccountSid};
+pub use increments::{Increments, IncrementsError, ZeroDurationCompleted};
+pub use money::{Money, MoneyError};
+pub use named::UnknownName;
+pub use rate::RatePerMinute;
+pub use rental::{RentalAnchor, rental_period_start};
+pub use rounding::divide_half_away_from_zero;
+pub use subscription::{Subscription, SubscriptionId, SubscriptionInForce, SubscriptionTimeline};
+pub use transaction::{TransactionKind, TransactionStatus, TransactionType};

@@ -1,0 +1,48 @@
+//! Monthly periods of a rented number.
+//!
+//! Place in the flow: the scheduler of rentals asks when a number's next period begins; the
+//! ledger charges each period once.
+//!
+//! It must never prorate: a period is a date, paid whole.
+
+use chrono::{Datelike, Months, NaiveDate};
+
+use super::named::named_enum;
+
+named_enum! {
+    /// What becomes of a rental's day in a month that lacks it.
+    #[derive(Default)]
+    pub enum RentalAnchor ("rental anchor") {
+        /// It moves to the month's last day and stays there, as Twilio does: 31 January,
+        /// 28 February, 28 March.
+        #[default]
+        TwilioSticky = "twilio_sticky",
+        /// It returns to the first period's day: 31 January, 28 February, 31 March.
+        Calendar = "calendar",
+    }
+}
+
+/// The last day that every month has.
+const DAY_IN_EVERY_MONTH: u32 = 28;
+
+/// Gives the day on which the `n`th period after the first begins; the 0th is `first` itself.
+///
+/// Answers `None` past the end of the calendar (CHARGING.md, "Numbers").
+pub fn rental_period_start(first: NaiveDate, n: u32, anchor: RentalAnchor) -> Option<NaiveDate> {
+    match anchor {
+        RentalAnchor::Calendar => first.checked_add_months(Months::new(n)),
+        RentalAnchor::TwilioSticky => sticky_period_start(first, n),
+    }
+}
+
+/// Walks month by month until the day is one that every month has: the second February at the
+/// latest, so the walk is bounded whatever `n`.
+fn sticky_period_start(first: NaiveDate, n: u32) -> Option<NaiveDate> {
+    let mut start = first;
+    let mut months_left = n;
+    while months_left > 0 && start.day() > DAY_IN_EVERY_MONTH {
+        start = start.checked_add_months(Months::new(1))?;
+        months_left -= 1;
+    }
+    start.checked_add_months(Months::new(months_left))
+}

@@ -1,0 +1,192 @@
+//! The longest call that an account can pay: the price turned round.
+//!
+//! Place in the flow: authorization asks it in Rust for estimates and without Redis; the script
+//! that places holds computes the same in Lua, number for number. The charge that follows is
+//! [`rate`](super::rate)'s alone.
+//!
+//! It must never grant a length whose price is more than the money, nor a shorter one than it
+//! could, nor search: the formula is closed, so that both sides can be checked against it.
+//!
+//! # Formula
+//! Whole numbers throughout; `/` rounds down. `A` is the allowance in seconds neither used nor
+//! held, `M` the money available in micro-dollars, `r` the rate in micro-dollars per minute, `I`
+//! and `K` the initial length and the increment in seconds.
+//!
+//! ```text
+//! limit    = min(asked, cap)
+//! longest  = I + ceil(max(0, cap − I) / K) × K       the billing length that holds the cap
+//! A'       = min(A, longest)
+//! price(s) = (r × s + 30) / 60                       half a micro-dollar and more counts whole
+//! M'       = min(max(M, 0), price(longest − A'))
+//! W        = (60 × M' + 29) / r                      the most seconds with price(s) <= M'
+//!            where r = 0: longest
+//! payable  = A' + W                                  seconds that allowance and money pay together
+//! payable < I: refused, shortfall = price(I − A') − M
+//! length   = I + ((payable − I) / K) × K             the longest billing length that is payable
+//! granted  = min(length, limit);  final = asked >= min(length, cap)
+//! billed   = billing length of granted;  allowance = min(billed, A');  wallet = billed − allowance
+//! hold     = price(wallet)
+//! ```
+//!
+//! `W` is the exact inverse of the price: `(r × s + 30) / 60 <= M` is `r × s < 60 × M + 30`, that
+//! is `s <= (60 × M + 29) / r`.
+//!
+//! # Size of the numbers
+//! `A'` and `M'` are cut to what the cap can use, so no step exceeds `r × longest + 60`. With the
+//! highest rate of a catalog ([`Catalog::RATE_MAX`](crate::domain::Catalog::RATE_MAX)), a cap of a
+//! day and the longest increments that is below 2^53, which this module asserts when it is
+//! compiled: a Lua script computes every step exactly, each division as `(x − x % y) / y`.
+
+use crate::domain::catalog::Catalog;
+use crate::domain::increments::Increments;
+use crate::domain::money::Money;
+use crate::domain::rate::RatePerMinute;
+
+/// What all calls of an account draw on, a call's own hold given back before it asks for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Seconds of the cycle's allowance neither used nor held.
+    pub allowance_seconds: u64,
+    /// Money available: balance + credit limit − held. Below zero it pays nothing, and the
+    /// allowance can still be granted: such a wallet is not `empty`.
+    pub money: Money,
+}
+
+/// What the granted call would cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrantTerms {
+    /// The rate of its far end.
+    pub rate: RatePerMinute,
+    /// The increments of its tariff.
+    pub increments: Increments,
+}
+
+/// The answer to a call that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrantOutcome {
+    /// It may last so long.
+    Granted(Grant),
+    /// Not even the initial length can be paid.
+    Refused {
+        /// The money missing for the initial length; zero where money would not help.
+        shortfall: Money,
+    },
+}
+
+/// A grant, and the hold that keeps its price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// How long the call may last since its answer, in seconds: never more than asked for, nor
+    /// than the cap, so it may end within a billing length.
+    pub granted_seconds: u32,
+    /// The billing length that this will be charged as: what is held.
+    pub billed_seconds: u32,
+    /// The part held of the allowance.
+    pub allowance_seconds: u32,
+    /// The part held of the money, in seconds.
+    pub wallet_seconds: u32,
+    /// The money held: the price of `wallet_seconds`.
+    pub hold: Money,
+    /// Whether asking for more would give no more now, RFC 8506's final unit: the pool or the cap
+    /// ends here.
+    pub is_final: bool,
+}
+
+/// Grants the longest billing length whose price, at the allowance left, is at most the money
+/// available, cut to what was asked for and to the cap (CHARGING.md, "Holds").
+///
+/// Cutting comes last: the grant may then end within a billing length, and the hold keeps the
+/// price of the whole one, which is payable because it is no longer than the longest. An asked time
+/// or a cap below the initial length is therefore no reason to refuse; only a pool that cannot pay
+/// the initial length is. `asked_seconds` is the call's total since its answer.
+pub fn grant_seconds(
+    pool: Pool,
+    terms: GrantTerms,
+    asked_seconds: u32,
+    cap_seconds: u32,
+) -> GrantOutcome {
+    let rate = terms.rate;
+    let longest = terms.increments.length_holding(cap_seconds);
+    let allowance = pool.allowance_seconds.min(longest);
+    let money = wide(pool.money).clamp(0, rate.price_wide(longest - allowance));
+    let payable = allowance.saturating_add(rate.seconds_payable(money).unwrap_or(longest));
+    match terms.increments.longest_length_within(payable) {
+        Some(length) => {
+            let ask = Ask {
+                seconds: asked_seconds,
+                cap: cap_seconds,
+            };
+            GrantOutcome::Granted(granted(length, allowance, terms, ask))
+        }
+        None => {
+            let initial = u64::from(terms.increments.initial());
+            let price = rate.price_wide(initial - allowance);
+            let shortfall = Money::from_wide_saturating(price - wide(pool.money));
+            GrantOutcome::Refused { shortfall }
+        }
+    }
+}
+
+/// Grants from the allowance alone, for a plan with `overage = "block"`: beyond it no money helps,
+/// and a refusal's shortfall is zero.
+pub fn grant_allowance_seconds(
+    allowance_seconds: u64,
+    terms: GrantTerms,
+    asked_seconds: u32,
+    cap_seconds: u32,
+) -> GrantOutcome {
+    let allowance = allowance_seconds.min(terms.increments.length_holding(cap_seconds));
+    match terms.increments.longest_length_within(allowance) {
+        Some(length) => {
+            let ask = Ask {
+                seconds: asked_seconds,
+                cap: cap_seconds,
+            };
+            GrantOutcome::Granted(granted(length, allowance, terms, ask))
+        }
+        None => GrantOutcome::Refused {
+            shortfall: Money::ZERO,
+        },
+    }
+}
+
+/// What a call asks for, and the most that any call gets, in seconds.
+#[derive(Clone, Copy)]
+struct Ask {
+    seconds: u32,
+    cap: u32,
+}
+
+/// Cuts the longest payable length to what was asked for and finds its hold.
+fn granted(length: u64, allowance: u64, terms: GrantTerms, ask: Ask) -> Grant {
+    let attainable = u32::try_from(length).unwrap_or(u32::MAX).min(ask.cap);
+    let granted_seconds = attainable.min(ask.seconds);
+    let billed_seconds = terms.increments.billed_seconds(granted_seconds);
+    let allowance_seconds = billed_seconds.min(u32::try_from(allowance).unwrap_or(u32::MAX));
+    let wallet_seconds = billed_seconds - allowance_seconds;
+    let hold = terms.rate.price_wide(u64::from(wallet_seconds));
+    Grant {
+        granted_seconds,
+        billed_seconds,
+        allowance_seconds,
+        wallet_seconds,
+        hold: Money::from_wide_saturating(hold),
+        is_final: ask.seconds >= attainable,
+    }
+}
+
+fn wide(amount: Money) -> i128 {
+    i128::from(amount.micros())
+}
+
+/// The longest cap that the Lua side is exact for: a day, the limit of a call's length.
+const CAP_SECONDS_MAX: i64 = 86_400;
+
+const _: () = {
+    let longest = CAP_SECONDS_MAX + Increments::SECONDS_MAX as i64;
+    let greatest = Catalog::RATE_MAX.micros() * longest + 60;
+    assert!(
+        greatest <= Money::EXACT_IN_LUA.micros(),
+        "a step of the formula leaves 2^53"
+    );
+};

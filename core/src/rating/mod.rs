@@ -1,0 +1,16 @@
+//! Rating: what one call costs.
+//!
+//! Place in the flow: between decode and commit. [`terms_at`] finds the terms that held when the
+//! call started; [`rate`] splits its billed time between allowance and wallet and prices the
+//! wallet's part; [`grant`] turns the same price round, for authorization.
+//!
+//! It must never look anything up, keep state or know the time: the same arguments give the same
+//! price, today and when the call is rated again in a year.
+
+pub mod grant;
+mod price;
+mod terms;
+
+pub use grant::{Grant, GrantOutcome, GrantTerms, Pool, grant_allowance_seconds, grant_seconds};
+pub use price::{Price, rate};
+pub use terms::{RatingError, Terms, terms_at};
