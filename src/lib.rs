@@ -3,8 +3,9 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → balance projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`metrics`], [`ledger`].
+//! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`].
 
 pub mod clock;
 pub mod ledger;
 pub mod metrics;
+pub mod simulate;

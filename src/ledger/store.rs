@@ -36,7 +36,9 @@ impl StoreError {
     /// Name of the constraint that was violated, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
         let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self;
-        source.as_database_error().and_then(|error| error.constraint())
+        source
+            .as_database_error()
+            .and_then(|error| error.constraint())
     }
 }
 
@@ -79,7 +81,8 @@ impl Store {
     /// # Errors
     /// `Refused` where the URL cannot be read.
     pub fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
-        let options: PgConnectOptions = url.parse::<PgConnectOptions>().map_err(StoreError::from)?;
+        let options: PgConnectOptions =
+            url.parse::<PgConnectOptions>().map_err(StoreError::from)?;
         let options = options
             .application_name("callmeter")
             // A statement that hangs must not hold a wallet's lock for ever.

@@ -1,0 +1,299 @@
+//! Puts the records into Kafka: in order, once each as far as a producer can promise, at a set rate or
+//! as fast as the broker takes them.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+
+use super::traffic::{Made, Record, Topic, Traffic};
+use crate::clock::Clock;
+
+/// How long the first answer of a broker may take.
+const METADATA_WAIT: Duration = Duration::from_secs(10);
+
+/// How far behind its rate the traffic may fall before it gives up catching up.
+const BEHIND_MAX: Duration = Duration::from_secs(1);
+
+/// Time that is worth waiting for; librdkafka waits in milliseconds.
+const AHEAD_MIN: Duration = Duration::from_millis(2);
+
+/// Starts between two looks at the clock and the delivery reports, where no rate is set.
+const CALLS_PER_LOOK: u64 = 256;
+
+/// Why nothing can be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// librdkafka refuses a setting.
+    #[error("the Kafka producer cannot be made; check [kafka.options]")]
+    Producer(#[source] KafkaError),
+    /// No broker answers.
+    #[error("Kafka does not answer at {brokers}; check kafka.brokers and that it runs")]
+    Unreachable {
+        /// Where it was looked for.
+        brokers: String,
+        /// What librdkafka says.
+        source: KafkaError,
+    },
+    /// Kafka refuses a record for good.
+    #[error("Kafka refuses a record of topic {topic}")]
+    Refused {
+        /// The topic.
+        topic: String,
+        /// What librdkafka says.
+        source: KafkaError,
+    },
+}
+
+/// Names of the two topics.
+#[derive(Clone, Debug)]
+pub struct Topics {
+    /// Call events.
+    pub calls: String,
+    /// Rents that are due.
+    pub rentals: String,
+}
+
+/// Counts what could not be delivered.
+#[derive(Clone, Default)]
+struct Reports {
+    failed: Arc<AtomicU64>,
+    first_failure: Arc<OnceLock<KafkaError>>,
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = result {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+            let _ = self.first_failure.set(error.clone());
+        }
+    }
+}
+
+/// A producer for both topics.
+pub struct Publisher {
+    producer: BaseProducer<Reports>,
+    reports: Reports,
+    topics: Topics,
+}
+
+impl Publisher {
+    /// Connects. `base` holds the brokers; the operator's own `options` win over ours.
+    ///
+    /// # Errors
+    /// Where a setting is refused or no broker answers within 10 s.
+    pub fn open(
+        base: ClientConfig,
+        options: &BTreeMap<String, String>,
+        topics: Topics,
+    ) -> Result<Self, PublishError> {
+        let mut config = with_reasons(base);
+        for (key, value) in options {
+            config.set(key, value);
+        }
+        let reports = Reports::default();
+        let producer: BaseProducer<Reports> = config
+            .create_with_context(reports.clone())
+            .map_err(PublishError::Producer)?;
+        producer
+            .client()
+            .fetch_metadata(Some(&topics.calls), METADATA_WAIT)
+            .map_err(|source| {
+                let brokers = config
+                    .get("bootstrap.servers")
+                    .unwrap_or_default()
+                    .to_owned();
+                PublishError::Unreachable { brokers, source }
+            })?;
+        Ok(Self {
+            producer,
+            reports,
+            topics,
+        })
+    }
+
+    /// Hands one record to the producer; waits while its queue is full.
+    fn publish(&self, record: Record<'_>) -> Result<(), PublishError> {
+        let topic = match record.topic {
+            Topic::Calls => &self.topics.calls,
+            Topic::Rentals => &self.topics.rentals,
+        };
+        let mut waiting = BaseRecord::to(topic).key(record.key).payload(record.value);
+        loop {
+            match self.producer.send(waiting) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    waiting = back;
+                    self.producer.poll(Duration::from_millis(5));
+                }
+                Err((source, _)) => {
+                    return Err(PublishError::Refused {
+                        topic: topic.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The options of the producer, each with its reason.
+fn with_reasons(mut config: ClientConfig) -> ClientConfig {
+    // A record counts as published when every replica in sync has it, once and in order.
+    config.set("acks", "all");
+    config.set("enable.idempotence", "true");
+    // The partition that a Java producer would choose for the same key.
+    config.set("partitioner", "murmur2_random");
+    // Twilio's JSON shrinks to a fifth; lz4 costs the least time.
+    config.set("compression.type", "lz4");
+    // Few large batches; a demonstration at a low rate still sees its records at once.
+    config.set("linger.ms", "5");
+    config.set("batch.num.messages", "10000");
+    config.set("batch.size", "1000000");
+    // Memory: what waits for the broker is bounded, and the generator waits with it.
+    config.set("queue.buffering.max.messages", "100000");
+    config.set("queue.buffering.max.kbytes", "65536");
+    // A broker that is away this long fails the records, and the summary says so.
+    config.set("message.timeout.ms", "60000");
+    // Only failures are reported one by one: successes are what is left.
+    config.set("delivery.report.only.error", "true");
+    config
+}
+
+/// How much traffic, and how fast.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Calls to start; none: until time or the user ends it.
+    pub calls: Option<u64>,
+    /// Time after which no more calls are started.
+    pub time: Option<Duration>,
+    /// Calls started per second; none: as fast as Kafka takes them.
+    pub rate: Option<u32>,
+}
+
+/// What others may see of a run in progress.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Set to end the run: what is under way is still published.
+    pub stop: AtomicBool,
+    /// Calls started.
+    pub calls: AtomicU64,
+    /// Records published.
+    pub records: AtomicU64,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was made.
+    pub made: Made,
+    /// Records that no broker acknowledged.
+    pub undelivered: u64,
+    /// Why the first of them failed.
+    pub failure: Option<String>,
+    /// From the first call to the last acknowledgement.
+    pub elapsed: Duration,
+}
+
+/// Publishes `traffic` to its extent. Blocks: give it a thread of its own.
+///
+/// # Errors
+/// Where Kafka refuses a record for good; records that are only not acknowledged are counted in
+/// the outcome.
+pub fn run(
+    mut traffic: Traffic,
+    extent: Extent,
+    publisher: &Publisher,
+    clock: &Clock,
+    progress: &Progress,
+) -> Result<Outcome, PublishError> {
+    let mut pace = Pace::new(extent.rate);
+    let started = pace.started;
+    let mut now = clock.now();
+    let mut refusal = None;
+    let mut publish = |record: Record<'_>| {
+        if refusal.is_none() {
+            refusal = publisher.publish(record).err();
+        }
+        progress.records.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut calls = 0;
+    while extent.calls.is_none_or(|most| calls < most) {
+        if extent.rate.is_some() || calls % CALLS_PER_LOOK == 0 {
+            pace.wait_for(calls, |time| publisher.producer.poll(time));
+            now = clock.now();
+            let over = extent.time.is_some_and(|time| started.elapsed() >= time);
+            if over || progress.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        traffic.start_call(now, &mut publish);
+        calls += 1;
+        progress.calls.store(calls, Ordering::Relaxed);
+    }
+    traffic.finish(clock.now(), &mut publish);
+    if let Some(refusal) = refusal {
+        return Err(refusal);
+    }
+    // Every record has failed or arrived after `message.timeout.ms`.
+    let flushed = publisher.producer.flush(Duration::from_secs(70));
+    let reports = &publisher.reports;
+    let waiting = u64::try_from(publisher.producer.in_flight_count()).unwrap_or(0);
+    let failure = reports.first_failure.get().map(KafkaError::to_string);
+    Ok(Outcome {
+        made: traffic.made(),
+        undelivered: reports.failed.load(Ordering::Relaxed) + waiting,
+        failure: failure.or_else(|| flushed.err().map(|error| error.to_string())),
+        elapsed: started.elapsed(),
+    })
+}
+
+/// Starts calls evenly in time.
+struct Pace {
+    started: Instant,
+    /// Moved forward where the traffic cannot keep up.
+    origin: Instant,
+    rate: Option<u32>,
+}
+
+impl Pace {
+    fn new(rate: Option<u32>) -> Self {
+        let started = Instant::now();
+        Self {
+            started,
+            origin: started,
+            rate,
+        }
+    }
+
+    /// Waits until call number `calls` is due; serves the producer meanwhile.
+    fn wait_for(&mut self, calls: u64, poll: impl Fn(Duration)) {
+        let Some(rate) = self.rate else {
+            return poll(Duration::ZERO);
+        };
+        let rate = u64::from(rate.max(1));
+        let part = Duration::from_nanos((calls % rate) * 1_000_000_000 / rate);
+        let due = Duration::from_secs(calls / rate) + part;
+        let passed = self.origin.elapsed();
+        let ahead = due.saturating_sub(passed);
+        let behind = passed.saturating_sub(due);
+        if behind > BEHIND_MAX {
+            self.origin += behind;
+        } else if ahead >= AHEAD_MIN {
+            poll(ahead);
+        }
+    }
+}

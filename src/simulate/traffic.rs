@@ -1,0 +1,554 @@
+//! The stream of records that a world of calls makes: events in order, repeated, reordered, late and
+//! broken in the given shares. Pure: it is handed the time and a seed, and hands over records.
+//!
+//! A call's length is told, not lived: its last event happens "now" whatever its length, and the
+//! earlier ones say that they happened that much before. Events of many calls come mixed, as they do
+//! when many calls are in progress.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::call::{Call, Direction, End, Shape, Status};
+use super::draw::{Accounts, Share, Skew};
+use super::render::{Event, Fault, Renderer, Rental, Sid, sid};
+
+/// Calls that are started while an event waits, at most.
+const DELAY_CALLS_MAX: usize = 512;
+
+/// Most days that a late event is late.
+const LATE_DAYS_MAX: u32 = 40;
+
+/// What the traffic is like.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// How many accounts call.
+    pub accounts: u32,
+    /// How calls are spread over them.
+    pub skew: Skew,
+    /// Share of the records that come twice.
+    pub duplicates: Share,
+    /// Share of the records that come after later ones.
+    pub reorder: Share,
+    /// Share of the calls told hours or days after their end.
+    pub late: Share,
+    /// Share of the calls followed by a record that cannot be charged.
+    pub faulty: Share,
+    /// Share of the calls followed by a number's rent.
+    pub rentals: Share,
+    /// Only the ends of calls that are charged: one record, one charge. For benchmarks.
+    pub ends_only: bool,
+}
+
+/// Where a record belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Call events.
+    Calls,
+    /// Rents that are due.
+    Rentals,
+}
+
+/// One record to publish.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Where it belongs.
+    pub topic: Topic,
+    /// The `AccountSid`.
+    pub key: &'a [u8],
+    /// The JSON.
+    pub value: &'a [u8],
+}
+
+/// What was made so far, and so what a service must have charged at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Made {
+    /// Records of both topics.
+    pub records: u64,
+    /// Legs, whatever their end.
+    pub calls: u64,
+    /// Legs that must be charged once each.
+    pub billable_calls: u64,
+    /// Sum of their `CallDuration`.
+    pub billable_seconds: u64,
+    /// Records that repeat an earlier one.
+    pub duplicates: u64,
+    /// Records held back behind later ones.
+    pub reordered: u64,
+    /// Legs told hours or days after their end.
+    pub late_calls: u64,
+    /// Records that must be rejected.
+    pub faulty: u64,
+    /// Periods of numbers that must be paid once each.
+    pub rentals: u64,
+}
+
+/// An event on its way.
+#[derive(Clone, Copy)]
+struct Waiting {
+    call: Call,
+    status: Status,
+    shape: Shape,
+    sequence: u8,
+    delivery: u8,
+    fault: Option<Fault>,
+    late_seconds: u32,
+    /// When it happened; set once it is first due.
+    at: Option<DateTime<Utc>>,
+}
+
+/// The generator.
+pub struct Traffic {
+    profile: Profile,
+    random: StdRng,
+    accounts: Accounts,
+    sids: Vec<Sid>,
+    /// What is due in how many calls from now; `due` is the place of now.
+    ring: Vec<Vec<Waiting>>,
+    due: usize,
+    renderer: Renderer,
+    made: Made,
+}
+
+/// The `AccountSid` of a simulated account, the same whatever the seed; indices count from 0.
+pub fn account_sid(index: u32) -> Sid {
+    const ODD: u128 = 0x2545_f491_4f6c_dd1d_9e37_79b9_7f4a_7c15;
+    sid(*b"AC", (u128::from(index) + 1).wrapping_mul(ODD))
+}
+
+impl Traffic {
+    /// Traffic like `profile`; the same seed and instants make the same records.
+    pub fn new(profile: Profile, seed: u64) -> Self {
+        Self {
+            random: StdRng::seed_from_u64(seed),
+            accounts: Accounts::new(profile.accounts, profile.skew),
+            sids: (0..profile.accounts).map(account_sid).collect(),
+            ring: vec![Vec::new(); DELAY_CALLS_MAX],
+            due: 0,
+            renderer: Renderer::default(),
+            made: Made::default(),
+            profile,
+        }
+    }
+
+    /// What was made so far.
+    pub fn made(&self) -> Made {
+        self.made
+    }
+
+    /// Starts one call at `now`, and gives `publish` every record that is due.
+    pub fn start_call(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
+        let account = self.accounts.draw(&mut self.random);
+        let call = if self.profile.ends_only {
+            Call::draw_completed(account, &mut self.random)
+        } else {
+            Call::draw(account, &mut self.random)
+        };
+        let late_seconds = self.draw_lateness();
+        self.schedule(call, late_seconds);
+        let dials = call.seconds > 10
+            && !call.by_machine
+            && call.direction != Direction::TrunkingOriginating;
+        if !self.profile.ends_only && dials && self.random.random_range(0..6) == 0 {
+            let child = call.draw_child(&mut self.random);
+            self.schedule(child, late_seconds);
+        }
+        if self.profile.faulty.hits(&mut self.random) {
+            self.schedule_fault(call);
+        }
+        if self.profile.rentals.hits(&mut self.random) {
+            self.publish_rental(account, now, publish);
+        }
+        self.publish_due(now, publish);
+    }
+
+    /// Gives `publish` everything that still waits.
+    pub fn finish(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
+        while self.ring.iter().any(|slot| !slot.is_empty()) {
+            self.publish_due(now, publish);
+        }
+    }
+
+    fn draw_lateness(&mut self) -> u32 {
+        if !self.profile.late.hits(&mut self.random) {
+            return 0;
+        }
+        // Twilio's own retries end after 4 hours; what comes later was found by a sweep.
+        if self.random.random() {
+            self.random.random_range(60..4 * 3_600)
+        } else {
+            self.random.random_range(4 * 3_600..LATE_DAYS_MAX * 86_400)
+        }
+    }
+
+    fn schedule(&mut self, call: Call, late_seconds: u32) {
+        self.made.calls += 1;
+        self.made.late_calls += u64::from(late_seconds > 0);
+        if call.end == Status::Completed {
+            self.made.billable_calls += 1;
+            self.made.billable_seconds += u64::from(call.seconds);
+        }
+        let shape = Shape::draw(&mut self.random);
+        let mut event = Waiting {
+            call,
+            status: call.end,
+            shape,
+            sequence: 0,
+            delivery: 0,
+            fault: None,
+            late_seconds,
+            at: None,
+        };
+        if self.profile.ends_only {
+            event.sequence = 3;
+            return self.wait(event, 0);
+        }
+        let mut delay = 0;
+        for lead in call.leads() {
+            self.wait(
+                Waiting {
+                    status: *lead,
+                    ..event
+                },
+                delay,
+            );
+            event.sequence += 1;
+            delay += self.random.random_range(1..8);
+        }
+        let in_progress = if call.end == Status::Completed {
+            128
+        } else {
+            16
+        };
+        delay += self.random.random_range(0..in_progress);
+        self.wait(event, delay);
+    }
+
+    /// Lets a record follow that cannot be charged, well behind all events of `call`.
+    fn schedule_fault(&mut self, call: Call) {
+        let fault = match self.random.random_range(0..4) {
+            0 if call.end == Status::Completed => Fault::OtherDuration,
+            1 => Fault::NoDuration,
+            2 => Fault::UnknownAccount,
+            _ => Fault::BrokenJson,
+        };
+        let sid = if fault == Fault::OtherDuration {
+            call.sid
+        } else {
+            self.random.random()
+        };
+        let call = Call {
+            sid,
+            end: Status::Completed,
+            ..call
+        };
+        let shape = Shape::draw(&mut self.random);
+        let event = Waiting {
+            call,
+            status: Status::Completed,
+            shape,
+            sequence: 3,
+            delivery: 0,
+            fault: Some(fault),
+            late_seconds: 0,
+            at: None,
+        };
+        self.wait(event, DELAY_CALLS_MAX - 1);
+    }
+
+    fn wait(&mut self, event: Waiting, calls: usize) {
+        assert!(calls < self.ring.len(), "a delay is within the ring");
+        let place = (self.due + calls) % self.ring.len();
+        self.ring[place].push(event);
+    }
+
+    fn publish_due(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
+        let mut slot = std::mem::take(&mut self.ring[self.due]);
+        for event in slot.drain(..) {
+            self.publish_event(event, now, publish);
+        }
+        self.ring[self.due] = slot;
+        self.due = (self.due + 1) % self.ring.len();
+    }
+
+    /// Publishes one event that is due, or holds it back; a repetition follows some way behind.
+    fn publish_event(
+        &mut self,
+        event: Waiting,
+        now: DateTime<Utc>,
+        publish: &mut impl FnMut(Record<'_>),
+    ) {
+        let first = event.at.is_none();
+        let before =
+            i64::from(event.late_seconds) + i64::from(event.call.seconds_to_end(event.status));
+        let at = event.at.unwrap_or(now - TimeDelta::seconds(before));
+        let event = Waiting {
+            at: Some(at),
+            ..event
+        };
+        if first && event.fault.is_none() {
+            if self.profile.reorder.hits(&mut self.random) {
+                self.made.reordered += 1;
+                let calls = self.random.random_range(1..64);
+                return self.wait(event, calls);
+            }
+            if self.profile.duplicates.hits(&mut self.random) {
+                self.repeat(event);
+            }
+        }
+        let sid = match event.fault {
+            Some(Fault::UnknownAccount) => sid(*b"AC", !event.call.sid),
+            _ => self.sids[event.call.account as usize],
+        };
+        let value = self.renderer.call(&Event {
+            call: &event.call,
+            account_sid: &sid,
+            status: event.status,
+            shape: event.shape,
+            sequence: event.sequence,
+            delivery: event.delivery,
+            fault: event.fault,
+            at,
+        });
+        self.made.records += 1;
+        self.made.faulty += u64::from(event.fault.is_some());
+        publish(Record {
+            topic: Topic::Calls,
+            key: &sid,
+            value,
+        });
+    }
+
+    /// Half of the repetitions are the same delivery again, half tell the event anew.
+    fn repeat(&mut self, event: Waiting) {
+        self.made.duplicates += 1;
+        let mut again = event;
+        if self.random.random() {
+            again.delivery += 1;
+            again.shape = Shape::draw(&mut self.random);
+        }
+        let calls = self.random.random_range(1..DELAY_CALLS_MAX);
+        self.wait(again, calls);
+    }
+
+    fn publish_rental(
+        &mut self,
+        account: u32,
+        now: DateTime<Utc>,
+        publish: &mut impl FnMut(Record<'_>),
+    ) {
+        let rental = Rental {
+            account_sid: &self.sids[account as usize],
+            number: self.random.random(),
+            phone: End::of_account(account),
+            toll_free: self.random.random_range(0..4) == 0,
+            at: now,
+        };
+        let repeated = self.profile.duplicates.hits(&mut self.random);
+        self.made.rentals += 1;
+        self.made.duplicates += u64::from(repeated);
+        for _ in 0..=u8::from(repeated) {
+            let value = self.renderer.rental(&rental);
+            self.made.records += 1;
+            publish(Record {
+                topic: Topic::Rentals,
+                key: rental.account_sid,
+                value,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::Value;
+
+    use super::*;
+
+    const PROFILE: Profile = Profile {
+        accounts: 7,
+        skew: Skew::Even,
+        duplicates: Share::per_million(50_000),
+        reorder: Share::per_million(50_000),
+        late: Share::per_million(20_000),
+        faulty: Share::per_million(10_000),
+        rentals: Share::per_million(10_000),
+        ends_only: false,
+    };
+
+    fn now() -> DateTime<Utc> {
+        "2026-12-31T23:59:58.250Z".parse().expect("an instant")
+    }
+
+    type Published = (Topic, Vec<u8>, Vec<u8>);
+
+    fn records(profile: Profile, seed: u64, calls: u32) -> (Vec<Published>, Made) {
+        let mut traffic = Traffic::new(profile, seed);
+        let mut records = Vec::new();
+        let mut publish = |record: Record<'_>| {
+            records.push((record.topic, record.key.to_vec(), record.value.to_vec()));
+        };
+        for _ in 0..calls {
+            traffic.start_call(now(), &mut publish);
+        }
+        traffic.finish(now(), &mut publish);
+        (records, traffic.made())
+    }
+
+    /// The parameters of a call event, whatever its shape.
+    fn parameters(value: &[u8]) -> Option<Value> {
+        let mut value: Value = serde_json::from_slice(value).ok()?;
+        if value.get("specversion").is_none() {
+            return Some(value);
+        }
+        let mut data = value["data"].take();
+        if let Value::String(text) = &data {
+            data = serde_json::from_str(text).expect("data is JSON in a string");
+        }
+        Some(data["request"]["parameters"].take())
+    }
+
+    #[test]
+    fn one_seed_makes_one_stream() {
+        assert_eq!(records(PROFILE, 1, 2_000), records(PROFILE, 1, 2_000));
+        assert_ne!(records(PROFILE, 1, 10).0, records(PROFILE, 2, 10).0);
+    }
+
+    #[test]
+    fn the_stream_holds_just_what_it_says_that_it_made() {
+        let (records, made) = records(PROFILE, 3, 20_000);
+        assert_eq!(made.records, records.len() as u64);
+        let mut durations: BTreeMap<String, u64> = BTreeMap::new();
+        let mut faulty = 0;
+        let mut rentals = BTreeSet::new();
+        let known: BTreeSet<Vec<u8>> = (0..7).map(|index| account_sid(index).to_vec()).collect();
+        for (topic, key, value) in &records {
+            if *topic == Topic::Rentals {
+                let rental: Value = serde_json::from_slice(value).expect("a rental is JSON");
+                assert_eq!(
+                    rental["data"]["AccountSid"].as_str().map(str::as_bytes),
+                    Some(key.as_slice())
+                );
+                assert_eq!(rental["data"]["PeriodStart"], "2026-12-31");
+                rentals.insert(rental["data"]["PhoneNumberSid"].to_string());
+                continue;
+            }
+            let Some(call) = parameters(value) else {
+                faulty += 1;
+                continue;
+            };
+            if call["CallStatus"] != "completed" {
+                continue;
+            }
+            let seconds = match &call["CallDuration"] {
+                Value::String(text) => text.parse::<u64>().ok(),
+                number => number.as_u64(),
+            };
+            let sid = call["CallSid"]
+                .as_str()
+                .expect("a call has a sid")
+                .to_owned();
+            match seconds {
+                Some(seconds) if known.contains(key) => match durations.get(&sid) {
+                    Some(told) if *told != seconds => faulty += 1,
+                    _ => {
+                        durations.insert(sid, seconds);
+                    }
+                },
+                _ => faulty += 1,
+            }
+        }
+        assert_eq!(made.billable_calls, durations.len() as u64);
+        assert_eq!(made.billable_seconds, durations.values().sum::<u64>());
+        assert_eq!(made.faulty, faulty);
+        assert_eq!(made.rentals, rentals.len() as u64);
+    }
+
+    #[test]
+    fn the_world_is_varied() {
+        let (records, made) = records(PROFILE, 4, 20_000);
+        let mut seen: BTreeMap<String, u32> = BTreeMap::new();
+        for (_, _, value) in records.iter().filter(|(topic, ..)| *topic == Topic::Calls) {
+            let Some(call) = parameters(value) else {
+                continue;
+            };
+            for name in ["CallStatus", "Direction"] {
+                *seen.entry(call[name].to_string()).or_default() += 1;
+            }
+            if call.get("ParentCallSid").is_some() {
+                *seen.entry("child".to_owned()).or_default() += 1;
+            }
+        }
+        for name in [
+            "\"initiated\"",
+            "\"ringing\"",
+            "\"in-progress\"",
+            "\"completed\"",
+            "\"busy\"",
+            "\"no-answer\"",
+            "\"failed\"",
+            "\"canceled\"",
+            "\"inbound\"",
+            "\"outbound-api\"",
+            "\"outbound-dial\"",
+            "\"trunking-originating\"",
+            "child",
+        ] {
+            assert!(
+                seen.get(name).is_some_and(|count| *count > 100),
+                "{name} in {seen:?}"
+            );
+        }
+        let near = |count: u64, share: u64, of: u64| {
+            count * 100 > of * (share - 1) && count * 100 < of * (share + 1)
+        };
+        assert!(
+            near(made.duplicates, 5, made.records) && near(made.reordered, 5, made.records),
+            "{made:?}"
+        );
+        assert!(near(made.late_calls, 2, made.calls), "{made:?}");
+    }
+
+    #[test]
+    fn ends_only_makes_one_record_a_charge() {
+        let quiet = Profile {
+            duplicates: Share::NONE,
+            reorder: Share::NONE,
+            late: Share::NONE,
+            faulty: Share::NONE,
+            rentals: Share::NONE,
+            ends_only: true,
+            ..PROFILE
+        };
+        let (records, made) = records(quiet, 5, 1_000);
+        assert_eq!(
+            (records.len(), made.billable_calls, made.records),
+            (1_000, 1_000, 1_000)
+        );
+    }
+
+    #[test]
+    fn times_are_written_as_twilio_writes_them() {
+        let (records, _) = records(PROFILE, 6, 100);
+        for (_, _, value) in records.iter().filter(|(topic, ..)| *topic == Topic::Calls) {
+            let Some(call) = parameters(value) else {
+                continue;
+            };
+            let text = call["Timestamp"].as_str().expect("a timestamp");
+            let at = DateTime::parse_from_rfc2822(text).expect("RFC 2822");
+            assert!(at <= now() && text.ends_with(" +0000"), "{text}");
+            let value: Value = serde_json::from_slice(value).expect("JSON");
+            if let Some(time) = value.get("time") {
+                let time = time.as_str().expect("a time");
+                assert_eq!(
+                    DateTime::parse_from_rfc3339(time)
+                        .expect("RFC 3339")
+                        .timestamp(),
+                    at.timestamp()
+                );
+            }
+        }
+    }
+}
