@@ -3,4 +3,9 @@
 //! Stage 3 of the flow. Everything here happens in named transactions of [`store::Store`]; nothing
 //! here reads Kafka, Redis or the clock.
 
+pub mod catalogs;
+mod error;
 pub mod store;
+pub mod wallets;
+
+pub use error::LedgerError;

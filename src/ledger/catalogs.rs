@@ -1,0 +1,240 @@
+//! The accepted versions of the catalog: how one is accepted, and how all are loaded.
+//!
+//! A version never changes once it was accepted, so what was loaded stays right; whether there is
+//! a newer one must be asked of Postgres each time it matters.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use callmeter_core::domain::{
+    Catalog, CatalogError, CatalogHistory, CatalogVersion, PlanId, VersionedCatalog,
+};
+use chrono::{DateTime, SubsecRound, Utc};
+use futures::FutureExt;
+use sqlx::{PgConnection, Row};
+
+use super::error::LedgerError;
+use super::store::{AsStoreError, Store, StoreError};
+
+/// What became of a catalog that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The version that holds the source.
+    pub version: CatalogVersion,
+    /// False where it was the latest version already.
+    pub new: bool,
+}
+
+/// Why a catalog was not accepted; the versions before it stay.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogRefused {
+    /// The source cannot be read as a catalog.
+    #[error(transparent)]
+    Invalid(#[from] CatalogError),
+    /// Accounts are on a plan that it lacks.
+    #[error("it lacks plan {plan}, which is in use from {effective_at} on; add the plan again")]
+    LacksPlan {
+        /// The plan.
+        plan: PlanId,
+        /// When the catalog would take effect.
+        effective_at: DateTime<Utc>,
+    },
+    /// The ledger could not be asked.
+    #[error("the ledger could not be asked")]
+    Ledger(#[source] LedgerError),
+}
+
+impl From<StoreError> for CatalogRefused {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<sqlx::Error> for CatalogRefused {
+    fn from(error: sqlx::Error) -> Self {
+        Self::from(StoreError::from(error))
+    }
+}
+
+impl AsStoreError for CatalogRefused {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Ledger(error) => error.as_store_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Loads every accepted version; `None` where none was accepted yet.
+///
+/// # Errors
+/// `Unreadable` where a stored version is no catalog: a newer program accepted it.
+pub async fn load_history(
+    connection: &mut PgConnection,
+) -> Result<Option<CatalogHistory>, LedgerError> {
+    let rows = sqlx::query(
+        "-- catalogs::load_history
+         SELECT version, effective_at, source FROM catalog_versions ORDER BY version",
+    )
+    .fetch_all(connection)
+    .await?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let mut versions = Vec::with_capacity(rows.len());
+    for row in rows {
+        let catalog = Catalog::parse(row.try_get("source")?)
+            .map_err(|error| LedgerError::unreadable("a catalog version", error))?;
+        versions.push(VersionedCatalog {
+            version: CatalogVersion(row.try_get("version")?),
+            effective_at: row.try_get("effective_at")?,
+            catalog: Arc::new(catalog),
+        });
+    }
+    let history = CatalogHistory::new(versions);
+    history
+        .map(Some)
+        .map_err(|error| LedgerError::unreadable("the catalog's history", error))
+}
+
+/// The number of the version accepted last; `None` where none was accepted yet.
+///
+/// # Errors
+/// Those of the store.
+pub async fn latest_version(
+    connection: &mut PgConnection,
+) -> Result<Option<CatalogVersion>, StoreError> {
+    let version: Option<i32> = sqlx::query_scalar(
+        "-- catalogs::latest_version
+         SELECT max(version) FROM catalog_versions",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(version.map(CatalogVersion))
+}
+
+/// Accepts a catalog as the next version, unless it is the latest one already.
+///
+/// # Errors
+/// Why it was refused; the versions before it stay.
+pub async fn accept(
+    store: &Store,
+    source: &str,
+    now: DateTime<Utc>,
+) -> Result<Accepted, CatalogRefused> {
+    let catalog = Catalog::parse(source)?;
+    // To Postgres's resolution, so that what is compared is what is stored.
+    let effective_at = catalog.effective_at.unwrap_or(now).trunc_subsecs(6);
+    let source: Arc<str> = source.into();
+    let plans: Arc<BTreeSet<PlanId>> = Arc::new(catalog.plans.into_keys().collect());
+    store
+        .transact("catalogs::accept", move |connection| {
+            let (source, plans) = (Arc::clone(&source), Arc::clone(&plans));
+            accept_in(connection, source, plans, effective_at, now).boxed()
+        })
+        .await
+}
+
+async fn accept_in(
+    connection: &mut PgConnection,
+    source: Arc<str>,
+    plans: Arc<BTreeSet<PlanId>>,
+    effective_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Accepted, CatalogRefused> {
+    lock(connection, Purpose::Accept).await?;
+    let latest = sqlx::query(
+        "-- catalogs::accept, the latest
+         SELECT version, source = $1 AS same FROM catalog_versions
+         ORDER BY version DESC LIMIT 1",
+    )
+    .bind(&*source)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let latest = match latest {
+        Some(row) if row.try_get("same")? => {
+            return Ok(Accepted {
+                version: CatalogVersion(row.try_get("version")?),
+                new: false,
+            });
+        }
+        Some(row) => row.try_get("version")?,
+        None => 0,
+    };
+    let in_use = plans_in_use(connection, effective_at).await?;
+    if let Some(plan) = in_use.into_iter().find(|plan| !plans.contains(plan)) {
+        return Err(CatalogRefused::LacksPlan { plan, effective_at });
+    }
+    let version = latest + 1;
+    sqlx::query(
+        "-- catalogs::accept
+         INSERT INTO catalog_versions (version, effective_at, accepted_at, source)
+         VALUES ($1, $2, $3, $4)",
+    )
+    .bind(version)
+    .bind(effective_at)
+    .bind(now)
+    .bind(&*source)
+    .execute(connection)
+    .await?;
+    Ok(Accepted {
+        version: CatalogVersion(version),
+        new: true,
+    })
+}
+
+/// Why the set of catalogs and subscriptions is locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To accept a catalog: no subscription may start on a plan that it drops.
+    Accept,
+    /// To subscribe: many at once, but no catalog in between.
+    Subscribe,
+}
+
+/// Holds, until the transaction ends, what a catalog and a subscription promise each other: that
+/// every plan in use is in the catalog.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lock(connection: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
+    let statement = match purpose {
+        Purpose::Accept => {
+            "-- catalogs::lock, to accept
+             SELECT pg_advisory_xact_lock(hashtext('callmeter catalog'))"
+        }
+        Purpose::Subscribe => {
+            "-- catalogs::lock, to subscribe
+             SELECT pg_advisory_xact_lock_shared(hashtext('callmeter catalog'))"
+        }
+    };
+    sqlx::query(statement).execute(connection).await?;
+    Ok(())
+}
+
+/// Plans that some subscription is on at `from` or later.
+async fn plans_in_use(
+    connection: &mut PgConnection,
+    from: DateTime<Utc>,
+) -> Result<Vec<PlanId>, CatalogRefused> {
+    let plans: Vec<String> = sqlx::query_scalar(
+        "-- catalogs::plans_in_use
+         SELECT DISTINCT plan FROM (
+             SELECT plan, starts_at,
+                 lead(starts_at) OVER (PARTITION BY account_key
+                     ORDER BY starts_at, subscription_id) AS ends_at
+             FROM subscriptions) AS timeline
+         WHERE plan IS NOT NULL
+           AND (ends_at IS NULL OR (ends_at > $1 AND ends_at > starts_at))
+         ORDER BY plan",
+    )
+    .bind(from)
+    .fetch_all(connection)
+    .await?;
+    let parse = |plan: &String| {
+        PlanId::parse(plan).map_err(|error| {
+            CatalogRefused::Ledger(LedgerError::unreadable("a subscription's plan", error))
+        })
+    };
+    plans.iter().map(parse).collect()
+}

@@ -1,0 +1,64 @@
+//! What can go wrong while the ledger is written.
+
+use callmeter_core::domain::Money;
+
+use super::store::{AsStoreError, StoreError};
+
+/// A write that did not happen; nothing of its transaction is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// Postgres: its kind says whether to run the transaction again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The balance would leave the range of amounts: refuse the request.
+    #[error("wallet {account_key} has {balance}; {amount} more is out of range")]
+    BalanceOutOfRange {
+        /// The wallet.
+        account_key: i32,
+        /// Its balance before.
+        balance: Money,
+        /// The amount that did not fit.
+        amount: Money,
+    },
+    /// The wallet is not where its locked head says: written without its lock. Stop the process.
+    #[error("wallet {account_key} moved on from transaction {sequence} under its lock")]
+    HeadMoved {
+        /// The wallet.
+        account_key: i32,
+        /// The sequence that the head holds.
+        sequence: i64,
+    },
+    /// Postgres holds what this program never writes: stop and look.
+    #[error("the ledger holds {what} that cannot be read: {problem}")]
+    Unreadable {
+        /// Which value.
+        what: &'static str,
+        /// Why it cannot be read.
+        problem: String,
+    },
+}
+
+impl LedgerError {
+    /// Says that a stored value cannot be read.
+    pub fn unreadable(what: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self::Unreadable {
+            what,
+            problem: problem.to_string(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for LedgerError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl AsStoreError for LedgerError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Store(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The head of a wallet, and how one transaction is put on it.
+//!
+//! Single postings (adjustments, refills, opening balances) go through here; the charging loop
+//! writes many at once and holds the same lock. Nothing may write a wallet without its lock.
+
+use callmeter_core::domain::{CallSid, Money, TransactionKind, TransactionStatus, TransactionType};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::error::LedgerError;
+use super::store::StoreError;
+
+/// A wallet as it stands, read under its lock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletHead {
+    /// Whose wallet.
+    pub account_key: i32,
+    /// Balance after the last transaction.
+    pub balance: Money,
+    /// How far below zero the balance may go before calls are refused.
+    pub credit_limit: Money,
+    /// Number of the last transaction; 0: none.
+    pub sequence: i64,
+    /// Number of the last charge; 0: none.
+    pub charge_sequence: i64,
+    /// Raised by every change that a projection must see.
+    pub version: i64,
+    /// Instant of the last row; the next is never earlier.
+    pub last_at: DateTime<Utc>,
+}
+
+/// A transaction to be put on a wallet; its direction is its kind's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// What it is for.
+    pub kind: TransactionKind,
+    /// Whether it moves money.
+    pub status: TransactionStatus,
+    /// Positive.
+    pub amount: Money,
+    /// Null: the standard text of the kind.
+    pub description: Option<String>,
+    /// Sequence of an older transaction of the same account.
+    pub refers_to: Option<i64>,
+    /// The payment behind a refill.
+    pub payment_intent_id: Option<String>,
+    /// The call behind a charge.
+    pub call_sid: Option<CallSid>,
+}
+
+/// Locks a wallet until the transaction ends and reads its head; `None`: no such account.
+///
+/// Read what depends on it (allowances, subscriptions, the link of a Twilio account) in later
+/// statements: a wait for the lock does not refresh the snapshot of the statement that waited.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lock(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<Option<WalletHead>, StoreError> {
+    let row = sqlx::query(
+        "-- wallets::lock
+         SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at
+         FROM wallets WHERE account_key = $1 FOR UPDATE",
+    )
+    .bind(account_key)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(WalletHead {
+        account_key,
+        balance: Money::from_micros(row.try_get("balance_micros")?),
+        credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        sequence: row.try_get("sequence")?,
+        charge_sequence: row.try_get("charge_sequence")?,
+        version: row.try_get("version")?,
+        last_at: row.try_get("last_at")?,
+    }))
+}
+
+/// Puts a transaction on a locked wallet and moves its head; answers the transaction's sequence.
+///
+/// # Errors
+/// `BalanceOutOfRange` where the balance cannot hold it; `HeadMoved` where the lock was not held.
+pub async fn post(
+    connection: &mut PgConnection,
+    head: &mut WalletHead,
+    entry: &Entry,
+    now: DateTime<Utc>,
+) -> Result<i64, LedgerError> {
+    let balance_after = balance_after(head, entry)?;
+    let at = now.max(head.last_at);
+    let written = sqlx::query(
+        "-- wallets::post
+         WITH posted AS (
+             INSERT INTO transactions (
+                 account_key, sequence, at, amount_micros, balance_before_micros,
+                 balance_after_micros, refers_to, type, kind, status, description,
+                 payment_intent_id, call_sid)
+             VALUES ($1, $2 + 1, $4, $5, $6, $7, $8, $9::transaction_type,
+                 $10::transaction_kind, $11::transaction_status, $12, $13, $14)
+         )
+         UPDATE wallets
+         SET balance_micros = $7, sequence = $2 + 1, version = $3 + 1, last_at = $4
+         WHERE account_key = $1 AND sequence = $2 AND version = $3",
+    )
+    .bind(head.account_key)
+    .bind(head.sequence)
+    .bind(head.version)
+    .bind(at)
+    .bind(entry.amount.micros())
+    .bind(head.balance.micros())
+    .bind(balance_after.micros())
+    .bind(entry.refers_to)
+    .bind(entry.kind.transaction_type().as_str())
+    .bind(entry.kind.as_str())
+    .bind(entry.status.as_str())
+    .bind(entry.description.as_deref())
+    .bind(entry.payment_intent_id.as_deref())
+    .bind(entry.call_sid.as_ref().map(CallSid::as_str))
+    .execute(connection)
+    .await?;
+    check_moved(head, written.rows_affected())?;
+    head.balance = balance_after;
+    head.sequence += 1;
+    head.version += 1;
+    head.last_at = at;
+    Ok(head.sequence)
+}
+
+/// Raises the version of a locked wallet, after a change beside it that a projection must see:
+/// a subscription, a policy.
+///
+/// # Errors
+/// `HeadMoved` where the lock was not held.
+pub async fn raise_version(
+    connection: &mut PgConnection,
+    head: &mut WalletHead,
+) -> Result<(), LedgerError> {
+    let written = sqlx::query(
+        "-- wallets::raise_version
+         UPDATE wallets SET version = $2 + 1 WHERE account_key = $1 AND version = $2",
+    )
+    .bind(head.account_key)
+    .bind(head.version)
+    .execute(connection)
+    .await?;
+    check_moved(head, written.rows_affected())?;
+    head.version += 1;
+    Ok(())
+}
+
+/// Sets the credit limit of a locked wallet.
+///
+/// # Errors
+/// `HeadMoved` where the lock was not held.
+pub async fn set_credit_limit(
+    connection: &mut PgConnection,
+    head: &mut WalletHead,
+    credit_limit: Money,
+) -> Result<(), LedgerError> {
+    let written = sqlx::query(
+        "-- wallets::set_credit_limit
+         UPDATE wallets SET credit_limit_micros = $3, version = $2 + 1
+         WHERE account_key = $1 AND version = $2",
+    )
+    .bind(head.account_key)
+    .bind(head.version)
+    .bind(credit_limit.micros())
+    .execute(connection)
+    .await?;
+    check_moved(head, written.rows_affected())?;
+    head.credit_limit = credit_limit;
+    head.version += 1;
+    Ok(())
+}
+
+fn balance_after(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError> {
+    if entry.status != TransactionStatus::Completed {
+        return Ok(head.balance);
+    }
+    let balance = match entry.kind.transaction_type() {
+        TransactionType::Credit => head.balance.checked_add(entry.amount),
+        TransactionType::Debit => head.balance.checked_sub(entry.amount),
+    };
+    // Beyond what Redis can count exactly, holds could no longer be checked against the balance.
+    let exact = -Money::EXACT_IN_LUA.micros()..=Money::EXACT_IN_LUA.micros();
+    balance
+        .filter(|balance| exact.contains(&balance.micros()))
+        .ok_or(LedgerError::BalanceOutOfRange {
+            account_key: head.account_key,
+            balance: head.balance,
+            amount: entry.amount,
+        })
+}
+
+fn check_moved(head: &WalletHead, rows: u64) -> Result<(), LedgerError> {
+    if rows == 1 {
+        return Ok(());
+    }
+    Err(LedgerError::HeadMoved {
+        account_key: head.account_key,
+        sequence: head.sequence,
+    })
+}
