@@ -6,6 +6,7 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`].
 
 pub mod clock;
+pub mod ingest;
 pub mod ledger;
 pub mod metrics;
 pub mod simulate;

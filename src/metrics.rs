@@ -2,3 +2,5 @@
 
 /// Transactions that ran again because another was in the way.
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
+/// Records whose offset was not the one after the last: transaction markers, compaction.
+pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";

@@ -1,0 +1,114 @@
+//! A batch: what one transaction will charge, with the bytes of each record kept until it has.
+
+use chrono::{DateTime, Utc};
+
+use super::decode::Event;
+
+/// Consecutive records of one partition.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The offset that the ledger must hold for this batch to count.
+    pub expected_offset: i64,
+    /// Where the partition goes on after it.
+    pub next_offset: i64,
+    /// The records, by rising offset.
+    pub records: Vec<Record>,
+    bytes: Vec<u8>,
+}
+
+/// One record: its coordinates, what it turned out to be, and where its bytes are.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Offset within the partition.
+    pub offset: i64,
+    /// Kafka timestamp, where the record has one.
+    pub record_at: Option<DateTime<Utc>>,
+    /// What it is.
+    pub event: Event,
+    key: Option<Span>,
+    value: Option<Span>,
+}
+
+/// A range of the batch's bytes; 32 bits bound a batch to 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    start: u32,
+    length: u32,
+}
+
+impl Batch {
+    /// An empty batch that goes on at `expected_offset`.
+    pub const fn starting_at(expected_offset: i64) -> Self {
+        Self {
+            expected_offset,
+            next_offset: expected_offset,
+            records: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// Adds a record; its bytes are copied.
+    pub fn push(
+        &mut self,
+        offset: i64,
+        record_at: Option<DateTime<Utc>>,
+        event: Event,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) {
+        let key = key.map(|bytes| self.keep(bytes));
+        let value = value.map(|bytes| self.keep(bytes));
+        self.records.push(Record { offset, record_at, event, key, value });
+        self.next_offset = offset + 1;
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Span {
+        let span = Span {
+            start: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
+            length: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+        };
+        self.bytes.extend_from_slice(bytes);
+        span
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        let start = span.start as usize;
+        self.bytes.get(start..start + span.length as usize).unwrap_or_default()
+    }
+
+    /// A record's key, as it came.
+    pub fn key(&self, record: &Record) -> Option<&[u8]> {
+        record.key.map(|span| self.slice(span))
+    }
+
+    /// A record's value, as it came.
+    pub fn value(&self, record: &Record) -> Option<&[u8]> {
+        record.value.map(|span| self.slice(span))
+    }
+
+    /// How many bytes of keys and values it holds.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Kafka timestamp of the last record.
+    pub fn last_record_at(&self) -> Option<DateTime<Utc>> {
+        self.records.last().and_then(|record| record.record_at)
+    }
+
+    /// Two halves that together are this batch; for a batch of at least two records.
+    pub fn split(&self) -> (Self, Self) {
+        let middle = self.records.len() / 2;
+        let boundary = self.records.get(middle).map_or(self.next_offset, |record| record.offset);
+        let part = |records: &[Record], expected_offset, next_offset| Self {
+            expected_offset,
+            next_offset,
+            records: records.to_vec(),
+            bytes: self.bytes.clone(),
+        };
+        (
+            part(&self.records[..middle], self.expected_offset, boundary),
+            part(&self.records[middle..], boundary, self.next_offset),
+        )
+    }
+}

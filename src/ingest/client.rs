@@ -1,0 +1,217 @@
+//! The consumer: its options, each with its reason, and what a rebalance does.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::{mpsc, oneshot};
+
+/// How long a rebalance waits for batches in flight; a zombie's batch fails by itself all the same.
+const REVOKE_WAIT: Duration = Duration::from_secs(3);
+
+/// How to reach Kafka, and as whom.
+#[derive(Clone, Debug)]
+pub struct KafkaSettings {
+    /// `host:port,…`
+    pub brokers: String,
+    /// Consumer group.
+    pub group: String,
+    /// librdkafka settings of the operator (TLS, SASL); they win over ours.
+    pub options: BTreeMap<String, String>,
+}
+
+impl KafkaSettings {
+    /// What every client of ours starts from.
+    pub fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("client.id", "callmeter");
+        // A broker that comes back is found within a second.
+        config.set("reconnect.backoff.ms", "50");
+        config.set("reconnect.backoff.max.ms", "1000");
+        // Names resolved once more when a broker moved to another address family.
+        config.set("broker.address.family", "any");
+        config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    /// Adds the operator's own settings, which win.
+    pub fn with_options(&self, mut config: ClientConfig) -> ClientConfig {
+        for (key, value) in &self.options {
+            config.set(key, value);
+        }
+        config
+    }
+
+    fn consumer(&self) -> ClientConfig {
+        let mut config = self.base();
+        config.set("group.id", &self.group);
+        // Offsets come from Postgres; Kafka's own are written by hand, for lag tools.
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        // Never reset silently: an offset out of range stops the partition and says so.
+        config.set("auto.offset.reset", "error");
+        // A killed member's partitions are free after 6 s, the least that brokers allow by default.
+        config.set("session.timeout.ms", "6000");
+        config.set("heartbeat.interval.ms", "1000");
+        // Everything is handed out anew at each rebalance: all workers stop, read the ledger's
+        // offsets, and go on. Rebalances are rare and take milliseconds.
+        config.set("partition.assignment.strategy", "roundrobin");
+        // A topic that is made later is noticed within 2 s.
+        config.set("topic.metadata.refresh.interval.ms", "2000");
+        config.set("allow.auto.create.topics", "false");
+        // The default of 1 s stalls a fast consumer each time its queue is full.
+        config.set("fetch.queue.backoff.ms", "5");
+        // Memory: at most this much waits undecoded, per partition.
+        config.set("queued.max.messages.kbytes", "4096");
+        config.set("queued.min.messages", "20000");
+        config.set("fetch.message.max.bytes", "1048576");
+        config.set("enable.partition.eof", "false");
+        self.with_options(config)
+    }
+}
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// Topic.
+    pub topic: String,
+    /// Partition, from 0.
+    pub partition: i32,
+}
+
+impl std::fmt::Display for TopicPartition {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// What the group gave or took.
+#[derive(Debug)]
+pub enum Assignment {
+    /// These partitions are ours, paused until someone says where they start.
+    Assigned(Vec<TopicPartition>),
+    /// Everything is taken away; the rebalance waits (3 s at most) until `done` is dropped or sent.
+    Revoked {
+        /// Dropped or sent when nothing is in flight any more.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Hears of rebalances and of brokers that are gone.
+#[derive(Debug)]
+pub struct Context {
+    assignments: mpsc::Sender<Assignment>,
+    brokers_down: Arc<AtomicBool>,
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.brokers_down.store(true, Ordering::Relaxed);
+        }
+        tracing::warn!(%error, reason, "kafka");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        event: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
+        let result = if event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            self.assign_paused(consumer, partitions)
+        } else {
+            self.revoke(consumer)
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "rebalance");
+        }
+    }
+}
+
+impl Context {
+    /// Takes the partitions at their end and paused, so that nothing is fetched before the ledger's
+    /// offset is known; reading it here would block the client.
+    fn assign_paused(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        partitions: &mut TopicPartitionList,
+    ) -> KafkaResult<()> {
+        partitions.set_all_offsets(Offset::End)?;
+        consumer.assign(partitions)?;
+        consumer.pause(partitions)?;
+        let assigned = partitions
+            .elements()
+            .iter()
+            .map(|element| TopicPartition {
+                topic: element.topic().to_owned(),
+                partition: element.partition(),
+            })
+            .collect();
+        let _ = self.assignments.blocking_send(Assignment::Assigned(assigned));
+        Ok(())
+    }
+
+    fn revoke(&self, consumer: &BaseConsumer<Self>) -> KafkaResult<()> {
+        let (done, mut waited) = oneshot::channel();
+        if self.assignments.blocking_send(Assignment::Revoked { done }).is_ok() {
+            let deadline = std::time::Instant::now() + REVOKE_WAIT;
+            while matches!(waited.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+                && std::time::Instant::now() < deadline
+            {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        consumer.unassign()
+    }
+}
+
+/// A member of the consumer group.
+pub type Consumer = BaseConsumer<Context>;
+
+/// A member with what it hears.
+pub struct Membership {
+    /// The member itself; must be polled all the time ([`poll`]).
+    pub consumer: Arc<Consumer>,
+    /// What the group gives and takes.
+    pub assignments: mpsc::Receiver<Assignment>,
+    /// Set when no broker can be reached; cleared by whoever has reached one.
+    pub brokers_down: Arc<AtomicBool>,
+}
+
+/// Joins the group on `topics`, which need not exist yet.
+///
+/// # Errors
+/// Where librdkafka refuses a setting.
+pub fn join(settings: &KafkaSettings, topics: &[&str]) -> KafkaResult<Membership> {
+    let (sender, assignments) = mpsc::channel(16);
+    let brokers_down = Arc::new(AtomicBool::new(false));
+    let context = Context { assignments: sender, brokers_down: Arc::clone(&brokers_down) };
+    let consumer: Consumer = settings.consumer().create_with_context(context)?;
+    consumer.subscribe(topics)?;
+    Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
+}
+
+/// Serves the client's callbacks until `stop` is set, then leaves the group. Blocks.
+pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        match consumer.poll(Duration::from_millis(100)) {
+            // A topic that does not exist yet comes back by itself.
+            Some(Err(error)) => tracing::warn!(%error, "kafka consumer"),
+            // Records come through the partitions' own queues; what was fetched before a partition
+            // got its queue is fetched again by the seek.
+            Some(Ok(_)) | None => {}
+        }
+    }
+    consumer.unsubscribe();
+}

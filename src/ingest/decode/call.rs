@@ -1,0 +1,157 @@
+//! Reads a call event: a CloudEvent of Event Streams, or the flat parameters of a status callback.
+
+use callmeter_core::domain::call::{Call, CallStatus};
+use callmeter_core::domain::ids::{CallSid, TwilioAccountSid};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::fields::{Data, Envelope, EventData, Parameters, Scalar, repair};
+use super::{CallEnded, CallSignalled, Event, Limits, Rejection, instants, storable};
+
+/// The types of Twilio's voice status events; what follows is the status.
+const TYPE_PREFIXES: [&str; 2] = [
+    "com.twilio.voice.status-callback.call.",
+    "com.twilio.voice.webhook.status-callback.call.",
+];
+
+pub(super) fn decode(
+    value: &[u8],
+    record_at: DateTime<Utc>,
+    limits: Limits,
+) -> Result<Event, Rejection> {
+    match serde_json::from_slice::<Envelope<'_>>(value) {
+        Ok(envelope) => read(&envelope, record_at, limits),
+        Err(_) => {
+            let repaired = repair(value);
+            let envelope = serde_json::from_str::<Envelope<'_>>(&repaired)
+                .map_err(|error| Rejection::undecodable(format!("not a JSON object: {error}")))?;
+            read(&envelope, record_at, limits)
+        }
+    }
+}
+
+fn read(
+    envelope: &Envelope<'_>,
+    record_at: DateTime<Utc>,
+    limits: Limits,
+) -> Result<Event, Rejection> {
+    let is_cloud_event = envelope.specversion != Scalar::Absent || envelope.data != Data::Absent;
+    if !is_cloud_event {
+        let instants = [&envelope.parameters.timestamp, &Scalar::Absent, &Scalar::Absent];
+        return read_parameters(&envelope.parameters, instants, record_at, limits);
+    }
+    let Some(kind) = envelope.kind.text() else {
+        return Err(Rejection::invalid("type of the CloudEvent is missing"));
+    };
+    if !TYPE_PREFIXES.iter().any(|prefix| kind.starts_with(prefix)) {
+        return Ok(Event::Skipped);
+    }
+    let read_data = |data: &EventData<'_>| {
+        let parameters = &data.parameters;
+        let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
+        read_parameters(parameters, instants, record_at, limits)
+    };
+    match &envelope.data {
+        Data::Object(data) => read_data(data),
+        Data::Text(text) => {
+            let data = serde_json::from_str::<EventData<'_>>(text)
+                .map_err(|error| Rejection::undecodable(format!("data is no JSON object: {error}")))?;
+            read_data(&data)
+        }
+        Data::Absent | Data::Other => Err(Rejection::invalid("data is no object")),
+    }
+}
+
+fn read_parameters(
+    parameters: &Parameters<'_>,
+    instants: [&Scalar<'_>; 3],
+    record_at: DateTime<Utc>,
+    limits: Limits,
+) -> Result<Event, Rejection> {
+    let Some(status) = parameters.call_status.text() else {
+        return Err(Rejection::invalid("CallStatus is missing"));
+    };
+    let status = CallStatus::parse(status)
+        .map_err(|_| Rejection::invalid(format!("CallStatus is unknown: {:?}", short(status))))?;
+    let told_at = instants.iter().find_map(|instant| instants::parse(instant.text()?));
+    let at = told_at.unwrap_or(record_at);
+    let text = |value: &Scalar<'_>| value.text().and_then(storable);
+    if !status.is_billable() {
+        return Ok(Event::CallSignalled(CallSignalled {
+            status,
+            twilio_account_sid: parameters
+                .account_sid
+                .text()
+                .and_then(|sid| TwilioAccountSid::parse(sid).ok()),
+            call_sid: parameters.call_sid.text().and_then(|sid| CallSid::parse(sid).ok()),
+            direction: text(&parameters.direction),
+            from: text(&parameters.from),
+            to: text(&parameters.to),
+            parent_call_sid: text(&parameters.parent_call_sid),
+            signalled_at: at,
+        }));
+    }
+    let twilio_account_sid = required("AccountSid", &parameters.account_sid)
+        .and_then(|sid| TwilioAccountSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string())))?;
+    let call_sid = required("CallSid", &parameters.call_sid)
+        .and_then(|sid| CallSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string())))?;
+    let seconds = call_duration(&parameters.call_duration, limits.call_seconds_max)?;
+    let ahead_max = TimeDelta::seconds(limits.end_ahead_seconds_max.into());
+    if at.signed_duration_since(record_at) > ahead_max {
+        return Err(Rejection::invalid(format!(
+            "the call ends at {at}, more than {} s after its record of {record_at}",
+            limits.end_ahead_seconds_max
+        )));
+    }
+    Ok(Event::CallEnded(CallEnded {
+        twilio_account_sid,
+        call: Call {
+            call_sid,
+            parent_call_sid: text(&parameters.parent_call_sid),
+            from: text(&parameters.from),
+            to: text(&parameters.to),
+            direction: text(&parameters.direction),
+            ended_at: at,
+            seconds,
+            twilio_minutes: whole_number(&parameters.duration).and_then(|n| u32::try_from(n).ok()),
+            tag: text(&parameters.tag),
+        },
+    }))
+}
+
+fn required<'a>(name: &str, value: &'a Scalar<'_>) -> Result<&'a str, Rejection> {
+    value.text().ok_or_else(|| Rejection::invalid(format!("{name} is missing or no text")))
+}
+
+/// `CallDuration` in seconds: a JSON integer, or a string of ASCII digits.
+fn call_duration(value: &Scalar<'_>, seconds_max: u32) -> Result<u32, Rejection> {
+    if matches!(value, Scalar::Absent) || *value == Scalar::Text("".into()) {
+        return Err(Rejection::invalid("CallDuration is missing on a completed call"));
+    }
+    let Some(seconds) = whole_number(value) else {
+        let found = value.text().map_or_else(|| "no whole number".to_owned(), |t| format!("{:?}", short(t)));
+        return Err(Rejection::invalid(format!("CallDuration is not a whole number: {found}")));
+    };
+    match u32::try_from(seconds) {
+        Ok(seconds) if seconds <= seconds_max => Ok(seconds),
+        _ => Err(Rejection::invalid(format!(
+            "CallDuration is {seconds}, not between 0 and {seconds_max}"
+        ))),
+    }
+}
+
+fn whole_number(value: &Scalar<'_>) -> Option<i128> {
+    match value {
+        Scalar::Integer(number) => Some(*number),
+        Scalar::Text(text) => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let is_number = (1..=30).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+            if is_number { text.parse().ok() } else { None }
+        }
+        Scalar::Absent | Scalar::Other => None,
+    }
+}
+
+/// The beginning of a text, for a message.
+fn short(text: &str) -> String {
+    text.chars().take(40).collect()
+}

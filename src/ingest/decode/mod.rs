@@ -1,0 +1,162 @@
+//! From a record's bytes to an event: both of Twilio's shapes, and number rentals.
+//!
+//! Stage 1 of the flow, without I/O. It decides what a record *is*, and never what it costs; it
+//! never fails: what cannot be charged comes out as [`Event::Rejected`] with the reason.
+
+mod call;
+mod fields;
+mod instants;
+mod rental;
+
+use callmeter_core::domain::call::{Call, CallStatus};
+use callmeter_core::domain::ids::{CallSid, PhoneNumberSid, TwilioAccountSid};
+use callmeter_core::domain::money::Money;
+use chrono::{DateTime, NaiveDate, Utc};
+
+/// What the records of a topic are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// Call events (`twilio.calls`).
+    Calls,
+    /// Rental periods that are due (`numbers.rentals`).
+    Rentals,
+}
+
+/// What a record turned out to be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A call that completed, and so is charged.
+    CallEnded(CallEnded),
+    /// Any other status of a call: it costs nothing, and makes, keeps or frees the hold.
+    CallSignalled(CallSignalled),
+    /// A month of a number's rent is due.
+    RentalDue(RentalDue),
+    /// An event of a type that is not ours to charge.
+    Skipped,
+    /// Something that cannot be charged, and is kept.
+    Rejected(Rejection),
+}
+
+/// A completed call under its Twilio account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallEnded {
+    /// `AccountSid`.
+    pub twilio_account_sid: TwilioAccountSid,
+    /// The call.
+    pub call: Call,
+}
+
+/// A call's status that is not billable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallSignalled {
+    /// `CallStatus`.
+    pub status: CallStatus,
+    /// `AccountSid`, where it can be one.
+    pub twilio_account_sid: Option<TwilioAccountSid>,
+    /// `CallSid`, where it can be one.
+    pub call_sid: Option<CallSid>,
+    /// `Direction`.
+    pub direction: Option<Box<str>>,
+    /// `From`.
+    pub from: Option<Box<str>>,
+    /// `To`.
+    pub to: Option<Box<str>>,
+    /// `ParentCallSid`.
+    pub parent_call_sid: Option<Box<str>>,
+    /// The instant of the status, found as the end of a call is.
+    pub signalled_at: DateTime<Utc>,
+}
+
+/// A month of a rented number that is to be paid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RentalDue {
+    /// Whose number it is.
+    pub twilio_account_sid: TwilioAccountSid,
+    /// The number's sid; with `period_start` the identity of the debit.
+    pub phone_number_sid: PhoneNumberSid,
+    /// First day of the period, UTC.
+    pub period_start: NaiveDate,
+    /// The number itself.
+    pub phone_number: Option<Box<str>>,
+    /// ISO country code.
+    pub country: Option<Box<str>>,
+    /// `local`, `mobile`, `national` or `toll free`.
+    pub number_type: Option<Box<str>>,
+    /// The price where the event brings it; else the catalog's.
+    pub monthly_price: Option<Money>,
+}
+
+/// Why a record is kept instead of charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RejectReason {
+    /// The bytes are no JSON object.
+    Undecodable,
+    /// A field that charging needs is missing or wrong.
+    Invalid,
+    /// No account has this `AccountSid`.
+    UnknownAccount,
+    /// Charged before with another duration, or paid before at another price.
+    Conflict,
+}
+
+impl RejectReason {
+    /// The word that is stored and listed.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Undecodable => "undecodable",
+            Self::Invalid => "invalid",
+            Self::UnknownAccount => "unknown_account",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// A reason with what exactly was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The kind.
+    pub reason: RejectReason,
+    /// A lower-case fragment: which field, and what it held.
+    pub detail: String,
+}
+
+impl Rejection {
+    /// A field that is missing or wrong.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self { reason: RejectReason::Invalid, detail: detail.into() }
+    }
+
+    fn undecodable(detail: impl Into<String>) -> Self {
+        Self { reason: RejectReason::Undecodable, detail: detail.into() }
+    }
+}
+
+/// What is accepted of durations and instants.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest call that is charged, in seconds.
+    pub call_seconds_max: u32,
+    /// How far a call's end may lie after its record's Kafka timestamp, in seconds.
+    pub end_ahead_seconds_max: u32,
+}
+
+/// Reads one record. `record_at` is its Kafka timestamp, or the present where Kafka has none.
+pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limits) -> Event {
+    let event = match topic {
+        Topic::Calls => call::decode(value, record_at, limits),
+        Topic::Rentals => rental::decode(value),
+    };
+    event.unwrap_or_else(Event::Rejected)
+}
+
+/// Text as it can be stored and shown: NUL replaced, cut at 256 characters; `None` where empty.
+fn storable(text: &str) -> Option<Box<str>> {
+    const CHARACTERS_MAX: usize = 256;
+    if text.is_empty() {
+        return None;
+    }
+    if text.len() <= CHARACTERS_MAX && !text.contains('\0') {
+        return Some(text.into());
+    }
+    Some(text.chars().take(CHARACTERS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect())
+}

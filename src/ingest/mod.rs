@@ -1,0 +1,11 @@
+//! Stage 1: Kafka → events. A consumer group's partitions, their records gathered into batches, and
+//! the bytes decoded.
+//!
+//! It never decides what is charged, and never moves an offset on its own: whoever drives it says
+//! where a partition starts, and hands on only what was gathered.
+
+pub mod batch;
+pub mod client;
+pub mod decode;
+pub mod partition;
+pub mod topics;

@@ -1,0 +1,243 @@
+//! One assigned partition: where it can start, and the gathering of its records into batches.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::{Message as _, Offset, TopicPartitionList};
+
+use super::batch::Batch;
+use super::client::{Consumer, Context, TopicPartition};
+use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
+
+/// How long one request to Kafka may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
+const POLL_WAIT: Duration = Duration::from_millis(50);
+
+/// What bounds a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Most records.
+    pub records_max: usize,
+    /// Most bytes of keys and values.
+    pub bytes_max: usize,
+    /// How long a batch waits for company after its first record.
+    pub linger: Duration,
+}
+
+/// Where a partition can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    /// First offset that Kafka still has.
+    pub low: i64,
+    /// First offset that Kafka does not have yet.
+    pub high: i64,
+}
+
+/// Why gathering ended.
+#[derive(Debug)]
+pub enum Gathered {
+    /// A batch.
+    Batch(Batch),
+    /// Nothing came, and `stop` was asked for.
+    Stopped,
+    /// The offset is not in the log any more: look at the watermarks anew.
+    OutOfRange(KafkaError),
+}
+
+/// A partition that is ours.
+pub struct Partition {
+    consumer: Arc<Consumer>,
+    queue: PartitionQueue<Context>,
+    name: TopicPartition,
+}
+
+impl Partition {
+    /// Takes the partition's own queue; it stays paused until [`Self::start`].
+    pub fn open(consumer: &Arc<Consumer>, name: &TopicPartition) -> Option<Self> {
+        let queue = consumer.split_partition_queue(&name.topic, name.partition)?;
+        Some(Self { consumer: Arc::clone(consumer), queue, name: name.clone() })
+    }
+
+    /// Asks Kafka where the partition begins and ends. Blocks for up to 5 s.
+    ///
+    /// # Errors
+    /// Where Kafka cannot be asked: try again.
+    pub fn watermarks(&self) -> KafkaResult<Watermarks> {
+        let (low, high) =
+            self.consumer.fetch_watermarks(&self.name.topic, self.name.partition, REQUEST_TIMEOUT)?;
+        Ok(Watermarks { low, high })
+    }
+
+    /// Id of the Kafka cluster. Blocks for up to 5 s; `None` while it cannot be asked.
+    pub fn cluster_id(&self) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
+    }
+
+    /// The offset that Kafka itself has for our group, if any. Blocks for up to 5 s.
+    ///
+    /// # Errors
+    /// Where Kafka cannot be asked: try again.
+    pub fn committed_offset(&self) -> KafkaResult<Option<i64>> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.name.topic, self.name.partition);
+        let committed = self.consumer.committed_offsets(list, REQUEST_TIMEOUT)?;
+        Ok(committed.elements().first().and_then(|element| match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        }))
+    }
+
+    /// Starts reading at `offset`. Blocks while the client takes the partition up.
+    ///
+    /// # Errors
+    /// Where the client refuses, or the partition was taken away meanwhile.
+    pub fn start(&self, offset: i64) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name.topic, self.name.partition, Offset::Offset(offset))?;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        loop {
+            let sought = self.consumer.seek_partitions(list.clone(), REQUEST_TIMEOUT)?;
+            match sought.elements().first().map(|element| element.error()) {
+                Some(Err(error)) if Instant::now() < deadline => {
+                    tracing::debug!(partition = %self.name, %error, "seeks again");
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Some(Err(error)) => return Err(error),
+                _ => break,
+            }
+        }
+        self.consumer.resume(&list)
+    }
+
+    /// Stops reading, for instance while the partition is halted.
+    ///
+    /// # Errors
+    /// Where the partition was taken away meanwhile.
+    pub fn pause(&self) -> KafkaResult<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.name.topic, self.name.partition);
+        self.consumer.pause(&list)
+    }
+
+    /// Tells Kafka how far the ledger is; for lag tools, and as a witness. Does not wait.
+    pub fn commit_to_kafka(&self, next_offset: i64) {
+        let mut list = TopicPartitionList::new();
+        let committed = list
+            .add_partition_offset(&self.name.topic, self.name.partition, Offset::Offset(next_offset))
+            .and_then(|()| self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async));
+        if let Err(error) = committed {
+            tracing::debug!(partition = %self.name, %error, "offset not told to kafka");
+        }
+    }
+
+    /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
+    ///
+    /// # Errors
+    /// Where the offset is out of range.
+    pub fn peek(&self, stop: &dyn Fn() -> bool) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
+        while !stop() {
+            match self.queue.poll(POLL_WAIT) {
+                Some(Ok(message)) => return Ok(Some((message.offset(), timestamp_of(&message)))),
+                Some(Err(error)) if is_out_of_range(&error) => return Err(error),
+                Some(Err(_)) | None => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Gathers the next batch from `expected_offset` on and decodes it on the way. Blocks.
+    ///
+    /// After the first record it goes on until `limits` are reached; once the linger time is over it
+    /// ends as soon as `is_wanted` says that someone can take the batch.
+    pub fn gather(
+        &self,
+        expected_offset: i64,
+        topic: Topic,
+        limits: BatchLimits,
+        decode_limits: Limits,
+        mut is_wanted: impl FnMut() -> bool,
+        stop: &dyn Fn() -> bool,
+        now: &dyn Fn() -> DateTime<Utc>,
+    ) -> Gathered {
+        let mut batch = Batch::starting_at(expected_offset);
+        let mut first_at: Option<Instant> = None;
+        loop {
+            let is_full =
+                batch.records.len() >= limits.records_max || batch.bytes() >= limits.bytes_max;
+            let lingered = first_at.is_some_and(|at| at.elapsed() >= limits.linger);
+            if (is_full || lingered) && is_wanted() {
+                return Gathered::Batch(batch);
+            }
+            if stop() {
+                return Gathered::Stopped;
+            }
+            if is_full {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            let wait = match first_at {
+                None => POLL_WAIT,
+                Some(_) => Duration::from_millis(1),
+            };
+            let message = match self.queue.poll(wait) {
+                None => continue,
+                Some(Ok(message)) => message,
+                Some(Err(error)) if is_out_of_range(&error) => return Gathered::OutOfRange(error),
+                Some(Err(error)) => {
+                    tracing::debug!(partition = %self.name, %error, "kafka partition");
+                    continue;
+                }
+            };
+            if message.offset() < batch.next_offset {
+                continue;
+            }
+            if message.offset() > batch.next_offset {
+                // Legal: transaction markers and compaction leave gaps. Lost records come as
+                // an offset out of range.
+                metrics::counter!(crate::metrics::OFFSET_GAPS).increment(1);
+            }
+            push(&mut batch, &message, topic, decode_limits, now);
+            first_at.get_or_insert_with(Instant::now);
+        }
+    }
+}
+
+fn push(
+    batch: &mut Batch,
+    message: &BorrowedMessage<'_>,
+    topic: Topic,
+    limits: Limits,
+    now: &dyn Fn() -> DateTime<Utc>,
+) {
+    let record_at = timestamp_of(message);
+    let event = match message.payload() {
+        Some(value) => decode(topic, value, record_at.unwrap_or_else(now), limits),
+        None => Event::Rejected(Rejection {
+            reason: RejectReason::Undecodable,
+            detail: "the record has no value".to_owned(),
+        }),
+    };
+    // Only what may be kept needs its bytes; a skipped event or a signal never is.
+    let (key, value) = match event {
+        Event::Skipped | Event::CallSignalled(_) => (None, None),
+        _ => (message.key(), message.payload()),
+    };
+    batch.push(message.offset(), record_at, event, key, value);
+}
+
+fn timestamp_of(message: &BorrowedMessage<'_>) -> Option<DateTime<Utc>> {
+    message.timestamp().to_millis().filter(|ms| *ms >= 0).and_then(DateTime::from_timestamp_millis)
+}
+
+fn is_out_of_range(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange)
+    )
+}

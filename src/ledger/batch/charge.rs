@@ -1,0 +1,390 @@
+//! Phase 3: enters a batch's events into the books, in the order of their offsets. No I/O.
+
+use std::collections::{HashMap, HashSet};
+
+use callmeter_core::domain::account::overshoot;
+use callmeter_core::domain::catalog::CatalogHistory;
+use callmeter_core::domain::money::Money;
+use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
+use callmeter_core::rating::{Terms, rate, terms_at};
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+
+use super::load::{CallIdentity, CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
+use super::rows::{ChargeRow, RejectRow, RentalRow, Rows, TransactionRow};
+use super::{ChargingPolicy, Committed, Outcome, Source};
+use crate::ingest::batch::{Batch, Record};
+use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection, RentalDue};
+use crate::ledger::call_key::CallKey;
+use crate::ledger::wallets::WalletHead;
+
+/// The books of one batch: running balances and allowances, and the rows they lead to.
+pub(super) struct Books<'a> {
+    snapshot: &'a Snapshot,
+    policy: &'a ChargingPolicy,
+    source: Source<'a>,
+    batch: &'a Batch,
+    now: DateTime<Utc>,
+    keep_values: bool,
+    wallets: HashMap<i32, WalletHead>,
+    touched_wallets: HashSet<i32>,
+    /// Cycles that this batch used, with their seconds after it.
+    cycles: HashMap<CycleKey, u64>,
+    calls: HashMap<CallIdentity, i32>,
+    rentals: HashMap<RentalIdentity, KnownRental>,
+    conflicts: HashMap<String, usize>,
+    rows: Rows<'a>,
+    committed: Committed,
+}
+
+/// What entering one event leads to, where it is no refusal.
+type Entered = Result<Outcome, Rejection>;
+
+impl<'a> Books<'a> {
+    pub(super) fn new(
+        snapshot: &'a Snapshot,
+        policy: &'a ChargingPolicy,
+        source: Source<'a>,
+        batch: &'a Batch,
+        now: DateTime<Utc>,
+        keep_values: bool,
+    ) -> Self {
+        Self {
+            snapshot,
+            policy,
+            source,
+            batch,
+            now,
+            keep_values,
+            wallets: snapshot.wallets.clone(),
+            touched_wallets: HashSet::new(),
+            cycles: HashMap::new(),
+            calls: HashMap::new(),
+            rentals: HashMap::new(),
+            conflicts: HashMap::new(),
+            rows: Rows::default(),
+            committed: Committed::default(),
+        }
+    }
+
+    /// Enters every record.
+    pub(super) fn enter_all(&mut self) {
+        let batch = self.batch;
+        self.committed.outcomes.reserve_exact(batch.records.len());
+        for (index, record) in batch.records.iter().enumerate() {
+            let entered = match &record.event {
+                Event::CallEnded(ended) => self.enter_call(record, ended),
+                Event::RentalDue(rental) => self.enter_rental(rental),
+                Event::CallSignalled(_) => Ok(Outcome::NotBillable),
+                Event::Skipped => Ok(Outcome::Skipped),
+                Event::Rejected(rejection) => Err(rejection.clone()),
+            };
+            let outcome = match entered {
+                Ok(outcome) => outcome,
+                Err(rejection) => self.keep(record, rejection),
+            };
+            self.note_replay(index, outcome);
+            self.committed.outcomes.push(outcome);
+        }
+    }
+
+    /// The rows, ordered by account so that Postgres writes neighbours together.
+    pub(super) fn close(mut self) -> (Rows<'a>, Committed) {
+        self.rows.charges.sort_unstable_by_key(|row| (row.owner.account_key, row.charge_sequence));
+        self.rows.transactions.sort_unstable_by_key(|row| (row.account_key, row.sequence));
+        let touched = &self.touched_wallets;
+        let mut wallets: Vec<WalletHead> =
+            self.wallets.into_values().filter(|head| touched.contains(&head.account_key)).collect();
+        wallets.sort_unstable_by_key(|head| head.account_key);
+        self.rows.wallets = wallets;
+        self.rows.cycles = self.cycles.into_iter().collect();
+        self.rows.cycles.sort_unstable();
+        (self.rows, self.committed)
+    }
+
+    fn enter_call(&mut self, record: &'a Record, ended: &'a CallEnded) -> Entered {
+        let call = &ended.call;
+        let owner = self.owner(ended.twilio_account_sid.as_str())?;
+        let call_key = CallKey::of(&call.call_sid);
+        let seconds = i32::try_from(call.seconds).map_err(|_| beyond_range("CallDuration"))?;
+        let identity = (owner.twilio_account_key, call_key);
+        let charged = self.calls.get(&identity).or_else(|| self.snapshot.calls.get(&identity));
+        if let Some(&charged) = charged {
+            if charged == seconds {
+                return Ok(Outcome::Duplicate);
+            }
+            let key = format!("call {} {} {seconds}", ended.twilio_account_sid, call.call_sid);
+            let detail = format!(
+                "call {} was charged with {charged} s, and came again with {seconds} s",
+                call.call_sid
+            );
+            return Ok(self.keep_conflict(record, key, detail));
+        }
+        self.charge(record, ended, owner, &identity)?;
+        self.calls.insert(identity, seconds);
+        Ok(Outcome::Charged)
+    }
+
+    /// Charges a call that the ledger does not have; on an error nothing was entered.
+    fn charge(
+        &mut self,
+        record: &'a Record,
+        ended: &'a CallEnded,
+        owner: Owner,
+        identity: &CallIdentity,
+    ) -> Result<(), Rejection> {
+        let call = &ended.call;
+        let started_at = call.started_at();
+        let snapshot = self.snapshot;
+        let catalogs: &'a CatalogHistory = &snapshot.catalogs;
+        let timeline = snapshot.timeline(owner.account_key);
+        let cycle_key = timeline
+            .in_force(started_at)
+            .map(|it| (owner.account_key, it.subscription.id, it.cycle.start));
+        let used = cycle_key.map_or(0, |key| {
+            self.cycles.get(&key).or_else(|| snapshot.cycles.get(&key)).copied().unwrap_or_default()
+        });
+        let invalid = |error: &dyn std::fmt::Display| Rejection::invalid(error.to_string());
+        let (price, version, plan) = {
+            let terms = terms_at(catalogs, timeline, started_at).map_err(|e| invalid(&e))?;
+            let price = rate(call, &terms, used, self.policy.zero_duration_completed)
+                .map_err(|e| invalid(&e))?;
+            (price, terms.version(), plan_id(&terms, catalogs))
+        };
+        let head = wallet(&mut self.wallets, owner.account_key)?;
+        let before = head.balance;
+        let after = before.checked_sub(price.amount).ok_or_else(|| beyond_range("the balance"))?;
+        let overshoot = overshoot(before, after, head.credit_limit);
+        let at = self.now.max(head.last_at);
+        head.last_at = at;
+        head.version += 1;
+        head.charge_sequence += 1;
+        let transaction_sequence = if price.amount.is_zero() {
+            None
+        } else {
+            head.sequence += 1;
+            head.balance = after;
+            self.rows.transactions.push(TransactionRow {
+                account_key: owner.account_key,
+                sequence: head.sequence,
+                at,
+                amount: price.amount,
+                balance_before: before,
+                balance_after: after,
+                kind: price.kind,
+                status: TransactionStatus::Completed,
+                description: None,
+                call_sid: Some(call.call_sid.as_str()),
+            });
+            Some(head.sequence)
+        };
+        let charge_sequence = head.charge_sequence;
+        if let Some(key) = cycle_key {
+            self.cycles.insert(key, used + u64::from(price.allowance_seconds));
+        }
+        self.touched_wallets.insert(owner.account_key);
+        self.tally(ended, &price, overshoot);
+        self.rows.charges.push(ChargeRow {
+            owner,
+            charge_sequence,
+            charged_at: at,
+            started_at,
+            cycle_start: cycle_key.map(|key| key.2),
+            subscription: cycle_key.map(|key| key.1),
+            plan,
+            catalog_version: version.0,
+            price,
+            overshoot,
+            transaction_sequence,
+            record_offset: record.offset,
+            call,
+            call_key: identity.1.clone(),
+        });
+        Ok(())
+    }
+
+    fn tally(&mut self, ended: &CallEnded, price: &callmeter_core::rating::Price, over: Money) {
+        let sums = &mut self.committed;
+        let sum = match price.kind {
+            TransactionKind::Overage => &mut sums.overage_amount,
+            _ => &mut sums.call_amount,
+        };
+        *sum = saturating_sum(*sum, price.amount);
+        sums.overshoot = saturating_sum(sums.overshoot, over);
+        sums.ended_at.push(ended.call.ended_at);
+        let told = ended.call.twilio_minutes;
+        if told.is_some_and(|minutes| minutes != ended.call.seconds.div_ceil(60)) {
+            sums.duration_mismatches += 1;
+        }
+    }
+
+    fn enter_rental(&mut self, rental: &'a RentalDue) -> Entered {
+        let owner = self.owner(rental.twilio_account_sid.as_str())?;
+        let price = self.rental_price(rental)?;
+        let identity = (rental.phone_number_sid.clone(), rental.period_start);
+        let known = self.rentals.get(&identity).or_else(|| self.snapshot.rentals.get(&identity));
+        if let Some(known) = known {
+            if known.is_paid && known.price != price {
+                return Err(Rejection {
+                    reason: RejectReason::Conflict,
+                    detail: format!(
+                        "the period of {} from {} was paid at {}, and came again at {price}",
+                        rental.phone_number_sid, rental.period_start, known.price
+                    ),
+                });
+            }
+            // One that failed is tried again by its own schedule, not by its event.
+            return Ok(Outcome::Duplicate);
+        }
+        let head = wallet(&mut self.wallets, owner.account_key)?;
+        let before = head.balance;
+        let funds = before.checked_add(head.credit_limit).ok_or_else(|| beyond_range("the funds"))?;
+        let is_paid = funds >= price;
+        let after = if is_paid {
+            before.checked_sub(price).ok_or_else(|| beyond_range("the balance"))?
+        } else {
+            before
+        };
+        let at = self.now.max(head.last_at);
+        head.last_at = at;
+        head.version += 1;
+        let sequence = if price.is_zero() {
+            None
+        } else {
+            head.sequence += 1;
+            head.balance = after;
+            self.rows.transactions.push(TransactionRow {
+                account_key: owner.account_key,
+                sequence: head.sequence,
+                at,
+                amount: price,
+                balance_before: before,
+                balance_after: after,
+                kind: TransactionKind::NumberRental,
+                status: if is_paid { TransactionStatus::Completed } else { TransactionStatus::Failed },
+                description: Some(crate::ledger::rentals::description(
+                    rental.phone_number.as_deref(),
+                    &rental.phone_number_sid,
+                    rental.period_start,
+                )),
+                call_sid: None,
+            });
+            Some(head.sequence)
+        };
+        let retry = TimeDelta::seconds(self.policy.rental_retry_seconds.into());
+        self.rows.rentals.push(RentalRow {
+            account_key: owner.account_key,
+            rental,
+            price,
+            is_paid,
+            attempted_at: at,
+            next_attempt_at: (!is_paid).then_some(at + retry),
+            sequence,
+        });
+        self.touched_wallets.insert(owner.account_key);
+        self.rentals.insert(identity, KnownRental { price, is_paid });
+        if !is_paid {
+            return Ok(Outcome::Unpaid);
+        }
+        self.committed.rental_amount = saturating_sum(self.committed.rental_amount, price);
+        Ok(Outcome::Charged)
+    }
+
+    /// The event's own price, else the catalog's at the start of the period.
+    fn rental_price(&self, rental: &RentalDue) -> Result<Money, Rejection> {
+        if let Some(price) = rental.monthly_price {
+            return Ok(price);
+        }
+        let country = rental.country.as_deref().unwrap_or_default();
+        let number_type = rental.number_type.as_deref().unwrap_or_default();
+        let starts_at = rental.period_start.and_time(NaiveTime::MIN).and_utc();
+        let catalog = &self.snapshot.catalogs.at(starts_at).catalog;
+        catalog.number_price(country, number_type).map(|price| price.monthly).ok_or_else(|| {
+            Rejection::invalid(format!(
+                "the catalog has no price for a number of country {country:?} and type {number_type:?}"
+            ))
+        })
+    }
+
+    fn owner(&self, sid: &str) -> Result<Owner, Rejection> {
+        self.snapshot.owners.get(sid).copied().ok_or_else(|| Rejection {
+            reason: RejectReason::UnknownAccount,
+            detail: format!("no account has AccountSid {sid}"),
+        })
+    }
+
+    fn keep(&mut self, record: &'a Record, rejection: Rejection) -> Outcome {
+        if rejection.reason == RejectReason::Conflict {
+            let key = format!("rental {}", rejection.detail);
+            return self.keep_conflict(record, key, rejection.detail);
+        }
+        self.push_reject(record, rejection, None);
+        Outcome::Rejected
+    }
+
+    /// Keeps a conflict once; again and again it is only counted.
+    fn keep_conflict(&mut self, record: &'a Record, key: String, detail: String) -> Outcome {
+        if let Some(&index) = self.conflicts.get(&key) {
+            self.rows.rejects[index].count += 1;
+            return Outcome::Conflict;
+        }
+        let rejection = Rejection { reason: RejectReason::Conflict, detail };
+        if self.push_reject(record, rejection, Some(key.clone())) {
+            self.conflicts.insert(key, self.rows.rejects.len() - 1);
+        }
+        Outcome::Conflict
+    }
+
+    /// Adds a row where there is none yet; a replayed record has its row already.
+    fn push_reject(&mut self, record: &'a Record, why: Rejection, conflict: Option<String>) -> bool {
+        if let Source::Replay { reject_ids, .. } = self.source {
+            if let Some(&id) = reject_ids.get(self.committed.outcomes.len()) {
+                self.rows.still_rejected.push((id, why.reason, why.detail));
+            }
+            return false;
+        }
+        let value = self.batch.value(record);
+        self.rows.rejects.push(RejectRow {
+            record_offset: record.offset,
+            record_at: record.record_at,
+            reason: why.reason,
+            detail: why.detail.replace('\0', "\u{fffd}"),
+            conflict_key: conflict,
+            count: 1,
+            key: self.batch.key(record),
+            value: value.filter(|_| self.keep_values),
+            value_bytes: i32::try_from(value.map_or(0, <[u8]>::len)).unwrap_or(i32::MAX),
+        });
+        true
+    }
+
+    fn note_replay(&mut self, index: usize, outcome: Outcome) {
+        let Source::Replay { reject_ids, .. } = self.source else { return };
+        if matches!(outcome, Outcome::Rejected | Outcome::Conflict) {
+            return;
+        }
+        if let Some(&id) = reject_ids.get(index) {
+            self.rows.replayed.push(id);
+        }
+    }
+}
+
+/// The plan's id, living as long as the catalogs.
+fn plan_id<'a>(terms: &Terms<'a>, _: &'a CatalogHistory) -> Option<&'a callmeter_core::domain::ids::PlanId> {
+    terms.plan().map(|plan| &plan.id)
+}
+
+fn wallet(
+    wallets: &mut HashMap<i32, WalletHead>,
+    account_key: i32,
+) -> Result<&mut WalletHead, Rejection> {
+    wallets.get_mut(&account_key).ok_or_else(|| Rejection::invalid("the account has no wallet"))
+}
+
+fn beyond_range(what: &str) -> Rejection {
+    Rejection::invalid(format!("{what} is beyond the range of amounts"))
+}
+
+/// Sums of a batch are for metrics; the ledger's own are checked.
+fn saturating_sum(sum: Money, amount: Money) -> Money {
+    Money::from_micros(sum.micros().saturating_add(amount.micros()))
+}

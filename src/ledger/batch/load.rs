@@ -1,0 +1,321 @@
+//! Phases 1 and 2: lock the wallets of a batch, then read what pricing needs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use callmeter_core::domain::catalog::CatalogHistory;
+use callmeter_core::domain::ids::{PhoneNumberSid, PlanId};
+use callmeter_core::domain::money::Money;
+use callmeter_core::domain::subscription::{Subscription, SubscriptionId, SubscriptionTimeline};
+use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::{Charger, CommitError};
+use crate::ingest::batch::Batch;
+use crate::ingest::decode::Event;
+use crate::ledger::call_key::CallKey;
+use crate::ledger::store::StoreError;
+use crate::ledger::wallets::WalletHead;
+
+/// Which Twilio account an event is of, and whose that is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owner {
+    pub twilio_account_key: i32,
+    pub account_key: i32,
+}
+
+/// Identity of a cycle: account, subscription, start.
+pub(super) type CycleKey = (i32, SubscriptionId, DateTime<Utc>);
+/// Identity of a call: Twilio account and sid.
+pub(super) type CallIdentity = (i32, CallKey);
+/// Identity of a rental period: number and first day.
+pub(super) type RentalIdentity = (PhoneNumberSid, NaiveDate);
+
+/// A rental period that the ledger has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownRental {
+    pub price: Money,
+    pub is_paid: bool,
+}
+
+/// Everything that pricing a batch needs, as read under the locks.
+#[derive(Debug)]
+pub(super) struct Snapshot {
+    pub catalogs: Arc<CatalogHistory>,
+    pub owners: HashMap<Box<str>, Owner>,
+    pub wallets: HashMap<i32, WalletHead>,
+    timelines: HashMap<i32, SubscriptionTimeline>,
+    no_subscription: SubscriptionTimeline,
+    /// Seconds of the calls that were charged before.
+    pub calls: HashMap<CallIdentity, i32>,
+    pub rentals: HashMap<RentalIdentity, KnownRental>,
+    /// Seconds used of each cycle.
+    pub cycles: HashMap<CycleKey, u64>,
+}
+
+impl Snapshot {
+    /// An account's subscriptions; an empty timeline where it never had one.
+    pub(super) fn timeline(&self, account_key: i32) -> &SubscriptionTimeline {
+        self.timelines.get(&account_key).unwrap_or(&self.no_subscription)
+    }
+}
+
+pub(super) async fn load(
+    connection: &mut PgConnection,
+    charger: &Charger,
+    batch: &Batch,
+) -> Result<Snapshot, CommitError> {
+    let mut snapshot = Snapshot {
+        catalogs: Arc::clone(&charger.catalogs(connection).await?),
+        owners: HashMap::new(),
+        wallets: HashMap::new(),
+        timelines: HashMap::new(),
+        no_subscription: SubscriptionTimeline::new(Vec::new()),
+        calls: HashMap::new(),
+        rentals: HashMap::new(),
+        cycles: HashMap::new(),
+    };
+    let mut sids: Vec<&str> = batch
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::CallEnded(ended) => Some(ended.twilio_account_sid.as_str()),
+            Event::RentalDue(rental) => Some(rental.twilio_account_sid.as_str()),
+            _ => None,
+        })
+        .collect();
+    sids.sort_unstable();
+    sids.dedup();
+    if sids.is_empty() {
+        return Ok(snapshot);
+    }
+    lock_wallets(connection, &sids, &mut snapshot).await?;
+    // A catalog may have been accepted while we waited for the locks.
+    snapshot.catalogs = charger.catalogs(connection).await?;
+    read_timelines(connection, &mut snapshot).await?;
+    read_calls(connection, batch, &mut snapshot).await?;
+    read_rentals(connection, batch, &mut snapshot).await?;
+    read_cycles(connection, batch, &mut snapshot).await?;
+    Ok(snapshot)
+}
+
+async fn lock_wallets(
+    connection: &mut PgConnection,
+    sids: &[&str],
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    // Waits for whoever holds them; every holder takes them in the same order.
+    let locked = sqlx::query(
+        "/* lock_wallets */
+         SELECT w.account_key, w.balance_micros, w.credit_limit_micros, w.sequence,
+                w.charge_sequence, w.version, w.last_at
+           FROM wallets w
+          WHERE w.account_key IN (
+                SELECT account_key FROM twilio_accounts WHERE twilio_account_sid = ANY($1))
+          ORDER BY w.account_key
+            FOR UPDATE",
+    )
+    .bind(sids)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in locked {
+        let head = WalletHead {
+            account_key: row.try_get(0)?,
+            balance: Money::from_micros(row.try_get(1)?),
+            credit_limit: Money::from_micros(row.try_get(2)?),
+            sequence: row.try_get(3)?,
+            charge_sequence: row.try_get(4)?,
+            version: row.try_get(5)?,
+            last_at: row.try_get(6)?,
+        };
+        snapshot.wallets.insert(head.account_key, head);
+    }
+    // Read again: a Twilio account that changed hands while we waited is charged to its new owner,
+    // or, where that one's wallet is not among the locked, tried again from the start.
+    let owners = sqlx::query(
+        "/* lock_wallets: owners */
+         SELECT twilio_account_sid, twilio_account_key, account_key
+           FROM twilio_accounts WHERE twilio_account_sid = ANY($1)",
+    )
+    .bind(sids)
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in owners {
+        let sid: String = row.try_get(0)?;
+        let owner = Owner { twilio_account_key: row.try_get(1)?, account_key: row.try_get(2)? };
+        if !snapshot.wallets.contains_key(&owner.account_key) {
+            return Err(StoreError::Conflict(sqlx::Error::RowNotFound));
+        }
+        snapshot.owners.insert(sid.into_boxed_str(), owner);
+    }
+    Ok(())
+}
+
+async fn read_timelines(
+    connection: &mut PgConnection,
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    let accounts: Vec<i32> = snapshot.wallets.keys().copied().collect();
+    let rows = sqlx::query(
+        "/* read_timelines */
+         SELECT account_key, subscription_id, plan, starts_at
+           FROM subscriptions WHERE account_key = ANY($1)",
+    )
+    .bind(&accounts)
+    .fetch_all(connection)
+    .await?;
+    let mut entries: HashMap<i32, Vec<Subscription>> = HashMap::new();
+    for row in rows {
+        let plan: Option<String> = row.try_get(2)?;
+        let plan = plan
+            .map(|plan| PlanId::parse(&plan))
+            .transpose()
+            .map_err(|error| StoreError::Refused(sqlx::Error::Decode(Box::new(error))))?;
+        entries.entry(row.try_get(0)?).or_default().push(Subscription {
+            id: SubscriptionId(row.try_get(1)?),
+            plan,
+            starts_at: row.try_get(3)?,
+        });
+    }
+    snapshot.timelines = entries
+        .into_iter()
+        .map(|(account_key, entries)| (account_key, SubscriptionTimeline::new(entries)))
+        .collect();
+    Ok(())
+}
+
+async fn read_calls(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    let mut keys: Vec<(Owner, CallKey)> = batch
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::CallEnded(ended) => {
+                let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
+                Some((*owner, CallKey::of(&ended.call.call_sid)))
+            }
+            _ => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    // In the order of the index, so that neighbours are found on pages that were just read.
+    keys.sort_unstable_by(|(a, a_key), (b, b_key)| {
+        (a.account_key, a.twilio_account_key, a_key).cmp(&(b.account_key, b.twilio_account_key, b_key))
+    });
+    keys.dedup();
+    let accounts: Vec<i32> = keys.iter().map(|(owner, _)| owner.account_key).collect();
+    let twilio_accounts: Vec<i32> = keys.iter().map(|(owner, _)| owner.twilio_account_key).collect();
+    let call_keys: Vec<&[u8]> = keys.iter().map(|(_, key)| key.as_bytes()).collect();
+    let rows = sqlx::query(
+        "/* read_calls */
+         SELECT wanted.ordinal, k.seconds
+           FROM unnest($1::integer[], $2::integer[], $3::bytea[])
+                WITH ORDINALITY AS wanted (account_key, twilio_account_key, call_key, ordinal)
+           JOIN call_keys k USING (account_key, twilio_account_key, call_key)",
+    )
+    .bind(&accounts)
+    .bind(&twilio_accounts)
+    .bind(&call_keys)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let ordinal: i64 = row.try_get(0)?;
+        let found = usize::try_from(ordinal - 1).ok().and_then(|index| keys.get(index));
+        if let Some((owner, key)) = found {
+            let identity = (owner.twilio_account_key, key.clone());
+            snapshot.calls.insert(identity, row.try_get(1)?);
+        }
+    }
+    Ok(())
+}
+
+async fn read_rentals(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    let (sids, starts): (Vec<&str>, Vec<NaiveDate>) = batch
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::RentalDue(rental) => Some((rental.phone_number_sid.as_str(), rental.period_start)),
+            _ => None,
+        })
+        .unzip();
+    if sids.is_empty() {
+        return Ok(());
+    }
+    let rows = sqlx::query(
+        "/* read_rentals */
+         SELECT r.phone_number_sid, r.period_start, r.price_micros, r.status = 'paid'
+           FROM unnest($1::text[], $2::date[]) AS wanted (phone_number_sid, period_start)
+           JOIN rental_periods r USING (phone_number_sid, period_start)",
+    )
+    .bind(&sids)
+    .bind(&starts)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let sid: String = row.try_get(0)?;
+        let sid = PhoneNumberSid::parse(&sid)
+            .map_err(|error| StoreError::Refused(sqlx::Error::Decode(Box::new(error))))?;
+        let price = Money::from_micros(row.try_get(2)?);
+        let known = KnownRental { price, is_paid: row.try_get(3)? };
+        snapshot.rentals.insert((sid, row.try_get(1)?), known);
+    }
+    Ok(())
+}
+
+async fn read_cycles(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    let mut keys: Vec<CycleKey> = batch
+        .records
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::CallEnded(ended) => {
+                let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
+                let timeline = snapshot.timeline(owner.account_key);
+                let in_force = timeline.in_force(ended.call.started_at())?;
+                Some((owner.account_key, in_force.subscription.id, in_force.cycle.start))
+            }
+            _ => None,
+        })
+        .collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let accounts: Vec<i32> = keys.iter().map(|key| key.0).collect();
+    let subscriptions: Vec<i64> = keys.iter().map(|key| key.1.0).collect();
+    let starts: Vec<DateTime<Utc>> = keys.iter().map(|key| key.2).collect();
+    let rows = sqlx::query(
+        "/* read_cycles */
+         SELECT wanted.ordinal, c.used_seconds
+           FROM unnest($1::integer[], $2::bigint[], $3::timestamptz[])
+                WITH ORDINALITY AS wanted (account_key, subscription_id, cycle_start, ordinal)
+           JOIN cycles c USING (account_key, subscription_id, cycle_start)",
+    )
+    .bind(&accounts)
+    .bind(&subscriptions)
+    .bind(&starts)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let ordinal: i64 = row.try_get(0)?;
+        let used: i64 = row.try_get(1)?;
+        let found = usize::try_from(ordinal - 1).ok().and_then(|index| keys.get(index));
+        if let Some(key) = found {
+            snapshot.cycles.insert(*key, u64::try_from(used).unwrap_or_default());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! `commit_batch`: a batch's charges, balances, allowances, rejected records and the partition's
+//! next offset, in one transaction. The hot path of the whole system.
+//!
+//! | phase | round trips | module |
+//! | --- | --- | --- |
+//! | lock the wallets of the batch, ordered by account | 1 | [`load`] |
+//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | [`load`] |
+//! | price every event in the order of offsets, keep running balances | 0 | [`charge`] |
+//! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | [`write`] |
+//! | move the offset by compare-and-set, commit | 2 | [`write`] |
+//!
+//! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset.
+//! Reads come in later statements than the lock, since a lock wait does not refresh the snapshot of
+//! its own statement. Every row of a batch's accounts is therefore read as the last holder of the
+//! lock left it, and the duplicate check is exact.
+//!
+//! Bounds: a batch is at most what ingest gathered (records and bytes are limited there); nothing
+//! here grows with the ledger.
+
+mod charge;
+mod load;
+mod rows;
+mod write;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use callmeter_core::domain::catalog::CatalogHistory;
+use callmeter_core::domain::increments::ZeroDurationCompleted;
+use callmeter_core::domain::money::Money;
+use chrono::{DateTime, Utc};
+use sqlx::{Connection, PgConnection};
+
+use super::offsets::Stream;
+use super::partitions::Partitions;
+use super::store::{Store, StoreError};
+use crate::ingest::batch::Batch;
+
+/// How often a batch is tried before its conflict with another transaction is given to the caller.
+const ATTEMPTS_MAX: u32 = 10;
+
+/// What decides about a charge besides the rules.
+#[derive(Clone, Copy, Debug)]
+pub struct ChargingPolicy {
+    /// What a completed call of 0 seconds is billed.
+    pub zero_duration_completed: ZeroDurationCompleted,
+    /// Seconds until a rental that could not be paid is tried again.
+    pub rental_retry_seconds: u32,
+}
+
+/// Where the records of a batch come from, and what moves together with their effects.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A partition, whose offset moves.
+    Partition(&'a Stream),
+    /// Rejected records that are tried once more; they are marked where they are charged now.
+    Replay {
+        /// Topic and partition they came from.
+        stream: &'a Stream,
+        /// The rejects, in the order of the batch's records.
+        reject_ids: &'a [i64],
+    },
+}
+
+impl Source<'_> {
+    fn stream(&self) -> &Stream {
+        match self {
+            Self::Partition(stream) | Self::Replay { stream, .. } => stream,
+        }
+    }
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Committed {
+    /// What each record of the batch came to, in its order.
+    pub outcomes: Vec<Outcome>,
+    /// Micro-dollars debited for calls without a subscription.
+    pub call_amount: Money,
+    /// Micro-dollars debited as overage.
+    pub overage_amount: Money,
+    /// Micro-dollars debited for rents.
+    pub rental_amount: Money,
+    /// By how much credit limits were overshot further.
+    pub overshoot: Money,
+    /// Charges whose `Duration` disagreed with `CallDuration`.
+    pub duration_mismatches: u64,
+    /// Instants at which the charged calls ended.
+    pub ended_at: Vec<DateTime<Utc>>,
+}
+
+/// What one record came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A call or a rent is in the ledger now.
+    Charged,
+    /// A rent could not be paid; it is tried again.
+    Unpaid,
+    /// It was in the ledger before.
+    Duplicate,
+    /// It was in the ledger before with other figures; kept.
+    Conflict,
+    /// A status that costs nothing.
+    NotBillable,
+    /// Kept, not charged.
+    Rejected,
+    /// Not ours to charge.
+    Skipped,
+}
+
+impl Outcome {
+    /// The metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Charged => "charged",
+            Self::Unpaid => "unpaid",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::NotBillable => "not_billable",
+            Self::Rejected => "rejected",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// Why a batch has no effect; it has none at all.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// Another consumer moved the partition on: read the stored offset anew.
+    #[error("the partition's offset is no longer {expected}")]
+    OffsetMoved {
+        /// What this batch expected.
+        expected: i64,
+    },
+    /// Postgres: see its kind.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No catalog was ever accepted: `serve` accepts one when it starts.
+    #[error("there is no catalog yet")]
+    NoCatalog,
+    /// A stored catalog cannot be read: a newer program accepted it.
+    #[error(transparent)]
+    Catalog(#[from] super::LedgerError),
+}
+
+/// Charges batches.
+#[derive(Debug)]
+pub struct Charger {
+    store: Store,
+    policy: ChargingPolicy,
+    partitions: Partitions,
+    /// The catalogs as of the highest version seen; compared with Postgres in each batch.
+    catalogs: ArcSwapOption<CatalogHistory>,
+}
+
+impl Charger {
+    /// A charger on `store`.
+    pub fn new(store: Store, policy: ChargingPolicy) -> Self {
+        Self { store, policy, partitions: Partitions::default(), catalogs: ArcSwapOption::empty() }
+    }
+
+    /// The store it writes to.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What it charges by.
+    pub const fn policy(&self) -> &ChargingPolicy {
+        &self.policy
+    }
+
+    /// Charges a batch in one transaction, together with the offset; `now` is the commit time.
+    /// `keep_values` says whether rejected records are kept with their bytes.
+    ///
+    /// # Errors
+    /// The batch had no effect; the error says whether the same batch may be tried again.
+    pub async fn commit_batch(
+        &self,
+        source: Source<'_>,
+        batch: &Batch,
+        now: DateTime<Utc>,
+        keep_values: bool,
+    ) -> Result<Committed, CommitError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(source, batch, now, keep_values).await {
+                Ok(committed) => return Ok(committed),
+                Err(error) => error,
+            };
+            let CommitError::Store(StoreError::Conflict(cause)) = &error else {
+                return Err(error);
+            };
+            if attempt == ATTEMPTS_MAX {
+                return Err(error);
+            }
+            tracing::debug!(attempt, %cause, "batch runs again");
+            metrics::counter!(crate::metrics::TRANSACTION_RETRIES, "transaction" => "commit_batch")
+                .increment(1);
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(
+        &self,
+        source: Source<'_>,
+        batch: &Batch,
+        now: DateTime<Utc>,
+        keep_values: bool,
+    ) -> Result<Committed, CommitError> {
+        self.partitions.ensure(&self.store, now).await?;
+        let mut connection = self.store.read().await?;
+        let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+        let snapshot = load::load(&mut transaction, self, batch).await?;
+        let mut books = charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
+        books.enter_all();
+        let (rows, committed) = books.close();
+        if let Some(last) = rows.charges.iter().map(|row| row.charged_at).max() {
+            // A wallet's last row may lie ahead of this machine's clock, in another month.
+            self.partitions.ensure(&self.store, last).await?;
+        }
+        write::write(&mut transaction, source, batch, rows, now).await?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(committed)
+    }
+
+    /// The catalogs, as Postgres has them in this transaction.
+    async fn catalogs(&self, connection: &mut PgConnection) -> Result<Arc<CatalogHistory>, CommitError> {
+        let latest = super::catalogs::latest_version(connection).await?.ok_or(CommitError::NoCatalog)?;
+        if let Some(cached) = self.catalogs.load_full() {
+            if cached.iter().any(|entry| entry.version == latest) {
+                return Ok(cached);
+            }
+        }
+        let history = super::catalogs::load_history(connection).await?.ok_or(CommitError::NoCatalog)?;
+        let history = Arc::new(history);
+        self.catalogs.store(Some(Arc::clone(&history)));
+        Ok(history)
+    }
+}

@@ -1,0 +1,88 @@
+//! What a batch writes, table by table.
+
+use callmeter_core::domain::call::Call;
+use callmeter_core::domain::ids::PlanId;
+use callmeter_core::domain::money::Money;
+use callmeter_core::domain::subscription::SubscriptionId;
+use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
+use callmeter_core::rating::Price;
+use chrono::{DateTime, Utc};
+
+use super::load::{CycleKey, Owner};
+use crate::ingest::decode::{RejectReason, RentalDue};
+use crate::ledger::call_key::CallKey;
+use crate::ledger::wallets::WalletHead;
+
+/// All rows of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub charges: Vec<ChargeRow<'a>>,
+    pub transactions: Vec<TransactionRow<'a>>,
+    pub rentals: Vec<RentalRow<'a>>,
+    pub rejects: Vec<RejectRow<'a>>,
+    pub wallets: Vec<WalletHead>,
+    pub cycles: Vec<(CycleKey, u64)>,
+    /// Rejects that a replay settled, and those that it leaves, with their reason of now.
+    pub replayed: Vec<i64>,
+    pub still_rejected: Vec<(i64, RejectReason, String)>,
+}
+
+/// The evidence of a charged call.
+#[derive(Debug)]
+pub(super) struct ChargeRow<'a> {
+    pub owner: Owner,
+    pub charge_sequence: i64,
+    pub charged_at: DateTime<Utc>,
+    pub started_at: DateTime<Utc>,
+    pub cycle_start: Option<DateTime<Utc>>,
+    pub subscription: Option<SubscriptionId>,
+    pub plan: Option<&'a PlanId>,
+    pub catalog_version: i32,
+    pub price: Price,
+    pub overshoot: Money,
+    pub transaction_sequence: Option<i64>,
+    pub record_offset: i64,
+    pub call: &'a Call,
+    pub call_key: CallKey,
+}
+
+/// A movement of a wallet, or the failed attempt at one.
+#[derive(Debug)]
+pub(super) struct TransactionRow<'a> {
+    pub account_key: i32,
+    pub sequence: i64,
+    pub at: DateTime<Utc>,
+    pub amount: Money,
+    pub balance_before: Money,
+    pub balance_after: Money,
+    pub kind: TransactionKind,
+    pub status: TransactionStatus,
+    pub description: Option<String>,
+    pub call_sid: Option<&'a str>,
+}
+
+/// A rental period that the ledger did not have.
+#[derive(Debug)]
+pub(super) struct RentalRow<'a> {
+    pub account_key: i32,
+    pub rental: &'a RentalDue,
+    pub price: Money,
+    pub is_paid: bool,
+    pub attempted_at: DateTime<Utc>,
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    pub sequence: Option<i64>,
+}
+
+/// A record that is kept.
+#[derive(Debug)]
+pub(super) struct RejectRow<'a> {
+    pub record_offset: i64,
+    pub record_at: Option<DateTime<Utc>>,
+    pub reason: RejectReason,
+    pub detail: String,
+    pub conflict_key: Option<String>,
+    pub count: i64,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    pub value_bytes: i32,
+}

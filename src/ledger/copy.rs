@@ -1,0 +1,113 @@
+//! Postgres's binary COPY format, as far as the ledger writes it.
+//!
+//! One row is a 16-bit count of fields; each field a 32-bit length (-1: null) and the value in its
+//! type's binary form (PostgreSQL documentation, "COPY", Binary Format).
+
+use callmeter_core::domain::money::Money;
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::store::StoreError;
+
+/// Microseconds from the Unix epoch to 2000-01-01, where Postgres's instants begin.
+const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Signature, flags and length of the header's extension.
+const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// Sent in pieces of this size, so that Postgres works while the rest is on its way.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// Rows for one table.
+#[derive(Debug)]
+pub(super) struct CopyRows {
+    bytes: Vec<u8>,
+    fields: i16,
+    rows: u64,
+}
+
+impl CopyRows {
+    /// No rows yet; each will have `fields` fields.
+    pub(super) fn new(fields: i16) -> Self {
+        Self { bytes: HEADER.to_vec(), fields, rows: 0 }
+    }
+
+    /// Begins a row; exactly as many fields must follow as the table takes.
+    pub(super) fn row(&mut self) -> &mut Self {
+        self.rows += 1;
+        self.bytes.extend_from_slice(&self.fields.to_be_bytes());
+        self
+    }
+
+    fn field(&mut self, value: &[u8]) -> &mut Self {
+        // A field is a number or a short text: its length always fits.
+        let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
+        self
+    }
+
+    /// A null.
+    pub(super) fn null(&mut self) -> &mut Self {
+        self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
+        self
+    }
+
+    /// An `integer`.
+    pub(super) fn int4(&mut self, value: i32) -> &mut Self {
+        self.field(&value.to_be_bytes())
+    }
+
+    /// A `bigint`.
+    pub(super) fn int8(&mut self, value: i64) -> &mut Self {
+        self.field(&value.to_be_bytes())
+    }
+
+    /// An amount, as a `bigint` of micro-dollars.
+    pub(super) fn money(&mut self, value: Money) -> &mut Self {
+        self.int8(value.micros())
+    }
+
+    /// A `timestamptz`.
+    pub(super) fn instant(&mut self, value: DateTime<Utc>) -> &mut Self {
+        self.int8(value.timestamp_micros() - POSTGRES_EPOCH_MICROS)
+    }
+
+    /// A `text`, or a label of an enum.
+    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+        self.field(value.as_bytes())
+    }
+
+    /// A `bytea`.
+    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+        self.field(value)
+    }
+
+    /// A value that may be null.
+    pub(super) fn optional<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Self, T) -> &mut Self) -> &mut Self {
+        match value {
+            Some(value) => write(self, value),
+            None => self.null(),
+        }
+    }
+
+    /// Sends the rows with `statement` (`COPY … FROM STDIN BINARY`); nothing where there are none.
+    ///
+    /// # Errors
+    /// Where Postgres refuses a row or is gone.
+    pub(super) async fn send(
+        mut self,
+        connection: &mut PgConnection,
+        statement: &'static str,
+    ) -> Result<(), StoreError> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+        let mut copy = connection.copy_in_raw(statement).await?;
+        for piece in self.bytes.chunks(PIECE_BYTES) {
+            copy.send(piece).await?;
+        }
+        let written = copy.finish().await?;
+        debug_assert_eq!(written, self.rows, "Postgres counts the rows that were sent");
+        Ok(())
+    }
+}

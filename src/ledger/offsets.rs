@@ -1,0 +1,194 @@
+//! Where each partition goes on: stored with the effects, moved by compare-and-set.
+
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use sqlx::{PgConnection, Row};
+
+use super::batch::CommitError;
+use super::store::{Store, StoreError};
+use crate::ingest::batch::Batch;
+
+/// A partition of a topic, as the ledger knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Compact key of topic and partition.
+    pub stream_key: i32,
+    /// Topic.
+    pub topic: String,
+    /// Partition, from 0.
+    pub partition: i32,
+}
+
+/// What is stored about a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOffset {
+    /// The partition.
+    pub stream: Stream,
+    /// First offset not yet charged.
+    pub next_offset: i64,
+    /// The Kafka cluster it belongs to.
+    pub cluster_id: String,
+    /// Kafka timestamp of the record before `next_offset`.
+    pub last_record_at: Option<DateTime<Utc>>,
+}
+
+const COLUMNS: &str = "stream_key, topic, partition, next_offset, cluster_id, last_record_at";
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
+    Ok(StoredOffset {
+        stream: Stream {
+            stream_key: row.try_get(0)?,
+            topic: row.try_get(1)?,
+            partition: row.try_get(2)?,
+        },
+        next_offset: row.try_get(3)?,
+        cluster_id: row.try_get(4)?,
+        last_record_at: row.try_get(5)?,
+    })
+}
+
+/// The stored offset of a partition; a partition seen for the first time starts at `low`.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn open(
+    store: &Store,
+    topic: &str,
+    partition: i32,
+    low: i64,
+    cluster_id: &str,
+    now: DateTime<Utc>,
+) -> Result<StoredOffset, StoreError> {
+    let mut connection = store.read().await?;
+    if let Some(stored) = find(&mut connection, topic, partition).await? {
+        return Ok(stored);
+    }
+    sqlx::query(
+        "/* offsets::open */
+         INSERT INTO partition_offsets (topic, partition, next_offset, cluster_id, updated_at)
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (topic, partition) DO NOTHING",
+    )
+    .bind(topic)
+    .bind(partition)
+    .bind(low)
+    .bind(cluster_id)
+    .bind(now)
+    .execute(&mut *connection)
+    .await?;
+    let stored = find(&mut connection, topic, partition).await?;
+    stored.ok_or(StoreError::Refused(sqlx::Error::RowNotFound))
+}
+
+/// The stored offset of a partition, where it was ever opened.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn find(
+    connection: &mut PgConnection,
+    topic: &str,
+    partition: i32,
+) -> Result<Option<StoredOffset>, StoreError> {
+    let statement = sqlx::AssertSqlSafe(format!(
+        "/* offsets::find */ SELECT {COLUMNS} FROM partition_offsets WHERE topic = $1 AND partition = $2"
+    ));
+    let row =
+        sqlx::query(statement).bind(topic).bind(partition).fetch_optional(connection).await?;
+    Ok(row.as_ref().map(read).transpose()?)
+}
+
+/// Every stored offset, by topic and partition.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, StoreError> {
+    let statement = sqlx::AssertSqlSafe(format!(
+        "/* offsets::list */ SELECT {COLUMNS} FROM partition_offsets ORDER BY topic, partition"
+    ));
+    let rows = sqlx::query(statement).fetch_all(connection).await?;
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// Moves the offset of a batch's partition on, if it is still where the batch expects it.
+///
+/// # Errors
+/// [`CommitError::OffsetMoved`] where another consumer was first.
+pub(super) async fn advance(
+    connection: &mut PgConnection,
+    stream: &Stream,
+    batch: &Batch,
+    now: DateTime<Utc>,
+) -> Result<(), CommitError> {
+    let moved = sqlx::query(
+        "/* offsets::advance */
+         UPDATE partition_offsets
+            SET next_offset = $3, last_record_at = $4, updated_at = $5
+          WHERE stream_key = $1 AND next_offset = $2",
+    )
+    .bind(stream.stream_key)
+    .bind(batch.expected_offset)
+    .bind(batch.next_offset)
+    .bind(batch.last_record_at())
+    .bind(now)
+    .execute(connection)
+    .await
+    .map_err(StoreError::from)?;
+    match moved.rows_affected() {
+        1 => Ok(()),
+        _ => Err(CommitError::OffsetMoved { expected: batch.expected_offset }),
+    }
+}
+
+/// Sets a partition's offset by hand, and keeps who changed what and why.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn set(
+    store: &Store,
+    topic: &str,
+    partition: i32,
+    next_offset: i64,
+    cluster_id: &str,
+    reason: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<i64>, StoreError> {
+    let (topic, cluster_id, reason) = (topic.to_owned(), cluster_id.to_owned(), reason.to_owned());
+    store
+        .transact("set_offset", move |connection| {
+            let (topic, cluster_id, reason) = (topic.clone(), cluster_id.clone(), reason.clone());
+            async move {
+                let before = find(connection, &topic, partition).await?.map(|it| it.next_offset);
+                sqlx::query(
+                    "/* offsets::set */
+                     INSERT INTO partition_offsets
+                            (topic, partition, next_offset, cluster_id, updated_at)
+                     VALUES ($1, $2, $3, $4, $5)
+                         ON CONFLICT (topic, partition) DO UPDATE
+                        SET next_offset = EXCLUDED.next_offset, cluster_id = EXCLUDED.cluster_id,
+                            last_record_at = NULL, updated_at = EXCLUDED.updated_at",
+                )
+                .bind(&topic)
+                .bind(partition)
+                .bind(next_offset)
+                .bind(&cluster_id)
+                .bind(now)
+                .execute(&mut *connection)
+                .await?;
+                sqlx::query(
+                    "/* offsets::set: kept */
+                     INSERT INTO offset_changes (topic, partition, from_offset, to_offset, reason, at)
+                     VALUES ($1, $2, $3, $4, $5, $6)",
+                )
+                .bind(&topic)
+                .bind(partition)
+                .bind(before)
+                .bind(next_offset)
+                .bind(&reason)
+                .bind(now)
+                .execute(&mut *connection)
+                .await?;
+                Ok(before)
+            }
+            .boxed()
+        })
+        .await
+}

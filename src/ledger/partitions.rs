@@ -1,0 +1,44 @@
+//! The monthly partitions of `charges`, made before a batch needs them.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use chrono::{DateTime, Datelike, Months, Utc};
+
+use super::store::{Store, StoreError};
+
+/// Remembers which months have their partition; a partition is never dropped while serving.
+#[derive(Debug, Default)]
+pub struct Partitions {
+    known: Mutex<HashSet<(i32, u32)>>,
+}
+
+impl Partitions {
+    /// Makes the partition of the month of `instant` and of the next, where they are missing.
+    ///
+    /// # Errors
+    /// Where Postgres cannot be asked.
+    pub async fn ensure(&self, store: &Store, instant: DateTime<Utc>) -> Result<(), StoreError> {
+        let month = (instant.year(), instant.month());
+        if self.is_known(month) {
+            return Ok(());
+        }
+        let mut connection = store.read().await?;
+        for instant in [Some(instant), instant.checked_add_months(Months::new(1))] {
+            sqlx::query("/* partitions::ensure */ SELECT ensure_charges_partition($1)")
+                .bind(instant)
+                .execute(&mut *connection)
+                .await?;
+        }
+        self.lock().insert(month);
+        Ok(())
+    }
+
+    fn is_known(&self, month: (i32, u32)) -> bool {
+        self.lock().contains(&month)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<(i32, u32)>> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
