@@ -10,6 +10,8 @@ STATE=${CALLMETER_LOCAL:-.local}
 [[ $STATE == /* ]] || STATE=$ROOT/$STATE
 export CALLMETER_LOCAL=$STATE # for the scripts that this one starts
 
+umask 022 # PostgreSQL may run as another user, and reads what is installed here
+
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
 die() {

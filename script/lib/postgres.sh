@@ -27,7 +27,6 @@ postgres_find() {
     POSTGRES_BIN=${found%/*}
     return
   fi
-  [[ ${CALLMETER_PATH_ONLY:-} ]] && return 1
   # Debian keeps server programs off the PATH, one folder for each version.
   found=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
   POSTGRES_BIN=${found%/*}
@@ -142,7 +141,7 @@ postgres_pid() { sed -n 1p "$(server_dir postgres)/data/postmaster.pid" 2>/dev/n
 postgres_ready() {
   local lines
   mapfile -t lines 2>/dev/null <"$(server_dir postgres)/data/postmaster.pid" || return 1
-  [[ ${lines[7]:-} == ready* ]] && server_pids postgres | grep -qx "${lines[0]}"
+  [[ ${lines[7]:-} == ready* ]] && server_has_pid postgres "${lines[0]}"
 }
 
 postgres_stop() { postgres_end INT; }
@@ -152,7 +151,7 @@ postgres_stop_immediate() { postgres_end QUIT; }
 
 postgres_end() {
   local pid
-  if pid=$(postgres_pid) && server_pids postgres | grep -qx "$pid"; then
+  if pid=$(postgres_pid) && server_has_pid postgres "$pid"; then
     end_server postgres "$1" "$pid"
   else
     kill_server postgres # what a killed main process left over

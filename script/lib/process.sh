@@ -34,6 +34,8 @@ server_pids() {
 
 server_runs() { [[ -n $(server_pids "$1") ]]; }
 
+server_has_pid() { [[ $'\n'$(server_pids "$1")$'\n' == *$'\n'"$2"$'\n'* ]]; }
+
 server_gone() { ! server_runs "$1"; }
 
 # signal_server NAME SIGNAL [PID]: to the given process, or to all of the server's.
@@ -96,7 +98,7 @@ free_port() {
 }
 
 # server_port NAME: the port that the server has, or had when it last ran.
-server_port() { cat "$(server_dir "$1")/port" 2>/dev/null; }
+server_port() { grep -xE '[0-9]+' "$(server_dir "$1")/port" 2>/dev/null; }
 
 # settle_port NAME: keeps the port where it can be kept; else takes another, where PORTS_MAY_MOVE
 # (script/up writes the addresses anew; a test that restarts a server relies on the old one).

@@ -17,6 +17,12 @@ source "$ROOT/script/lib/kafka.sh"
 
 SERVERS=(kafka postgres redis) # the slowest to start comes first
 
+# with_server NAME COMMAND...: nobody else does anything to this server meanwhile.
+with_server() { with_lock "$STATE/locks/$1" "${@:2}"; }
+
+# with_servers COMMAND...: the same of all of them.
+with_servers() { with_server kafka with_server postgres with_server redis "$@"; }
+
 # launch NAME: starts it where it does not run; await sees it through.
 launch() {
   local name=$1
@@ -54,10 +60,20 @@ start_server() {
 # servers_up: idempotent. All are launched before the first is awaited.
 servers_up() {
   local name PORTS_MAY_MOVE=yes
+  trap kill_spawned EXIT # where one does not start, the others shall not stay
   for name in "${SERVERS[@]}"; do "${name}_install"; done
   for name in "${SERVERS[@]}"; do launch "$name"; done
   for name in "${SERVERS[@]}"; do await "$name"; done
   servers_env | write_atomically "$STATE/env"
+  trap - EXIT
+}
+
+kill_spawned() {
+  local name
+  for name in "${!SPAWNED[@]}"; do
+    kill -s KILL "${SPAWNED[$name]}" 2>/dev/null || true
+    kill_server "$name"
+  done
 }
 
 servers_env() {
