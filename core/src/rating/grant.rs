@@ -110,21 +110,13 @@ pub fn grant_seconds(
     let allowance = pool.allowance_seconds.min(longest);
     let money = wide(pool.money).clamp(0, rate.price_wide(longest - allowance));
     let payable = allowance.saturating_add(rate.seconds_payable(money).unwrap_or(longest));
-    match terms.increments.longest_length_within(payable) {
-        Some(length) => {
-            let ask = Ask {
-                seconds: asked_seconds,
-                cap: cap_seconds,
-            };
-            GrantOutcome::Granted(granted(length, allowance, terms, ask))
-        }
-        None => {
-            let initial = u64::from(terms.increments.initial());
-            let price = rate.price_wide(initial - allowance);
-            let shortfall = Money::from_wide_saturating(price - wide(pool.money));
-            GrantOutcome::Refused { shortfall }
-        }
-    }
+    let Some(length) = terms.increments.longest_length_within(payable) else {
+        let unpaid = u64::from(terms.increments.initial()) - allowance;
+        let shortfall = Money::from_wide_saturating(rate.price_wide(unpaid) - wide(pool.money));
+        return GrantOutcome::Refused { shortfall };
+    };
+    let attainable = attainable_seconds(length, cap_seconds);
+    GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
 }
 
 /// Grants from the allowance alone, for a plan with `overage = "block"`: beyond it no money helps,
@@ -135,32 +127,30 @@ pub fn grant_allowance_seconds(
     asked_seconds: u32,
     cap_seconds: u32,
 ) -> GrantOutcome {
-    let allowance = allowance_seconds.min(terms.increments.length_holding(cap_seconds));
-    match terms.increments.longest_length_within(allowance) {
-        Some(length) => {
-            let ask = Ask {
-                seconds: asked_seconds,
-                cap: cap_seconds,
-            };
-            GrantOutcome::Granted(granted(length, allowance, terms, ask))
-        }
-        None => GrantOutcome::Refused {
+    let longest = terms.increments.length_holding(cap_seconds);
+    let allowance = allowance_seconds.min(longest);
+    let Some(length) = terms.increments.longest_length_within(allowance) else {
+        return GrantOutcome::Refused {
             shortfall: Money::ZERO,
-        },
-    }
+        };
+    };
+    let attainable = attainable_seconds(length, cap_seconds);
+    GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
 }
 
-/// What a call asks for, and the most that any call gets, in seconds.
-#[derive(Clone, Copy)]
-struct Ask {
-    seconds: u32,
-    cap: u32,
+/// Cuts the longest payable length to the cap.
+fn attainable_seconds(length: u64, cap_seconds: u32) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX).min(cap_seconds)
 }
 
-/// Cuts the longest payable length to what was asked for and finds its hold.
-fn granted(length: u64, allowance: u64, terms: GrantTerms, ask: Ask) -> Grant {
-    let attainable = u32::try_from(length).unwrap_or(u32::MAX).min(ask.cap);
-    let granted_seconds = attainable.min(ask.seconds);
+/// Cuts the attainable time to what was asked for, and finds the hold that keeps its price.
+fn hold_for(
+    attainable_seconds: u32,
+    asked_seconds: u32,
+    allowance: u64,
+    terms: GrantTerms,
+) -> Grant {
+    let granted_seconds = attainable_seconds.min(asked_seconds);
     let billed_seconds = terms.increments.billed_seconds(granted_seconds);
     let allowance_seconds = billed_seconds.min(u32::try_from(allowance).unwrap_or(u32::MAX));
     let wallet_seconds = billed_seconds - allowance_seconds;
@@ -171,7 +161,7 @@ fn granted(length: u64, allowance: u64, terms: GrantTerms, ask: Ask) -> Grant {
         allowance_seconds,
         wallet_seconds,
         hold: Money::from_wide_saturating(hold),
-        is_final: ask.seconds >= attainable,
+        is_final: asked_seconds >= attainable_seconds,
     }
 }
 

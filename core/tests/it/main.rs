@@ -1,1 +1,18 @@
 //! Scenarios and properties of the core.
+//!
+//! Scenarios are text tables that run through [`world`]; properties are proptest's. Every input is
+//! made so that a wrong answer shows: each plan has its own rate, each call its own length.
+
+mod catalog_file;
+mod catalog_history;
+mod cycles;
+mod grants;
+mod money;
+mod names;
+mod purity;
+mod rating_properties;
+mod rating_scenarios;
+mod rentals;
+mod subscription_scenarios;
+mod wallet_states;
+mod world;

@@ -198,8 +198,8 @@ pub(super) fn fault(
     path: String,
     problem: CatalogProblem,
 ) -> CatalogError {
-    let before = source.as_bytes().get(..position).unwrap_or_default();
-    let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+    let before = source.get(..position).unwrap_or(source);
+    let line = 1 + before.matches('\n').count();
     CatalogError {
         line,
         path: path.into(),

@@ -1,0 +1,512 @@
+//! The grant is the price turned round.
+
+use callmeter_core::domain::{Catalog, Increments, Money, RatePerMinute};
+use callmeter_core::rating::{
+    Grant, GrantOutcome, GrantTerms, Pool, grant_allowance_seconds, grant_seconds,
+};
+use proptest::prelude::*;
+
+use crate::rating_properties::{increments, plan, price, rates, terms};
+
+const CAP: u32 = 14_400;
+
+fn terms_of(rate: &str, increments: &str) -> GrantTerms {
+    GrantTerms {
+        rate: RatePerMinute::parse(rate).expect("a rate"),
+        increments: Increments::parse(increments).expect("increments"),
+    }
+}
+
+fn written(outcome: GrantOutcome) -> String {
+    match outcome {
+        GrantOutcome::Granted(grant) => {
+            let more = if grant.is_final { "final" } else { "more" };
+            let Grant {
+                granted_seconds,
+                allowance_seconds,
+                wallet_seconds,
+                hold,
+                ..
+            } = grant;
+            format!(
+                "{granted_seconds} holds {allowance_seconds} + {wallet_seconds} = {hold} {more}"
+            )
+        }
+        GrantOutcome::Refused { shortfall } => format!("lacks {shortfall}"),
+    }
+}
+
+/// Rows `allowance money asked -> answer`.
+#[track_caller]
+fn check(rate: &str, increments: &str, cap: u32, table: &str) {
+    for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
+        let (question, answer) = row.split_once("->").expect("a question and an answer");
+        let words: Vec<&str> = question.split_whitespace().collect();
+        let [allowance, money, asked] = words[..] else {
+            panic!("{question}: three words")
+        };
+        let pool = Pool {
+            allowance_seconds: allowance.parse().expect("seconds"),
+            money: Money::parse(money).expect("dollars"),
+        };
+        let asked = asked.parse().expect("seconds");
+        let actual = written(grant_seconds(pool, terms_of(rate, increments), asked, cap));
+        assert_eq!(
+            actual,
+            answer.trim(),
+            "{question} at {rate} by {increments}"
+        );
+    }
+}
+
+#[test]
+fn whole_minutes_are_granted_as_far_as_allowance_and_money_reach_together() {
+    check(
+        "0.014",
+        "60/60",
+        CAP,
+        "0   0.014    300 -> 60 holds 0 + 60 = 0.014000 final
+         0   0.027999 300 -> 60 holds 0 + 60 = 0.014000 final
+         0   0.028    300 -> 120 holds 0 + 120 = 0.028000 final
+         0   1.00     300 -> 300 holds 0 + 300 = 0.070000 more
+         0   0.07     300 -> 300 holds 0 + 300 = 0.070000 final
+         600 0        300 -> 300 holds 300 + 0 = 0.000000 more
+         300 0        300 -> 300 holds 300 + 0 = 0.000000 final
+         20  0.014    300 -> 60 holds 20 + 40 = 0.009333 final
+         20  0.009333 300 -> 60 holds 20 + 40 = 0.009333 final
+         90  0.014    300 -> 120 holds 90 + 30 = 0.007000 final",
+    );
+}
+
+#[test]
+fn less_than_the_initial_length_is_refused_with_what_is_missing_for_it() {
+    check(
+        "0.014",
+        "60/60",
+        CAP,
+        "0  0        300 -> lacks 0.014000
+         0  0.013999 300 -> lacks 0.000001
+         20 0.009332 300 -> lacks 0.000001
+         20 0        300 -> lacks 0.009333
+         0  -0.50    300 -> lacks 0.514000
+         59 -0.50    300 -> lacks 0.500233",
+    );
+}
+
+#[test]
+fn what_is_asked_cuts_the_grant_and_the_hold_keeps_the_whole_billing_length() {
+    check(
+        "0.014",
+        "60/60",
+        CAP,
+        "0 1.00  90 -> 90 holds 0 + 120 = 0.028000 more
+         0 1.00  30 -> 30 holds 0 + 60 = 0.014000 more
+         0 0.014 30 -> 30 holds 0 + 60 = 0.014000 more
+         0 0.014 61 -> 60 holds 0 + 60 = 0.014000 final
+         0 1.00   0 -> 0 holds 0 + 60 = 0.014000 more",
+    );
+}
+
+#[test]
+fn the_cap_ends_every_grant_even_below_the_initial_length() {
+    check(
+        "0.014",
+        "60/60",
+        90,
+        "0 1.00   300 -> 90 holds 0 + 120 = 0.028000 final
+         0 1.00    90 -> 90 holds 0 + 120 = 0.028000 final
+         0 1.00    89 -> 89 holds 0 + 120 = 0.028000 more
+         0 0.0279 300 -> 60 holds 0 + 60 = 0.014000 final
+         9999999 0 300 -> 90 holds 120 + 0 = 0.000000 final",
+    );
+    check(
+        "0.014",
+        "60/60",
+        30,
+        "0 1.00 300 -> 30 holds 0 + 60 = 0.014000 final",
+    );
+}
+
+#[test]
+fn a_rate_of_zero_grants_the_cap_without_money() {
+    check(
+        "0",
+        "60/60",
+        CAP,
+        "0 0     99999 -> 14400 holds 0 + 14400 = 0.000000 final
+         0 -5.00   300 -> 300 holds 0 + 300 = 0.000000 more",
+    );
+}
+
+#[test]
+fn an_allowance_is_granted_while_the_money_is_below_zero() {
+    check(
+        "0.014",
+        "60/60",
+        CAP,
+        "120 -5.00 300 -> 120 holds 120 + 0 = 0.000000 final
+         119 -5.00 300 -> 60 holds 60 + 0 = 0.000000 final",
+    );
+}
+
+#[test]
+fn odd_increments_are_granted_in_their_own_lengths() {
+    check(
+        "0.013",
+        "30/6",
+        CAP,
+        "0 0.0065   300 -> 30 holds 0 + 30 = 0.006500 final
+         0 0.007799 300 -> 30 holds 0 + 30 = 0.006500 final
+         0 0.0078   300 -> 36 holds 0 + 36 = 0.007800 final
+         0 0.006499 300 -> lacks 0.000001",
+    );
+    // 0.0137 × 16 / 60 is 3653.33 micro-dollars, 17 seconds 3881.67: the half decides.
+    check(
+        "0.0137",
+        "1/1",
+        CAP,
+        "20 0.003653 300 -> 36 holds 20 + 16 = 0.003653 final
+         20 0.003652 300 -> 35 holds 20 + 15 = 0.003425 final
+         20 0.003881 300 -> 36 holds 20 + 16 = 0.003653 final
+         20 0.003882 300 -> 37 holds 20 + 17 = 0.003882 final",
+    );
+    check(
+        "0.000001",
+        "1/1",
+        CAP,
+        "0 0 300 -> 29 holds 0 + 29 = 0.000000 final",
+    );
+}
+
+#[test]
+fn a_blocking_plan_grants_its_allowance_alone_whatever_the_rate() {
+    for rate in ["0.014", "0.000001", "0"] {
+        for (allowance, asked, answer) in [
+            (600, 300, "300 holds 300 + 0 = 0.000000 more"),
+            (119, 300, "60 holds 60 + 0 = 0.000000 final"),
+            (120, 90, "90 holds 120 + 0 = 0.000000 more"),
+            (59, 300, "lacks 0.000000"),
+            (0, 300, "lacks 0.000000"),
+        ] {
+            let outcome = grant_allowance_seconds(allowance, terms_of(rate, "60/60"), asked, CAP);
+            assert_eq!(written(outcome), answer, "{allowance} s left at {rate}");
+        }
+    }
+}
+
+#[test]
+fn the_extremes_of_every_input_give_an_answer() {
+    for allowance_seconds in [0, 1, u64::MAX] {
+        for money in [i64::MIN, -1, 0, 1, i64::MAX].map(Money::from_micros) {
+            for rate in [0, 1, i64::MAX] {
+                for initial in [1, 3600] {
+                    let terms = GrantTerms {
+                        rate: RatePerMinute::from_micros(rate).expect("a rate"),
+                        increments: Increments::new(initial, 3600).expect("increments"),
+                    };
+                    let pool = Pool {
+                        allowance_seconds,
+                        money,
+                    };
+                    let GrantOutcome::Granted(grant) =
+                        grant_seconds(pool, terms, u32::MAX, u32::MAX)
+                    else {
+                        continue;
+                    };
+                    assert!(
+                        grant.hold <= money.max(Money::ZERO),
+                        "{pool:?} {terms:?} {grant:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// One question of any kind, its money often within a micro-dollar of some length's price.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    pool: Pool,
+    terms: GrantTerms,
+    asked: u32,
+    cap: u32,
+}
+
+fn questions() -> impl Strategy<Value = Question> {
+    let allowances = prop_oneof![Just(0), 0..=200_u64, 0..=10_000_u64, Just(u64::MAX)];
+    let money = prop_oneof![
+        (0..=9000_u32, -1..=1_i64).prop_map(Err),
+        (-2_000_000..=200_000_000_i64).prop_map(Ok),
+    ];
+    (
+        rates(),
+        increments(),
+        allowances,
+        money,
+        0..=9000_u32,
+        0..=9000_u32,
+    )
+        .prop_map(|(rate, increments, allowance_seconds, money, asked, cap)| {
+            let near = |(seconds, off): (u32, i64)| {
+                let billed = u64::from(increments.billed_seconds(seconds));
+                let unpaid = u32::try_from(billed.saturating_sub(allowance_seconds));
+                let price = rate.price(unpaid.expect("short")).expect("in range");
+                price.micros() + off
+            };
+            let micros = money.unwrap_or_else(near);
+            let pool = Pool {
+                allowance_seconds,
+                money: Money::from_micros(micros),
+            };
+            Question {
+                pool,
+                terms: GrantTerms { rate, increments },
+                asked,
+                cap,
+            }
+        })
+}
+
+/// The price of a call of these seconds by the rating function itself.
+fn price_by_rating(question: Question, seconds: u32) -> Money {
+    let plan = plan(question.terms.rate, question.terms.increments);
+    price(&terms(&plan, question.pool.allowance_seconds), 0, seconds).amount
+}
+
+/// The words of the rule: try every billing length that the cap can use.
+fn longest_by_search(question: Question) -> Option<u32> {
+    let payable = question.pool.money.max(Money::ZERO);
+    let (initial, increment) = (
+        question.terms.increments.initial(),
+        question.terms.increments.increment(),
+    );
+    let mut longest = None;
+    let mut length = initial;
+    while price_by_rating(question, length) <= payable {
+        longest = Some(length);
+        if length >= question.cap {
+            break;
+        }
+        length += increment;
+    }
+    longest
+}
+
+proptest! {
+    #[test]
+    fn the_grant_is_the_longest_billing_length_whose_price_is_at_most_the_money(
+        question in questions(),
+    ) {
+        let Question { pool, terms, asked, cap } = question;
+        let payable = pool.money.max(Money::ZERO);
+        match grant_seconds(pool, terms, asked, cap) {
+            GrantOutcome::Granted(grant) => {
+                let price = price_by_rating(question, grant.granted_seconds);
+                prop_assert_eq!(grant.hold, price);
+                prop_assert!(price <= payable, "holds more than there is");
+                prop_assert!(grant.granted_seconds <= asked.min(cap));
+                prop_assert_eq!(
+                    grant.billed_seconds,
+                    terms.increments.billed_seconds(grant.granted_seconds)
+                );
+                prop_assert_eq!(
+                    grant.allowance_seconds + grant.wallet_seconds,
+                    grant.billed_seconds
+                );
+                if grant.granted_seconds < asked.min(cap) {
+                    let next = grant.billed_seconds + terms.increments.increment();
+                    prop_assert!(payable < price_by_rating(question, next), "could be longer");
+                }
+            }
+            GrantOutcome::Refused { shortfall } => {
+                let initial = price_by_rating(question, terms.increments.initial());
+                prop_assert!(payable < initial, "the initial length can be paid");
+                prop_assert_eq!(pool.money.checked_add(shortfall), Some(initial));
+            }
+        }
+    }
+
+    #[test]
+    fn the_formula_finds_what_a_search_finds(question in questions()) {
+        let Question { pool, terms, asked, cap } = question;
+        let outcome = grant_seconds(pool, terms, asked, cap);
+        let searched = longest_by_search(question).map(|longest| {
+            (longest.min(asked).min(cap), asked >= longest.min(cap))
+        });
+        let found = match outcome {
+            GrantOutcome::Granted(grant) => Some((grant.granted_seconds, grant.is_final)),
+            GrantOutcome::Refused { .. } => None,
+        };
+        prop_assert_eq!(found, searched);
+    }
+
+    #[test]
+    fn the_shortfall_is_the_least_that_lets_the_call_through(question in questions()) {
+        let Question { pool, terms, asked, cap } = question;
+        if let GrantOutcome::Refused { shortfall } = grant_seconds(pool, terms, asked, cap) {
+            prop_assert!(shortfall.is_positive());
+            let with = |more: i64| {
+                let money = Money::from_micros(pool.money.micros() + more);
+                grant_seconds(Pool { money, ..pool }, terms, asked, cap)
+            };
+            let granted = |outcome| matches!(outcome, GrantOutcome::Granted(_));
+            prop_assert!(granted(with(shortfall.micros())));
+            prop_assert!(!granted(with(shortfall.micros() - 1)));
+        }
+    }
+
+    #[test]
+    fn asking_for_more_after_a_final_grant_gives_no_more(
+        question in questions(),
+        more in 0..=9000_u32,
+    ) {
+        let Question { pool, terms, asked, cap } = question;
+        if let GrantOutcome::Granted(grant) = grant_seconds(pool, terms, asked, cap) {
+            let again = match grant_seconds(pool, terms, asked + more, cap) {
+                GrantOutcome::Granted(again) => again.granted_seconds,
+                GrantOutcome::Refused { .. } => 0,
+            };
+            prop_assert!(again >= grant.granted_seconds);
+            prop_assert!(!grant.is_final || again == grant.granted_seconds);
+            prop_assert!(grant.is_final || grant.granted_seconds == asked);
+        }
+    }
+
+    #[test]
+    fn calls_that_stay_within_their_grants_never_overspend_the_pool_together(
+        rate in rates(),
+        allowance_minutes in 0..=30_u64,
+        money in 0..=2_000_000_i64,
+        calls in prop::collection::vec((0..=3600_u32, 0..=3600_u32, any::<prop::sample::Index>()), 1..20),
+    ) {
+        let terms_asked = GrantTerms { rate, increments: Increments::PER_MINUTE };
+        let mut pool = Pool {
+            allowance_seconds: allowance_minutes * 60,
+            money: Money::from_micros(money),
+        };
+        let mut lasted = Vec::new();
+        for (asked, seconds, place) in calls {
+            if let GrantOutcome::Granted(grant) = grant_seconds(pool, terms_asked, asked, CAP) {
+                pool.allowance_seconds -= u64::from(grant.allowance_seconds);
+                pool.money = pool.money.checked_sub(grant.hold).expect("in range");
+                let seconds = seconds.min(grant.granted_seconds);
+                lasted.insert(place.index(lasted.len() + 1), seconds);
+            }
+        }
+        // They end in any order; the ledger knows nothing of the holds.
+        let plan = plan(rate, Increments::PER_MINUTE);
+        let terms = terms(&plan, allowance_minutes * 60);
+        let (mut used, mut spent) = (0, 0);
+        for seconds in lasted {
+            let price = price(&terms, used, seconds);
+            used += u64::from(price.allowance_seconds);
+            spent += price.amount.micros();
+        }
+        prop_assert!(spent <= money, "spent {spent} of {money}");
+    }
+}
+
+/// A number as a Lua script has it: whole, and below 2^53.
+fn lua(number: i64) -> i64 {
+    assert!(
+        number.abs() <= Money::EXACT_IN_LUA.micros(),
+        "{number} is beyond what Lua counts"
+    );
+    number
+}
+
+/// The formula of the module's documentation, step by step, in nothing but numbers that Lua counts
+/// exactly; the reply as (granted, billed, allowance, wallet, hold, final) or the shortfall.
+fn formula(question: Question) -> Result<[i64; 6], i64> {
+    let [initial, increment] = [
+        i64::from(question.terms.increments.initial()),
+        i64::from(question.terms.increments.increment()),
+    ];
+    let (rate, money) = (question.terms.rate.micros(), question.pool.money.micros());
+    let (asked, cap) = (i64::from(question.asked), i64::from(question.cap));
+    let allowance_given = i64::try_from(question.pool.allowance_seconds).unwrap_or(i64::MAX);
+    let price = |seconds: i64| lua(lua(rate * seconds) + 30) / 60;
+    let up = |seconds: i64| {
+        initial + ((seconds - initial).max(0) + increment - 1) / increment * increment
+    };
+
+    let longest = up(cap);
+    let allowance = allowance_given.min(longest);
+    let usable = lua(money).max(0).min(price(longest - allowance));
+    let paid = if rate == 0 {
+        longest
+    } else {
+        lua(lua(60 * usable) + 29) / rate
+    };
+    let payable = lua(allowance + paid);
+    if payable < initial {
+        return Err(lua(price(initial - allowance) - money));
+    }
+    let length = initial + (payable - initial) / increment * increment;
+    let granted = length.min(asked).min(cap);
+    let billed = up(granted);
+    let from_allowance = billed.min(allowance);
+    let wallet = billed - from_allowance;
+    let is_final = i64::from(asked >= length.min(cap));
+    Ok([
+        granted,
+        billed,
+        from_allowance,
+        wallet,
+        price(wallet),
+        is_final,
+    ])
+}
+
+fn flattened(outcome: GrantOutcome) -> Result<[i64; 6], i64> {
+    match outcome {
+        GrantOutcome::Granted(grant) => Ok([
+            grant.granted_seconds.into(),
+            grant.billed_seconds.into(),
+            grant.allowance_seconds.into(),
+            grant.wallet_seconds.into(),
+            grant.hold.micros(),
+            grant.is_final.into(),
+        ]),
+        GrantOutcome::Refused { shortfall } => Err(shortfall.micros()),
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_documented_formula_is_the_function(question in questions()) {
+        let Question { pool, terms, asked, cap } = question;
+        prop_assert_eq!(formula(question), flattened(grant_seconds(pool, terms, asked, cap)));
+    }
+}
+
+#[test]
+fn the_documented_formula_counts_exactly_in_lua_at_every_limit() {
+    let most = Money::EXACT_IN_LUA.micros();
+    for money in [-most / 2, 0, 1, most / 2, most] {
+        for rate in [0, 1, Catalog::RATE_MAX.micros()] {
+            for (initial, increment) in [(1, 1), (3600, 3600), (3600, 1), (1, 3600)] {
+                for (asked, cap) in [(86_400, 86_400), (1, 86_400), (86_400, 1)] {
+                    for allowance_seconds in [0, 59, 1_000_000] {
+                        let terms = GrantTerms {
+                            rate: RatePerMinute::from_micros(rate).expect("a rate"),
+                            increments: Increments::new(initial, increment).expect("in range"),
+                        };
+                        let pool = Pool {
+                            allowance_seconds,
+                            money: Money::from_micros(money),
+                        };
+                        let question = Question {
+                            pool,
+                            terms,
+                            asked,
+                            cap,
+                        };
+                        let outcome = grant_seconds(pool, terms, asked, cap);
+                        assert_eq!(formula(question), flattened(outcome), "{question:?}");
+                    }
+                }
+            }
+        }
+    }
+}
