@@ -1,1 +1,6 @@
-//! Integration tests.
+//! The system from outside: real servers, real processes, and an independent model of the rules.
+
+mod harness;
+mod model;
+mod stream;
+mod traffic;

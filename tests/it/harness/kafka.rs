@@ -1,0 +1,135 @@
+//! Topics and records on the real broker.
+
+use crate::model::read::{Record, Topic};
+use crate::traffic::Outgoing;
+use futures::future::try_join_all;
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Clone)]
+pub(crate) struct Kafka {
+    brokers: String,
+    producer: FutureProducer,
+}
+
+impl Kafka {
+    pub(crate) fn new(brokers: &str) -> Kafka {
+        let producer = config(brokers)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("queue.buffering.max.messages", "200000")
+            .set("message.timeout.ms", "120000")
+            .create()
+            .expect("a producer");
+        Kafka { brokers: brokers.to_owned(), producer }
+    }
+
+    /// Creates a topic that keeps its records for ever, and waits until it can be used.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
+            .set("retention.ms", "-1")
+            .set("segment.ms", "9000000000000");
+        let made = self.admin().create_topics(&[topic], &options()).await.expect("Kafka answers");
+        for result in made {
+            result.expect("the topic is created");
+        }
+        self.until_known(name, partitions).await;
+    }
+
+    pub(crate) async fn add_partitions(&self, name: &str, total: usize) {
+        let more = NewPartitions::new(name, total);
+        let made = self.admin().create_partitions([&more], &options()).await;
+        for result in made.expect("Kafka answers") {
+            result.expect("the partitions are added");
+        }
+        self.until_known(name, i32::try_from(total).expect("a small number")).await;
+    }
+
+    /// Deletes topics; those that are not there do not matter.
+    pub(crate) async fn delete_topics(&self, names: &[&str]) {
+        drop(self.admin().delete_topics(names, &options()).await);
+    }
+
+    /// Deletes a topic and waits until it is gone.
+    pub(crate) async fn delete_topic(&self, name: &str) {
+        self.delete_topics(&[name]).await;
+        super::poll::until("the topic is deleted", PATIENCE, async || {
+            (self.partitions(name) == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Deletes the records of a partition below an offset, as retention does.
+    pub(crate) async fn delete_records_before(&self, name: &str, partition: i32, offset: i64) {
+        let mut places = rdkafka::TopicPartitionList::new();
+        let place = rdkafka::Offset::Offset(offset);
+        places.add_partition_offset(name, partition, place).expect("a place");
+        self.admin().delete_records(&places, &options()).await.expect("records are deleted");
+    }
+
+    /// How many partitions the broker knows of a topic; none where there is no such topic.
+    pub(crate) fn partitions(&self, name: &str) -> usize {
+        let consumer: BaseConsumer = config(&self.brokers)
+            .set("allow.auto.create.topics", "false")
+            .create()
+            .expect("a consumer");
+        let metadata = consumer.fetch_metadata(Some(name), PATIENCE).expect("Kafka answers");
+        metadata.topics().iter().map(|topic| topic.partitions().len()).sum()
+    }
+
+    async fn until_known(&self, name: &str, partitions: i32) {
+        let wanted = usize::try_from(partitions).expect("a small number");
+        super::poll::until("the topic is known", PATIENCE, async || {
+            (self.partitions(name) == wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// Produces records in order within each partition, and says where each one lies.
+    pub(crate) async fn produce(
+        &self,
+        topic_name: impl Fn(Topic) -> String,
+        records: &[Outgoing],
+    ) -> Vec<Record> {
+        let sending = records.iter().map(|outgoing| {
+            let name = topic_name(outgoing.topic);
+            async move {
+                let mut record = FutureRecord::to(&name)
+                    .partition(outgoing.partition)
+                    .timestamp(outgoing.timestamp_ms);
+                record.key = outgoing.key.as_deref();
+                record.payload = outgoing.payload.as_deref();
+                self.producer.send::<[u8], [u8], _>(record, PATIENCE).await
+            }
+        });
+        let places = try_join_all(sending).await.expect("Kafka acknowledges every record");
+        let placed = records.iter().zip(places).map(|(outgoing, delivery)| Record {
+            topic: outgoing.topic,
+            partition: delivery.partition,
+            offset: delivery.offset,
+            timestamp_ms: outgoing.timestamp_ms,
+            payload: outgoing.payload.clone(),
+        });
+        placed.collect()
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        config(&self.brokers).create().expect("an admin client")
+    }
+}
+
+fn config(brokers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers);
+    config
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
+}

@@ -1,0 +1,13 @@
+//! What a test needs to drive the system from outside: servers, processes, records and questions.
+//!
+//! Every test has its own database, Redis database, topics, consumer group, ports and catalog, so
+//! that tests run side by side and leave nothing behind. When a test's [`system::System`] ends,
+//! `callmeter verify` must find the ledger's invariants unbroken.
+
+pub(crate) mod api;
+pub(crate) mod kafka;
+pub(crate) mod poll;
+pub(crate) mod samples;
+pub(crate) mod servers;
+pub(crate) mod service;
+pub(crate) mod system;

@@ -1,0 +1,105 @@
+//! The real servers: a set shared by all tests, and a set of their own for tests that break them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+/// Where PostgreSQL, Redis and Kafka answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    pub(crate) database_url: String,
+    pub(crate) redis_url: String,
+    pub(crate) kafka_brokers: String,
+}
+
+impl Servers {
+    /// The servers that `script/test` brought up.
+    pub(crate) fn shared() -> Servers {
+        let address = |name: &str| {
+            std::env::var(name).unwrap_or_else(|_| {
+                panic!("{name} is not set: run script/test, or script/up and `source .local/env`")
+            })
+        };
+        Servers {
+            database_url: address("DATABASE_URL"),
+            redis_url: address("REDIS_URL"),
+            kafka_brokers: address("KAFKA_BROKERS"),
+        }
+    }
+}
+
+/// A set of servers that a test may stop; one test at a time has it.
+pub(crate) struct Breakable {
+    pub(crate) servers: Servers,
+    instance: &'static Instance,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Breakable {
+    /// Brings the set up, or whatever of it an earlier test left stopped.
+    pub(crate) fn take() -> Breakable {
+        static TURN: Mutex<()> = Mutex::new(());
+        static INSTANCE: OnceLock<Instance> = OnceLock::new();
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let instance = INSTANCE.get_or_init(Instance::new);
+        instance.run("up", &[]);
+        Breakable { servers: instance.addresses(), instance, _turn: turn }
+    }
+
+    /// Does something to one server, as `script/server` names it; returns when it is done.
+    pub(crate) async fn server(&self, name: &'static str, action: &'static str) {
+        let instance = self.instance;
+        let done = tokio::task::spawn_blocking(move || instance.run("server", &[name, action]));
+        done.await.expect("the script succeeds");
+    }
+}
+
+/// The folder of the second set. A child that waits for the end of this process, however it comes,
+/// takes the servers down.
+struct Instance {
+    folder: PathBuf,
+    _janitor: Child,
+}
+
+impl Instance {
+    fn new() -> Instance {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folder = root.join(".local").join(format!("test-faults-{}", std::process::id()));
+        let janitor = Command::new("setsid")
+            .args(["sh", "-c", "cat; script/down && rm -rf \"$CALLMETER_LOCAL\""])
+            .current_dir(root)
+            .env("CALLMETER_LOCAL", &folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("setsid and sh run");
+        Instance { folder, _janitor: janitor }
+    }
+
+    fn run(&self, script: &str, arguments: &[&str]) {
+        let output = Command::new(format!("script/{script}"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .env("CALLMETER_LOCAL", &self.folder)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the script runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "script/{script} {arguments:?}: {said}");
+    }
+
+    fn addresses(&self) -> Servers {
+        let text = std::fs::read_to_string(self.folder.join("env")).expect("script/up writes env");
+        let address = |name: &str| {
+            let prefix = format!("export {name}=");
+            let line = text.lines().find_map(|line| line.strip_prefix(&prefix));
+            line.unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
+        };
+        Servers {
+            database_url: address("DATABASE_URL"),
+            redis_url: address("REDIS_URL"),
+            kafka_brokers: address("KAFKA_BROKERS"),
+        }
+    }
+}

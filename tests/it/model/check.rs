@@ -1,0 +1,461 @@
+//! Compares what the service reports of the accounts with what the records and rules demand.
+
+use super::account::Account;
+use super::catalog::{Catalog, in_force};
+use super::evidence::{Charge, Transaction};
+use super::money::{Micros, show};
+use super::rate::{Rated, Split, rate, split};
+use super::read::{CompletedCall, Reading, Record, RentalDue, read};
+use super::time::{At, date_of, rfc3339};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Debug;
+
+/// All that the service answers about one account.
+pub(crate) struct Reported {
+    pub(crate) charges: Vec<Charge>,
+    pub(crate) transactions: Vec<Transaction>,
+    pub(crate) wallet: Wallet,
+}
+
+/// The figures of `GET /v1/accounts/{id}/wallet`.
+#[derive(Debug)]
+pub(crate) struct Wallet {
+    pub(crate) balance: Micros,
+    pub(crate) as_of: At,
+    /// Plan, cycle start, included, used and remaining seconds.
+    pub(crate) allowance: Option<(String, At, i64, i64, i64)>,
+}
+
+/// One completed event of a call, and where it stands.
+#[derive(Clone, Debug)]
+struct Candidate {
+    partition: i32,
+    offset: i64,
+    call: CompletedCall,
+}
+
+/// What the records demand of one account.
+#[derive(Default)]
+struct Demand {
+    /// By CallSid, in order of partition and offset.
+    calls: BTreeMap<String, Vec<Candidate>>,
+    /// By number and period; each partition's attempts in order.
+    rentals: BTreeMap<(String, (i64, i64, i64)), Vec<(i32, RentalDue)>>,
+}
+
+/// The expected ledger of a set of records.
+pub(crate) struct Model<'a> {
+    versions: &'a [Catalog],
+    accounts: &'a [Account],
+    demands: HashMap<String, Demand>,
+}
+
+impl<'a> Model<'a> {
+    /// Reads all records; those of accounts not in `accounts` demand nothing.
+    pub(crate) fn new(versions: &'a [Catalog], accounts: &'a [Account], records: &[Record]) -> Self {
+        let mut demands: HashMap<String, Demand> = HashMap::new();
+        let mut ordered: Vec<&Record> = records.iter().collect();
+        ordered.sort_by_key(|record| (record.topic, record.partition, record.offset));
+        for record in ordered {
+            let Record { topic: _, partition, offset, .. } = *record;
+            match read(record) {
+                Reading::Completed(call) => {
+                    let demand = demands.entry(call.account_sid.clone()).or_default();
+                    let candidates = demand.calls.entry(call.call_sid.clone()).or_default();
+                    candidates.push(Candidate { partition, offset, call });
+                }
+                Reading::Rental(due) if monthly_price(versions, &due).is_some() => {
+                    let demand = demands.entry(due.account_sid.clone()).or_default();
+                    let key = (due.phone_number_sid.clone(), due.period_start);
+                    demand.rentals.entry(key).or_default().push((partition, due));
+                }
+                _ => {}
+            }
+        }
+        Model { versions, accounts, demands }
+    }
+
+    /// How many calls are charged and rentals attempted.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let known = self.accounts.iter().filter_map(|account| self.demands.get(&account.sid));
+        known.fold((0, 0), |(calls, rentals), demand| {
+            (calls + demand.calls.len(), rentals + demand.rentals.len())
+        })
+    }
+
+    /// Every difference between the rules and the report, in words; none where all is right.
+    pub(crate) fn differences(&self, account: &Account, reported: &Reported) -> Vec<String> {
+        let nothing = Demand::default();
+        let mut check = Check {
+            versions: self.versions,
+            account,
+            demand: self.demands.get(&account.sid).unwrap_or(&nothing),
+            reported,
+            differences: Vec::new(),
+            used: HashMap::new(),
+        };
+        check.charges();
+        check.order();
+        check.transactions();
+        check.rentals();
+        check.wallet();
+        check.differences
+    }
+}
+
+/// The monthly price of a rental: its own, else the catalog's (the same in all versions here).
+pub(crate) fn monthly_price(versions: &[Catalog], due: &RentalDue) -> Option<Micros> {
+    let listed = || {
+        let numbers = &versions[0].numbers;
+        let same = |n: &&super::catalog::NumberPrice| n.country == due.country && n.kind == due.kind;
+        numbers.iter().find(same).map(|number| number.monthly)
+    };
+    due.price.or_else(listed)
+}
+
+struct Check<'a> {
+    versions: &'a [Catalog],
+    account: &'a Account,
+    demand: &'a Demand,
+    reported: &'a Reported,
+    differences: Vec<String>,
+    /// Seconds used of each cycle, by its anchor and start.
+    used: HashMap<At, i64>,
+}
+
+impl Check<'_> {
+    fn expect<T: PartialEq + Debug>(&mut self, what: &str, reported: &T, expected: &T) {
+        if reported != expected {
+            let id = &self.account.id;
+            self.differences.push(format!("{id}: {what} is {reported:?}, must be {expected:?}"));
+        }
+    }
+
+    fn say(&mut self, what: String) {
+        self.differences.push(format!("{}: {what}", self.account.id));
+    }
+
+    /// Every call once, each by one of its events, with every figure replayed in order.
+    fn charges(&mut self) {
+        let mut charges: Vec<&Charge> = self.reported.charges.iter().collect();
+        charges.sort_by_key(|charge| charge.charge_sequence);
+        let sequences: Vec<i64> = charges.iter().map(|charge| charge.charge_sequence).collect();
+        let count = i64::try_from(charges.len()).expect("a count");
+        if sequences != (1..=count).collect::<Vec<_>>() {
+            self.say(format!("charge sequences have a gap or repeat: {sequences:?}"));
+        }
+        let reported: BTreeSet<&String> = charges.iter().map(|charge| &charge.call_sid).collect();
+        if reported.len() != charges.len() {
+            self.say(format!("{} calls in {} charges", reported.len(), charges.len()));
+        }
+        for sid in self.demand.calls.keys().filter(|sid| !reported.contains(sid)) {
+            self.say(format!("call {sid} is not charged: {:?}", self.demand.calls[sid]));
+        }
+        for charge in charges {
+            match self.demand.calls.get(&charge.call_sid) {
+                Some(candidates) => self.charge(charge, candidates),
+                None => self.say(format!("call {} must not be charged", charge.call_sid)),
+            }
+        }
+    }
+
+    fn charge(&mut self, charge: &Charge, candidates: &[Candidate]) {
+        let Some(call) = winners(charge, candidates).first().map(|winner| &winner.call) else {
+            self.say(format!("{charge:?} is none of the first events {:?}", heads(candidates)));
+            return;
+        };
+        let rated = rate(self.versions, self.account, call);
+        let split = self.pay(&rated);
+        let id = &charge.call_sid;
+        let expected = (rated.billed_seconds, split.allowance_seconds, split.wallet_seconds);
+        let reported = (charge.billed_seconds, charge.allowance_seconds, charge.wallet_seconds);
+        self.expect(&format!("{id} billed, allowance, wallet seconds"), &reported, &expected);
+        self.expect(&format!("{id} amount"), &show(charge.amount), &show(split.amount));
+        self.expect(&format!("{id} rate"), &show(charge.rate), &show(rated.rate));
+        let plan = rated.cycle.as_ref().map(|cycle| cycle.plan.to_owned());
+        self.expect(&format!("{id} plan"), &charge.plan, &plan);
+        let start = rated.cycle.as_ref().map(|cycle| rfc3339(cycle.start));
+        self.expect(&format!("{id} cycle start"), &charge.cycle_start.map(rfc3339), &start);
+    }
+
+    fn pay(&mut self, rated: &Rated) -> Split {
+        let Some(cycle) = &rated.cycle else {
+            return split(rated, 0);
+        };
+        let used = self.used.entry(cycle.start).or_default();
+        let split = split(rated, (cycle.included_seconds - *used).max(0));
+        *used += split.allowance_seconds;
+        split
+    }
+
+    /// Calls of one partition are charged in the order of their offsets.
+    fn order(&mut self) {
+        let mut by_partition: BTreeMap<i32, Vec<(i64, i64)>> = BTreeMap::new();
+        for charge in &self.reported.charges {
+            let candidates = self.demand.calls.get(&charge.call_sid).map_or(&[][..], Vec::as_slice);
+            if let [only] = winners(charge, candidates)[..] {
+                let place = (charge.charge_sequence, only.offset);
+                by_partition.entry(only.partition).or_default().push(place);
+            }
+        }
+        for (partition, mut places) in by_partition {
+            places.sort_unstable();
+            if let Some(pair) = places.windows(2).find(|pair| pair[0].1 >= pair[1].1) {
+                self.say(format!("charges of partition {partition} swapped (no., offset): {pair:?}"));
+            }
+        }
+    }
+
+    /// One gapless chain from the opening balance, with one row per charge that costs something.
+    fn transactions(&mut self) {
+        let mut rows: Vec<&Transaction> = self.reported.transactions.iter().collect();
+        rows.sort_by_key(|row| row.sequence);
+        let (mut balance, mut at) = (0, At::MIN);
+        for (sequence, row) in (1..).zip(&rows) {
+            let moved = if row.credit { row.amount } else { -row.amount };
+            let after = balance + if row.status == "completed" { moved } else { 0 };
+            let name = format!("row {} before and after", row.sequence);
+            self.expect("a sequence", &row.sequence, &sequence);
+            self.expect(&name, &(row.balance_before, row.balance_after), &(balance, after));
+            if row.at < at || row.amount <= 0 {
+                self.say(format!("time falls, or no positive amount: {row:?}"));
+            }
+            (balance, at) = (after, row.at);
+        }
+        let opening = rows.first().is_some_and(|row| {
+            row.kind == "adjustment_credit" && row.amount == self.account.opening_balance
+        });
+        self.expect("opening balance in row 1", &opening, &(self.account.opening_balance > 0));
+        let mut adjusted: Vec<Micros> = signed(&rows, "adjustment_credit");
+        adjusted.extend(signed(&rows, "adjustment_debit"));
+        let mut expected = self.account.adjustments.clone();
+        expected.extend((self.account.opening_balance > 0).then_some(self.account.opening_balance));
+        adjusted.sort_unstable();
+        expected.sort_unstable();
+        self.expect("adjustments", &adjusted, &expected);
+        self.call_rows(&rows);
+    }
+
+    fn call_rows(&mut self, rows: &[&Transaction]) {
+        let mut charges: Vec<&Charge> = self.reported.charges.iter().collect();
+        charges.sort_by_key(|charge| charge.charge_sequence);
+        let expected: Vec<_> = charges
+            .iter()
+            .filter(|charge| charge.amount != 0)
+            .map(|charge| {
+                let kind = if charge.plan.is_some() { "overage" } else { "call" };
+                let id = charge.transaction_id.clone().unwrap_or_default();
+                (id, kind.to_owned(), Some(charge.call_sid.clone()), charge.amount)
+            })
+            .collect();
+        let of_calls = |row: &&&Transaction| row.kind == "call" || row.kind == "overage";
+        let found: Vec<_> = rows
+            .iter()
+            .filter(of_calls)
+            .filter(|row| row.status == "completed" && !row.credit)
+            .map(|row| (row.id.clone(), row.kind.clone(), row.call_sid.clone(), row.amount))
+            .collect();
+        if found != expected {
+            let first = found.iter().zip(&expected).find(|(found, expected)| found != expected);
+            let (found, expected) = (found.len(), expected.len());
+            self.say(format!("{found} rows of calls for {expected} charges; first: {first:?}"));
+        }
+        self.expect("failed rows of calls", &rows.iter().filter(of_calls).count(), &found.len());
+        let free = |charge: &&&Charge| charge.amount == 0 && charge.transaction_id.is_some();
+        if let Some(charge) = charges.iter().find(free) {
+            self.say(format!("a charge of nothing has a transaction: {charge:?}"));
+        }
+    }
+
+    /// Each number and period once: paid where the balance and the limit covered it, else failed.
+    fn rentals(&mut self) {
+        let mut rows: Vec<&Transaction> = self.reported.transactions.iter().collect();
+        rows.retain(|row| row.kind == "number_rental");
+        for row in &rows {
+            let covered = row.balance_before + self.account.credit_limit >= row.amount;
+            let status = if covered { "completed" } else { "failed" };
+            self.expect(&format!("rental row {}", row.sequence), &&*row.status, &status);
+        }
+        for (key, attempts) in &self.demand.rentals {
+            let mut first: BTreeMap<i32, Micros> = BTreeMap::new();
+            for (partition, due) in attempts {
+                let price = monthly_price(self.versions, due).expect("kept only with a price");
+                first.entry(*partition).or_insert(price);
+            }
+            match rows.iter().position(|row| first.values().any(|price| *price == row.amount)) {
+                Some(index) => drop(rows.swap_remove(index)),
+                None => self.say(format!("rental {key:?} has no row of {first:?}")),
+            }
+        }
+        if !rows.is_empty() {
+            self.say(format!("rows of no rental: {rows:?}"));
+        }
+    }
+
+    fn wallet(&mut self) {
+        let last = self.reported.transactions.iter().max_by_key(|row| row.sequence);
+        let balance = last.map_or(0, |row| row.balance_after);
+        self.expect("balance", &show(self.reported.wallet.balance), &show(balance));
+        let now = self.reported.wallet.as_of;
+        let expected = self.account.subscription(now).map(|subscription| {
+            let start = super::cycle::start(subscription.anchor, now);
+            let plan = subscription.plan;
+            let included = in_force(self.versions, start).plan(plan).included_minutes * 60;
+            let used = self.used.get(&start).copied().unwrap_or(0);
+            (plan.to_owned(), start, included, used, (included - used).max(0))
+        });
+        let reported = self.reported.wallet.allowance.clone();
+        let today = date_of(now);
+        self.expect(&format!("allowance on {today:?}"), &reported, &expected);
+    }
+}
+
+fn signed(rows: &[&Transaction], kind: &str) -> Vec<Micros> {
+    let of_kind = rows.iter().filter(|row| row.kind == kind && row.status == "completed");
+    of_kind.map(|row| if row.credit { row.amount } else { -row.amount }).collect()
+}
+
+/// The first event of the call in each partition: one of them was charged.
+fn heads(candidates: &[Candidate]) -> Vec<&Candidate> {
+    let mut heads: BTreeMap<i32, &Candidate> = BTreeMap::new();
+    for candidate in candidates {
+        heads.entry(candidate.partition).or_insert(candidate);
+    }
+    heads.into_values().collect()
+}
+
+/// Those first events that say exactly what was charged.
+fn winners<'a>(charge: &Charge, candidates: &'a [Candidate]) -> Vec<&'a Candidate> {
+    let mut heads = heads(candidates);
+    heads.retain(|head| {
+        let call = &head.call;
+        (call.seconds, call.start) == (charge.seconds, charge.started_at)
+            && call.parent_call_sid == charge.parent_call_sid
+            && call.from == charge.from
+            && call.to == charge.to
+            && call.direction == charge.direction
+    });
+    heads
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::Topic;
+    use super::super::time::{DAY, HOUR, SECOND};
+    use super::*;
+    use crate::harness::samples::{account, catalog, completed, now, rental, subscribed};
+    use serde_json::Value;
+
+    fn record(topic: Topic, offset: i64, event: &Value) -> Record {
+        let payload = Some(event.to_string().into_bytes());
+        Record { topic, partition: 0, offset, timestamp_ms: now() / 1_000, payload }
+    }
+
+    /// Two calls and a rental, as a person with a pencil would enter them.
+    fn by_hand(start: At, account: &Account, changed: impl FnOnce(&mut Reported)) -> Reported {
+        let charge = |sid: &str, seconds, split: (i64, i64), amount, number| Charge {
+            call_sid: sid.into(),
+            parent_call_sid: None,
+            from: Some("+15005550001".into()),
+            to: Some("+12125550123".into()),
+            direction: Some("outbound-api".into()),
+            started_at: start,
+            seconds,
+            billed_seconds: split.0 + split.1,
+            allowance_seconds: split.0,
+            wallet_seconds: split.1,
+            rate: 9_000,
+            amount,
+            plan: Some("team".into()),
+            cycle_start: Some(account.changes[0].starts_at),
+            charge_sequence: number,
+            transaction_id: Some(format!("t{}", number + 1)),
+        };
+        let row = |sequence: i64, kind: &str, amount: Micros, before: Micros, sid: Option<&str>| {
+            let credit = kind == "adjustment_credit";
+            Transaction {
+                id: format!("t{sequence}"),
+                sequence,
+                at: start + sequence,
+                credit,
+                kind: kind.into(),
+                amount,
+                balance_before: before,
+                balance_after: if credit { before + amount } else { before - amount },
+                status: "completed".into(),
+                call_sid: sid.map(str::to_owned),
+            }
+        };
+        let cycle = account.changes[0].starts_at;
+        let mut reported = Reported {
+            charges: vec![
+                charge("CA1", 601, (600, 60), 9_000, 1),
+                charge("CA2", 61, (0, 120), 18_000, 2),
+            ],
+            transactions: vec![
+                row(1, "adjustment_credit", 2_000_000, 0, None),
+                row(2, "overage", 9_000, 2_000_000, Some("CA1")),
+                row(3, "overage", 18_000, 1_991_000, Some("CA2")),
+                row(4, "number_rental", 1_150_000, 1_973_000, None),
+            ],
+            wallet: Wallet {
+                balance: 823_000,
+                as_of: now(),
+                allowance: Some(("team".into(), cycle, 600, 600, 0)),
+            },
+        };
+        changed(&mut reported);
+        reported
+    }
+
+    #[test]
+    fn the_model_accepts_a_ledger_kept_by_hand_and_sees_every_wrong_figure() {
+        let now = now();
+        let account = subscribed(account("pencil", 2_000_000), "team", now - DAY);
+        let start = now - HOUR;
+        let records = [
+            record(Topic::Calls, 0, &completed(&account, "CA1", 601, start + 601 * SECOND)),
+            record(Topic::Calls, 1, &completed(&account, "CA2", 61, start + 61 * SECOND)),
+            record(Topic::Calls, 2, &completed(&account, "CA2", 62, start + 62 * SECOND)),
+            record(Topic::Rentals, 0, &rental(&account, "PN1", "2026-01-31", None)),
+        ];
+        let versions = [catalog()];
+        let accounts = [account.clone()];
+        let model = Model::new(&versions, &accounts, &records);
+        let differences = |changed: fn(&mut Reported)| {
+            model.differences(&account, &by_hand(start, &account, changed))
+        };
+        assert_eq!(differences(|_| {}), Vec::<String>::new());
+        let wrongs: [(&str, fn(&mut Reported)); 22] = [
+            ("a charge is missing", |it| drop(it.charges.pop())),
+            ("a charge too many", |it| it.charges.push(it.charges[0].clone())),
+            ("swapped", |it| {
+                it.charges[0].charge_sequence = 2;
+                it.charges[1].charge_sequence = 1;
+            }),
+            ("a gap", |it| it.charges[1].charge_sequence = 3),
+            ("seconds of the later event", |it| it.charges[1].seconds = 62),
+            ("start", |it| it.charges[0].started_at += 1),
+            ("billed", |it| it.charges[0].billed_seconds += 60),
+            ("allowance", |it| it.charges[0].allowance_seconds -= 1),
+            ("amount", |it| it.charges[0].amount += 1),
+            ("rate", |it| it.charges[0].rate += 1),
+            ("plan", |it| it.charges[0].plan = None),
+            ("cycle", |it| it.charges[0].cycle_start = None),
+            ("far end", |it| it.charges[0].to = None),
+            ("transaction of a charge", |it| it.charges[0].transaction_id = None),
+            ("kind", |it| it.transactions[1].kind = "call".into()),
+            ("chain", |it| it.transactions[2].balance_before += 1),
+            ("time falls", |it| it.transactions[2].at = 0),
+            ("opening balance", |it| it.transactions[0].kind = "refill_manual".into()),
+            ("unpaid rental", |it| it.transactions[3].status = "failed".into()),
+            ("rental's price", |it| it.transactions[3].amount += 1),
+            ("balance", |it| it.wallet.balance += 1),
+            ("allowance now", |it| it.wallet.allowance = None),
+        ];
+        for (what, wrong) in wrongs {
+            assert!(!differences(wrong).is_empty(), "not seen: {what}");
+        }
+    }
+}

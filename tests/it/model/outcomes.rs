@@ -1,0 +1,159 @@
+//! What must have become of each record, and which ones must be kept as rejected.
+
+use super::account::Account;
+use super::catalog::Catalog;
+use super::check::{Reported, monthly_price};
+use super::money::Micros;
+use super::read::{Reading, Record, Topic, read};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Where a record stands.
+pub(crate) type Place = (Topic, i32, i64);
+
+/// What was charged, as far as the fate of later records hangs on it.
+#[derive(Debug, Default)]
+pub(crate) struct Charged {
+    /// The seconds of each call, by AccountSid and CallSid.
+    pub(crate) seconds: HashMap<(String, String), i64>,
+    /// The amounts of an AccountSid's rentals, and whether each was paid.
+    rentals: HashMap<(String, Micros), bool>,
+}
+
+impl Charged {
+    /// Notes what is reported of one account.
+    pub(crate) fn note(&mut self, account: &Account, reported: &Reported) {
+        for charge in &reported.charges {
+            let key = (account.sid.clone(), charge.call_sid.clone());
+            self.seconds.insert(key, charge.seconds);
+        }
+        for row in reported.transactions.iter().filter(|row| row.kind == "number_rental") {
+            let paid = row.status == "completed";
+            self.rentals.insert((account.sid.clone(), row.amount), paid);
+        }
+    }
+}
+
+/// How many records came to what, in the words of the service's metric.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcomes(pub(crate) BTreeMap<&'static str, usize>);
+
+impl Outcomes {
+    pub(crate) const WORDS: [&str; 7] =
+        ["charged", "duplicate", "conflict", "not_billable", "rejected", "skipped", "unpaid"];
+
+    pub(crate) fn total(&self) -> usize {
+        self.0.values().sum()
+    }
+}
+
+/// The fate of a set of records.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    pub(crate) outcomes: Outcomes,
+    /// Kept one by one, with the reason.
+    pub(crate) single: BTreeMap<Place, &'static str>,
+    /// Kept once each: the places of one call's other duration, or one rental's other price.
+    pub(crate) conflicts: Vec<BTreeSet<Place>>,
+}
+
+/// Tells the fate of every record.
+pub(crate) fn fate(
+    versions: &[Catalog],
+    accounts: &[Account],
+    records: &[Record],
+    charged: &Charged,
+) -> Fate {
+    let known: BTreeSet<&String> = accounts.iter().map(|account| &account.sid).collect();
+    let mut fate = Fate::default();
+    let mut conflicts: BTreeMap<String, BTreeSet<Place>> = BTreeMap::new();
+    // A rental's first price decides; which one was first shows in what was charged.
+    let mut first_calls: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut prices: HashMap<String, Micros> = HashMap::new();
+    for record in records {
+        if let Reading::Rental(due) = read(record) {
+            let Some(price) = monthly_price(versions, &due) else { continue };
+            let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
+            if charged.rentals.contains_key(&(due.account_sid, price)) {
+                prices.insert(key, price);
+            }
+        }
+    }
+    let mut first_rentals: BTreeSet<String> = BTreeSet::new();
+    for record in records {
+        let place = (record.topic, record.partition, record.offset);
+        let outcome = match read(record) {
+            Reading::NotBillable => "not_billable",
+            Reading::Skipped => "skipped",
+            Reading::Undecodable => fate.reject(place, "undecodable"),
+            Reading::Invalid(_) => fate.reject(place, "invalid"),
+            Reading::Completed(call) if !known.contains(&call.account_sid) => {
+                fate.reject(place, "unknown_account")
+            }
+            Reading::Completed(call) => {
+                let name = format!("{} {} {}", call.account_sid, call.call_sid, call.seconds);
+                let key = (call.account_sid, call.call_sid);
+                if charged.seconds.get(&key) != Some(&call.seconds) {
+                    conflicts.entry(name).or_default().insert(place);
+                    "conflict"
+                } else if first_calls.insert(key) {
+                    "charged"
+                } else {
+                    "duplicate"
+                }
+            }
+            Reading::Rental(due) if !known.contains(&due.account_sid) => {
+                fate.reject(place, "unknown_account")
+            }
+            Reading::Rental(due) => match monthly_price(versions, &due) {
+                None => fate.reject(place, "invalid"),
+                Some(price) => {
+                    let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
+                    let paid = charged.rentals.get(&(due.account_sid, price)) == Some(&true);
+                    if prices.get(&key).is_some_and(|first| *first != price) {
+                        conflicts.entry(format!("{key} {price}")).or_default().insert(place);
+                        "conflict"
+                    } else if !first_rentals.insert(key) {
+                        "duplicate"
+                    } else if paid {
+                        "charged"
+                    } else {
+                        "unpaid"
+                    }
+                }
+            },
+        };
+        *fate.outcomes.0.entry(outcome).or_default() += 1;
+    }
+    fate.conflicts = conflicts.into_values().collect();
+    fate
+}
+
+impl Fate {
+    fn reject(&mut self, place: Place, reason: &'static str) -> &'static str {
+        self.single.insert(place, reason);
+        "rejected"
+    }
+
+    /// Every difference from what the service kept, in words.
+    pub(crate) fn differences(&self, kept: &[(Place, String)]) -> Vec<String> {
+        let mut differences = Vec::new();
+        let mut singles = self.single.clone();
+        let mut conflicts: Vec<&BTreeSet<Place>> = self.conflicts.iter().collect();
+        for (place, reason) in kept {
+            if reason == "conflict" {
+                match conflicts.iter().position(|places| places.contains(place)) {
+                    Some(index) => drop(conflicts.swap_remove(index)),
+                    None => differences.push(format!("{place:?} is no conflict, or kept twice")),
+                }
+                continue;
+            }
+            match singles.remove(place) {
+                Some(expected) if expected == reason => {}
+                other => differences.push(format!("{place:?} kept as {reason}, must be {other:?}")),
+            }
+        }
+        differences.extend(singles.iter().map(|lost| format!("not kept: {lost:?}")));
+        differences.extend(conflicts.iter().map(|lost| format!("conflict not kept: {lost:?}")));
+        differences
+    }
+}

@@ -1,0 +1,389 @@
+//! What one Kafka record says, read by the rules alone.
+
+use super::money::{Micros, parse_price};
+use super::time::{self, At, Date, HOUR, SECOND};
+use serde_json::{Map, Value};
+
+/// Longest call in seconds, and how far after its Kafka timestamp a call may end (defaults).
+const CALL_SECONDS_MAX: u64 = 24 * 60 * 60;
+const END_AHEAD_MAX: i64 = 24 * HOUR;
+
+const STATUSES_WITHOUT_CHARGE: [&str; 8] = [
+    "initiated",
+    "queued",
+    "ringing",
+    "in-progress",
+    "busy",
+    "failed",
+    "no-answer",
+    "canceled",
+];
+const CALL_EVENTS: [&str; 2] =
+    ["com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call."];
+const RENTAL_EVENT: &str = "callmeter.number.rental.due";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Topic {
+    Calls,
+    Rentals,
+}
+
+/// A record as Kafka holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    pub(crate) offset: i64,
+    /// Milliseconds since 1970.
+    pub(crate) timestamp_ms: i64,
+    pub(crate) payload: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CompletedCall {
+    pub(crate) account_sid: String,
+    pub(crate) call_sid: String,
+    pub(crate) parent_call_sid: Option<String>,
+    pub(crate) from: Option<String>,
+    pub(crate) to: Option<String>,
+    pub(crate) direction: Option<String>,
+    pub(crate) seconds: i64,
+    pub(crate) start: At,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RentalDue {
+    pub(crate) account_sid: String,
+    pub(crate) phone_number_sid: String,
+    pub(crate) country: String,
+    pub(crate) kind: String,
+    pub(crate) period_start: (i64, i64, i64),
+    pub(crate) price: Option<Micros>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    Completed(CompletedCall),
+    Rental(RentalDue),
+    /// A call event that costs nothing.
+    NotBillable,
+    /// An event of another type.
+    Skipped,
+    Undecodable,
+    Invalid(&'static str),
+}
+
+/// Reads a record of either topic.
+pub(crate) fn read(record: &Record) -> Reading {
+    let Some(value) = record.payload.as_deref().and_then(parse_json) else {
+        return Reading::Undecodable;
+    };
+    let Value::Object(event) = value else {
+        return Reading::Undecodable;
+    };
+    match record.topic {
+        Topic::Calls => read_call(&event, record.timestamp_ms),
+        Topic::Rentals => read_rental(&event),
+    }
+}
+
+/// Parses JSON as Twilio may send it: a lone surrogate and a byte that is no UTF-8 count as U+FFFD.
+fn parse_json(bytes: &[u8]) -> Option<Value> {
+    serde_json::from_str(&mend_surrogates(&String::from_utf8_lossy(bytes))).ok()
+}
+
+/// Writes `\ufffd` in place of every surrogate escape that is not half of a pair.
+fn mend_surrogates(text: &str) -> String {
+    let mut mended = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(backslash) = rest.find('\\') {
+        mended.push_str(&rest[..backslash]);
+        rest = &rest[backslash..];
+        let length = match surrogate(rest) {
+            Some(0xd800..=0xdbff) if matches!(surrogate(&rest[6..]), Some(0xdc00..=0xdfff)) => 12,
+            Some(0xd800..=0xdfff) => {
+                mended.push_str("\\ufffd");
+                rest = &rest[6..];
+                continue;
+            }
+            _ => 1 + rest[1..].chars().next().map_or(0, char::len_utf8),
+        };
+        mended.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    mended.push_str(rest);
+    mended
+}
+
+/// The code unit of a `\uXXXX` escape that `text` begins with.
+fn surrogate(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    u32::from_str_radix(digits, 16).ok()
+}
+
+fn read_call(event: &Map<String, Value>, timestamp_ms: i64) -> Reading {
+    if !event.contains_key("specversion") {
+        return read_parameters(event, &Map::new(), &Map::new(), timestamp_ms);
+    }
+    let Some(kind) = event.get("type").and_then(Value::as_str) else {
+        return Reading::Invalid("no type");
+    };
+    if !CALL_EVENTS.iter().any(|family| kind.starts_with(family)) {
+        return Reading::Skipped;
+    }
+    let data = match event.get("data") {
+        Some(Value::Object(data)) => data.clone(),
+        Some(Value::String(text)) => match parse_json(text.as_bytes()) {
+            Some(Value::Object(data)) => data,
+            _ => return Reading::Undecodable,
+        },
+        _ => return Reading::Invalid("no data"),
+    };
+    let parameters = data.get("request").and_then(|request| request.get("parameters"));
+    let Some(Value::Object(parameters)) = parameters else {
+        return Reading::Invalid("no parameters");
+    };
+    read_parameters(parameters, &data, event, timestamp_ms)
+}
+
+fn read_parameters(
+    parameters: &Map<String, Value>,
+    data: &Map<String, Value>,
+    event: &Map<String, Value>,
+    timestamp_ms: i64,
+) -> Reading {
+    match parameters.get("CallStatus").and_then(Value::as_str) {
+        Some("completed") => {}
+        Some(status) if STATUSES_WITHOUT_CHARGE.contains(&status) => return Reading::NotBillable,
+        _ => return Reading::Invalid("unknown CallStatus"),
+    }
+    let (Some(call_sid), Some(account_sid)) =
+        (identity(parameters, "CallSid"), identity(parameters, "AccountSid"))
+    else {
+        return Reading::Invalid("no CallSid or AccountSid");
+    };
+    let Some(seconds) = parameters.get("CallDuration").and_then(whole_number) else {
+        return Reading::Invalid("no whole CallDuration");
+    };
+    if seconds > CALL_SECONDS_MAX {
+        return Reading::Invalid("CallDuration too long");
+    }
+    let seconds = i64::try_from(seconds).expect("at most a day");
+    let end = text(parameters, "Timestamp")
+        .and_then(|text| time::parse_rfc2822(&text))
+        .or_else(|| text(data, "timestamp").and_then(|text| time::parse_rfc3339(&text)))
+        .or_else(|| text(event, "time").and_then(|text| time::parse_rfc3339(&text)))
+        .unwrap_or(timestamp_ms * 1_000);
+    if end > timestamp_ms * 1_000 + END_AHEAD_MAX {
+        return Reading::Invalid("ends too far ahead");
+    }
+    Reading::Completed(CompletedCall {
+        account_sid,
+        call_sid,
+        parent_call_sid: text(parameters, "ParentCallSid"),
+        from: text(parameters, "From"),
+        to: text(parameters, "To"),
+        direction: text(parameters, "Direction"),
+        seconds,
+        start: end - seconds * SECOND,
+    })
+}
+
+fn read_rental(event: &Map<String, Value>) -> Reading {
+    if event.get("type").and_then(Value::as_str) != Some(RENTAL_EVENT) {
+        return Reading::Skipped;
+    }
+    let Some(Value::Object(data)) = event.get("data") else {
+        return Reading::Invalid("no data");
+    };
+    let words = ["AccountSid", "PhoneNumberSid", "IsoCountry", "NumberType"];
+    let [account_sid, phone_number_sid, country, kind] = words.map(|key| identity(data, key));
+    let (Some(account_sid), Some(phone_number_sid)) = (account_sid, phone_number_sid) else {
+        return Reading::Invalid("no AccountSid or PhoneNumberSid");
+    };
+    let Some(date) = text(data, "PeriodStart").and_then(|text| time::parse_date(&text)) else {
+        return Reading::Invalid("no PeriodStart");
+    };
+    let price = match data.get("MonthlyPrice") {
+        None | Some(Value::Null) => None,
+        Some(value) => match value.as_str().and_then(parse_price) {
+            Some(price) => Some(price),
+            None => return Reading::Invalid("MonthlyPrice is no price"),
+        },
+    };
+    let Date { year, month, day } = date;
+    Reading::Rental(RentalDue {
+        account_sid,
+        phone_number_sid,
+        country: country.unwrap_or_default(),
+        kind: kind.unwrap_or_default(),
+        period_start: (year, month, day),
+        price,
+    })
+}
+
+/// A name that identifies something: a text that is neither empty nor holds a NUL.
+fn identity(map: &Map<String, Value>, key: &str) -> Option<String> {
+    let name = map.get(key)?.as_str()?;
+    (!name.is_empty() && !name.contains('\0')).then(|| name.to_owned())
+}
+
+/// A text that is not empty, in which U+FFFD stands for NUL.
+fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
+    let text = map.get(key)?.as_str()?;
+    (!text.is_empty()).then(|| text.replace('\0', "\u{fffd}"))
+}
+
+/// ASCII digits in a string, or a JSON integer; not negative.
+fn whole_number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Some(text.parse().unwrap_or(u64::MAX))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn reading(payload: &[u8]) -> Reading {
+        read(&Record {
+            topic: Topic::Calls,
+            partition: 0,
+            offset: 0,
+            timestamp_ms: 1_700_000_000_000,
+            payload: Some(payload.to_vec()),
+        })
+    }
+
+    fn flat(change: impl FnOnce(&mut Map<String, Value>)) -> Vec<u8> {
+        let mut event = json!({
+            "AccountSid": "AC1", "CallSid": "CA1", "CallStatus": "completed",
+            "CallDuration": "61", "From": "+15005550001", "To": "+442071234567",
+            "Direction": "outbound-api", "Timestamp": "Sun, 25 Mar 2018 09:53:19 +0000",
+        });
+        change(event.as_object_mut().expect("an object"));
+        event.to_string().into_bytes()
+    }
+
+    fn completed(payload: &[u8]) -> CompletedCall {
+        match reading(payload) {
+            Reading::Completed(call) => call,
+            other => panic!("not completed: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_model_takes_the_end_from_the_first_readable_of_four_instants() {
+        let data = |timestamp: &str, parameters: &[u8]| {
+            let parameters: Value = serde_json::from_slice(parameters).expect("JSON");
+            json!({"timestamp": timestamp, "request": {"parameters": parameters}})
+        };
+        let event = |data: Value| {
+            json!({"specversion": "1.0", "type": "com.twilio.voice.status-callback.call.completed",
+                   "time": "2020-01-01T00:00:00Z", "data": data})
+            .to_string()
+            .into_bytes()
+        };
+        let no_parameter = flat(|map| {
+            map.insert("Timestamp".into(), json!("soon"));
+        });
+        let at = |text| time::parse_rfc3339(text).expect("an instant") - 61 * SECOND;
+        let all = event(data("2019-01-01T00:00:00Z", &flat(|_| {})));
+        assert_eq!(completed(&all).start, at("2018-03-25T09:53:19Z"));
+        let second = event(data("2019-01-01T00:00:00Z", &no_parameter));
+        assert_eq!(completed(&second).start, at("2019-01-01T00:00:00Z"));
+        let third = event(Value::String(data("", &no_parameter).to_string()));
+        assert_eq!(completed(&third).start, at("2020-01-01T00:00:00Z"));
+        let last = flat(|map| {
+            map.remove("Timestamp");
+        });
+        assert_eq!(completed(&last).start, at("2023-11-14T22:13:20Z"));
+    }
+
+    #[test]
+    fn the_model_reads_durations_as_digits_or_integers() {
+        let with = |value: Value| flat(|map| drop(map.insert("CallDuration".into(), value)));
+        for good in [json!("61"), json!(61), json!("0061")] {
+            assert_eq!(completed(&with(good)).seconds, 61);
+        }
+        assert_eq!(completed(&with(json!(86_400))).seconds, 86_400);
+        let bad = [
+            json!("-1"), json!(-1), json!("1.5"), json!(1.5), json!(60.0), json!(""), json!(null),
+            json!(" 60"), json!("+60"), json!(86_401), json!(true), json!(["60"]), json!("1e2"),
+            json!("99999999999999999999999999"),
+        ];
+        for value in bad {
+            let reading = reading(&with(value.clone()));
+            assert!(matches!(reading, Reading::Invalid(_)), "{value}: {reading:?}");
+        }
+    }
+
+    #[test]
+    fn the_model_mends_lone_surrogates_and_nothing_else() {
+        let cases = [
+            (r"a\ud800b", r"a\ufffdb"),
+            (r"\udc00\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+            (r"\ud83d\ud83d\ude00", r"\ufffd\ud83d\ude00"),
+            (r"\\ud800", r"\\ud800"),
+            (r"\\\ud800", r"\\\ufffd"),
+            (r"\ud800", r"\ufffd"),
+            ("ü\\n\\u00e3", "ü\\n\\u00e3"),
+        ];
+        for (text, mended) in cases {
+            assert_eq!(mend_surrogates(text), mended);
+        }
+        let payload = String::from_utf8(flat(|_| {})).expect("UTF-8");
+        let lone = payload.replace("+15005550001", r"client:\ud800\u0000");
+        assert_eq!(completed(lone.as_bytes()).from.as_deref(), Some("client:\u{fffd}\u{fffd}"));
+        let mut latin = payload.into_bytes();
+        let plus = latin.iter().position(|byte| *byte == b'+').expect("a number");
+        latin[plus] = 0xe9;
+        assert!(completed(&latin).from.is_some_and(|from| from.starts_with('\u{fffd}')));
+    }
+
+    #[test]
+    fn the_model_tells_rejected_records_from_free_ones() {
+        let status = |status: Value| flat(|map| drop(map.insert("CallStatus".into(), status)));
+        assert_eq!(reading(&status(json!("busy"))), Reading::NotBillable);
+        assert!(matches!(reading(&status(json!("ended"))), Reading::Invalid(_)));
+        assert!(matches!(reading(&status(json!(7))), Reading::Invalid(_)));
+        for garbage in [&b""[..], b"null", b"[]", b"{", b"\xff{}", b"7", b"\"completed\""] {
+            assert_eq!(reading(garbage), Reading::Undecodable);
+        }
+        assert!(matches!(reading(b"{}"), Reading::Invalid(_)));
+        let other = json!({"specversion": "1.0", "type": "com.twilio.messaging.message.sent"});
+        assert_eq!(reading(other.to_string().as_bytes()), Reading::Skipped);
+        let late = |end: &str| flat(|map| drop(map.insert("Timestamp".into(), json!(end))));
+        let just = late("Wed, 15 Nov 2023 22:13:20 +0000");
+        assert!(matches!(reading(&just), Reading::Completed(_)), "24 hours ahead exactly");
+        assert!(matches!(reading(&late("Wed, 15 Nov 2023 22:13:21 +0000")), Reading::Invalid(_)));
+    }
+
+    #[test]
+    fn the_model_reads_rentals() {
+        let rental = |price: Value| {
+            let data = json!({"AccountSid": "AC1", "PhoneNumberSid": "PN1", "IsoCountry": "US",
+                "PhoneNumber": "+15005550006", "NumberType": "local",
+                "PeriodStart": "2026-01-31", "MonthlyPrice": price});
+            let event = json!({"specversion": "1.0", "type": RENTAL_EVENT, "data": data});
+            read(&Record {
+                topic: Topic::Rentals,
+                partition: 0,
+                offset: 0,
+                timestamp_ms: 0,
+                payload: Some(event.to_string().into_bytes()),
+            })
+        };
+        for (price, expected) in [(json!("1.15"), Some(1_150_000)), (json!(null), None)] {
+            let Reading::Rental(due) = rental(price) else { panic!("no rental") };
+            assert_eq!((due.price, due.period_start), (expected, (2026, 1, 31)));
+        }
+        assert!(matches!(rental(json!("-1.15")), Reading::Invalid(_)));
+        assert!(matches!(rental(json!("1.1234567")), Reading::Invalid(_)));
+    }
+}
