@@ -6,7 +6,9 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`].
 
 pub mod clock;
+pub mod health;
 pub mod ingest;
+pub mod meter;
 pub mod ledger;
 pub mod metrics;
 pub mod simulate;

@@ -1,6 +1,190 @@
 //! Every metric in one file: names, help and the recorder. Base units, no account or phone labels.
+//!
+//! Counters of money are kept in whole micro-dollars and written as dollars when they are rendered,
+//! so that no float ever adds amounts up.
 
+use std::time::Duration;
+
+use callmeter_core::domain::Money;
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Records read from Kafka, by what became of them.
+pub const EVENTS: &str = "callmeter_events_total";
+/// Dollars charged, by kind of transaction. Count with [`add_dollars`].
+pub const CHARGED_DOLLARS: &str = "callmeter_charged_dollars_total";
+/// Seconds that one batch took to commit.
+pub const BATCH_COMMIT_SECONDS: &str = "callmeter_batch_commit_seconds";
+/// Records in one committed batch.
+pub const BATCH_RECORDS: &str = "callmeter_batch_records";
+/// Seconds from Twilio's timestamp to commit.
+pub const EVENT_LAG_SECONDS: &str = "callmeter_event_lag_seconds";
+/// Records in Kafka that are not yet charged, by topic and partition.
+pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
+/// Dollars by which charges took balances beyond their credit limits. Count with [`add_dollars`].
+pub const OVERSHOOT_DOLLARS: &str = "callmeter_overshoot_dollars_total";
+/// Rejected records that wait for a replay.
+pub const REJECTED_RECORDS: &str = "callmeter_rejected_records";
+/// Bytes of rejected records that are kept.
+pub const REJECTED_BYTES: &str = "callmeter_rejected_bytes";
+/// Twilio's own count of minutes that disagreed with the call's seconds.
+pub const DURATION_DISAGREEMENTS: &str = "callmeter_duration_disagreements_total";
+/// Dollars by which the ledger disagrees with itself or with Redis, as last verified.
+pub const LEDGER_DRIFT_DOLLARS: &str = "callmeter_ledger_drift_dollars";
 /// Transactions that ran again because another was in the way.
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
+/// Requests answered, by method, route and status.
+pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
+/// Seconds from a request's head to its answer's head, by method and route.
+pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
+/// Number of the catalog version accepted last.
+pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
+/// Catalog files that were refused.
+pub const CATALOG_REFUSED: &str = "callmeter_catalog_refused_total";
+/// 1 where a part of the service works, 0 where it does not.
+pub const COMPONENT_UP: &str = "callmeter_component_up";
+/// 1, with the version as a label.
+pub const BUILD_INFO: &str = "callmeter_build_info";
+
+/// Counters that hold micro-dollars and are rendered as dollars.
+const MONEY_COUNTERS: [&str; 2] = [CHARGED_DOLLARS, OVERSHOOT_DOLLARS];
+
+/// Bounds of histograms in seconds: from a fast answer to a stuck one.
+const SECONDS: [f64; 15] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+/// Bounds of event lag: an event may be days late.
+const LAG_SECONDS: [f64; 14] = [
+    0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 14_400.0, 86_400.0,
+];
+/// Bounds of batch sizes.
+const RECORDS: [f64; 10] =
+    [1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 20_000.0];
+
+/// How often histograms are folded, so that an unscraped process does not grow.
+pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// The recorder of this process; renders what `/metrics` answers.
+#[derive(Clone)]
+pub struct Recorder(PrometheusHandle);
+
+/// Why metrics cannot be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum MetricsError {
+    /// A recorder is installed already, or the bounds of a histogram are empty.
+    #[error("the recorder of metrics cannot be installed")]
+    Build(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+impl Recorder {
+    /// Installs the recorder for the whole process and describes every metric.
+    ///
+    /// # Errors
+    /// Where one is installed already.
+    pub fn install() -> Result<Self, MetricsError> {
+        let bounds = |name: &str| Matcher::Full(name.to_owned());
+        let handle = PrometheusBuilder::new()
+            .set_buckets_for_metric(bounds(BATCH_COMMIT_SECONDS), &SECONDS)?
+            .set_buckets_for_metric(bounds(HTTP_REQUEST_SECONDS), &SECONDS)?
+            .set_buckets_for_metric(bounds(EVENT_LAG_SECONDS), &LAG_SECONDS)?
+            .set_buckets_for_metric(bounds(BATCH_RECORDS), &RECORDS)?
+            .install_recorder()?;
+        describe();
+        metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        // Present from the start, so that an alert on their rate sees the first refusal.
+        metrics::counter!(CATALOG_REFUSED).absolute(0);
+        Ok(Self(handle))
+    }
+
+    /// Renders everything in Prometheus's text format.
+    pub fn render(&self) -> String {
+        dollars_from_micros(&self.0.render())
+    }
+
+    /// Folds histograms; call it every [`UPKEEP_EVERY`].
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Recorder")
+    }
+}
+
+/// Adds an amount to a counter of money; `kind` is its label where it has one.
+pub fn add_dollars(name: &'static str, kind: Option<&'static str>, amount: Money) {
+    let micros = u64::try_from(amount.micros()).unwrap_or(0);
+    match kind {
+        Some(kind) => metrics::counter!(name, "kind" => kind).increment(micros),
+        None => metrics::counter!(name).increment(micros),
+    }
+}
+
+/// Sets a gauge of money.
+pub fn set_dollars(name: &'static str, amount: Money) {
+    // Six decimal places of up to nine billion dollars are within a float's precision.
+    metrics::gauge!(name).set(amount.to_string().parse::<f64>().unwrap_or(f64::NAN));
+}
+
+/// Rewrites the samples of money counters from micro-dollars to dollars.
+fn dollars_from_micros(rendered: &str) -> String {
+    let mut text = String::with_capacity(rendered.len());
+    for line in rendered.lines() {
+        let money = MONEY_COUNTERS.iter().any(|name| line.starts_with(name));
+        let sample = if money { line.rsplit_once(' ') } else { None };
+        match sample.and_then(|(series, micros)| Some((series, micros.parse::<i64>().ok()?))) {
+            Some((series, micros)) => {
+                text.push_str(series);
+                text.push(' ');
+                text.push_str(&Money::from_micros(micros).to_string());
+            }
+            None => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn describe() {
+    describe_counter!(EVENTS, "Records read from Kafka, by outcome");
+    describe_counter!(CHARGED_DOLLARS, "Dollars charged, by kind of transaction");
+    describe_histogram!(BATCH_COMMIT_SECONDS, Unit::Seconds, "Time that one batch took to commit");
+    describe_histogram!(BATCH_RECORDS, "Records in one committed batch");
+    describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "From Twilio's timestamp to commit");
+    describe_gauge!(CONSUMER_LAG_RECORDS, "Records in Kafka that are not yet charged");
+    describe_counter!(OVERSHOOT_DOLLARS, "Dollars by which charges went beyond credit limits");
+    describe_gauge!(REJECTED_RECORDS, "Rejected records that wait for a replay");
+    describe_gauge!(REJECTED_BYTES, "Bytes of rejected records that are kept");
+    describe_counter!(
+        DURATION_DISAGREEMENTS,
+        "Calls whose count of minutes disagreed with their seconds"
+    );
+    describe_gauge!(LEDGER_DRIFT_DOLLARS, "Dollars by which the ledger disagrees, as last verified");
+    describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
+    describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
+    describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
+    describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");
+    describe_counter!(CATALOG_REFUSED, "Catalog files that were refused");
+    describe_gauge!(COMPONENT_UP, "1 where a part of the service works, 0 where it does not");
+    describe_gauge!(BUILD_INFO, "1, with the version as a label");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dollars_from_micros;
+
+    #[test]
+    fn micro_dollars_are_rendered_as_dollars_and_nothing_else_is_touched() {
+        let rendered = "# HELP callmeter_charged_dollars_total Dollars charged\n\
+            callmeter_charged_dollars_total{kind=\"call\"} 14000\n\
+            callmeter_events_total{outcome=\"charged\"} 14000\n";
+        let expected = "# HELP callmeter_charged_dollars_total Dollars charged\n\
+            callmeter_charged_dollars_total{kind=\"call\"} 0.014000\n\
+            callmeter_events_total{outcome=\"charged\"} 14000\n";
+        assert_eq!(dollars_from_micros(rendered), expected);
+    }
+}
 /// Records whose offset was not the one after the last: transaction markers, compaction.
 pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";

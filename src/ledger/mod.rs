@@ -8,6 +8,7 @@ mod call_key;
 pub mod catalogs;
 mod copy;
 mod error;
+pub mod incarnation;
 pub mod offsets;
 mod partitions;
 pub mod rejects;

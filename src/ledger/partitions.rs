@@ -9,7 +9,7 @@ use super::store::{Store, StoreError};
 
 /// Remembers which months have their partition; a partition is never dropped while serving.
 #[derive(Debug, Default)]
-pub struct Partitions {
+pub(super) struct Partitions {
     known: Mutex<HashSet<(i32, u32)>>,
 }
 
@@ -18,7 +18,7 @@ impl Partitions {
     ///
     /// # Errors
     /// Where Postgres cannot be asked.
-    pub async fn ensure(&self, store: &Store, instant: DateTime<Utc>) -> Result<(), StoreError> {
+    pub(super) async fn ensure(&self, store: &Store, instant: DateTime<Utc>) -> Result<(), StoreError> {
         let month = (instant.year(), instant.month());
         if self.is_known(month) {
             return Ok(());

@@ -109,6 +109,17 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome there is.
+    pub const ALL: &[Self] = &[
+        Self::Charged,
+        Self::Unpaid,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::NotBillable,
+        Self::Rejected,
+        Self::Skipped,
+    ];
+
     /// The metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {

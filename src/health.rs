@@ -1,0 +1,118 @@
+//! What works right now: each part of the service reports here, `/readyz` tells it.
+//!
+//! Beside the flow. A part that was never reported is not listed; nothing here decides what to do
+//! about a part that is down.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use crate::clock::Clock;
+use crate::metrics::COMPONENT_UP;
+
+/// Name of a part: `postgres`, `kafka`, `partition twilio.calls/3`.
+pub type Component = Cow<'static, str>;
+
+/// The parts of one process, and whether each works. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Health {
+    clock: Clock,
+    components: Arc<Mutex<BTreeMap<Component, State>>>,
+}
+
+/// How one part does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// Up or down.
+    pub status: Status,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Since when it is so.
+    pub since: DateTime<Utc>,
+}
+
+/// Whether a part works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It does.
+    Up,
+    /// It does not, for now.
+    Down,
+}
+
+/// All parts at one instant, as `/readyz` answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// `ready` where every part is up.
+    pub status: &'static str,
+    /// Every part by name.
+    pub components: BTreeMap<Component, State>,
+}
+
+impl Report {
+    /// True where every part is up.
+    pub fn is_ready(&self) -> bool {
+        self.components.values().all(|state| state.status == Status::Up)
+    }
+}
+
+impl Health {
+    /// Starts without any part.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, components: Arc::default() }
+    }
+
+    /// Reports that a part works.
+    pub fn up(&self, component: impl Into<Component>) {
+        self.set(component.into(), Status::Up, None);
+    }
+
+    /// Reports that a part does not work, and why. The reason must hold no secret.
+    pub fn down(&self, component: impl Into<Component>, reason: impl Into<String>) {
+        self.set(component.into(), Status::Down, Some(reason.into()));
+    }
+
+    /// Forgets a part that this process no longer has, such as a partition that moved away.
+    pub fn forget(&self, component: &str) {
+        self.lock().remove(component);
+    }
+
+    /// Tells how all parts do.
+    pub fn report(&self) -> Report {
+        let components = self.lock().clone();
+        let report = Report { status: "ready", components };
+        if report.is_ready() { report } else { Report { status: "not_ready", ..report } }
+    }
+
+    fn set(&self, component: Component, status: Status, reason: Option<String>) {
+        let now = self.clock.now();
+        let mut components = self.lock();
+        let before = components.get(&component);
+        let since = match before {
+            Some(state) if state.status == status => state.since,
+            _ => now,
+        };
+        if before.is_none_or(|state| state.status != status) {
+            let value = if status == Status::Up { 1.0 } else { 0.0 };
+            match &reason {
+                Some(reason) => tracing::warn!(%component, %reason, "component is down"),
+                None => tracing::info!(%component, "component is up"),
+            }
+            // Partitions come and go, and are told by their own metrics.
+            if let Cow::Borrowed(name) = component {
+                metrics::gauge!(COMPONENT_UP, "component" => name).set(value);
+            }
+        }
+        components.insert(component, State { status, reason, since });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Component, State>> {
+        // Nothing can panic between two writes of one entry, so what a poisoned lock holds is whole.
+        self.components.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

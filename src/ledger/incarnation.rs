@@ -1,0 +1,30 @@
+//! How often this ledger went back in time (a restored backup, a lossy fail-over).
+
+use sqlx::Row;
+
+use super::store::{Store, StoreError};
+
+/// The present incarnation.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn current(store: &Store) -> Result<i64, StoreError> {
+    let row = sqlx::query("/* incarnation::current */ SELECT incarnation FROM ledger_identity")
+        .fetch_one(&mut *store.read().await?)
+        .await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Raises the incarnation, because a witness outside was ahead of Postgres; answers the new one.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn raise(store: &Store) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "/* incarnation::raise */
+         UPDATE ledger_identity SET incarnation = incarnation + 1 RETURNING incarnation",
+    )
+    .fetch_one(&mut *store.read().await?)
+    .await?;
+    Ok(row.try_get(0)?)
+}

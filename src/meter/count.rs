@@ -1,0 +1,53 @@
+//! What the meter counts, in Prometheus's units.
+
+use std::time::Duration;
+
+use crate::ingest::client::TopicPartition;
+use crate::ledger::batch::{Committed, Outcome};
+use crate::ledger::rejects::RejectTotal;
+use crate::metrics::{self, add_dollars};
+
+/// Counts a committed batch; `lags` are the seconds from each charged call's end to the commit.
+pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<Item = Duration>) {
+    ::metrics::histogram!(metrics::BATCH_COMMIT_SECONDS).record(took);
+    ::metrics::histogram!(metrics::BATCH_RECORDS).record(whole(committed.outcomes.len()));
+    for outcome in Outcome::ALL {
+        let records = committed.outcomes.iter().filter(|it| *it == outcome).count();
+        ::metrics::counter!(metrics::EVENTS, "outcome" => outcome.as_str())
+            .increment(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+    add_dollars(metrics::CHARGED_DOLLARS, Some("call"), committed.call_amount);
+    add_dollars(metrics::CHARGED_DOLLARS, Some("overage"), committed.overage_amount);
+    add_dollars(metrics::CHARGED_DOLLARS, Some("number_rental"), committed.rental_amount);
+    add_dollars(metrics::OVERSHOOT_DOLLARS, None, committed.overshoot);
+    ::metrics::counter!(metrics::DURATION_DISAGREEMENTS).increment(committed.duration_mismatches);
+    let lag_seconds = ::metrics::histogram!(metrics::EVENT_LAG_SECONDS);
+    lags.for_each(|lag| lag_seconds.record(lag));
+}
+
+/// Tells how many records of a partition wait.
+pub(super) fn lag(name: &TopicPartition, records: i64) {
+    let records = whole(usize::try_from(records).unwrap_or_default());
+    ::metrics::gauge!(
+        metrics::CONSUMER_LAG_RECORDS,
+        "topic" => name.topic.clone(),
+        "partition" => name.partition.to_string()
+    )
+    .set(records);
+}
+
+/// Tells how many rejected records wait, by reason, and what all of them take on disk.
+pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
+    for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {
+        let records = totals.iter().find(|it| it.reason == reason).map_or(0, |it| it.records);
+        ::metrics::gauge!(metrics::REJECTED_RECORDS, "reason" => reason)
+            .set(whole(usize::try_from(records).unwrap_or_default()));
+    }
+    let bytes = whole(usize::try_from(bytes).unwrap_or_default());
+    ::metrics::gauge!(metrics::REJECTED_BYTES).set(bytes);
+}
+
+/// A count as a sample; beyond 2^32 it stays there.
+fn whole(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,234 @@
+//! The charging loop: who drives Kafka → decode → rate → commit, partition by partition.
+//!
+//! The only owner of control flow between [`ingest`](crate::ingest) and [`ledger`](crate::ledger):
+//! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
+//! It writes no money itself.
+
+mod checkpoint;
+mod count;
+mod partition;
+mod rentals;
+mod watch;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::health::Health;
+use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
+use crate::ingest::decode::{Limits, Topic};
+use crate::ingest::partition::BatchLimits;
+use crate::ingest::topics;
+use crate::ledger::batch::Charger;
+use crate::ledger::rentals::RetryPolicy;
+
+/// How long a failed attempt waits before the next one, doubled up to the most.
+pub(crate) const RETRY_WAIT: Duration = Duration::from_millis(50);
+/// The most that an attempt waits; an outage that ends is noticed within this time.
+pub(crate) const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How the meter works.
+#[derive(Clone, Debug)]
+pub struct MeterSettings {
+    /// Kafka and the group.
+    pub kafka: KafkaSettings,
+    /// Topic of call events.
+    pub topic_calls: String,
+    /// Topic of rental events.
+    pub topic_rentals: String,
+    /// Partitions of a topic that has to be made.
+    pub partitions: i32,
+    /// What bounds a batch.
+    pub batch: BatchLimits,
+    /// Most batches committed at the same time.
+    pub commits_max: usize,
+    /// What is accepted.
+    pub limits: Limits,
+    /// Bytes that rejected records may take on disk before their values stay in Kafka.
+    pub rejects_bytes_max: i64,
+    /// When unpaid rents are tried again.
+    pub rental_retry: RetryPolicy,
+}
+
+/// What the meter works with.
+#[derive(Clone, Debug)]
+pub struct Meter {
+    /// Settings.
+    pub settings: Arc<MeterSettings>,
+    /// The ledger's door for batches.
+    pub charger: Arc<Charger>,
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where the state of Kafka, Postgres and each partition is reported.
+    pub health: Health,
+}
+
+/// State that all partitions of a process share.
+#[derive(Debug)]
+struct Shared {
+    meter: Meter,
+    /// Bounds the batches that are committed at the same time.
+    commits: Semaphore,
+    /// Rejected records are kept with their values.
+    keep_values: AtomicBool,
+    /// How far each partition of this process is.
+    positions: Mutex<HashMap<TopicPartition, i64>>,
+}
+
+impl Shared {
+    fn moved(&self, name: &TopicPartition, next_offset: i64) {
+        self.lock().insert(name.clone(), next_offset);
+    }
+
+    fn gone(&self, name: &TopicPartition) {
+        self.lock().remove(name);
+    }
+
+    fn position(&self, name: &TopicPartition) -> Option<i64> {
+        self.lock().get(name).copied()
+    }
+
+    fn positions(&self) -> Vec<(TopicPartition, i64)> {
+        self.lock().iter().map(|(name, offset)| (name.clone(), *offset)).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TopicPartition, i64>> {
+        self.positions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// Consumes and charges until `shutdown`, then finishes what is in flight and leaves the group.
+///
+/// # Errors
+/// Where librdkafka refuses a setting; everything else is waited out.
+pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaError> {
+    let settings = Arc::clone(&meter.settings);
+    let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
+    let mut membership = client::join(&settings.kafka, &names)?;
+    let shared = Arc::new(Shared {
+        commits: Semaphore::new(settings.commits_max),
+        keep_values: AtomicBool::new(true),
+        positions: Mutex::default(),
+        meter,
+    });
+    let tasks = TaskTracker::new();
+    tasks.spawn(make_topics(Arc::clone(&shared), shutdown.clone()));
+    tasks.spawn(rentals::retry(Arc::clone(&shared), shutdown.clone()));
+    tasks.spawn(watch::rejects(Arc::clone(&shared), shutdown.clone()));
+    tasks.spawn(watch::kafka(
+        Arc::clone(&shared),
+        Arc::clone(&membership.consumer),
+        Arc::clone(&membership.brokers_down),
+        shutdown.clone(),
+    ));
+    let stop_polling = Arc::new(AtomicBool::new(false));
+    let polling = {
+        let (consumer, stop) = (Arc::clone(&membership.consumer), Arc::clone(&stop_polling));
+        tokio::task::spawn_blocking(move || client::poll(&consumer, &stop))
+    };
+
+    let mut workers = Workers::default();
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            assignment = membership.assignments.recv() => match assignment {
+                Some(Assignment::Assigned(partitions)) => {
+                    tracing::info!(partitions = partitions.len(), "partitions assigned");
+                    for partition in partitions {
+                        workers.start(&shared, &membership.consumer, partition);
+                    }
+                }
+                Some(Assignment::Revoked { done }) => {
+                    tracing::info!("partitions revoked");
+                    workers.stop(&shared.meter.health).await;
+                    drop(done);
+                }
+                None => break,
+            },
+        }
+    }
+    workers.stop(&shared.meter.health).await;
+    stop_polling.store(true, Ordering::Relaxed);
+    // Answers a rebalance that is waiting for us while we leave.
+    membership.assignments.close();
+    while membership.assignments.try_recv().is_ok() {}
+    if polling.await.is_err() {
+        tracing::error!("the polling thread panicked");
+    }
+    tasks.close();
+    tasks.wait().await;
+    // Leaving the group blocks, and calls back into us.
+    let consumer = membership.consumer;
+    if tokio::task::spawn_blocking(move || drop(consumer)).await.is_err() {
+        tracing::error!("leaving the consumer group panicked");
+    }
+    Ok(())
+}
+
+/// The running partitions of this process.
+#[derive(Default)]
+struct Workers {
+    stop: CancellationToken,
+    running: HashMap<TopicPartition, tokio::task::JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start(
+        &mut self,
+        shared: &Arc<Shared>,
+        consumer: &Arc<client::Consumer>,
+        name: TopicPartition,
+    ) {
+        let topic = match &name.topic {
+            topic if *topic == shared.meter.settings.topic_rentals => Topic::Rentals,
+            _ => Topic::Calls,
+        };
+        let worker = partition::Worker {
+            shared: Arc::clone(shared),
+            consumer: Arc::clone(consumer),
+            name: name.clone(),
+            topic,
+            stop: self.stop.clone(),
+        };
+        self.running.insert(name, tokio::spawn(worker.run()));
+    }
+
+    /// Stops all partitions and waits until nothing of them is in flight.
+    async fn stop(&mut self, health: &Health) {
+        self.stop.cancel();
+        for (name, worker) in self.running.drain() {
+            if let Err(error) = worker.await {
+                tracing::error!(partition = %name, %error, "partition worker");
+            }
+            health.forget(&partition::component(&name));
+        }
+        self.stop = CancellationToken::new();
+    }
+}
+
+/// Makes the topics that are missing, as soon as Kafka can be asked.
+async fn make_topics(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let settings = &shared.meter.settings;
+    let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
+    let mut wait = RETRY_WAIT;
+    while let Err(error) = topics::ensure(&settings.kafka, &names, settings.partitions).await {
+        tracing::warn!(%error, "topics cannot be made yet");
+        if sleep_or_stop(&mut wait, &shutdown).await {
+            return;
+        }
+    }
+}
+
+/// Waits before the next attempt, each time longer; true where it is time to stop instead.
+pub(crate) async fn sleep_or_stop(wait: &mut Duration, stop: &CancellationToken) -> bool {
+    let stopped = tokio::time::timeout(*wait, stop.cancelled()).await.is_ok();
+    *wait = (*wait * 2).min(RETRY_WAIT_MAX);
+    stopped
+}

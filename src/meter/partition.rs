@@ -1,0 +1,388 @@
+//! One partition's worker: finds where it starts, gathers on a thread of its own, commits in order.
+//!
+//! While one batch commits, the next is gathered and decoded. A batch is handed over only when the
+//! one before it is committed, so at most two are in memory.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::checkpoint::{self, Halt};
+use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
+use crate::ingest::batch::Batch;
+use crate::ingest::client::{Consumer, TopicPartition};
+use crate::ingest::decode::{Event, Rejection, Topic};
+use crate::ingest::partition::{Gathered, Partition};
+use crate::ledger;
+use crate::ledger::batch::{CommitError, Source};
+use crate::ledger::offsets::{self, StoredOffset, Stream};
+use crate::ledger::store::StoreError;
+
+/// How often a halted partition looks whether an operator moved its offset.
+const HALTED_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Works on one partition until it is taken away.
+pub(super) struct Worker {
+    pub shared: Arc<Shared>,
+    pub consumer: Arc<Consumer>,
+    pub name: TopicPartition,
+    pub topic: Topic,
+    pub stop: CancellationToken,
+}
+
+/// Why a worker's session ended; it starts another one, unless it was stopped.
+#[derive(Debug)]
+enum End {
+    /// The partition was taken away, or the process stops.
+    Stopped,
+    /// Another consumer moved the offset, or the log's ends moved: look anew.
+    Restart,
+    /// An operator has to decide.
+    Halted(Halt),
+    /// Kafka cannot be asked right now.
+    Kafka(KafkaError),
+    /// Postgres cannot be asked right now, or refuses what was never refused before.
+    Ledger(CommitError),
+}
+
+impl From<StoreError> for End {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+/// Name of a partition's part in the health report.
+pub(super) fn component(name: &TopicPartition) -> String {
+    format!("partition {name}")
+}
+
+impl Worker {
+    /// Runs sessions until the partition is taken away.
+    pub(super) async fn run(self) {
+        let health = &self.shared.meter.health;
+        let component = component(&self.name);
+        let mut wait = RETRY_WAIT;
+        loop {
+            let started = Instant::now();
+            match self.session().await {
+                End::Stopped => return,
+                End::Restart => {}
+                End::Halted(halt) => {
+                    tracing::error!(partition = %self.name, %halt, "partition halted");
+                    health.down(component.clone(), halt.to_string());
+                    let mut halted_wait = HALTED_WAIT;
+                    if sleep_or_stop(&mut halted_wait, &self.stop).await {
+                        return;
+                    }
+                    continue;
+                }
+                End::Kafka(error) => {
+                    tracing::warn!(partition = %self.name, %error, "kafka cannot be asked");
+                    health.down(component.clone(), format!("kafka cannot be asked: {error}"));
+                }
+                End::Ledger(error) => {
+                    tracing::warn!(partition = %self.name, error = %chain(&error), "ledger");
+                    report_ledger(health, &error);
+                }
+            }
+            if started.elapsed() > super::RETRY_WAIT_MAX {
+                wait = RETRY_WAIT;
+            }
+            if sleep_or_stop(&mut wait, &self.stop).await {
+                return;
+            }
+        }
+    }
+
+    async fn session(&self) -> End {
+        match self.session_or_end().await {
+            Ok(end) | Err(end) => end,
+        }
+    }
+
+    async fn session_or_end(&self) -> Result<End, End> {
+        let meter = &self.shared.meter;
+        let (partition, facts) = self.ask_kafka().await?;
+        let stored = offsets::open(
+            meter.charger.store(),
+            &self.name.topic,
+            self.name.partition,
+            facts.watermarks.low,
+            &facts.cluster_id,
+            meter.clock.now(),
+        )
+        .await?;
+        checkpoint::check(&stored, facts.watermarks, &facts.cluster_id).map_err(End::Halted)?;
+        if facts.committed.is_some_and(|committed| committed > stored.next_offset) {
+            // Kafka was told of charges that Postgres does not have any more: it went back in time.
+            let incarnation = ledger::incarnation::raise(meter.charger.store()).await?;
+            tracing::error!(partition = %self.name, incarnation, "postgres went back in time");
+            partition.commit_to_kafka(stored.next_offset);
+        }
+        let stream = stored.stream.clone();
+        self.charge_from(partition, facts, stored, &stream).await
+    }
+
+    /// Gathers and commits until something ends the session.
+    async fn charge_from(
+        &self,
+        partition: Arc<Partition>,
+        facts: Facts,
+        stored: StoredOffset,
+        stream: &Stream,
+    ) -> Result<End, End> {
+        let meter = &self.shared.meter;
+        let session = self.stop.child_token();
+        let _ends_with_this = session.clone().drop_guard();
+        let is_busy = Arc::new(AtomicBool::new(false));
+        // The gathering thread sends only while nothing is in flight: one place is enough.
+        let (sender, mut gathered) = mpsc::channel(1);
+        let gathering = Gathering {
+            partition: Arc::clone(&partition),
+            shared: Arc::clone(&self.shared),
+            topic: self.topic,
+            stop: session.clone(),
+            is_busy: Arc::clone(&is_busy),
+        };
+        let thread =
+            tokio::task::spawn_blocking(move || gathering.run(&facts, &stored, &sender));
+        let mut told_kafka_at = Instant::now();
+        let end = loop {
+            match gathered.recv().await {
+                None => break End::Stopped,
+                Some(FromGathering::Started) => {
+                    meter.health.up(component(&self.name));
+                }
+                Some(FromGathering::Ended(end)) => break end,
+                Some(FromGathering::Batch(batch)) => {
+                    let next_offset = batch.next_offset;
+                    if let Err(end) = self.commit(batch, stream).await {
+                        break end;
+                    }
+                    is_busy.store(false, Ordering::Release);
+                    self.shared.moved(&self.name, next_offset);
+                    if told_kafka_at.elapsed().as_millis() >= 500 {
+                        partition.commit_to_kafka(next_offset);
+                        told_kafka_at = Instant::now();
+                    }
+                }
+            }
+        };
+        session.cancel();
+        drop(gathered);
+        if thread.await.is_err() {
+            tracing::error!(partition = %self.name, "the gathering thread panicked");
+        }
+        if let Some(next_offset) = self.shared.position(&self.name) {
+            partition.commit_to_kafka(next_offset);
+        }
+        if let Err(error) = partition.pause() {
+            tracing::debug!(partition = %self.name, %error, "not paused");
+        }
+        self.shared.gone(&self.name);
+        Ok(if self.stop.is_cancelled() { End::Stopped } else { end })
+    }
+
+    /// What Kafka says about the partition, asked on a thread that may block.
+    async fn ask_kafka(&self) -> Result<(Arc<Partition>, Facts), End> {
+        let (consumer, name) = (Arc::clone(&self.consumer), self.name.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            let partition = Partition::open(&consumer, &name).ok_or_else(unknown_partition)?;
+            let watermarks = partition.watermarks()?;
+            let cluster_id = partition.cluster_id().ok_or_else(unknown_partition)?;
+            let committed = partition.committed_offset()?;
+            Ok((Arc::new(partition), Facts { watermarks, cluster_id, committed }))
+        });
+        match asked.await {
+            Ok(asked) => asked.map_err(End::Kafka),
+            Err(_) => Err(End::Restart),
+        }
+    }
+
+    /// Commits a batch, however often it takes; a record that Postgres refuses is kept as rejected.
+    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<(), End> {
+        let mut parts = VecDeque::from([batch]);
+        let mut wait = RETRY_WAIT;
+        while let Some(mut batch) = parts.pop_front() {
+            let error = match self.commit_once(&batch, stream).await? {
+                Ok(()) => {
+                    wait = RETRY_WAIT;
+                    continue;
+                }
+                Err(error) => error,
+            };
+            match error {
+                CommitError::OffsetMoved { expected } => {
+                    tracing::warn!(partition = %self.name, expected, "another consumer was first");
+                    return Err(End::Restart);
+                }
+                CommitError::Store(StoreError::Refused(ref cause)) => {
+                    tracing::error!(
+                        partition = %self.name,
+                        records = batch.records.len(),
+                        error = %chain(&error),
+                        "postgres refused a batch; looking for the record"
+                    );
+                    if batch.records.len() > 1 {
+                        let (first, second) = batch.split();
+                        parts.push_front(second);
+                        parts.push_front(first);
+                        continue;
+                    }
+                    let Some(record) = batch.records.first_mut() else { return Err(End::Ledger(error)) };
+                    if matches!(record.event, Event::Rejected(_)) {
+                        return Err(End::Ledger(error));
+                    }
+                    let detail = format!("the ledger refused it: {cause}");
+                    record.event = Event::Rejected(Rejection::invalid(detail));
+                    parts.push_front(batch);
+                }
+                error => {
+                    tracing::warn!(partition = %self.name, error = %chain(&error), "batch waits");
+                    report_ledger(&self.shared.meter.health, &error);
+                    if sleep_or_stop(&mut wait, &self.stop).await {
+                        return Err(End::Stopped);
+                    }
+                    parts.push_front(batch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit_once(
+        &self,
+        batch: &Batch,
+        stream: &Stream,
+    ) -> Result<Result<(), CommitError>, End> {
+        let meter = &self.shared.meter;
+        let Ok(_permit) = self.shared.commits.acquire().await else { return Err(End::Stopped) };
+        let keep_values = self.shared.keep_values.load(Ordering::Relaxed);
+        let started = Instant::now();
+        let now = meter.clock.now();
+        let source = Source::Partition(stream);
+        match meter.charger.commit_batch(source, batch, now, keep_values).await {
+            Ok(committed) => {
+                meter.health.up("postgres");
+                let committed_at = meter.clock.now();
+                let ends = committed.ended_at.iter();
+                let lags = ends.map(|end| (committed_at - *end).to_std().unwrap_or_default());
+                count::batch(&committed, started.elapsed(), lags);
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error)),
+        }
+    }
+}
+
+/// What Kafka says about a partition before it starts.
+#[derive(Debug)]
+struct Facts {
+    watermarks: crate::ingest::partition::Watermarks,
+    cluster_id: String,
+    committed: Option<i64>,
+}
+
+/// What the gathering thread has to say.
+enum FromGathering {
+    Started,
+    Batch(Batch),
+    Ended(End),
+}
+
+/// The gathering side of a session; lives on a thread that may block.
+struct Gathering {
+    partition: Arc<Partition>,
+    shared: Arc<Shared>,
+    topic: Topic,
+    stop: CancellationToken,
+    is_busy: Arc<AtomicBool>,
+}
+
+impl Gathering {
+    fn run(&self, facts: &Facts, stored: &StoredOffset, sender: &mpsc::Sender<FromGathering>) {
+        let end = match self.start(facts, stored, sender) {
+            Ok(()) => self.gather(stored.next_offset, sender),
+            Err(end) => end,
+        };
+        let _ = sender.blocking_send(FromGathering::Ended(end));
+    }
+
+    /// Starts reading, and looks at the record before the offset where Kafka still has it.
+    fn start(
+        &self,
+        facts: &Facts,
+        stored: &StoredOffset,
+        sender: &mpsc::Sender<FromGathering>,
+    ) -> Result<(), End> {
+        let is_stopped = || self.stop.is_cancelled();
+        if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
+            self.partition.start(witness).map_err(End::Kafka)?;
+            let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
+            let Some((offset, record_at)) = found else { return Err(End::Stopped) };
+            checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
+        }
+        self.partition.start(stored.next_offset).map_err(End::Kafka)?;
+        sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
+    }
+
+    fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
+        let settings = &self.shared.meter.settings;
+        let clock = &self.shared.meter.clock;
+        let mut expected = start;
+        loop {
+            let gathered = self.partition.gather(
+                expected,
+                self.topic,
+                settings.batch,
+                settings.limits,
+                || !self.is_busy.load(Ordering::Acquire),
+                &|| self.stop.is_cancelled(),
+                &|| clock.now(),
+            );
+            let batch = match gathered {
+                Gathered::Batch(batch) => batch,
+                Gathered::Stopped => return End::Stopped,
+                Gathered::OutOfRange(error) => {
+                    tracing::warn!(%error, "offset out of range");
+                    return End::Restart;
+                }
+            };
+            expected = batch.next_offset;
+            self.is_busy.store(true, Ordering::Release);
+            if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
+                return End::Stopped;
+            }
+        }
+    }
+}
+
+fn unknown_partition() -> KafkaError {
+    KafkaError::MetadataFetch(rdkafka::error::RDKafkaErrorCode::UnknownPartition)
+}
+
+fn report_ledger(health: &crate::health::Health, error: &CommitError) {
+    match error {
+        CommitError::Store(StoreError::Unavailable(_)) => {
+            health.down("postgres", "postgres cannot be reached");
+        }
+        error => health.down("postgres", chain(error)),
+    }
+}
+
+/// An error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
