@@ -170,7 +170,8 @@ macro_rules! id {
 }
 
 id!(
-    /// An account of ours: 1 to 64 of letters, digits, `.`, `_` and `-`, the first a letter or digit.
+    /// An account of ours: 1 to 64 of letters, digits, `.`, `_` and `-`, the first a letter or
+    /// digit.
     AccountId,
     own("account id")
 );
@@ -180,7 +181,8 @@ id!(
     own("plan id")
 );
 id!(
-    /// The Twilio account that a call belongs to (`AccountSid`): no spaces; `AC…` is not insisted on.
+    /// The Twilio account that a call belongs to (`AccountSid`): no spaces; `AC…` is not insisted
+    /// on.
     TwilioAccountSid,
     foreign_without_spaces("Twilio account SID")
 );

@@ -35,7 +35,8 @@
 //! `A'` and `M'` are cut to what the cap can use, so no step exceeds `r × longest + 60`. With the
 //! highest rate of a catalog ([`Catalog::RATE_MAX`](crate::domain::Catalog::RATE_MAX)), a cap of a
 //! day and the longest increments that is below 2^53, which this module asserts when it is
-//! compiled: a Lua script computes every step exactly, each division as `(x − x % y) / y`.
+//! compiled: a Lua script computes every step exactly, each division as `(x − x % y) / y`. Only the
+//! shortfall takes `M` itself, whose own size is asserted where it enters and leaves Redis.
 
 use crate::domain::catalog::Catalog;
 use crate::domain::increments::Increments;

@@ -10,13 +10,14 @@ use crate::world::{instant, plan_id};
 
 /// A version that has the given plans, each with as many included minutes as the version's number.
 fn version(number: i32, effective_at: &str, plans: &[&str]) -> VersionedCatalog {
-    let mut file = "[standard]\nper_minute = \"0.020\"\n".to_owned();
-    for plan in plans {
-        file += &format!(
+    let plans = plans.iter().map(|plan| {
+        format!(
             "[[plans]]\nid = \"{plan}\"\nname = \"{plan}\"\nmonthly_fee = \"1\"\n\
              included_minutes = {number}\nper_minute = \"0.01\"\n"
-        );
-    }
+        )
+    });
+    let standard = "[standard]\nper_minute = \"0.020\"\n".to_owned();
+    let file: String = std::iter::once(standard).chain(plans).collect();
     VersionedCatalog {
         version: CatalogVersion(number),
         effective_at: instant(effective_at),

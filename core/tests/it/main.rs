@@ -6,7 +6,8 @@
 mod catalog_file;
 mod catalog_history;
 mod cycles;
-mod grants;
+mod grant_properties;
+mod grant_scenarios;
 mod money;
 mod names;
 mod purity;

@@ -117,7 +117,8 @@ proptest! {
     ) {
         let plan = plan(rate, increments);
         let terms = terms(&plan, included);
-        let (shorter, longer) = (price(&terms, 0, one.min(other)), price(&terms, 0, one.max(other)));
+        let [shorter, longer] =
+            [one.min(other), one.max(other)].map(|seconds| price(&terms, 0, seconds));
         prop_assert!(shorter.amount <= longer.amount);
         prop_assert!(shorter.allowance_seconds <= longer.allowance_seconds);
     }

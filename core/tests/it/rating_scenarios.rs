@@ -123,7 +123,7 @@ fn a_call_across_the_end_of_the_allowance_is_split_second_for_second() {
 
 #[test]
 fn the_split_does_not_round_the_wallet_part_up_again() {
-    // 60 of the first cycle's 120 seconds go; 61 seconds are billed 120: 60 + 60, not 60 + 61 → 120.
+    // 61 seconds are billed 120, of which 60 are left: 60 + 60, one minute for the wallet.
     check_plans(
         "now 2026-03-10T12:00:00Z
         subscribe starter -> new
@@ -198,6 +198,16 @@ fn where_only_parents_are_charged_a_child_leg_costs_and_uses_nothing() {
 }
 
 #[test]
+fn an_empty_parent_names_no_parent() {
+    check_plans(
+        "now 2026-03-10T12:00:00Z
+        subscribe parents -> new
+        tick 1 hours
+        call 61s to +15551230001 child of '' -> 120 of 120 + 0 at 0.016000 = 0.000000 overage, v1",
+    );
+}
+
+#[test]
 fn where_each_leg_is_charged_a_child_leg_costs_like_any_other() {
     check_plans(
         "now 2026-03-10T12:00:00Z
@@ -239,12 +249,16 @@ fn an_end_that_is_no_number_takes_the_default_rate() {
 fn the_far_end_is_from_for_inbound_and_trunking_originating_and_else_to() {
     check_plans(
         "now 2026-03-10T12:00:00Z
-        call 9s from +4420 to +4479 inbound -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1
-        call 9s from +4420 to +4479 trunking-originating -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1
-        call 9s from +4420 to +4479 trunking-terminating -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
-        call 9s from +4420 to +4479 outbound-api -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
-        call 9s from +4420 to +4479 outbound-dial -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
-        call 9s from +4420 to +4479 -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1",
+        call 9s from +442 to +4479 inbound -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1
+        call 9s from +442 to +4479 trunking-originating
+            -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1
+        call 9s from +442 to +4479 trunking-terminating
+            -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
+        call 9s from +442 to +4479 outbound-api
+            -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
+        call 9s from +442 to +4479 outbound-dial
+            -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1
+        call 9s from +442 to +4479 -> 0 of 0 + 60 at 0.071000 +4479 = 0.071000 call, v1",
     );
 }
 

@@ -94,7 +94,7 @@ proptest! {
         let mut balance = start;
         let mut total = 0;
         for debit in debits {
-            let (before, after) = (Money::from_micros(balance), Money::from_micros(balance - debit));
+            let [before, after] = [balance, balance - debit].map(Money::from_micros);
             total += overshoot(before, after, limit_money).micros();
             balance -= debit;
         }

@@ -11,6 +11,7 @@
 //! subscribe starter [T] -> new | no change
 //! unsubscribe [T] -> new | no change
 //! call 36s to +1555 [from +1444] [inbound] [child of CA1] [ended T] -> the price
+//!                                     which may stand on the next line; '' is an empty text
 //! cycle [T] -> starter, start to end | none
 //! ```
 
@@ -30,14 +31,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 pub(crate) fn check(catalog_files: &[&str], script: &str) {
     let mut world = World::new(catalog_files);
     let (mut wanted, mut given) = (String::new(), String::new());
-    for line in script.lines() {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
-        }
+    for line in lines(script) {
         let (command, answer) = match line.split_once("->") {
             Some((command, answer)) => (command.trim(), answer.trim()),
-            None => (line, ""),
+            None => (line.as_str(), ""),
         };
         let actual = world.run(command);
         writeln!(wanted, "{command} -> {answer}").expect("a string takes any text");
@@ -47,6 +44,20 @@ pub(crate) fn check(catalog_files: &[&str], script: &str) {
         wanted == given,
         "the script wants\n{wanted}\nbut the rules give\n{given}"
     );
+}
+
+/// Drops comments and empty lines, and joins an answer to the command above it.
+fn lines(script: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in script.lines() {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        match lines.last_mut() {
+            Some(command) if line.starts_with("->") => *command += line,
+            _ if line.is_empty() => {}
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines
 }
 
 pub(crate) fn instant(text: &str) -> DateTime<Utc> {
@@ -236,7 +247,7 @@ fn call_of(seconds: u32, now: DateTime<Utc>, details: &[&str]) -> Call {
                 rest
             }
             ["child", "of", parent, rest @ ..] => {
-                call.parent_call_sid = Some((*parent).into());
+                call.parent_call_sid = Some(parent.trim_matches('\'').into());
                 rest
             }
             ["ended", at, rest @ ..] => {

@@ -51,9 +51,8 @@ impl RateDeck {
     /// not begin with `+` (`client:…`, `sip:…`, `anonymous`) takes the default rate; so does a
     /// blocked one, which is charged like any other once it was made.
     pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'_> {
-        let number = far_end
-            .filter(|end| end.starts_with('+'))
-            .unwrap_or_default();
+        // Every prefix begins with `+`, so what does not begin with it matches none.
+        let number = far_end.unwrap_or_default();
         let longest = self.lengths.iter().find_map(|&length| {
             let candidate = number.get(..length)?;
             self.by_prefix.get_key_value(candidate)
