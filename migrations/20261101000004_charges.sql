@@ -75,12 +75,14 @@ BEGIN
         RETURN partition_name;
     END IF;
     PERFORM pg_advisory_xact_lock(hashtext('ensure_charges_partition'));
-    IF to_regclass(quote_ident(partition_name)) IS NULL THEN
+    BEGIN
         EXECUTE format('CREATE TABLE %I PARTITION OF charges FOR VALUES FROM (%L) TO (%L)',
             partition_name, first_day, next_first_day);
         EXECUTE format('CREATE TRIGGER charges_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
             'FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', partition_name);
-    END IF;
+    EXCEPTION WHEN duplicate_table THEN
+        NULL; -- made by the one who held the lock before us
+    END;
     RETURN partition_name;
 END;
 $$;
