@@ -84,19 +84,13 @@ impl Call {
 
     /// Gives the end of the line that prefix rates look at; see [`far_end`].
     pub fn far_end(&self) -> Option<&str> {
-        far_end(
-            self.direction.as_deref(),
-            self.from.as_deref(),
-            self.to.as_deref(),
-        )
+        far_end(self.direction.as_deref(), self.from.as_deref(), self.to.as_deref())
     }
 
     /// Says whether the leg was made for another one. Twilio may send an empty `ParentCallSid`,
     /// which names nothing.
     pub fn is_child_leg(&self) -> bool {
-        self.parent_call_sid
-            .as_deref()
-            .is_some_and(|parent| !parent.is_empty())
+        self.parent_call_sid.as_deref().is_some_and(|parent| !parent.is_empty())
     }
 }
 

@@ -34,10 +34,7 @@ pub fn cycle_containing(anchor: DateTime<Utc>, at: DateTime<Utc>) -> Cycle {
     let months = month_number(at) - month_number(anchor);
     let begins_later = months_after(anchor, months) > at;
     let index = if begins_later { months - 1 } else { months };
-    Cycle {
-        start: months_after(anchor, index),
-        end: months_after(anchor, index + 1),
-    }
+    Cycle { start: months_after(anchor, index), end: months_after(anchor, index + 1) }
 }
 
 /// Counts months since the year 0.
@@ -50,12 +47,8 @@ fn month_number(at: DateTime<Utc>) -> i64 {
 fn months_after(anchor: DateTime<Utc>, months: i64) -> DateTime<Utc> {
     let count = Months::new(u32::try_from(months.unsigned_abs()).unwrap_or(u32::MAX));
     if months < 0 {
-        anchor
-            .checked_sub_months(count)
-            .unwrap_or(DateTime::<Utc>::MIN_UTC)
+        anchor.checked_sub_months(count).unwrap_or(DateTime::<Utc>::MIN_UTC)
     } else {
-        anchor
-            .checked_add_months(count)
-            .unwrap_or(DateTime::<Utc>::MAX_UTC)
+        anchor.checked_add_months(count).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

@@ -90,22 +90,15 @@ fn check(text: &str, alphabet: &Alphabet) -> Result<(), IdError> {
         return Err(IdError::Empty { what });
     }
     if text.len() > ID_BYTES_MAX {
-        return Err(IdError::TooLong {
-            what,
-            bytes: text.len(),
-        });
+        return Err(IdError::TooLong { what, bytes: text.len() });
     }
-    let at_fault = text
-        .char_indices()
-        .find(|&(position, character)| !(alphabet.allows)(position, character));
+    let at_fault =
+        text.char_indices().find(|&(position, character)| !(alphabet.allows)(position, character));
     match at_fault {
         None => Ok(()),
-        Some((position, character)) => Err(IdError::InvalidCharacter {
-            what,
-            character,
-            position,
-            allowed: alphabet.allowed,
-        }),
+        Some((position, character)) => {
+            Err(IdError::InvalidCharacter { what, character, position, allowed: alphabet.allowed })
+        }
     }
 }
 

@@ -26,10 +26,7 @@ impl Increments {
     pub const SECONDS_MAX: u32 = 3600;
 
     /// Whole minutes, as Twilio bills: what holds unless the catalog says otherwise.
-    pub const PER_MINUTE: Self = Self {
-        initial: 60,
-        increment: 60,
-    };
+    pub const PER_MINUTE: Self = Self { initial: 60, increment: 60 };
 
     /// Takes both lengths in seconds.
     ///
@@ -75,16 +72,13 @@ impl Increments {
     pub const fn billed_seconds(self, seconds: u32) -> u32 {
         let beyond = seconds.saturating_sub(self.initial);
         let steps = beyond.div_ceil(self.increment);
-        self.initial
-            .saturating_add(steps.saturating_mul(self.increment))
+        self.initial.saturating_add(steps.saturating_mul(self.increment))
     }
 
     /// Gives the shortest billing length that holds the seconds: what [`Self::billed_seconds`] is,
     /// without its limit of 32 bits.
     pub(crate) fn length_holding(self, seconds: u32) -> u64 {
-        let steps = seconds
-            .saturating_sub(self.initial)
-            .div_ceil(self.increment);
+        let steps = seconds.saturating_sub(self.initial).div_ceil(self.increment);
         u64::from(self.initial) + u64::from(steps) * u64::from(self.increment)
     }
 

@@ -60,22 +60,16 @@ impl Money {
             return Err(MoneyError::not_an_amount(text));
         }
         if fraction.len() > DECIMAL_PLACES {
-            return Err(MoneyError::TooPrecise {
-                text: excerpt(text),
-            });
+            return Err(MoneyError::TooPrecise { text: excerpt(text) });
         }
-        let out_of_range = || MoneyError::OutOfRange {
-            text: excerpt(text),
-        };
+        let out_of_range = || MoneyError::OutOfRange { text: excerpt(text) };
         let padding = std::iter::repeat_n(b'0', DECIMAL_PLACES - fraction.len());
         let magnitude = whole
             .bytes()
             .chain(fraction.bytes())
             .chain(padding)
             .try_fold(0_i128, |micros, digit| {
-                micros
-                    .checked_mul(10)?
-                    .checked_add(i128::from(digit - b'0'))
+                micros.checked_mul(10)?.checked_add(i128::from(digit - b'0'))
             });
         let magnitude = magnitude.ok_or_else(out_of_range)?;
         let micros = if negative { -magnitude } else { magnitude };
@@ -114,19 +108,13 @@ impl Money {
 
     /// Takes a computed amount; beyond the range of 64 bits it is an error, never a wrap.
     pub(crate) fn try_from_wide(micros: i128) -> Result<Self, MoneyError> {
-        i64::try_from(micros)
-            .map(Self)
-            .map_err(|_| MoneyError::Overflow)
+        i64::try_from(micros).map(Self).map_err(|_| MoneyError::Overflow)
     }
 
-    /// Takes a computed amount, cut at the ends of the range of 64 bits.
+    /// Takes a computed amount of zero or more, cut at the end of the range of 64 bits.
     pub(crate) fn from_wide_saturating(micros: i128) -> Self {
-        let nearest_end = if micros.is_negative() {
-            i64::MIN
-        } else {
-            i64::MAX
-        };
-        Self(i64::try_from(micros).unwrap_or(nearest_end))
+        debug_assert!(micros >= 0, "{micros} is cut at the upper end only");
+        Self(i64::try_from(micros).unwrap_or(i64::MAX))
     }
 }
 
@@ -210,9 +198,7 @@ pub enum MoneyError {
 
 impl MoneyError {
     fn not_an_amount(text: &str) -> Self {
-        Self::NotAnAmount {
-            text: excerpt(text),
-        }
+        Self::NotAnAmount { text: excerpt(text) }
     }
 }
 

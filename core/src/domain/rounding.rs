@@ -13,10 +13,7 @@
 /// When the denominator is not positive. It is a count of seconds or units that the caller
 /// writes down as a constant.
 pub const fn divide_half_away_from_zero(numerator: i128, denominator: i128) -> i128 {
-    assert!(
-        denominator > 0,
-        "the denominator is a positive count of units"
-    );
+    assert!(denominator > 0, "the denominator is a positive count of units");
     let quotient = numerator / denominator;
     let remainder = (numerator % denominator).unsigned_abs();
     // `remainder >= denominator - remainder` is `2 * remainder >= denominator` without overflow.

@@ -58,11 +58,7 @@ impl SubscriptionTimeline {
         if let Some(next) = self.0.get(started) {
             cycle.end = cycle.end.min(next.starts_at);
         }
-        Some(SubscriptionInForce {
-            subscription,
-            plan,
-            cycle,
-        })
+        Some(SubscriptionInForce { subscription, plan, cycle })
     }
 
     /// Gives the entry at an instant, also one that ended a subscription; `None` before the first.
@@ -79,9 +75,7 @@ impl SubscriptionTimeline {
     /// entry. The plan already in force then is no change, and neither is ending what does not run
     /// (CHARGING.md, "What pays").
     pub fn change_needed(&self, plan: Option<&PlanId>, starts_at: DateTime<Utc>) -> bool {
-        let in_force = self
-            .entry_at(starts_at)
-            .and_then(|entry| entry.plan.as_ref());
+        let in_force = self.entry_at(starts_at).and_then(|entry| entry.plan.as_ref());
         in_force != plan
     }
 

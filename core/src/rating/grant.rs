@@ -131,9 +131,7 @@ pub fn grant_allowance_seconds(
     let longest = terms.increments.length_holding(cap_seconds);
     let allowance = allowance_seconds.min(longest);
     let Some(length) = terms.increments.longest_length_within(allowance) else {
-        return GrantOutcome::Refused {
-            shortfall: Money::ZERO,
-        };
+        return GrantOutcome::Refused { shortfall: Money::ZERO };
     };
     let attainable = attainable_seconds(length, cap_seconds);
     GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
@@ -176,8 +174,5 @@ const CAP_SECONDS_MAX: i64 = 86_400;
 const _: () = {
     let longest = CAP_SECONDS_MAX + Increments::SECONDS_MAX as i64;
     let greatest = Catalog::RATE_MAX.micros() * longest + 60;
-    assert!(
-        greatest <= Money::EXACT_IN_LUA.micros(),
-        "a step of the formula leaves 2^53"
-    );
+    assert!(greatest <= Money::EXACT_IN_LUA.micros(), "a step of the formula leaves 2^53");
 };

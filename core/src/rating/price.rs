@@ -76,9 +76,7 @@ pub fn rate(
 }
 
 fn is_charged(call: &Call, terms: &Terms<'_>) -> bool {
-    let parents_only = terms
-        .plan()
-        .is_some_and(|plan| plan.legs == Legs::ParentOnly);
+    let parents_only = terms.plan().is_some_and(|plan| plan.legs == Legs::ParentOnly);
     !(parents_only && call.is_child_leg())
 }
 

@@ -82,9 +82,7 @@ impl<'a> Terms<'a> {
     pub const fn allowance_left(&self, used_seconds: u64) -> u64 {
         match self {
             Self::Standard { .. } => 0,
-            Self::Plan {
-                included_seconds, ..
-            } => included_seconds.saturating_sub(used_seconds),
+            Self::Plan { included_seconds, .. } => included_seconds.saturating_sub(used_seconds),
         }
     }
 }
@@ -108,9 +106,7 @@ pub fn terms_at<'a>(
     let plan_at = |instant| {
         catalogs
             .plan_at(in_force.plan, instant)
-            .ok_or_else(|| RatingError::UnknownPlan {
-                plan: in_force.plan.clone(),
-            })
+            .ok_or_else(|| RatingError::UnknownPlan { plan: in_force.plan.clone() })
     };
     let (version, plan) = plan_at(at)?;
     let (_, plan_at_cycle_start) = plan_at(in_force.cycle.start)?;

@@ -43,10 +43,7 @@ fn the_documented_file_is_read_whole() {
     let catalog = parsed(DOCUMENTED);
     assert_eq!(catalog.effective_at, None);
     assert_eq!(catalog.standard.increments, Increments::PER_MINUTE);
-    assert_eq!(
-        catalog.standard.deck.default_rate().per_minute(),
-        dollars("0.020")
-    );
+    assert_eq!(catalog.standard.deck.default_rate().per_minute(), dollars("0.020"));
     let written: Vec<String> = catalog
         .standard
         .deck
@@ -59,10 +56,7 @@ fn the_documented_file_is_read_whole() {
     assert_eq!(written, ["+44 0.030000", "+881 blocked"]);
 
     let plan = &catalog.plans[&plan_id("starter")];
-    assert_eq!(
-        (plan.id.as_str(), plan.name.as_str()),
-        ("starter", "Starter")
-    );
+    assert_eq!((plan.id.as_str(), plan.name.as_str()), ("starter", "Starter"));
     assert_eq!(plan.monthly_fee, dollars("29"));
     assert_eq!(plan.included_seconds, 6000);
     assert_eq!(plan.rate().per_minute(), dollars("0.014"));
@@ -71,17 +65,9 @@ fn the_documented_file_is_read_whole() {
     let british = plan.tariff.deck.rate_for(Some("+4420"));
     assert_eq!((british.prefix, british.blocked), (Some("+44"), false));
 
-    let [number] = &catalog.numbers[..] else {
-        panic!("one number price")
-    };
-    assert_eq!(
-        (&*number.country, number.number_type),
-        ("US", NumberType::Local)
-    );
-    assert_eq!(
-        (number.purchase, number.monthly),
-        (dollars("1.15"), dollars("1.15"))
-    );
+    let [number] = &catalog.numbers[..] else { panic!("one number price") };
+    assert_eq!((&*number.country, number.number_type), ("US", NumberType::Local));
+    assert_eq!((number.purchase, number.monthly), (dollars("1.15"), dollars("1.15")));
 }
 
 #[test]
@@ -99,6 +85,18 @@ fn what_may_be_left_out_has_its_default() {
 }
 
 #[test]
+fn the_highest_amounts_and_minutes_are_accepted() {
+    let file = DOCUMENTED
+        .replace("per_minute = \"0.014\"", "per_minute = \"10000\"")
+        .replace("monthly_fee = \"29.00\"", "monthly_fee = \"1000000\"")
+        .replace("included_minutes = 100", "included_minutes = 1_000_000_000");
+    let plan = &parsed(&file).plans[&plan_id("starter")];
+    assert_eq!(plan.rate().per_minute(), Catalog::RATE_MAX);
+    assert_eq!(plan.monthly_fee, Catalog::PRICE_MAX);
+    assert_eq!(plan.included_seconds, 60_000_000_000);
+}
+
+#[test]
 fn policies_are_read_by_name() {
     let file = DOCUMENTED
         .replace("overage = \"wallet\"", "overage = \"block\"")
@@ -106,10 +104,7 @@ fn policies_are_read_by_name() {
         .replace("increments = \"60/60\"", "increments = \"30/6\"");
     let catalog = parsed(&file);
     let plan = &catalog.plans[&plan_id("starter")];
-    assert_eq!(
-        (plan.overage, plan.legs),
-        (Overage::Block, Legs::ParentOnly)
-    );
+    assert_eq!((plan.overage, plan.legs), (Overage::Block, Legs::ParentOnly));
     assert_eq!(plan.tariff.increments.to_string(), "30/6");
 }
 
@@ -151,9 +146,7 @@ fn number_prices_are_found_however_twilio_spells_the_type() {
         ("US", "", None),
         ("", "local", None),
     ] {
-        let found = catalog
-            .number_price(country, number_type)
-            .map(|price| price.monthly);
+        let found = catalog.number_price(country, number_type).map(|price| price.monthly);
         assert_eq!(found, monthly.map(dollars), "{country} {number_type}");
     }
 }
@@ -253,10 +246,7 @@ fn a_missing_key_is_told_with_an_example() {
         "line 19, numbers[0].country: missing; add country = \"US\"",
     );
     let error = Catalog::parse("").expect_err("nothing in it").to_string();
-    assert_eq!(
-        error,
-        "line 1, standard: missing; add [standard] with per_minute = \"0.020\""
-    );
+    assert_eq!(error, "line 1, standard: missing; add [standard] with per_minute = \"0.020\"");
 }
 
 #[test]
@@ -294,11 +284,7 @@ fn a_prefix_is_a_plus_and_digits_with_a_rate_or_blocked() {
     let told = "line 6, standard.rates[1]: a prefix has either `per_minute` or `blocked = true`; \
                 write one of them";
     check_fault("blocked = true", "blocked = false", told);
-    check_fault(
-        "blocked = true",
-        "blocked = true, per_minute = \"0.5\"",
-        told,
-    );
+    check_fault("blocked = true", "blocked = true, per_minute = \"0.5\"", told);
     check_fault(", blocked = true", "", told);
 }
 
@@ -335,11 +321,9 @@ fn every_other_value_is_checked_too() {
             "line 10, plans[0].name: not a name; write 1 to 100 printable characters",
         );
     }
-    for (minutes, value) in [
-        ("-1", "-1"),
-        ("1_000_000_001", "1000000001"),
-        ("0xFFFFFFFFFF", "FFFFFFFFFF"),
-    ] {
+    for (minutes, value) in
+        [("-1", "-1"), ("1_000_000_001", "1000000001"), ("0xFFFFFFFFFF", "FFFFFFFFFF")]
+    {
         check_fault(
             "included_minutes = 100",
             &format!("included_minutes = {minutes}"),
@@ -378,11 +362,7 @@ fn every_other_value_is_checked_too() {
         "line 21, numbers[0].type: unknown number type \"satellite\"; known are local, mobile, \
          national, toll free; write one of these",
     );
-    check_fault(
-        "[[plans]]",
-        "[plans]",
-        "line 8, plans: found a table; write an array of tables",
-    );
+    check_fault("[[plans]]", "[plans]", "line 8, plans: found a table; write an array of tables");
 }
 
 #[test]
@@ -396,15 +376,9 @@ fn what_is_no_toml_is_told_in_one_line() {
         let error = Catalog::parse(file).expect_err("not TOML");
         assert_eq!((error.line, &*error.path), (line, "catalog"), "{error}");
         let told = error.to_string();
-        assert!(
-            told.contains("not valid TOML: ") && !told.contains('\n'),
-            "{told:?}"
-        );
+        assert!(told.contains("not valid TOML: ") && !told.contains('\n'), "{told:?}");
     }
     let large = "#".repeat(Catalog::BYTES_MAX + 1);
     let error = Catalog::parse(&large).expect_err("too large").to_string();
-    assert_eq!(
-        error,
-        "line 1, catalog: the file has 4194305 bytes; shorten it to 4194304"
-    );
+    assert_eq!(error, "line 1, catalog: the file has 4194305 bytes; shorten it to 4194304");
 }

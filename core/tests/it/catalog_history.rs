@@ -32,11 +32,7 @@ fn history(versions: &[VersionedCatalog]) -> CatalogHistory {
 #[track_caller]
 fn check(history: &CatalogHistory, table: &[(&str, i32)]) {
     for (at, number) in table {
-        assert_eq!(
-            history.at(instant(at)).version,
-            CatalogVersion(*number),
-            "at {at}"
-        );
+        assert_eq!(history.at(instant(at)).version, CatalogVersion(*number), "at {at}");
     }
 }
 
@@ -70,10 +66,7 @@ fn of_versions_in_effect_from_the_same_instant_the_one_accepted_last_holds() {
         version(3, "2026-02-01T00:00:00Z", &[]),
         version(2, "2026-02-01T00:00:00Z", &[]),
     ]);
-    check(
-        &history,
-        &[("2026-01-31T23:59:59Z", 1), ("2026-02-01T00:00:00Z", 3)],
-    );
+    check(&history, &[("2026-01-31T23:59:59Z", 1), ("2026-02-01T00:00:00Z", 3)]);
 }
 
 #[test]
@@ -121,18 +114,12 @@ fn a_plan_comes_from_the_nearest_version_that_has_it_later_ones_first() {
 
 #[test]
 fn a_history_has_versions_and_each_number_once() {
-    assert_eq!(
-        CatalogHistory::new(Vec::new()),
-        Err(CatalogHistoryError::Empty)
-    );
+    assert_eq!(CatalogHistory::new(Vec::new()), Err(CatalogHistoryError::Empty));
     let twice = vec![
         version(2, "2026-01-01T00:00:00Z", &[]),
         version(1, "2026-01-01T00:00:00Z", &[]),
         version(2, "2026-02-01T00:00:00Z", &[]),
     ];
     let version = CatalogVersion(2);
-    assert_eq!(
-        CatalogHistory::new(twice),
-        Err(CatalogHistoryError::Twice { version })
-    );
+    assert_eq!(CatalogHistory::new(twice), Err(CatalogHistoryError::Twice { version }));
 }

@@ -23,15 +23,8 @@ fn questions() -> impl Strategy<Value = Question> {
         (0..=9000_u32, -1..=1_i64).prop_map(Err),
         (-2_000_000..=200_000_000_i64).prop_map(Ok),
     ];
-    (
-        rates(),
-        increments(),
-        allowances,
-        money,
-        0..=9000_u32,
-        0..=9000_u32,
-    )
-        .prop_map(|(rate, increments, allowance_seconds, money, asked, cap)| {
+    (rates(), increments(), allowances, money, 0..=9000_u32, 0..=9000_u32).prop_map(
+        |(rate, increments, allowance_seconds, money, asked, cap)| {
             let near = |(seconds, off): (u32, i64)| {
                 let billed = u64::from(increments.billed_seconds(seconds));
                 let unpaid = u32::try_from(billed.saturating_sub(allowance_seconds));
@@ -39,17 +32,10 @@ fn questions() -> impl Strategy<Value = Question> {
                 price.micros() + off
             };
             let micros = money.unwrap_or_else(near);
-            let pool = Pool {
-                allowance_seconds,
-                money: Money::from_micros(micros),
-            };
-            Question {
-                pool,
-                terms: GrantTerms { rate, increments },
-                asked,
-                cap,
-            }
-        })
+            let pool = Pool { allowance_seconds, money: Money::from_micros(micros) };
+            Question { pool, terms: GrantTerms { rate, increments }, asked, cap }
+        },
+    )
 }
 
 /// The price of a call of these seconds by the rating function itself.
@@ -66,10 +52,8 @@ fn calls() -> impl Strategy<Value = (u32, u32, prop::sample::Index)> {
 /// The words of the rule: try every billing length that the cap can use.
 fn longest_by_search(question: Question) -> Option<u32> {
     let payable = question.pool.money.max(Money::ZERO);
-    let (initial, increment) = (
-        question.terms.increments.initial(),
-        question.terms.increments.increment(),
-    );
+    let (initial, increment) =
+        (question.terms.increments.initial(), question.terms.increments.increment());
     let mut longest = None;
     let mut length = initial;
     while price_by_rating(question, length) <= payable {
@@ -200,10 +184,7 @@ proptest! {
 
 /// A number as a Lua script has it: whole, and below 2^53.
 fn lua(number: i64) -> i64 {
-    assert!(
-        number.abs() <= Money::EXACT_IN_LUA.micros(),
-        "{number} is beyond what Lua counts"
-    );
+    assert!(number.abs() <= Money::EXACT_IN_LUA.micros(), "{number} is beyond what Lua counts");
     number
 }
 
@@ -225,11 +206,7 @@ fn formula(question: Question) -> Result<[i64; 6], i64> {
     let longest = up(cap);
     let allowance = allowance_given.min(longest);
     let usable = lua(money).max(0).min(price(longest - allowance));
-    let paid = if rate == 0 {
-        longest
-    } else {
-        lua(lua(60 * usable) + 29) / rate
-    };
+    let paid = if rate == 0 { longest } else { lua(lua(60 * usable) + 29) / rate };
     let payable = lua(allowance + paid);
     if payable < initial {
         return Err(lua(price(initial - allowance) - money));
@@ -240,14 +217,7 @@ fn formula(question: Question) -> Result<[i64; 6], i64> {
     let from_allowance = billed.min(allowance);
     let wallet = billed - from_allowance;
     let is_final = i64::from(asked >= length.min(cap));
-    Ok([
-        granted,
-        billed,
-        from_allowance,
-        wallet,
-        price(wallet),
-        is_final,
-    ])
+    Ok([granted, billed, from_allowance, wallet, price(wallet), is_final])
 }
 
 fn flattened(outcome: GrantOutcome) -> Result<[i64; 6], i64> {
@@ -286,16 +256,8 @@ fn the_documented_formula_counts_exactly_in_lua_at_every_limit() {
                             rate: RatePerMinute::from_micros(rate).expect("a rate"),
                             increments: Increments::new(initial, increment).expect("in range"),
                         };
-                        let pool = Pool {
-                            allowance_seconds,
-                            money: Money::from_micros(money),
-                        };
-                        let question = Question {
-                            pool,
-                            terms,
-                            asked,
-                            cap,
-                        };
+                        let pool = Pool { allowance_seconds, money: Money::from_micros(money) };
+                        let question = Question { pool, terms, asked, cap };
                         let outcome = grant_seconds(pool, terms, asked, cap);
                         assert_eq!(formula(question), flattened(outcome), "{question:?}");
                     }

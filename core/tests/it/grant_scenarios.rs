@@ -18,13 +18,7 @@ fn written(outcome: GrantOutcome) -> String {
     match outcome {
         GrantOutcome::Granted(grant) => {
             let more = if grant.is_final { "final" } else { "more" };
-            let Grant {
-                granted_seconds,
-                allowance_seconds,
-                wallet_seconds,
-                hold,
-                ..
-            } = grant;
+            let Grant { granted_seconds, allowance_seconds, wallet_seconds, hold, .. } = grant;
             format!(
                 "{granted_seconds} holds {allowance_seconds} + {wallet_seconds} = {hold} {more}"
             )
@@ -39,20 +33,14 @@ fn check(rate: &str, increments: &str, cap: u32, table: &str) {
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
         let (question, answer) = row.split_once("->").expect("a question and an answer");
         let words: Vec<&str> = question.split_whitespace().collect();
-        let [allowance, money, asked] = words[..] else {
-            panic!("{question}: three words")
-        };
+        let [allowance, money, asked] = words[..] else { panic!("{question}: three words") };
         let pool = Pool {
             allowance_seconds: allowance.parse().expect("seconds"),
             money: Money::parse(money).expect("dollars"),
         };
         let asked = asked.parse().expect("seconds");
         let actual = written(grant_seconds(pool, terms_of(rate, increments), asked, cap));
-        assert_eq!(
-            actual,
-            answer.trim(),
-            "{question} at {rate} by {increments}"
-        );
+        assert_eq!(actual, answer.trim(), "{question} at {rate} by {increments}");
     }
 }
 
@@ -116,12 +104,7 @@ fn the_cap_ends_every_grant_even_below_the_initial_length() {
          0 0.0279 300 -> 60 holds 0 + 60 = 0.014000 final
          9999999 0 300 -> 90 holds 120 + 0 = 0.000000 final",
     );
-    check(
-        "0.014",
-        "60/60",
-        30,
-        "0 1.00 300 -> 30 holds 0 + 60 = 0.014000 final",
-    );
+    check("0.014", "60/60", 30, "0 1.00 300 -> 30 holds 0 + 60 = 0.014000 final");
 }
 
 #[test]
@@ -167,12 +150,7 @@ fn odd_increments_are_granted_in_their_own_lengths() {
          20 0.003881 300 -> 36 holds 20 + 16 = 0.003653 final
          20 0.003882 300 -> 37 holds 20 + 17 = 0.003882 final",
     );
-    check(
-        "0.000001",
-        "1/1",
-        CAP,
-        "0 0 300 -> 29 holds 0 + 29 = 0.000000 final",
-    );
+    check("0.000001", "1/1", CAP, "0 0 300 -> 29 holds 0 + 29 = 0.000000 final");
 }
 
 #[test]
@@ -201,21 +179,24 @@ fn the_extremes_of_every_input_give_an_answer() {
                         rate: RatePerMinute::from_micros(rate).expect("a rate"),
                         increments: Increments::new(initial, 3600).expect("increments"),
                     };
-                    let pool = Pool {
-                        allowance_seconds,
-                        money,
-                    };
+                    let pool = Pool { allowance_seconds, money };
                     let GrantOutcome::Granted(grant) =
                         grant_seconds(pool, terms, u32::MAX, u32::MAX)
                     else {
                         continue;
                     };
-                    assert!(
-                        grant.hold <= money.max(Money::ZERO),
-                        "{pool:?} {terms:?} {grant:?}"
-                    );
+                    assert!(grant.hold <= money.max(Money::ZERO), "{pool:?} {terms:?} {grant:?}");
                 }
             }
         }
     }
+}
+
+#[test]
+fn a_shortfall_beyond_the_range_of_amounts_stays_at_its_end() {
+    let rate = RatePerMinute::from_micros(i64::MAX).expect("a rate");
+    let terms = GrantTerms { rate, increments: Increments::PER_MINUTE };
+    let pool = Pool { allowance_seconds: 0, money: Money::from_micros(i64::MIN) };
+    let shortfall = Money::from_micros(i64::MAX);
+    assert_eq!(grant_seconds(pool, terms, 300, CAP), GrantOutcome::Refused { shortfall });
 }

@@ -35,10 +35,7 @@ fn what_is_no_amount_is_refused() {
         "1.-5", "1.2.3", "NaN", "inf", "٣", "１", "1.٣", "$1",
     ] {
         let refused = Money::parse(text);
-        assert!(
-            matches!(refused, Err(MoneyError::NotAnAmount { .. })),
-            "{text:?}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(MoneyError::NotAnAmount { .. })), "{text:?}: {refused:?}");
     }
 }
 
@@ -46,35 +43,23 @@ fn what_is_no_amount_is_refused() {
 fn an_amount_finer_than_a_micro_dollar_is_refused_even_where_it_is_zeros() {
     for text in ["0.0000001", "1.0000000", "-0.1234567"] {
         let refused = Money::parse(text);
-        assert!(
-            matches!(refused, Err(MoneyError::TooPrecise { .. })),
-            "{text:?}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(MoneyError::TooPrecise { .. })), "{text:?}: {refused:?}");
     }
 }
 
 #[test]
 fn an_amount_beyond_64_bits_is_refused() {
     let hundred_digits = "9".repeat(100);
-    for text in [
-        "9223372036854.775808",
-        "-9223372036854.775809",
-        "10000000000000",
-        &hundred_digits,
-    ] {
+    for text in ["9223372036854.775808", "-9223372036854.775809", "10000000000000", &hundred_digits]
+    {
         let refused = Money::parse(text);
-        assert!(
-            matches!(refused, Err(MoneyError::OutOfRange { .. })),
-            "{text:?}: {refused:?}"
-        );
+        assert!(matches!(refused, Err(MoneyError::OutOfRange { .. })), "{text:?}: {refused:?}");
     }
 }
 
 #[test]
 fn an_error_repeats_only_the_beginning_of_a_long_text() {
-    let error = Money::parse(&"é".repeat(10_000))
-        .expect_err("no amount")
-        .to_string();
+    let error = Money::parse(&"é".repeat(10_000)).expect_err("no amount").to_string();
     assert!(error.contains('é') && error.len() < 200, "{error}");
 }
 
@@ -85,14 +70,8 @@ fn arithmetic_beyond_64_bits_answers_none() {
     assert_eq!(most.checked_add(one), None);
     assert_eq!(least.checked_sub(one), None);
     assert_eq!(least.checked_neg(), None);
-    assert_eq!(
-        most.checked_sub(one),
-        Some(Money::from_micros(i64::MAX - 1))
-    );
-    assert_eq!(
-        least.checked_add(one).and_then(Money::checked_neg),
-        Some(most)
-    );
+    assert_eq!(most.checked_sub(one), Some(Money::from_micros(i64::MAX - 1)));
+    assert_eq!(least.checked_add(one).and_then(Money::checked_neg), Some(most));
     assert!(one.is_positive() && !one.is_negative() && !one.is_zero());
     assert!(least.is_negative() && !least.is_positive() && !least.is_zero());
     assert!(Money::ZERO.is_zero() && !Money::ZERO.is_positive() && !Money::ZERO.is_negative());
@@ -107,16 +86,11 @@ fn an_amount_is_taken_from_a_string_only() {
     let fraction: F64Deserializer<ValueError> = 0.014_f64.into_deserializer();
     for refused in [Money::deserialize(whole), Money::deserialize(fraction)] {
         let error = refused.expect_err("a number is no amount").to_string();
-        assert!(
-            error.contains("as a string such as \"0.014000\""),
-            "{error}"
-        );
+        assert!(error.contains("as a string such as \"0.014000\""), "{error}");
     }
 
     let negative: value::StrDeserializer<'_, ValueError> = "-0.01".into_deserializer();
-    let error = RatePerMinute::deserialize(negative)
-        .expect_err("below zero")
-        .to_string();
+    let error = RatePerMinute::deserialize(negative).expect_err("below zero").to_string();
     assert_eq!(error, "-0.010000 dollars is negative");
 }
 
@@ -128,19 +102,14 @@ fn an_amount_is_written_as_a_string() {
         rate: RatePerMinute,
     }
     let rate = RatePerMinute::parse("0.0137").expect("a rate");
-    let body = Body {
-        amount: Money::from_micros(-1_500_000),
-        rate,
-    };
+    let body = Body { amount: Money::from_micros(-1_500_000), rate };
     let written = toml::to_string(&body).expect("a body");
     assert_eq!(written, "amount = \"-1.500000\"\nrate = \"0.013700\"\n");
 }
 
 #[test]
 fn a_rate_is_never_negative() {
-    let negative = MoneyError::Negative {
-        amount: Money::from_micros(-1),
-    };
+    let negative = MoneyError::Negative { amount: Money::from_micros(-1) };
     assert_eq!(RatePerMinute::parse("-0.000001"), Err(negative.clone()));
     assert_eq!(RatePerMinute::from_micros(-1), Err(negative));
     assert_eq!(RatePerMinute::parse("-0").map(RatePerMinute::micros), Ok(0));

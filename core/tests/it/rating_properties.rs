@@ -28,10 +28,7 @@ pub(crate) fn plan(rate: RatePerMinute, increments: Increments) -> Plan {
         name: "Any".to_owned(),
         monthly_fee: Money::ZERO,
         included_seconds: 0,
-        tariff: Tariff {
-            increments,
-            deck: RateDeck::new(rate, BTreeMap::new()),
-        },
+        tariff: Tariff { increments, deck: RateDeck::new(rate, BTreeMap::new()) },
         overage: Overage::Wallet,
         legs: Legs::Each,
     }
@@ -44,10 +41,7 @@ pub(crate) fn terms(plan: &Plan, included_seconds: u64) -> Terms<'_> {
         version: CatalogVersion(1),
         plan,
         subscription: SubscriptionId(1),
-        cycle: Cycle {
-            start,
-            end: start + TimeDelta::days(31),
-        },
+        cycle: Cycle { start, end: start + TimeDelta::days(31) },
         included_seconds,
     }
 }

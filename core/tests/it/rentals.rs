@@ -4,8 +4,7 @@ use callmeter_core::domain::{RentalAnchor, rental_period_start};
 use chrono::NaiveDate;
 
 fn date(text: &str) -> NaiveDate {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text} is no date: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("{text} is no date: {error}"))
 }
 
 #[track_caller]
@@ -32,12 +31,7 @@ fn twilios_anchor_moves_to_a_months_last_day_and_stays_there() {
     check(
         RentalAnchor::TwilioSticky,
         "2026-08-31",
-        &[
-            (1, "2026-09-30"),
-            (2, "2026-10-30"),
-            (6, "2027-02-28"),
-            (7, "2027-03-28"),
-        ],
+        &[(1, "2026-09-30"), (2, "2026-10-30"), (6, "2027-02-28"), (7, "2027-03-28")],
     );
 }
 
@@ -75,20 +69,13 @@ fn the_calendar_anchor_returns_to_its_day() {
 #[test]
 fn a_day_that_every_month_has_stays_under_both_anchors() {
     for anchor in [RentalAnchor::TwilioSticky, RentalAnchor::Calendar] {
-        check(
-            anchor,
-            "2026-12-28",
-            &[(1, "2027-01-28"), (2, "2027-02-28"), (14, "2028-02-28")],
-        );
+        check(anchor, "2026-12-28", &[(1, "2027-01-28"), (2, "2027-02-28"), (14, "2028-02-28")]);
     }
 }
 
 #[test]
 fn past_the_end_of_the_calendar_there_is_no_period() {
     for anchor in [RentalAnchor::TwilioSticky, RentalAnchor::Calendar] {
-        assert_eq!(
-            rental_period_start(date("2026-01-31"), u32::MAX, anchor),
-            None
-        );
+        assert_eq!(rental_period_start(date("2026-01-31"), u32::MAX, anchor), None);
     }
 }

@@ -221,20 +221,12 @@ fn a_plan_that_no_version_has_is_an_error_that_names_it() {
 
 fn entry(id: i64, plan: Option<&str>, starts_at: &str) -> Subscription {
     let plan = plan.map(plan_id);
-    Subscription {
-        id: SubscriptionId(id),
-        plan,
-        starts_at: instant(starts_at),
-    }
+    Subscription { id: SubscriptionId(id), plan, starts_at: instant(starts_at) }
 }
 
 #[test]
 fn rows_come_in_any_order_and_of_equal_starts_the_latest_row_holds() {
-    let starts = [
-        "2026-01-01T00:00:00Z",
-        "2026-02-01T00:00:00Z",
-        "2026-03-01T00:00:00Z",
-    ];
+    let starts = ["2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"];
     let rows = [
         entry(1, Some("small"), starts[0]),
         entry(2, Some("large"), starts[2]),
@@ -248,15 +240,9 @@ fn rows_come_in_any_order_and_of_equal_starts_the_latest_row_holds() {
         turned.rotate_left(turn);
         for ordered in [turned.clone(), turned.into_iter().rev().collect()] {
             let timeline = SubscriptionTimeline::new(ordered);
-            assert!(
-                timeline.iter().eq(&expected),
-                "turned by {turn}: {timeline:?}"
-            );
+            assert!(timeline.iter().eq(&expected), "turned by {turn}: {timeline:?}");
             let ended = timeline.entry_at(instant("2026-02-10T00:00:00Z"));
-            assert_eq!(
-                ended.map(|entry| (entry.id.0, entry.plan.is_none())),
-                Some((4, true))
-            );
+            assert_eq!(ended.map(|entry| (entry.id.0, entry.plan.is_none())), Some((4, true)));
             assert!(timeline.in_force(instant("2026-02-10T00:00:00Z")).is_none());
             assert!(timeline.entry_at(instant("2025-12-31T23:59:59Z")).is_none());
         }

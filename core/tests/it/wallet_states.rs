@@ -41,16 +41,8 @@ fn the_state_is_the_most_severe_word_that_applies() {
         (Closed, 600, "10.00", "5.00", WalletState::Closed),
         (Closed, 0, "-3.00", "5.00", WalletState::Closed),
     ] {
-        let actual = wallet_state(
-            status,
-            allowance_left,
-            dollars(available),
-            dollars(threshold),
-        );
-        assert_eq!(
-            actual, state,
-            "{status}, {allowance_left} s, {available}, {threshold}"
-        );
+        let actual = wallet_state(status, allowance_left, dollars(available), dollars(threshold));
+        assert_eq!(actual, state, "{status}, {allowance_left} s, {available}, {threshold}");
     }
 }
 
@@ -75,11 +67,7 @@ fn overshoot_is_how_far_a_debit_goes_beyond_the_credit_limit() {
         ("-5.00", "-1.00", "0", "0"),
     ] {
         let actual = overshoot(dollars(before), dollars(after), dollars(limit));
-        assert_eq!(
-            actual,
-            dollars(beyond),
-            "{before} to {after} with limit {limit}"
-        );
+        assert_eq!(actual, dollars(beyond), "{before} to {after} with limit {limit}");
     }
 }
 

@@ -40,10 +40,7 @@ pub(crate) fn check(catalog_files: &[&str], script: &str) {
         writeln!(wanted, "{command} -> {answer}").expect("a string takes any text");
         writeln!(given, "{command} -> {actual}").expect("a string takes any text");
     }
-    assert!(
-        wanted == given,
-        "the script wants\n{wanted}\nbut the rules give\n{given}"
-    );
+    assert!(wanted == given, "the script wants\n{wanted}\nbut the rules give\n{given}");
 }
 
 /// Drops comments and empty lines, and joins an answer to the command above it.
@@ -61,8 +58,7 @@ fn lines(script: &str) -> Vec<String> {
 }
 
 pub(crate) fn instant(text: &str) -> DateTime<Utc> {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text} is no instant: {error}"))
+    text.parse().unwrap_or_else(|error| panic!("{text} is no instant: {error}"))
 }
 
 pub(crate) fn plan_id(text: &str) -> PlanId {
@@ -119,10 +115,7 @@ impl<'a> World<'a> {
     }
 
     fn accept_catalog(&mut self, effective_at: DateTime<Utc>) {
-        let file = self
-            .files
-            .next()
-            .expect("a catalog file for each `catalog` line");
+        let file = self.files.next().expect("a catalog file for each `catalog` line");
         let catalog = Catalog::parse(file).unwrap_or_else(|error| panic!("{error}"));
         let number = i32::try_from(self.versions.len() + 1).expect("few versions");
         self.versions.push(VersionedCatalog {
@@ -138,11 +131,7 @@ impl<'a> World<'a> {
             return "no change".to_owned();
         }
         let number = i64::try_from(self.subscriptions.len() + 1).expect("few subscriptions");
-        self.subscriptions.push(Subscription {
-            id: SubscriptionId(number),
-            plan,
-            starts_at,
-        });
+        self.subscriptions.push(Subscription { id: SubscriptionId(number), plan, starts_at });
         "new".to_owned()
     }
 
@@ -161,9 +150,7 @@ impl<'a> World<'a> {
 
     /// Rates and commits one call: the next of its cycle finds less allowance.
     fn call(&mut self, length: &str, details: &[&str]) -> String {
-        let seconds = length
-            .strip_suffix('s')
-            .and_then(|count| count.parse().ok());
+        let seconds = length.strip_suffix('s').and_then(|count| count.parse().ok());
         let seconds = seconds.unwrap_or_else(|| panic!("{length} is no length such as 36s"));
         let call = call_of(seconds, self.now, details);
         let catalogs = CatalogHistory::new(self.versions.clone()).expect("there is a catalog");
@@ -175,28 +162,17 @@ impl<'a> World<'a> {
         let mut unused = 0;
         let used_seconds = match terms {
             Terms::Standard { .. } => &mut unused,
-            Terms::Plan {
-                subscription,
-                cycle,
-                ..
-            } => self
-                .used_seconds
-                .entry((subscription, cycle.start))
-                .or_default(),
+            Terms::Plan { subscription, cycle, .. } => {
+                self.used_seconds.entry((subscription, cycle.start)).or_default()
+            }
         };
         let price = match rate(&call, &terms, *used_seconds, self.zero_duration) {
             Ok(price) => price,
             Err(error) => return error.to_string(),
         };
         *used_seconds += u64::from(price.allowance_seconds);
-        assert_eq!(
-            price.billed_seconds,
-            price.allowance_seconds + price.wallet_seconds
-        );
-        let prefix = price
-            .matched_prefix
-            .map(|prefix| format!(" {prefix}"))
-            .unwrap_or_default();
+        assert_eq!(price.billed_seconds, price.allowance_seconds + price.wallet_seconds);
+        let prefix = price.matched_prefix.map(|prefix| format!(" {prefix}")).unwrap_or_default();
         format!(
             "{} of {} + {} at {}{prefix} = {} {}, v{}",
             price.allowance_seconds,

@@ -24,15 +24,9 @@ pub struct RateDeck {
 impl RateDeck {
     /// Takes the rate of every destination that no prefix names, and the exceptions.
     pub fn new(default_rate: RatePerMinute, by_prefix: BTreeMap<Prefix, PrefixRate>) -> Self {
-        let lengths: BTreeSet<usize> = by_prefix
-            .keys()
-            .map(|prefix| prefix.as_str().len())
-            .collect();
-        Self {
-            default_rate,
-            by_prefix,
-            lengths: lengths.into_iter().rev().collect(),
-        }
+        let lengths: BTreeSet<usize> =
+            by_prefix.keys().map(|prefix| prefix.as_str().len()).collect();
+        Self { default_rate, by_prefix, lengths: lengths.into_iter().rev().collect() }
     }
 
     /// Gives the rate where no prefix matches.
@@ -42,9 +36,7 @@ impl RateDeck {
 
     /// Gives the exceptions, in order of prefix.
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, PrefixRate)> {
-        self.by_prefix
-            .iter()
-            .map(|(prefix, rate)| (prefix.as_str(), *rate))
+        self.by_prefix.iter().map(|(prefix, rate)| (prefix.as_str(), *rate))
     }
 
     /// Finds the rate for a far end by its longest matching prefix. An end that is absent or does
@@ -58,21 +50,13 @@ impl RateDeck {
             self.by_prefix.get_key_value(candidate)
         });
         let Some((prefix, prefix_rate)) = longest else {
-            return MatchedRate {
-                rate: self.default_rate,
-                prefix: None,
-                blocked: false,
-            };
+            return MatchedRate { rate: self.default_rate, prefix: None, blocked: false };
         };
         let (rate, blocked) = match *prefix_rate {
             PrefixRate::PerMinute(rate) => (rate, false),
             PrefixRate::Blocked => (self.default_rate, true),
         };
-        MatchedRate {
-            rate,
-            prefix: Some(prefix.as_str()),
-            blocked,
-        }
+        MatchedRate { rate, prefix: Some(prefix.as_str()), blocked }
     }
 }
 

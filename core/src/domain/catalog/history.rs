@@ -54,27 +54,15 @@ impl CatalogHistory {
     /// [`CatalogHistoryError`] where there is none, or a number comes twice.
     pub fn new(mut versions: Vec<VersionedCatalog>) -> Result<Self, CatalogHistoryError> {
         versions.sort_unstable_by_key(|entry| entry.version);
-        let twice = versions
-            .windows(2)
-            .find(|pair| pair[0].version == pair[1].version);
+        let twice = versions.windows(2).find(|pair| pair[0].version == pair[1].version);
         if let Some(pair) = twice {
-            return Err(CatalogHistoryError::Twice {
-                version: pair[0].version,
-            });
+            return Err(CatalogHistoryError::Twice { version: pair[0].version });
         }
-        let (first, others) = versions
-            .split_first_mut()
-            .ok_or(CatalogHistoryError::Empty)?;
+        let (first, others) = versions.split_first_mut().ok_or(CatalogHistoryError::Empty)?;
         let greatest = others.last().map_or(first.version, |last| last.version);
         others.sort_unstable_by_key(|entry| (entry.effective_at, entry.version));
-        let latest = versions
-            .iter()
-            .position(|entry| entry.version == greatest)
-            .unwrap_or(0);
-        Ok(Self {
-            in_order: versions,
-            latest,
-        })
+        let latest = versions.iter().position(|entry| entry.version == greatest).unwrap_or(0);
+        Ok(Self { in_order: versions, latest })
     }
 
     /// Gives the version in force at an instant: of those in effect by then the one that took

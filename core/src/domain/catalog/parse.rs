@@ -24,34 +24,18 @@ const AMOUNT: &str = "dollars in quotes, such as \"0.014\"";
 
 pub(super) fn parse_catalog(source: &str) -> Result<Catalog, CatalogError> {
     if source.len() > Catalog::BYTES_MAX {
-        let problem = CatalogProblem::FileTooLarge {
-            bytes: source.len(),
-            max: Catalog::BYTES_MAX,
-        };
+        let problem = CatalogProblem::FileTooLarge { bytes: source.len(), max: Catalog::BYTES_MAX };
         return Err(fault(source, 0, "catalog".into(), problem));
     }
     let document = DeTable::parse(source).map_err(|error| {
-        let message = error
-            .message()
-            .lines()
-            .collect::<Vec<_>>()
-            .join(", ")
-            .into();
+        let message = error.message().lines().collect::<Vec<_>>().join(", ").into();
         let position = error.span().map_or(0, |span| span.start);
-        fault(
-            source,
-            position,
-            "catalog".into(),
-            CatalogProblem::Syntax { message },
-        )
+        fault(source, position, "catalog".into(), CatalogProblem::Syntax { message })
     })?;
     let root = Section::root(source, &document);
     root.allow_only(&["effective_at", "standard", "plans", "numbers"])?;
     Ok(Catalog {
-        effective_at: root
-            .optional("effective_at")
-            .map(|node| node.instant())
-            .transpose()?,
+        effective_at: root.optional("effective_at").map(|node| node.instant()).transpose()?,
         standard: standard(&root)?,
         plans: plans(&root)?,
         numbers: numbers(&root)?,
@@ -112,9 +96,7 @@ fn plan_name(node: &Node<'_>) -> Result<String, CatalogError> {
     if printable && name.chars().count() <= NAME_CHARS_MAX {
         Ok(name.to_owned())
     } else {
-        Err(node.fault(CatalogProblem::Name {
-            max: NAME_CHARS_MAX,
-        }))
+        Err(node.fault(CatalogProblem::Name { max: NAME_CHARS_MAX }))
     }
 }
 
@@ -127,8 +109,7 @@ where
         return Ok(T::default());
     };
     let name = node.text("a policy in quotes")?;
-    name.parse()
-        .map_err(|error| node.fault(CatalogProblem::UnknownName(error)))
+    name.parse().map_err(|error| node.fault(CatalogProblem::UnknownName(error)))
 }
 
 fn tariff(section: &Section<'_>) -> Result<Tariff, CatalogError> {
@@ -147,10 +128,7 @@ fn tariff(section: &Section<'_>) -> Result<Tariff, CatalogError> {
         }
         by_prefix.insert(prefix, rate);
     }
-    Ok(Tariff {
-        increments,
-        deck: RateDeck::new(rate(&per_minute)?, by_prefix),
-    })
+    Ok(Tariff { increments, deck: RateDeck::new(rate(&per_minute)?, by_prefix) })
 }
 
 fn prefix_rate(section: &Section<'_>) -> Result<(Prefix, PrefixRate), CatalogError> {
@@ -203,9 +181,7 @@ fn country_code(node: &Node<'_>) -> Result<Box<str>, CatalogError> {
     if country.len() == 2 && country.bytes().all(|byte| byte.is_ascii_alphabetic()) {
         Ok(country.to_ascii_uppercase().into())
     } else {
-        Err(node.fault(CatalogProblem::Country {
-            country: country.into(),
-        }))
+        Err(node.fault(CatalogProblem::Country { country: country.into() }))
     }
 }
 

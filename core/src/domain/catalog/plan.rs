@@ -141,14 +141,9 @@ impl NumberType {
     pub fn parse_loosely(text: &str) -> Option<Self> {
         fn letters(text: &str) -> impl Iterator<Item = char> {
             let spacing = |character: &char| !matches!(character, ' ' | '-' | '_');
-            text.chars()
-                .filter(spacing)
-                .map(|character| character.to_ascii_lowercase())
+            text.chars().filter(spacing).map(|character| character.to_ascii_lowercase())
         }
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| letters(known.as_str()).eq(letters(text)))
+        Self::ALL.iter().copied().find(|known| letters(known.as_str()).eq(letters(text)))
     }
 }
 

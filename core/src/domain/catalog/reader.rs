@@ -31,41 +31,22 @@ pub(super) struct Section<'t> {
 impl<'t> Section<'t> {
     /// Takes the whole file.
     pub(super) fn root(source: &'t str, table: &'t Spanned<DeTable<'t>>) -> Self {
-        Self {
-            source,
-            path: String::new(),
-            position: 0,
-            table: table.get_ref(),
-        }
+        Self { source, path: String::new(), position: 0, table: table.get_ref() }
     }
 
     /// Refuses every key but these.
     pub(super) fn allow_only(&self, known: &[&str]) -> Result<(), CatalogError> {
-        let unknown = self
-            .table
-            .keys()
-            .find(|key| !known.contains(&key.get_ref().as_ref()));
+        let unknown = self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref()));
         unknown.map_or(Ok(()), |key| {
-            let problem = CatalogProblem::UnknownKey {
-                known: known.join(", ").into(),
-            };
-            Err(fault(
-                self.source,
-                key.span().start,
-                self.path_of(key.get_ref()),
-                problem,
-            ))
+            let problem = CatalogProblem::UnknownKey { known: known.join(", ").into() };
+            Err(fault(self.source, key.span().start, self.path_of(key.get_ref()), problem))
         })
     }
 
     /// Gives the value of a key that may be absent.
     pub(super) fn optional(&self, key: &str) -> Option<Node<'t>> {
         let value = self.table.get(key)?;
-        Some(Node {
-            source: self.source,
-            path: self.path_of(key),
-            value,
-        })
+        Some(Node { source: self.source, path: self.path_of(key), value })
     }
 
     /// Gives the value of a key that must be there; `example` says what to add.
@@ -95,11 +76,7 @@ impl<'t> Section<'t> {
     }
 
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 }
 
@@ -119,18 +96,12 @@ impl<'t> Node<'t> {
 
     /// Takes a string; `expected` says what to write instead of anything else.
     pub(super) fn text(&self, expected: &'static str) -> Result<&'t str, CatalogError> {
-        self.value
-            .get_ref()
-            .as_str()
-            .ok_or_else(|| self.wrong_type(expected))
+        self.value.get_ref().as_str().ok_or_else(|| self.wrong_type(expected))
     }
 
     /// Takes `true` or `false`.
     pub(super) fn boolean(&self) -> Result<bool, CatalogError> {
-        self.value
-            .get_ref()
-            .as_bool()
-            .ok_or_else(|| self.wrong_type("true or false"))
+        self.value.get_ref().as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
     /// Takes a whole number from 0 to `max`.
@@ -140,10 +111,7 @@ impl<'t> Node<'t> {
         };
         let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
         number.filter(|number| *number <= max).ok_or_else(|| {
-            self.fault(CatalogProblem::OutOfRange {
-                value: integer.as_str().into(),
-                max,
-            })
+            self.fault(CatalogProblem::OutOfRange { value: integer.as_str().into(), max })
         })
     }
 
@@ -157,12 +125,7 @@ impl<'t> Node<'t> {
 
     /// Names a fault of this value.
     pub(super) fn fault(&self, problem: CatalogProblem) -> CatalogError {
-        fault(
-            self.source,
-            self.value.span().start,
-            self.path.clone(),
-            problem,
-        )
+        fault(self.source, self.value.span().start, self.path.clone(), problem)
     }
 
     fn elements(&self) -> Result<Vec<Node<'t>>, CatalogError> {
@@ -200,11 +163,7 @@ pub(super) fn fault(
 ) -> CatalogError {
     let before = source.get(..position).unwrap_or(source);
     let line = 1 + before.matches('\n').count();
-    CatalogError {
-        line,
-        path: path.into(),
-        problem,
-    }
+    CatalogError { line, path: path.into(), problem }
 }
 
 fn to_instant(datetime: &Datetime) -> Option<DateTime<Utc>> {
@@ -213,18 +172,14 @@ fn to_instant(datetime: &Datetime) -> Option<DateTime<Utc>> {
         Offset::Z => 0,
         Offset::Custom { minutes } => i32::from(minutes),
     };
-    NaiveDate::from_ymd_opt(
-        i32::from(date.year),
-        u32::from(date.month),
-        u32::from(date.day),
-    )?
-    .and_hms_nano_opt(
-        u32::from(time.hour),
-        u32::from(time.minute),
-        u32::from(time.second.unwrap_or(0)),
-        time.nanosecond.unwrap_or(0),
-    )?
-    .and_local_timezone(FixedOffset::east_opt(offset_minutes * 60)?)
-    .single()
-    .map(|instant| instant.to_utc())
+    NaiveDate::from_ymd_opt(i32::from(date.year), u32::from(date.month), u32::from(date.day))?
+        .and_hms_nano_opt(
+            u32::from(time.hour),
+            u32::from(time.minute),
+            u32::from(time.second.unwrap_or(0)),
+            time.nanosecond.unwrap_or(0),
+        )?
+        .and_local_timezone(FixedOffset::east_opt(offset_minutes * 60)?)
+        .single()
+        .map(|instant| instant.to_utc())
 }
