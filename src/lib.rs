@@ -3,7 +3,8 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → balance projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`].
+//! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`],
+//! [`verify`].
 
 pub mod clock;
 pub mod health;
@@ -12,3 +13,4 @@ pub mod meter;
 pub mod ledger;
 pub mod metrics;
 pub mod simulate;
+pub mod verify;

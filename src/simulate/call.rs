@@ -61,10 +61,7 @@ impl End {
     /// The number of an account: always the same one.
     pub(super) fn of_account(account: u32) -> Self {
         let place = u8::try_from(account % HOMES).expect("there are few homes");
-        Self::Phone {
-            place,
-            line: account / HOMES,
-        }
+        Self::Phone { place, line: account / HOMES }
     }
 
     fn far(random: &mut StdRng) -> Self {
@@ -72,10 +69,7 @@ impl End {
         match random.random_range(0..100) {
             0 => Self::Client(line),
             1 => Self::Sip(line),
-            _ => Self::Phone {
-                place: draw_place(random),
-                line,
-            },
+            _ => Self::Phone { place: draw_place(random), line },
         }
     }
 }
@@ -167,22 +161,10 @@ impl Shape {
     pub(super) fn draw(random: &mut StdRng) -> Self {
         match random.random_range(0..20) {
             0..10 => Self::Flat,
-            10..15 => Self::Cloud {
-                older: false,
-                text: false,
-            },
-            15..17 => Self::Cloud {
-                older: false,
-                text: true,
-            },
-            17..19 => Self::Cloud {
-                older: true,
-                text: false,
-            },
-            _ => Self::Cloud {
-                older: true,
-                text: true,
-            },
+            10..15 => Self::Cloud { older: false, text: false },
+            15..17 => Self::Cloud { older: false, text: true },
+            17..19 => Self::Cloud { older: true, text: false },
+            _ => Self::Cloud { older: true, text: true },
         }
     }
 }
@@ -253,11 +235,7 @@ impl Call {
             direction,
             end,
             seconds,
-            ring_seconds: if end == Status::NoAnswer {
-                30
-            } else {
-                random.random_range(1..20)
-            },
+            ring_seconds: if end == Status::NoAnswer { 30 } else { random.random_range(1..20) },
             by_machine,
             as_numbers: random.random_range(0..32) == 0,
             minutes: twilio_minutes(seconds, random),
@@ -270,11 +248,7 @@ impl Call {
         Self {
             sid: random.random(),
             parent: self.sid,
-            from: if self.direction == Direction::OutboundApi {
-                self.from
-            } else {
-                self.to
-            },
+            from: if self.direction == Direction::OutboundApi { self.from } else { self.to },
             to: End::far(random),
             direction: Direction::OutboundDial,
             seconds,

@@ -42,22 +42,14 @@ impl FromStr for Share {
 
     /// Reads `0.05` or `5%`.
     fn from_str(text: &str) -> Result<Self, ShareError> {
-        let (number, places) = text
-            .strip_suffix('%')
-            .map_or((text, 6), |number| (number, 4));
+        let (number, places) = text.strip_suffix('%').map_or((text, 6), |number| (number, 4));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > places {
             return Err(ShareError);
         }
-        let parts: u32 = format!("{whole}{fraction:0<places$}")
-            .parse()
-            .map_err(|_| ShareError)?;
-        if parts <= MILLION {
-            Ok(Self(parts))
-        } else {
-            Err(ShareError)
-        }
+        let parts: u32 = format!("{whole}{fraction:0<places$}").parse().map_err(|_| ShareError)?;
+        if parts <= MILLION { Ok(Self(parts)) } else { Err(ShareError) }
     }
 }
 
@@ -126,23 +118,14 @@ impl Accounts {
     pub(super) fn new(count: u32, skew: Skew) -> Self {
         assert!(count > 0, "traffic needs an account");
         match skew {
-            Skew::Even => Self {
-                count,
-                bounds: Vec::new(),
-            },
-            Skew::One => Self {
-                count: 1,
-                bounds: Vec::new(),
-            },
+            Skew::Even => Self { count, bounds: Vec::new() },
+            Skew::One => Self { count: 1, bounds: Vec::new() },
             Skew::Zipf => {
                 let bounds = (1..=u64::from(count)).scan(0, |sum, rank| {
                     *sum += (1 << 40) / rank;
                     Some(*sum)
                 });
-                Self {
-                    count,
-                    bounds: bounds.collect(),
-                }
+                Self { count, bounds: bounds.collect() }
             }
         }
     }
@@ -178,18 +161,8 @@ mod tests {
         ] {
             assert_eq!(text.parse(), Ok(Share(parts)), "{text}");
         }
-        for text in [
-            "",
-            ".",
-            "-0.1",
-            "1.1",
-            "101%",
-            "0.0000001",
-            "x",
-            "1e-3",
-            "5 %",
-            "99999999999",
-        ] {
+        for text in ["", ".", "-0.1", "1.1", "101%", "0.0000001", "x", "1e-3", "5 %", "99999999999"]
+        {
             assert_eq!(text.parse::<Share>(), Err(ShareError), "{text}");
         }
         assert_eq!(Share(50_000).to_string(), "0.05");
@@ -199,20 +172,11 @@ mod tests {
     #[test]
     fn conversations_have_the_median_and_the_tail_of_the_table() {
         let mut random = StdRng::seed_from_u64(1);
-        let mut lengths: Vec<u32> = (0..20_000)
-            .map(|_| conversation_seconds(&mut random))
-            .collect();
+        let mut lengths: Vec<u32> =
+            (0..20_000).map(|_| conversation_seconds(&mut random)).collect();
         lengths.sort_unstable();
-        assert!(
-            (100..=120).contains(&lengths[10_000]),
-            "{}",
-            lengths[10_000]
-        );
-        assert!(
-            (360..=430).contains(&lengths[18_000]),
-            "{}",
-            lengths[18_000]
-        );
+        assert!((100..=120).contains(&lengths[10_000]), "{}", lengths[10_000]);
+        assert!((360..=430).contains(&lengths[18_000]), "{}", lengths[18_000]);
         assert!(lengths[0] >= 1 && lengths[19_999] <= 14_400);
     }
 
@@ -227,11 +191,7 @@ mod tests {
             }
             calls
         };
-        assert!(
-            calls(Skew::Even)
-                .iter()
-                .all(|calls| (800..1_200).contains(calls))
-        );
+        assert!(calls(Skew::Even).iter().all(|calls| (800..1_200).contains(calls)));
         assert_eq!(calls(Skew::One)[0], 10_000);
         let zipf = calls(Skew::Zipf);
         assert!(zipf[0] > 3_000 && zipf[9] < 600 && zipf[9] > 0, "{zipf:?}");

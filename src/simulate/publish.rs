@@ -105,24 +105,13 @@ impl Publisher {
             config.set(key, value);
         }
         let reports = Reports::default();
-        let producer: BaseProducer<Reports> = config
-            .create_with_context(reports.clone())
-            .map_err(PublishError::Producer)?;
-        producer
-            .client()
-            .fetch_metadata(Some(&topics.calls), METADATA_WAIT)
-            .map_err(|source| {
-                let brokers = config
-                    .get("bootstrap.servers")
-                    .unwrap_or_default()
-                    .to_owned();
-                PublishError::Unreachable { brokers, source }
-            })?;
-        Ok(Self {
-            producer,
-            reports,
-            topics,
-        })
+        let producer: BaseProducer<Reports> =
+            config.create_with_context(reports.clone()).map_err(PublishError::Producer)?;
+        producer.client().fetch_metadata(Some(&topics.calls), METADATA_WAIT).map_err(|source| {
+            let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
+            PublishError::Unreachable { brokers, source }
+        })?;
+        Ok(Self { producer, reports, topics })
     }
 
     /// Hands one record to the producer; waits while its queue is full.
@@ -140,10 +129,7 @@ impl Publisher {
                     self.producer.poll(Duration::from_millis(5));
                 }
                 Err((source, _)) => {
-                    return Err(PublishError::Refused {
-                        topic: topic.clone(),
-                        source,
-                    });
+                    return Err(PublishError::Refused { topic: topic.clone(), source });
                 }
             }
         }
@@ -272,11 +258,7 @@ struct Pace {
 impl Pace {
     fn new(rate: Option<u32>) -> Self {
         let started = Instant::now();
-        Self {
-            started,
-            origin: started,
-            rate,
-        }
+        Self { started, origin: started, rate }
     }
 
     /// Waits until call number `calls` is due; serves the producer meanwhile.

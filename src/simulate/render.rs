@@ -83,25 +83,11 @@ impl Renderer {
         put(out, r#"","PhoneNumber":""#);
         put_end(out, rental.phone);
         put(out, r#"","IsoCountry":"US","NumberType":"#);
-        put(
-            out,
-            if rental.toll_free {
-                r#""toll free""#
-            } else {
-                r#""local""#
-            },
-        );
+        put(out, if rental.toll_free { r#""toll free""# } else { r#""local""# });
         put(out, r#","PeriodStart":""#);
         put_date(out, rental.at);
         put(out, r#"","MonthlyPrice":"#);
-        put(
-            out,
-            if rental.toll_free {
-                r#""2.15"}}"#
-            } else {
-                r#""1.15"}}"#
-            },
-        );
+        put(out, if rental.toll_free { r#""2.15"}}"# } else { r#""1.15"}}"# });
         out
     }
 }
@@ -127,14 +113,7 @@ pub(super) fn sid(kind: [u8; 2], number: u128) -> Sid {
 fn write_envelope(out: &mut Vec<u8>, event: &Event<'_>, older: bool) {
     put(out, r#"{"specversion":"1.0","type":""#);
     put(out, "com.twilio.voice.");
-    put(
-        out,
-        if older {
-            "webhook.status-callback.call."
-        } else {
-            "status-callback.call."
-        },
-    );
+    put(out, if older { "webhook.status-callback.call." } else { "status-callback.call." });
     put(out, event.status.event());
     put(out, r#"","source":"/2010-04-01/Accounts/"#);
     out.extend_from_slice(event.account_sid);
@@ -142,10 +121,7 @@ fn write_envelope(out: &mut Vec<u8>, event: &Event<'_>, older: bool) {
     put_hex(out, event.call.sid);
     put(out, r#".json","id":"EZ"#);
     put_hex(out, event_id(event));
-    put(
-        out,
-        r#"","dataschema":"https://events-schemas.twilio.com/Voice.WebhookEvent/"#,
-    );
+    put(out, r#"","dataschema":"https://events-schemas.twilio.com/Voice.WebhookEvent/"#);
     put(out, if older { "1" } else { "2" });
     put(out, r#"","datacontenttype":"application/json","time":""#);
     put_rfc3339(out, event.at);
@@ -187,10 +163,7 @@ fn write_parameters(out: &mut Vec<u8>, event: &Event<'_>) {
     put_hex(out, call.sid);
     put(out, r#"","AccountSid":""#);
     out.extend_from_slice(event.account_sid);
-    put(
-        out,
-        r#"","ApiVersion":"2010-04-01","CallbackSource":"call-progress-events","#,
-    );
+    put(out, r#"","ApiVersion":"2010-04-01","CallbackSource":"call-progress-events","#);
     write_party(out, "From", "Caller", call.from);
     write_party(out, "To", "Called", call.to);
     put(out, r#""Direction":""#);
@@ -323,9 +296,7 @@ fn put_digits(out: &mut Vec<u8>, number: u32, count: usize) {
 }
 
 fn put_number(out: &mut Vec<u8>, number: u32) {
-    let count = number
-        .checked_ilog10()
-        .map_or(1, |power| power as usize + 1);
+    let count = number.checked_ilog10().map_or(1, |power| power as usize + 1);
     put_digits(out, number, count);
 }
 
@@ -355,9 +326,7 @@ fn put_rfc3339(out: &mut Vec<u8>, at: DateTime<Utc>) {
 }
 
 fn put_rfc2822(out: &mut Vec<u8>, at: DateTime<Utc>) {
-    const DAYS: [&str; 7] = [
-        "Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, ",
-    ];
+    const DAYS: [&str; 7] = ["Mon, ", "Tue, ", "Wed, ", "Thu, ", "Fri, ", "Sat, ", "Sun, "];
     const MONTHS: [&str; 12] = [
         " Jan ", " Feb ", " Mar ", " Apr ", " May ", " Jun ", " Jul ", " Aug ", " Sep ", " Oct ",
         " Nov ", " Dec ",

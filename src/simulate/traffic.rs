@@ -205,21 +205,11 @@ impl Traffic {
         }
         let mut delay = 0;
         for lead in call.leads() {
-            self.wait(
-                Waiting {
-                    status: *lead,
-                    ..event
-                },
-                delay,
-            );
+            self.wait(Waiting { status: *lead, ..event }, delay);
             event.sequence += 1;
             delay += self.random.random_range(1..8);
         }
-        let in_progress = if call.end == Status::Completed {
-            128
-        } else {
-            16
-        };
+        let in_progress = if call.end == Status::Completed { 128 } else { 16 };
         delay += self.random.random_range(0..in_progress);
         self.wait(event, delay);
     }
@@ -232,16 +222,8 @@ impl Traffic {
             2 => Fault::UnknownAccount,
             _ => Fault::BrokenJson,
         };
-        let sid = if fault == Fault::OtherDuration {
-            call.sid
-        } else {
-            self.random.random()
-        };
-        let call = Call {
-            sid,
-            end: Status::Completed,
-            ..call
-        };
+        let sid = if fault == Fault::OtherDuration { call.sid } else { self.random.random() };
+        let call = Call { sid, end: Status::Completed, ..call };
         let shape = Shape::draw(&mut self.random);
         let event = Waiting {
             call,
@@ -282,10 +264,7 @@ impl Traffic {
         let before =
             i64::from(event.late_seconds) + i64::from(event.call.seconds_to_end(event.status));
         let at = event.at.unwrap_or(now - TimeDelta::seconds(before));
-        let event = Waiting {
-            at: Some(at),
-            ..event
-        };
+        let event = Waiting { at: Some(at), ..event };
         if first && event.fault.is_none() {
             if self.profile.reorder.hits(&mut self.random) {
                 self.made.reordered += 1;
@@ -312,11 +291,7 @@ impl Traffic {
         });
         self.made.records += 1;
         self.made.faulty += u64::from(event.fault.is_some());
-        publish(Record {
-            topic: Topic::Calls,
-            key: &sid,
-            value,
-        });
+        publish(Record { topic: Topic::Calls, key: &sid, value });
     }
 
     /// Half of the repetitions are the same delivery again, half tell the event anew.
@@ -350,11 +325,7 @@ impl Traffic {
         for _ in 0..=u8::from(repeated) {
             let value = self.renderer.rental(&rental);
             self.made.records += 1;
-            publish(Record {
-                topic: Topic::Rentals,
-                key: rental.account_sid,
-                value,
-            });
+            publish(Record { topic: Topic::Rentals, key: rental.account_sid, value });
         }
     }
 }
@@ -446,10 +417,7 @@ mod tests {
                 Value::String(text) => text.parse::<u64>().ok(),
                 number => number.as_u64(),
             };
-            let sid = call["CallSid"]
-                .as_str()
-                .expect("a call has a sid")
-                .to_owned();
+            let sid = call["CallSid"].as_str().expect("a call has a sid").to_owned();
             match seconds {
                 Some(seconds) if known.contains(key) => match durations.get(&sid) {
                     Some(told) if *told != seconds => faulty += 1,
@@ -496,10 +464,7 @@ mod tests {
             "\"trunking-originating\"",
             "child",
         ] {
-            assert!(
-                seen.get(name).is_some_and(|count| *count > 100),
-                "{name} in {seen:?}"
-            );
+            assert!(seen.get(name).is_some_and(|count| *count > 100), "{name} in {seen:?}");
         }
         let near = |count: u64, share: u64, of: u64| {
             count * 100 > of * (share - 1) && count * 100 < of * (share + 1)
@@ -523,10 +488,7 @@ mod tests {
             ..PROFILE
         };
         let (records, made) = records(quiet, 5, 1_000);
-        assert_eq!(
-            (records.len(), made.billable_calls, made.records),
-            (1_000, 1_000, 1_000)
-        );
+        assert_eq!((records.len(), made.billable_calls, made.records), (1_000, 1_000, 1_000));
     }
 
     #[test]
@@ -543,9 +505,7 @@ mod tests {
             if let Some(time) = value.get("time") {
                 let time = time.as_str().expect("a time");
                 assert_eq!(
-                    DateTime::parse_from_rfc3339(time)
-                        .expect("RFC 3339")
-                        .timestamp(),
+                    DateTime::parse_from_rfc3339(time).expect("RFC 3339").timestamp(),
                     at.timestamp()
                 );
             }

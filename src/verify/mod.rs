@@ -1,0 +1,171 @@
+//! Proves the ledger's invariants, on one snapshot of Postgres, while the service works.
+//!
+//! Place in the flow: beside it. It reads what stage 3 wrote and recomputes it on other ways: chains
+//! and sums in SQL, every charge rated again from its evidence by the pure core.
+//!
+//! It must never write, take a lock that a charge waits for, or hold the ledger in memory.
+
+mod drift;
+mod invariants;
+mod rerate;
+
+pub use drift::{drift, publish_drift};
+pub use invariants::{INVARIANTS, Invariant};
+
+use callmeter_core::domain::{CatalogError, CatalogHistoryError, Money};
+use serde::Serialize;
+use sqlx::{Connection, PgConnection};
+
+use crate::ledger::store::{Store, StoreError};
+
+/// Violations shown of each invariant.
+pub const VIOLATIONS_SHOWN_MAX: usize = 20;
+
+/// Why nothing could be proven.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// Postgres did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored catalog cannot be read, so nothing can be rated again.
+    #[error("stored catalog version {version} cannot be read")]
+    Catalog {
+        /// The version.
+        version: i32,
+        /// What is wrong with it.
+        source: CatalogError,
+    },
+    /// The stored catalogs make no history.
+    #[error("the stored catalogs make no history")]
+    History(#[from] CatalogHistoryError),
+}
+
+impl From<sqlx::Error> for VerifyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// What was found of one invariant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Its name.
+    pub name: &'static str,
+    /// What it says.
+    pub sentence: &'static str,
+    /// The first violations, as sentences; none: it holds.
+    pub violations: Vec<String>,
+    /// Whether there are more than these.
+    pub more: bool,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Extent {
+    /// Accounts.
+    pub accounts: i64,
+    /// Transactions.
+    pub transactions: i64,
+    /// Charges, each rated again.
+    pub charges: u64,
+}
+
+/// The proof, or where it fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Whether every invariant holds.
+    pub holds: bool,
+    /// What was looked at.
+    pub extent: Extent,
+    /// Sum over the wallets of the distance between balance and transactions.
+    pub drift: Money,
+    /// Every invariant.
+    pub invariants: Vec<Finding>,
+}
+
+/// Collects violations by invariant.
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn new() -> Self {
+        let empty = |invariant: &Invariant| Finding {
+            name: invariant.name,
+            sentence: invariant.sentence,
+            violations: Vec::new(),
+            more: false,
+        };
+        Self(INVARIANTS.iter().map(empty).collect())
+    }
+
+    fn add(&mut self, name: &str, violation: String) {
+        let finding = self.0.iter_mut().find(|finding| finding.name == name);
+        let finding = finding.expect("every check reports a listed invariant");
+        if finding.violations.len() < VIOLATIONS_SHOWN_MAX {
+            finding.violations.push(violation);
+        } else {
+            finding.more = true;
+        }
+    }
+}
+
+/// Checks every invariant on one snapshot.
+///
+/// # Errors
+/// Where Postgres does not answer, or a stored catalog cannot be read. A broken invariant is no
+/// error: it stands in the report.
+pub async fn verify(store: &Store) -> Result<Report, VerifyError> {
+    let mut connection = store.read().await?;
+    let mut snapshot = connection.begin().await?;
+    begin_snapshot(&mut snapshot).await?;
+    let report = examine(&mut snapshot).await?;
+    snapshot.rollback().await?;
+    Ok(report)
+}
+
+/// Checks every invariant as `connection`'s transaction sees the ledger; the caller ends it.
+///
+/// # Errors
+/// Those of [`verify`].
+pub async fn examine(connection: &mut PgConnection) -> Result<Report, VerifyError> {
+    let mut findings = Findings::new();
+    for query in invariants::QUERIES {
+        let broken: Vec<(String, Option<String>)> =
+            sqlx::query_as(*query).fetch_all(&mut *connection).await?;
+        for (name, violation) in broken {
+            findings
+                .add(&name, violation.unwrap_or_else(|| "a row without its account".to_owned()));
+        }
+    }
+    let charges = rerate::rerate(connection, &mut findings).await?;
+    let drift = drift::measure(connection).await?;
+    let (accounts, transactions) = sqlx::query_as(
+        "-- verify: extent
+        SELECT (SELECT count(*) FROM accounts), (SELECT count(*) FROM transactions)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let invariants = findings.0;
+    Ok(Report {
+        holds: invariants.iter().all(|finding| finding.violations.is_empty()),
+        extent: Extent { accounts, transactions, charges },
+        drift,
+        invariants,
+    })
+}
+
+/// One state of the ledger for all statements; long ones are what this is about.
+async fn begin_snapshot(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(
+        "-- verify: begin_snapshot
+        SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+        SET LOCAL statement_timeout = 0;
+        SET LOCAL idle_in_transaction_session_timeout = 0;
+        -- Sorts of millions of rows; what does not fit goes to disk.
+        SET LOCAL work_mem = '64MB';
+        -- The cursor is read to its end.
+        SET LOCAL cursor_tuple_fraction = 1.0;",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! What is done to the right ledger, and which invariant must notice. The constraints and triggers
+//! that forbid it are off: this is about what gets past them.
+
+/// (invariant, damage)
+pub(super) const DAMAGE: &[(&str, &str)] = &[
+    (
+        "transaction_sequences_have_no_gap",
+        "UPDATE transactions SET sequence = 9 WHERE account_key = 1 AND sequence = 8",
+    ),
+    (
+        "balances_chain",
+        "UPDATE transactions SET balance_before_micros = 1, balance_after_micros = 5000001
+        WHERE account_key = 1 AND sequence = 7",
+    ),
+    (
+        "transaction_times_never_fall",
+        "UPDATE transactions SET at = '2026-10-31Z' WHERE account_key = 1 AND sequence = 3",
+    ),
+    (
+        "only_completed_transactions_move_money",
+        "UPDATE transactions SET balance_after_micros = 13850000 WHERE account_key = 1 AND sequence = 6",
+    ),
+    (
+        "kinds_have_their_direction",
+        "UPDATE transactions SET kind = 'adjustment_debit' WHERE account_key = 1 AND sequence = 1",
+    ),
+    ("accounts_have_a_wallet", "DELETE FROM wallets WHERE account_key = 2"),
+    (
+        "balances_are_credits_less_debits",
+        "UPDATE wallets SET balance_micros = balance_micros + 1 WHERE account_key = 1",
+    ),
+    ("balances_end_the_chain", "UPDATE wallets SET balance_micros = 0 WHERE account_key = 2"),
+    ("wallets_count_their_transactions", "UPDATE wallets SET sequence = 9 WHERE account_key = 1"),
+    ("wallets_count_their_charges", "UPDATE wallets SET charge_sequence = 1 WHERE account_key = 1"),
+    ("wallet_times_never_fall", "UPDATE wallets SET last_at = '2026-10-31Z' WHERE account_key = 1"),
+    (
+        "charge_sequences_have_no_gap",
+        "UPDATE charges SET charge_sequence = 3 WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    (
+        "charge_times_never_fall",
+        "UPDATE charges SET charged_at = '2026-11-01 02:00Z' WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    (
+        "charges_keep_the_order_of_their_transactions",
+        "UPDATE charges SET transaction_sequence = 2 WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    (
+        "charges_belong_to_the_account_of_their_account_sid",
+        "UPDATE twilio_accounts SET account_key = 1 WHERE twilio_account_key = 2",
+    ),
+    (
+        "charges_of_zero_have_no_transaction",
+        "UPDATE charges SET transaction_sequence = NULL WHERE account_key = 2",
+    ),
+    (
+        "charges_have_their_transaction",
+        "UPDATE charges SET transaction_sequence = 3 WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    (
+        "call_transactions_have_their_charge",
+        "UPDATE transactions SET kind = 'call' WHERE account_key = 1 AND sequence = 3",
+    ),
+    (
+        "charges_and_transactions_agree",
+        "UPDATE transactions SET kind = 'call' WHERE account_key = 1 AND sequence = 2",
+    ),
+    (
+        "charges_and_transactions_agree",
+        "UPDATE transactions SET call_sid = NULL WHERE account_key = 1 AND sequence = 2",
+    ),
+    (
+        "overshoot_is_within_the_debit",
+        "UPDATE charges SET overshoot_micros = 60001 WHERE account_key = 2",
+    ),
+    (
+        "overshoot_is_within_the_debit",
+        "UPDATE charges SET overshoot_micros = 1 WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    ("call_keys_have_their_charge", "DELETE FROM charges WHERE account_key = 2"),
+    ("charges_have_their_call_key", "DELETE FROM call_keys WHERE account_key = 2"),
+    ("call_keys_and_charges_agree", "UPDATE call_keys SET seconds = 62 WHERE account_key = 2"),
+    (
+        "call_keys_and_charges_agree",
+        "UPDATE call_keys SET call_key = '\\x0000000000000000000000000000000003'
+        WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    ("cycles_sum_their_charges", "UPDATE cycles SET used_seconds = 60"),
+    ("cycles_sum_their_charges", "DELETE FROM cycles"),
+    ("cycles_sum_their_charges", "INSERT INTO cycles VALUES (2, 1, '2026-10-15Z', 60)"),
+    (
+        "allowance_is_of_a_plan",
+        "UPDATE charges SET allowance_before_seconds = 60 WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    (
+        "allowance_is_of_a_plan",
+        "UPDATE charges SET plan = NULL WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET rate_micros = 15000, amount_micros = 15000
+        WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET matched_prefix = NULL WHERE account_key = 2",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET call_from = '+12135550101' WHERE account_key = 2",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET seconds = 121 WHERE account_key = 1 AND charge_sequence = 1",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET started_at = '2026-10-14Z' WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    (
+        "charges_are_rated_by_their_evidence",
+        "UPDATE charges SET allowance_before_seconds = 60 WHERE account_key = 1 AND charge_sequence = 2",
+    ),
+    ("charges_are_rated_by_their_evidence", "DELETE FROM subscriptions"),
+    ("charges_are_rated_by_their_evidence", "DELETE FROM catalog_versions"),
+    (
+        "paid_rentals_have_their_transaction",
+        "UPDATE rental_periods SET paid_sequence = NULL WHERE phone_number_sid = 'PN1'",
+    ),
+    (
+        "rental_transactions_have_their_period",
+        "DELETE FROM rental_periods WHERE phone_number_sid = 'PN1'",
+    ),
+    (
+        "paid_rentals_cost_their_price",
+        "UPDATE rental_periods SET price_micros = 2150000 WHERE phone_number_sid = 'PN1'",
+    ),
+    (
+        "one_transaction_pays_one_period",
+        "UPDATE rental_periods SET paid_sequence = 3, price_micros = 1150000
+        WHERE phone_number_sid = 'PN3'",
+    ),
+    (
+        "failed_rentals_have_their_attempts",
+        "UPDATE rental_periods SET first_sequence = 3 WHERE phone_number_sid = 'PN2'",
+    ),
+    (
+        "references_name_an_older_row",
+        "UPDATE transactions SET refers_to = 8 WHERE account_key = 1 AND sequence = 7",
+    ),
+    (
+        "references_name_an_older_row",
+        "UPDATE transactions SET refers_to = 1, account_key = 3 WHERE account_key = 2",
+    ),
+    (
+        "refunds_give_back_a_debit",
+        "UPDATE transactions SET refers_to = 1 WHERE account_key = 1 AND sequence = 4",
+    ),
+    (
+        "no_more_is_given_back_than_was_taken",
+        "UPDATE transactions SET amount_micros = 14001, balance_after_micros = 8850001
+        WHERE account_key = 1 AND sequence = 4",
+    ),
+    (
+        "no_more_is_given_back_than_was_taken",
+        "UPDATE transactions SET amount_micros = 5000001 WHERE account_key = 1 AND sequence = 8",
+    ),
+];
