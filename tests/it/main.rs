@@ -1,6 +1,16 @@
 //! The system from outside: real servers, real processes, and an independent model of the rules.
 
+mod api_accounts;
+mod api_money;
+mod architecture;
+mod catalog;
 mod harness;
+mod ledger;
 mod model;
+mod offsets;
+mod outages;
+mod processes;
+mod records;
+mod rentals;
 mod stream;
 mod traffic;

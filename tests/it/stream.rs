@@ -61,8 +61,21 @@ async fn the_same_stream_is_charged_alike_through_twenty_kills_and_a_crash_of_po
     let mut dice = Dice::new(SEED);
     // Six times both die, at moments of their own; four times each dies alone; once Postgres.
     let faults: [&[usize]; 15] = [
-        &[1], &[2], &[1, 2], &[2, 1], &[1], &[2], &[1, 2], &[], &[2], &[1], &[2, 1], &[1, 2], &[1],
-        &[2], &[2, 1],
+        &[1],
+        &[2],
+        &[1, 2],
+        &[2, 1],
+        &[1],
+        &[2],
+        &[1, 2],
+        &[],
+        &[2],
+        &[1],
+        &[2, 1],
+        &[1, 2],
+        &[1],
+        &[2],
+        &[2, 1],
     ];
     let mut kills = [0; 3];
     let mut recoveries = Vec::new();
@@ -157,12 +170,7 @@ async fn adjust(api: &Api, accounts: &mut [Account]) -> usize {
 
 /// Compares every account and every rejected record with the model. Answers how many records must
 /// have come to what.
-async fn compare(
-    system: &System,
-    api: &Api,
-    world: &World,
-    records: &[Record],
-) -> Outcomes {
+async fn compare(system: &System, api: &Api, world: &World, records: &[Record]) -> Outcomes {
     let mut accounts = world.accounts.clone();
     accounts.push(system.watchman().clone());
     let model = Model::new(&world.versions, &accounts, records);

@@ -22,6 +22,8 @@ pub(crate) struct Api {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
+    /// Whether the answer is that of an earlier request.
+    pub(crate) replayed: bool,
     pub(crate) text: String,
 }
 
@@ -84,7 +86,9 @@ impl Api {
         let content_type = response.headers().get("content-type");
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or_default().to_owned();
-        Ok(Answer { status, content_type, text: response.text().await? })
+        let replayed = response.headers().get("idempotent-replayed");
+        let replayed = replayed.is_some_and(|value| value == "true");
+        Ok(Answer { status, content_type, replayed, text: response.text().await? })
     }
 
     async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {

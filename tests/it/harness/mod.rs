@@ -5,8 +5,10 @@
 //! `callmeter verify` must find the ledger's invariants unbroken.
 
 pub(crate) mod api;
+pub(crate) mod command;
 pub(crate) mod kafka;
 pub(crate) mod poll;
+pub(crate) mod redis_database;
 pub(crate) mod samples;
 pub(crate) mod servers;
 pub(crate) mod service;

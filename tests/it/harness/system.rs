@@ -1,8 +1,10 @@
 //! One system under test: its stores, its processes and the door that records come through.
 
 use super::api::{ADMIN_KEY, Answer, Api};
+use super::command::{Ran, bare_command, finish};
 use super::kafka::Kafka;
 use super::poll::{SOON, until};
+use super::redis_database::RedisDatabase;
 use super::samples;
 use super::servers::Servers;
 use super::service::{Service, free_port};
@@ -15,9 +17,8 @@ use crate::traffic::Outgoing;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -58,14 +59,6 @@ pub(crate) struct System {
     watchman: Account,
     watched: usize,
     rentals_watched: usize,
-}
-
-/// How a command ended and what it said.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
 }
 
 impl System {
@@ -186,7 +179,11 @@ impl System {
             let service = &mut self.services[index];
             let said = || format!("{last:?}\n{}", service.log_tail());
             assert!(std::time::Instant::now() < deadline, "not ready: {}", said());
-            assert!(service.runs(), "ended before it was ready: {}", self.services[index].log_tail());
+            assert!(
+                service.runs(),
+                "ended before it was ready: {}",
+                self.services[index].log_tail()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
             last = api.send(reqwest::Method::GET, "/readyz", &[], None).await.ok();
         }
@@ -330,76 +327,5 @@ impl Drop for System {
         if let Some(ran) = verified {
             ran.expect_success();
         }
-    }
-}
-
-impl Ran {
-    #[track_caller]
-    pub(crate) fn expect_success(self) -> Ran {
-        assert_eq!(self.code, Some(0), "{}\n{}", self.stdout, self.stderr);
-        self
-    }
-}
-
-/// The binary with these arguments and no settings at all.
-pub(crate) fn bare_command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callmeter"));
-    for (name, _) in std::env::vars() {
-        let ours = ["CALLMETER", "STRIPE_", "TWILIO_", "DATABASE_", "REDIS_", "KAFKA_"];
-        if ours.iter().any(|prefix| name.starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null());
-    command
-}
-
-/// Runs a command to its end.
-pub(crate) fn finish(mut command: Command) -> Ran {
-    let output = command.output().expect("the binary runs");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-/// One of the numbered databases of the Redis server, emptied before and after.
-struct RedisDatabase {
-    url: String,
-    index: usize,
-}
-
-static REDIS_IN_USE: Mutex<[bool; 16]> = Mutex::new([false; 16]);
-static REDIS_FREED: Condvar = Condvar::new();
-
-impl RedisDatabase {
-    fn take(server: &str) -> RedisDatabase {
-        let mut in_use = REDIS_IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
-        let index = loop {
-            // Database 0 belongs to whoever uses the servers by hand.
-            if let Some(index) = (1..16).find(|index| !in_use[*index]) {
-                break index;
-            }
-            in_use = REDIS_FREED.wait(in_use).unwrap_or_else(PoisonError::into_inner);
-        };
-        in_use[index] = true;
-        let database = RedisDatabase { url: format!("{server}/{index}"), index };
-        database.flush();
-        database
-    }
-
-    fn flush(&self) {
-        let client = redis::Client::open(self.url.as_str()).expect("an address of Redis");
-        let connection = client.get_connection();
-        drop(connection.map(|mut connection| redis::cmd("FLUSHDB").exec(&mut connection)));
-    }
-}
-
-impl Drop for RedisDatabase {
-    fn drop(&mut self) {
-        self.flush();
-        REDIS_IN_USE.lock().unwrap_or_else(PoisonError::into_inner)[self.index] = false;
-        REDIS_FREED.notify_one();
     }
 }

@@ -13,6 +13,7 @@ pub(crate) mod cycle;
 pub(crate) mod evidence;
 pub(crate) mod money;
 pub(crate) mod outcomes;
+mod pencil;
 pub(crate) mod rate;
 pub(crate) mod read;
 pub(crate) mod time;

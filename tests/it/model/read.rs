@@ -8,16 +8,8 @@ use serde_json::{Map, Value};
 const CALL_SECONDS_MAX: u64 = 24 * 60 * 60;
 const END_AHEAD_MAX: i64 = 24 * HOUR;
 
-const STATUSES_WITHOUT_CHARGE: [&str; 8] = [
-    "initiated",
-    "queued",
-    "ringing",
-    "in-progress",
-    "busy",
-    "failed",
-    "no-answer",
-    "canceled",
-];
+const STATUSES_WITHOUT_CHARGE: [&str; 8] =
+    ["initiated", "queued", "ringing", "in-progress", "busy", "failed", "no-answer", "canceled"];
 const CALL_EVENTS: [&str; 2] =
     ["com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call."];
 const RENTAL_EVENT: &str = "callmeter.number.rental.due";
@@ -313,8 +305,19 @@ mod tests {
         }
         assert_eq!(completed(&with(json!(86_400))).seconds, 86_400);
         let bad = [
-            json!("-1"), json!(-1), json!("1.5"), json!(1.5), json!(60.0), json!(""), json!(null),
-            json!(" 60"), json!("+60"), json!(86_401), json!(true), json!(["60"]), json!("1e2"),
+            json!("-1"),
+            json!(-1),
+            json!("1.5"),
+            json!(1.5),
+            json!(60.0),
+            json!(""),
+            json!(null),
+            json!(" 60"),
+            json!("+60"),
+            json!(86_401),
+            json!(true),
+            json!(["60"]),
+            json!("1e2"),
             json!("99999999999999999999999999"),
         ];
         for value in bad {

@@ -22,16 +22,24 @@ pub(crate) fn call_payload(call: &Call, dice: &mut Dice, now: At) -> Option<Vec<
     let bad = match dice.below(20) {
         0 => return None,
         1 => String::new(),
-        2 => (*dice.pick(&["not json", "null", "[]", "42", "\"completed\"", "{", "true"])).to_owned(),
+        2 => {
+            (*dice.pick(&["not json", "null", "[]", "42", "\"completed\"", "{", "true"])).to_owned()
+        }
         3 => whole[..whole.len() - 1].to_owned(),
         4 => format!("\u{feff}{}", &whole[1..]),
         5 => format!("[{whole}]"),
         6 => format!("{whole}{whole}"),
         7..11 => changed("CallDuration", duration(dice)),
         11 => without("CallDuration"),
-        12 => changed("CallStatus", dice.pick(&[json!("Completed"), json!(1), json!("ended")]).clone()),
+        12 => changed(
+            "CallStatus",
+            dice.pick(&[json!("Completed"), json!(1), json!("ended")]).clone(),
+        ),
         13 => without(["CallStatus", "CallSid", "AccountSid"][dice.below(3)]),
-        14 => changed("CallSid", dice.pick(&[json!(""), json!(5), json!(null), json!("CA\u{0}")]).clone()),
+        14 => changed(
+            "CallSid",
+            dice.pick(&[json!(""), json!(5), json!(null), json!("CA\u{0}")]).clone(),
+        ),
         15 => changed("AccountSid", dice.pick(&[json!(""), json!([]), json!("AC\u{0}1")]).clone()),
         16 | 17 => {
             let ahead = 25 + i64::try_from(dice.below(24)).expect("a small number");

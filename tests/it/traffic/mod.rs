@@ -15,8 +15,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::json;
-use std::collections::BTreeSet;
 use shapes::{Call, Told, end_point, tell};
+use std::collections::BTreeSet;
 use world::{ACCOUNTS, ORDERED_ACCOUNTS, World, account_sid};
 
 /// A record to be produced.
@@ -246,7 +246,8 @@ impl Traffic<'_> {
     fn put(&mut self, topic: Topic, partition: i32, key: Option<Vec<u8>>, told: Told, spread: i64) {
         let recently = self.world.now / 1_000 - self.dice.span(600_000);
         let timestamp_ms = told.timestamp_ms.unwrap_or(recently);
-        let position = self.position + if spread == 0 { 0 } else { self.dice.span(2 * spread) - spread / 4 };
+        let position =
+            self.position + if spread == 0 { 0 } else { self.dice.span(2 * spread) - spread / 4 };
         let record = Outgoing { topic, partition, key, timestamp_ms, payload: Some(told.payload) };
         self.records.push((position, record));
     }
@@ -255,7 +256,8 @@ impl Traffic<'_> {
         let seconds = self.seconds();
         let start = self.start(&self.world.accounts[account].clone());
         let call_sid = format!("CA{:032x}", u128::from(self.name()) << 64 | 0x00ab_cdef);
-        let directions = ["outbound-api", "outbound-api", "outbound-dial", "inbound", "trunking-originating"];
+        let directions =
+            ["outbound-api", "outbound-api", "outbound-dial", "inbound", "trunking-originating"];
         let parent = self.dice.chance(15).then(|| format!("CA{:032x}", self.dice.number()));
         Call {
             account_sid: account_sid(account),

@@ -94,7 +94,10 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
     }
     if status == "completed" {
         let as_text = dice.chance(70);
-        put("CallDuration", if as_text { json!(call.seconds.to_string()) } else { json!(call.seconds) });
+        put(
+            "CallDuration",
+            if as_text { json!(call.seconds.to_string()) } else { json!(call.seconds) },
+        );
         let minutes = (call.seconds + 59) / 60;
         match dice.below(20) {
             0 => put("Duration", json!("garbage")),
@@ -118,8 +121,12 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
         put("SequenceNumber", if number == 8 { json!("?") } else { json!(number.to_string()) });
     }
     match instant {
-        Instant::Parameter => put("Timestamp", json!(rfc2822(call.end, *dice.pick(&[0, 0, 0, -330, 120])))),
-        _ if dice.chance(50) => put("Timestamp", json!(*dice.pick(&["", "yesterday", "1521971599"]))),
+        Instant::Parameter => {
+            put("Timestamp", json!(rfc2822(call.end, *dice.pick(&[0, 0, 0, -330, 120]))))
+        }
+        _ if dice.chance(50) => {
+            put("Timestamp", json!(*dice.pick(&["", "yesterday", "1521971599"])))
+        }
         _ => {}
     }
     map

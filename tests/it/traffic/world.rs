@@ -122,10 +122,7 @@ fn account(index: usize, now: At) -> Account {
             change(now - DAY, plan(0)),
             change(now + 3 * HOUR, plan(1)),
         ],
-        _ => vec![
-            change(now - 10 * DAY - odd, plan(1)),
-            change(now - 90 * DAY - odd, plan(0)),
-        ],
+        _ => vec![change(now - 10 * DAY - odd, plan(1)), change(now - 90 * DAY - odd, plan(0))],
     };
     let opening = [0, 250_000_001, 40_123_456, 1_000_000_000][index % 4];
     Account {

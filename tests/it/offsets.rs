@@ -1,0 +1,204 @@
+//! Where each partition goes on: stored with the charges, and never guessed.
+
+use crate::harness::api::Api;
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{account, call_sid, completed, now, on_calls};
+use crate::harness::system::{Setup, System};
+use crate::model::account::Account;
+use crate::model::read::Topic;
+use crate::traffic::Outgoing;
+use std::time::{Duration, Instant};
+
+fn calls(account: &Account, partition: i32, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
+    let call = |n| on_calls(partition, &completed(account, &call_sid(n), 61, now()));
+    numbers.map(call).collect()
+}
+
+async fn charged(api: &Api, count: usize) {
+    until("the calls are charged", SOON, async || {
+        let charges = api.charges("acme").await.ok()?;
+        (charges.len() == count).then_some(())
+    })
+    .await;
+}
+
+/// Waits until `/readyz` names a partition that stands still.
+async fn stands_still(api: &Api, topic: &str, partition: i32) {
+    let text = until("a partition stands still", SOON, async || {
+        let answer = api.get("/readyz").await;
+        (answer.status == 503 && answer.text.contains(topic)).then_some(answer.text)
+    })
+    .await;
+    assert!(text.contains(&format!("{partition}")), "the partition is named: {text}");
+    assert!(text.contains("offsets set"), "the command that helps is named: {text}");
+}
+
+fn set(system: &System, topic: &str, partition: i32, offset: i64) {
+    let (partition, offset) = (partition.to_string(), offset.to_string());
+    let place = ["--topic", topic, "--partition", &partition, "--offset", &offset];
+    let mut arguments = vec!["offsets", "set"];
+    arguments.extend(place);
+    let without_reason = system.run(&arguments);
+    assert_eq!(without_reason.code, Some(2), "a reason is asked for: {without_reason:?}");
+    arguments.extend(["--reason", "the topic was made anew"]);
+    system.run(&arguments).expect_success();
+}
+
+#[tokio::test]
+async fn a_stored_offset_beyond_the_logs_end_stops_that_partition_until_an_operator_decides() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    system.produce(&calls(&acme, 0, 0..10)).await;
+    charged(&api, 10).await;
+    system.services[0].terminate();
+
+    let topic = system.topic(Topic::Calls);
+    system.kafka.delete_topic(&topic).await;
+    system.kafka.create_topic(&topic, 4).await;
+    system.produce(&calls(&acme, 0, 100..103)).await;
+    system.produce(&calls(&acme, 1, 200..202)).await;
+    let index = system.start("meter,api", &[]);
+    let api = system.api(index);
+    until("it answers", SOON, async || {
+        api.send(reqwest::Method::GET, "/livez", &[], None).await.ok()
+    })
+    .await;
+    stands_still(&api, &topic, 0).await;
+    // The other partitions are not held up, and nothing of this one is read by guess.
+    charged(&api, 12).await;
+    stands_still(&api, &topic, 0).await;
+
+    set(&system, &topic, 0, 0);
+    charged(&api, 15).await;
+    system.ready(index).await;
+}
+
+#[tokio::test]
+async fn records_lost_by_retention_stop_that_partition_until_an_operator_decides() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    system.produce(&calls(&acme, 2, 0..5)).await;
+    charged(&api, 5).await;
+    system.services[0].terminate();
+
+    let topic = system.topic(Topic::Calls);
+    system.produce(&calls(&acme, 2, 5..10)).await;
+    system.kafka.delete_records_before(&topic, 2, 8).await;
+    system.produce(&calls(&acme, 3, 20..23)).await;
+    let index = system.start("meter,api", &[]);
+    let api = system.api(index);
+    until("it answers", SOON, async || {
+        api.send(reqwest::Method::GET, "/livez", &[], None).await.ok()
+    })
+    .await;
+    stands_still(&api, &topic, 2).await;
+    charged(&api, 8).await;
+    stands_still(&api, &topic, 2).await;
+
+    set(&system, &topic, 2, 8);
+    charged(&api, 10).await;
+    system.ready(index).await;
+    let sids: Vec<_> =
+        api.charges("acme").await.expect("a list").into_iter().map(|row| row.call_sid).collect();
+    assert!(!sids.contains(&call_sid(7)), "what Kafka lost is not made up");
+}
+
+#[tokio::test]
+async fn records_lost_while_it_runs_stop_that_partition_too() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    system.produce(&calls(&acme, 0, 0..5)).await;
+    charged(&api, 5).await;
+    let topic = system.topic(Topic::Calls);
+    system.kafka.delete_topic(&topic).await;
+    system.kafka.create_topic(&topic, 4).await;
+    system.produce(&calls(&acme, 0, 10..12)).await;
+    stands_still(&api, &topic, 0).await;
+    set(&system, &topic, 0, 0);
+    charged(&api, 7).await;
+    system.ready(0).await;
+}
+
+#[tokio::test]
+async fn a_topic_made_later_is_noticed_within_five_seconds() {
+    let setup = Setup { partitions: None, ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let no_topics = [("CALLMETER__KAFKA__CREATE_TOPICS", "false")];
+    let index = system.start("meter,api", &no_topics);
+    let api = system.api(index);
+    until("it answers", SOON, async || {
+        api.send(reqwest::Method::GET, "/livez", &[], None).await.ok()
+    })
+    .await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    for topic in [Topic::Calls, Topic::Rentals] {
+        assert_eq!(system.kafka.partitions(&system.topic(topic)), 0, "nobody made it");
+        system.kafka.create_topic(&system.topic(topic), 3).await;
+    }
+    let made = Instant::now();
+    system.produce(&calls(&acme, 2, 0..3)).await;
+    charged(&api, 3).await;
+    assert!(made.elapsed() <= Duration::from_secs(5), "noticed after {:?}", made.elapsed());
+    system.ready(index).await;
+}
+
+#[tokio::test]
+async fn serve_creates_the_topics_that_are_missing() {
+    let setup = Setup { partitions: None, ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let index = system.start("meter,api", &[("CALLMETER__KAFKA__PARTITIONS", "3")]);
+    let api = system.ready(index).await;
+    for topic in [Topic::Calls, Topic::Rentals] {
+        assert_eq!(system.kafka.partitions(&system.topic(topic)), 3);
+    }
+    system.open(&api, &[]).await;
+    system.settle(&api).await;
+}
+
+#[tokio::test]
+async fn partitions_added_later_are_read_from_their_start() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    system.settle(&api).await;
+    system.kafka.add_partitions(&system.topic(Topic::Calls), 7).await;
+    let made = Instant::now();
+    for partition in 4..7 {
+        let first = usize::try_from(partition).expect("small") * 10;
+        system.produce(&calls(&acme, partition, first..first + 2)).await;
+    }
+    charged(&api, 6).await;
+    assert!(made.elapsed() <= Duration::from_secs(5), "noticed after {:?}", made.elapsed());
+}
+
+#[tokio::test]
+async fn a_lost_topic_that_came_back_as_long_as_before_is_still_noticed() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, &[acme.clone()]).await;
+    system.produce(&calls(&acme, 0, 0..5)).await;
+    charged(&api, 5).await;
+    system.services[0].terminate();
+    let topic = system.topic(Topic::Calls);
+    system.kafka.delete_topic(&topic).await;
+    system.kafka.create_topic(&topic, 4).await;
+    system.produce(&calls(&acme, 0, 100..109)).await;
+    let index = system.start("meter,api", &[]);
+    let api = system.api(index);
+    until("it answers", SOON, async || {
+        api.send(reqwest::Method::GET, "/livez", &[], None).await.ok()
+    })
+    .await;
+    stands_still(&api, &topic, 0).await;
+    set(&system, &topic, 0, 0);
+    charged(&api, 14).await;
+}

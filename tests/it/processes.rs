@@ -1,0 +1,107 @@
+//! Processes that end, die, or come back from the dead.
+
+use crate::harness::api::Api;
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{account, call_sid, completed, now, on_calls};
+use crate::harness::system::System;
+use crate::model::account::Account;
+use crate::traffic::Outgoing;
+use std::time::Duration;
+
+const CALLS: usize = 4_000;
+
+fn calls(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
+    let end = now();
+    let call = |n: usize| {
+        let seconds = 60 * (1 + i64::try_from(n % 7).expect("small"));
+        let partition = i32::try_from(n % 4).expect("small");
+        on_calls(partition, &completed(account, &call_sid(n), seconds, end))
+    };
+    numbers.map(call).collect()
+}
+
+/// Every call once, and the balance as their sum says.
+async fn all_charged_once(api: &Api, account: &Account, count: usize) {
+    let charges = api.charges(&account.id).await.expect("a list");
+    assert_eq!(charges.len(), count);
+    let minutes: i128 = (0..count).map(|n| 1 + i128::try_from(n % 7).expect("small")).sum();
+    let balance = api.wallet(&account.id).await.expect("a wallet").balance;
+    assert_eq!(balance, account.opening_balance - minutes * 20_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_ends_serve_within_fifteen_seconds_and_loses_nothing() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let meter = system.start("meter", &[]);
+    system.ready(meter).await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&watch, &[acme.clone()]).await;
+    for part in 0..2 {
+        let range = part * CALLS / 2..(part + 1) * CALLS / 2;
+        system.produce(&calls(&acme, range.clone())).await;
+        until("charging is under way", SOON, async || {
+            let last = watch.get("/v1/accounts/acme/calls?limit=1").await.json();
+            let charged = last["items"][0]["charge_sequence"].as_u64().unwrap_or(0);
+            (charged > range.start as u64).then_some(())
+        })
+        .await;
+        let (status, took) = system.services[meter].terminate();
+        assert!(status.success(), "{status} after {took:?}: {}", system.services[meter].log_tail());
+        system.verify();
+        system.restart(meter, "meter");
+    }
+    system.settle(&watch).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_twice() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let sleeper = system.start("meter", &[]);
+    system.ready(sleeper).await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&watch, &[acme.clone()]).await;
+    system.settle(&watch).await;
+    // It falls asleep amid its work, with batches gathered and a transaction perhaps open.
+    system.produce(&calls(&acme, 0..CALLS / 2)).await;
+    system.services[sleeper].signal("STOP");
+    let heir = system.start("meter", &[]);
+    system.produce(&calls(&acme, CALLS / 2..CALLS)).await;
+    system.settle(&watch).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+    let more = system.api(heir).metric("callmeter_events_total", &[("outcome", "charged")]).await;
+    assert!(more.is_some_and(|count| count >= 1), "the heir has charged: {more:?}");
+
+    system.services[sleeper].signal("CONT");
+    system.produce(&calls(&acme, 0..CALLS)).await;
+    system.settle(&watch).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+    system.ready(sleeper).await;
+    system.verify();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let first = system.start("meter", &[]);
+    system.ready(first).await;
+    let second = system.start("meter", &[]);
+    system.ready(second).await;
+    system.open(&watch, &[]).await;
+    until("both charge", SOON, async || {
+        system.settle(&watch).await;
+        let mut busy = Vec::new();
+        for index in [first, second] {
+            let api = system.api(index);
+            busy.push(api.metric("callmeter_events_total", &[("outcome", "charged")]).await);
+        }
+        busy.iter().all(|count| count.is_some_and(|count| count > 0)).then_some(())
+    })
+    .await;
+    system.services[first].kill();
+    // Nobody starts it again: the other one has all partitions before the time is over.
+    system.settle_within(Duration::from_secs(10), &watch).await;
+}

@@ -1,0 +1,139 @@
+//! Rented numbers: each period is paid once, or leaves a failed row.
+
+use crate::harness::samples::{account, call_sid, completed, now, on_calls, on_rentals, rental};
+use crate::harness::system::System;
+use crate::model::money::show;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_period_is_paid_once_however_often_and_wherever_its_event_comes() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 20_000_000);
+    system.open(&api, &[acme.clone()]).await;
+    let january = rental(&acme, "PN1", "2026-01-31", None);
+    let february = rental(&acme, "PN1", "2026-02-28", Some("2.50"));
+    let other = rental(&acme, "PN2", "2026-01-31", Some("3.000001"));
+    let dearer = rental(&acme, "PN1", "2026-01-31", Some("9"));
+    let mut sent: Vec<_> = (0..4).map(|partition| on_rentals(partition, &january)).collect();
+    sent.push(on_rentals(0, &january));
+    sent.extend([on_rentals(1, &february), on_rentals(2, &other), on_rentals(1, &february)]);
+    system.produce(&sent).await;
+    system.settle(&api).await;
+    system.produce(&[on_rentals(3, &dearer), on_rentals(3, &dearer)]).await;
+    system.settle(&api).await;
+
+    let mut rows = api.transactions("acme").await.expect("a list");
+    rows.retain(|row| row.kind == "number_rental");
+    let mut amounts: Vec<_> = rows.iter().map(|row| show(row.amount)).collect();
+    amounts.sort_unstable();
+    assert_eq!(amounts, ["1.150000", "2.500000", "3.000001"]);
+    assert!(rows.iter().all(|row| row.status == "completed" && !row.credit), "{rows:?}");
+    let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "13.349999");
+    let kept = system.run(&["rejects", "list", "--json"]).expect_success().stdout;
+    assert_eq!(kept.lines().count(), 1, "another price for a paid period is a conflict: {kept}");
+    assert!(kept.contains("\"conflict\""), "{kept}");
+}
+
+#[tokio::test]
+async fn too_little_money_for_a_rental_leaves_a_failed_row_and_debits_nothing() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let mut poor = account("poor", 1_000_000);
+    poor.credit_limit = 100_000;
+    let mut enough = account("enough", 1_000_000);
+    enough.credit_limit = 150_000;
+    system.open(&api, &[poor.clone(), enough.clone()]).await;
+    let mut sent = Vec::new();
+    for account in [&poor, &enough] {
+        let number = format!("PN{}", account.id);
+        sent.push(on_rentals(0, &rental(account, &number, "2026-11-01", None)));
+        sent.push(on_rentals(1, &rental(account, &number, "2026-11-01", None)));
+    }
+    system.produce(&sent).await;
+    system.settle(&api).await;
+    let poor_rows = api.transactions("poor").await.expect("a list");
+    let of_rental = poor_rows.iter().filter(|row| row.kind == "number_rental");
+    let found: Vec<_> = of_rental
+        .map(|row| (row.status.as_str(), row.balance_before, row.balance_after, row.amount))
+        .collect();
+    assert_eq!(found, [("failed", 1_000_000, 1_000_000, 1_150_000)], "one row, no money moved");
+    let enough_rows = api.transactions("enough").await.expect("a list");
+    assert_eq!(enough_rows.len(), 2);
+    let wallet = api.get("/v1/accounts/enough/wallet").await.expect(200);
+    assert_eq!(
+        (&wallet["balance"], &wallet["available"]),
+        (&json!("-0.150000"), &json!("0.000000"))
+    );
+
+    // Money that comes later does not make the event's repetition an attempt of its own.
+    let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
+    api.post("/v1/accounts/poor/adjustments", &body).await.expect(201);
+    system.produce(&sent[..2]).await;
+    system.settle(&api).await;
+    let wallet = api.get("/v1/accounts/poor/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "11.000000");
+}
+
+#[tokio::test]
+async fn a_failed_rental_is_tried_again_by_the_meter_and_paid_when_money_is_there() {
+    let mut system = System::new().await;
+    let quick = [("CALLMETER__RENTALS__RETRY_INTERVAL_SECONDS", "1")];
+    let index = system.start("meter,api", &quick);
+    let api = system.ready(index).await;
+    let poor = account("poor", 500_000);
+    system.open(&api, &[poor.clone()]).await;
+    system.produce(&[on_rentals(0, &rental(&poor, "PN1", "2026-11-01", None))]).await;
+    let rows = async || {
+        let rows = api.transactions("poor").await.expect("a list");
+        let of_rental = rows.into_iter().filter(|row| row.kind == "number_rental");
+        let mut rows: Vec<_> = of_rental.collect();
+        rows.sort_by_key(|row| row.sequence);
+        rows
+    };
+    let limit = crate::harness::poll::SOON;
+    crate::harness::poll::until("two failed attempts", limit, async || {
+        (rows().await.len() >= 2).then_some(())
+    })
+    .await;
+    let body = json!({"type": "credit", "amount": "1", "description": "enough"});
+    api.post("/v1/accounts/poor/adjustments", &body).await.expect(201);
+    let rows = crate::harness::poll::until("it is paid", limit, async || {
+        let rows = rows().await;
+        rows.iter().any(|row| row.status == "completed").then_some(rows)
+    })
+    .await;
+    let (paid, failed) = rows.split_last().expect("rows");
+    assert_eq!(paid.status, "completed", "the last one, and no attempt after it: {rows:?}");
+    assert!(failed.iter().all(|row| row.status == "failed"), "{rows:?}");
+    let wallet = api.get("/v1/accounts/poor/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "0.350000");
+}
+
+#[tokio::test]
+async fn a_rental_and_calls_of_one_account_share_one_chain_of_rows() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 5_000_000);
+    system.open(&api, &[acme.clone()]).await;
+    let mut sent = Vec::new();
+    for n in 0..20_usize {
+        let partition = i32::try_from(n % 4).expect("small");
+        sent.push(on_calls(partition, &completed(&acme, &call_sid(n), 61, now())));
+        let number = format!("PN{n}");
+        let price = format!("0.{:06}", 100_000 + n);
+        sent.push(on_rentals(partition, &rental(&acme, &number, "2026-11-01", Some(&price))));
+    }
+    system.produce(&sent).await;
+    system.settle(&api).await;
+    let mut rows = api.transactions("acme").await.expect("a list");
+    rows.sort_by_key(|row| row.sequence);
+    assert_eq!(rows.len(), 41);
+    for pair in rows.windows(2) {
+        assert_eq!(pair[0].sequence + 1, pair[1].sequence);
+        assert_eq!(pair[0].balance_after, pair[1].balance_before);
+    }
+    let spent = 20 * 40_000 + 20 * 100_000 + (0..20).sum::<i128>();
+    assert_eq!(rows[40].balance_after, 5_000_000 - spent);
+}
