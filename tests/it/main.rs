@@ -14,3 +14,4 @@ mod records;
 mod rentals;
 mod stream;
 mod traffic;
+mod verify;
