@@ -28,8 +28,8 @@ async fn an_account_is_created_once_and_shown_and_changed() {
 
     let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": "AC2"});
     api.post("/v1/accounts", &same_id).await.problem(409);
-    let same_sid = json!({"id": "other", "name": "B", "twilio_account_sid": "AC1"});
-    api.post("/v1/accounts", &same_sid).await.problem(409);
+    let taken_sid = json!({"id": "other", "name": "B", "twilio_account_sid": "AC1"});
+    api.post("/v1/accounts", &taken_sid).await.problem(409);
     api.get("/v1/accounts/other").await.problem(404);
 
     let change = json!({"name": "Acme Ltd", "credit_limit": "5.5", "on_redis_loss": "fail_open"});

@@ -99,10 +99,10 @@ async fn transactions_are_listed_newest_first_by_page_and_filter() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 50_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let end = now() - MINUTE;
     let calls: Vec<_> = (0..7)
-        .map(|n| on_calls(n % 4, &completed(&acme, &call_sid(n as usize), 61 + i64::from(n), end)))
+        .map(|n| on_calls(n % 4, &completed(&acme, &format!("CA{n}"), 61 + i64::from(n), end)))
         .collect();
     system.produce(&calls).await;
     system.settle(&api).await;
@@ -182,10 +182,12 @@ async fn charges_are_listed_newest_first_by_page_and_filter() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let end = now() - 90 * MINUTE;
-    let calls: Vec<_> = (0..9)
-        .map(|n| on_calls(0, &completed(&acme, &call_sid(n), 1, end + MINUTE * n as i64)))
+    let calls: Vec<_> = (0..)
+        .take(9)
+        .zip(0..)
+        .map(|(n, minutes)| on_calls(0, &completed(&acme, &call_sid(n), 1, end + MINUTE * minutes)))
         .collect();
     system.produce(&calls).await;
     system.settle(&api).await;

@@ -27,7 +27,7 @@ async fn a_late_call_is_charged_by_the_version_and_the_cycle_of_its_start() {
     let now = now();
     let plain = account("plain", 0);
     let planned = subscribed(account("planned", 0), "starter", now - 80 * DAY);
-    system.open(&api, &[plain.clone(), planned.clone()]).await;
+    system.open(&api, [&plain, &planned]).await;
     let first = charge(&mut system, &api, &plain, 1, now).await;
     assert_eq!(first.rate, 20_000);
 
@@ -61,7 +61,7 @@ async fn a_bad_catalog_is_refused_and_the_old_one_stays() {
     let api = system.serve("meter,api").await;
     let planned = subscribed(account("planned", 0), "starter", now() - 80 * DAY);
     let plain = account("plain", 0);
-    system.open(&api, &[planned, plain.clone()]).await;
+    system.open(&api, [&planned, &plain]).await;
     let good = catalog();
     let mut without_plan = catalog();
     without_plan.standard.per_minute = 99_000;

@@ -18,7 +18,7 @@ async fn the_database_itself_refuses_to_change_what_was_entered() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let call = on_calls(0, &completed(&acme, &call_sid(1), 61, now() - 70 * DAY));
     system.produce(&[call, on_rentals(0, &rental(&acme, "PN1", "2026-11-01", None))]).await;
     system.settle(&api).await;
@@ -106,7 +106,7 @@ async fn verify_finds_a_ledger_that_was_tampered_with() {
     let mut system = System::with(setup).await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&[on_calls(0, &completed(&acme, &call_sid(1), 61, now()))]).await;
     system.settle(&api).await;
     system.verify();

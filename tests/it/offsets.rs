@@ -49,7 +49,7 @@ async fn a_stored_offset_beyond_the_logs_end_stops_that_partition_until_an_opera
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0, 0..10)).await;
     charged(&api, 10).await;
     system.services[0].terminate();
@@ -80,7 +80,7 @@ async fn records_lost_by_retention_stop_that_partition_until_an_operator_decides
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 2, 0..5)).await;
     charged(&api, 5).await;
     system.services[0].terminate();
@@ -112,7 +112,7 @@ async fn records_lost_while_it_runs_stop_that_partition_too() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0, 0..5)).await;
     charged(&api, 5).await;
     let topic = system.topic(Topic::Calls);
@@ -137,7 +137,7 @@ async fn a_topic_made_later_is_noticed_within_five_seconds() {
     })
     .await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     for topic in [Topic::Calls, Topic::Rentals] {
         assert_eq!(system.kafka.partitions(&system.topic(topic)), 0, "nobody made it");
         system.kafka.create_topic(&system.topic(topic), 3).await;
@@ -158,7 +158,7 @@ async fn serve_creates_the_topics_that_are_missing() {
     for topic in [Topic::Calls, Topic::Rentals] {
         assert_eq!(system.kafka.partitions(&system.topic(topic)), 3);
     }
-    system.open(&api, &[]).await;
+    system.open(&api, []).await;
     system.settle(&api).await;
 }
 
@@ -167,7 +167,7 @@ async fn partitions_added_later_are_read_from_their_start() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.settle(&api).await;
     system.kafka.add_partitions(&system.topic(Topic::Calls), 7).await;
     let made = Instant::now();
@@ -184,7 +184,7 @@ async fn a_lost_topic_that_came_back_as_long_as_before_is_still_noticed() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0, 0..5)).await;
     charged(&api, 5).await;
     system.services[0].terminate();

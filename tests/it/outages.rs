@@ -48,7 +48,7 @@ async fn while_kafka_is_down_the_service_stays_up_and_then_goes_on_by_itself() {
     let mut system = System::with(setup).await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 10_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0..40)).await;
     system.settle(&api).await;
     for (stop, round) in [("stop", 1), ("kill", 2)] {
@@ -72,7 +72,7 @@ async fn while_postgres_is_down_the_service_stays_up_and_then_goes_on_by_itself(
     let mut system = System::with(setup).await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 10_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0..40)).await;
     system.settle(&api).await;
     for (stop, round) in [("stop-immediate", 1), ("stop", 2)] {
@@ -97,7 +97,7 @@ async fn serve_starts_while_postgres_and_kafka_are_still_away() {
     let acme = account("acme", 10_000_000);
     let index = system.start("api", &[]);
     let api = system.ready(index).await;
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     system.produce(&calls(&acme, 0..40)).await;
     for server in ["kafka", "postgres"] {
         breakable.server(server, "stop").await;

@@ -36,7 +36,7 @@ async fn sigterm_ends_serve_within_fifteen_seconds_and_loses_nothing() {
     let meter = system.start("meter", &[]);
     system.ready(meter).await;
     let acme = account("acme", 1_000_000_000);
-    system.open(&watch, &[acme.clone()]).await;
+    system.open(&watch, [&acme]).await;
     for part in 0..2 {
         let range = part * CALLS / 2..(part + 1) * CALLS / 2;
         system.produce(&calls(&acme, range.clone())).await;
@@ -62,7 +62,7 @@ async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_t
     let sleeper = system.start("meter", &[]);
     system.ready(sleeper).await;
     let acme = account("acme", 1_000_000_000);
-    system.open(&watch, &[acme.clone()]).await;
+    system.open(&watch, [&acme]).await;
     system.settle(&watch).await;
     // It falls asleep amid its work, with batches gathered and a transaction perhaps open.
     system.produce(&calls(&acme, 0..CALLS / 2)).await;
@@ -90,7 +90,7 @@ async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
     system.ready(first).await;
     let second = system.start("meter", &[]);
     system.ready(second).await;
-    system.open(&watch, &[]).await;
+    system.open(&watch, []).await;
     until("both charge", SOON, async || {
         system.settle(&watch).await;
         let mut busy = Vec::new();

@@ -25,7 +25,7 @@ async fn a_bad_record_neither_stops_the_stream_nor_vanishes() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let end = now();
     let good = |n| on_calls(0, &completed(&acme, &call_sid(n), 60, end));
     let mut no_value = raw(0, b"");
@@ -80,7 +80,7 @@ async fn texts_that_a_database_cannot_hold_are_charged_with_a_replacement() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let text = |from: &str, n| {
         let event = completed(&acme, &call_sid(n), 61, now()).to_string();
         event.replace("+15005550001", from).into_bytes()
@@ -98,7 +98,7 @@ async fn texts_that_a_database_cannot_hold_are_charged_with_a_replacement() {
     system.produce(&records).await;
     system.settle(&api).await;
     let mut charged = api.charges("acme").await.expect("a list");
-    charged.sort_by_key(|charge| charge.charge_sequence);
+    charged.sort_by_key(|charge| charge.number);
     let from: Vec<_> = charged.iter().map(|charge| charge.from.as_deref().unwrap_or("")).collect();
     let expected = ["client:a\u{fffd}b", "client:\u{fffd}", "client:\u{fffd}😀", "client:\u{fffd}"];
     assert_eq!(from, expected);
@@ -110,7 +110,7 @@ async fn a_call_is_charged_once_whatever_shape_place_or_name_its_events_have() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let flat = completed(&acme, &call_sid(1), 61, now() - 40 * DAY);
     let wrapped = |id: &str, family: &str, data: Value| {
         json!({"specversion": "1.0", "id": id, "source": "x", "data": data,
@@ -145,7 +145,7 @@ async fn another_length_of_a_charged_call_is_kept_once_and_charges_nothing() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let told = |seconds| on_calls(0, &completed(&acme, &call_sid(1), seconds, now()));
     system.produce(&[told(61), told(190), told(190), told(61), told(250), told(190)]).await;
     system.settle(&api).await;
@@ -165,12 +165,11 @@ async fn another_length_of_a_charged_call_is_kept_once_and_charges_nothing() {
 async fn calls_of_an_account_made_later_are_charged_by_a_replay_once() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
-    system.open(&api, &[]).await;
+    system.open(&api, []).await;
     let late = account("late", 0);
     let end = now() - 3 * DAY;
-    let records: Vec<_> = (0..8)
-        .map(|n| on_calls(n % 4, &completed(&late, &call_sid(n as usize), 61, end)))
-        .collect();
+    let records: Vec<_> =
+        (0..8).map(|n| on_calls(n % 4, &completed(&late, &format!("CA{n}"), 61, end))).collect();
     system.produce(&records).await;
     system.produce(&records[..2]).await;
     system.produce(&[raw(0, b"hopeless")]).await;
@@ -201,9 +200,9 @@ async fn a_twilio_account_with_charges_never_moves_to_another_account() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
-    system.open(&api, &[acme.clone(), account("other", 0)]).await;
+    system.open(&api, [&acme, &account("other", 0)]).await;
     let call = on_calls(0, &completed(&acme, &call_sid(1), 61, now() - MINUTE));
-    system.produce(&[call.clone()]).await;
+    system.produce(std::slice::from_ref(&call)).await;
     system.settle(&api).await;
     let taken = json!({"id": "third", "name": "Third", "twilio_account_sid": acme.sid});
     api.post("/v1/accounts", &taken).await.problem(409);

@@ -10,7 +10,7 @@ async fn a_period_is_paid_once_however_often_and_wherever_its_event_comes() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 20_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let january = rental(&acme, "PN1", "2026-01-31", None);
     let february = rental(&acme, "PN1", "2026-02-28", Some("2.50"));
     let other = rental(&acme, "PN2", "2026-01-31", Some("3.000001"));
@@ -44,7 +44,7 @@ async fn too_little_money_for_a_rental_leaves_a_failed_row_and_debits_nothing() 
     poor.credit_limit = 100_000;
     let mut enough = account("enough", 1_000_000);
     enough.credit_limit = 150_000;
-    system.open(&api, &[poor.clone(), enough.clone()]).await;
+    system.open(&api, [&poor, &enough]).await;
     let mut sent = Vec::new();
     for account in [&poor, &enough] {
         let number = format!("PN{}", account.id);
@@ -83,7 +83,7 @@ async fn a_failed_rental_is_tried_again_by_the_meter_and_paid_when_money_is_ther
     let index = system.start("meter,api", &quick);
     let api = system.ready(index).await;
     let poor = account("poor", 500_000);
-    system.open(&api, &[poor.clone()]).await;
+    system.open(&api, [&poor]).await;
     system.produce(&[on_rentals(0, &rental(&poor, "PN1", "2026-11-01", None))]).await;
     let rows = async || {
         let rows = api.transactions("poor").await.expect("a list");
@@ -116,7 +116,7 @@ async fn a_rental_and_calls_of_one_account_share_one_chain_of_rows() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 5_000_000);
-    system.open(&api, &[acme.clone()]).await;
+    system.open(&api, [&acme]).await;
     let mut sent = Vec::new();
     for n in 0..20_usize {
         let partition = i32::try_from(n % 4).expect("small");
@@ -134,6 +134,6 @@ async fn a_rental_and_calls_of_one_account_share_one_chain_of_rows() {
         assert_eq!(pair[0].sequence + 1, pair[1].sequence);
         assert_eq!(pair[0].balance_after, pair[1].balance_before);
     }
-    let spent = 20 * 40_000 + 20 * 100_000 + (0..20).sum::<i128>();
-    assert_eq!(rows[40].balance_after, 5_000_000 - spent);
+    let debits = 20 * 40_000 + 20 * 100_000 + (0..20).sum::<i128>();
+    assert_eq!(rows[40].balance_after, 5_000_000 - debits);
 }

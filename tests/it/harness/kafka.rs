@@ -108,8 +108,8 @@ impl Kafka {
                 self.producer.send::<[u8], [u8], _>(record, PATIENCE).await
             }
         });
-        let places = try_join_all(sending).await.expect("Kafka acknowledges every record");
-        let placed = records.iter().zip(places).map(|(outgoing, delivery)| Record {
+        let deliveries = try_join_all(sending).await.expect("Kafka acknowledges every record");
+        let placed = records.iter().zip(deliveries).map(|(outgoing, delivery)| Record {
             topic: outgoing.topic,
             partition: delivery.partition,
             offset: delivery.offset,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Where PostgreSQL, Redis and Kafka answer.
+/// Where Postgres, Redis and Kafka answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) database_url: String,
@@ -14,6 +14,7 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// The servers that `script/test` brought up.
+    #[expect(clippy::disallowed_methods, reason = "script/test tells it so")]
     pub(crate) fn shared() -> Servers {
         let address = |name: &str| {
             std::env::var(name).unwrap_or_else(|_| {

@@ -23,7 +23,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 /// Longest wait for all records to be charged.
-const SETTLING: Duration = Duration::from_secs(120);
+const SETTLING: Duration = Duration::from_mins(2);
 
 /// What a system begins with.
 pub(crate) struct Setup {
@@ -195,10 +195,14 @@ impl System {
     }
 
     /// Creates accounts with their limits and subscriptions, and the one that `settle` watches.
-    pub(crate) async fn open(&self, api: &Api, accounts: &[Account]) {
+    pub(crate) async fn open<'a>(
+        &'a self,
+        api: &Api,
+        accounts: impl IntoIterator<Item = &'a Account>,
+    ) {
         let known = api.get("/v1/accounts/watchman").await.status == 200;
         let watchman = (!known).then_some(&self.watchman);
-        for account in accounts.iter().chain(watchman) {
+        for account in accounts.into_iter().chain(watchman) {
             let mut body = json!({
                 "id": account.id, "name": "A customer", "twilio_account_sid": account.sid,
             });

@@ -34,13 +34,16 @@ struct Candidate {
     call: CompletedCall,
 }
 
+/// A number and the first day of a period.
+type Period = (String, (i64, i64, i64));
+
 /// What the records demand of one account.
 #[derive(Default)]
 struct Demand {
-    /// By CallSid, in order of partition and offset.
+    /// By the call's sid, in order of partition and offset.
     calls: BTreeMap<String, Vec<Candidate>>,
     /// By number and period; each partition's attempts in order.
-    rentals: BTreeMap<(String, (i64, i64, i64)), Vec<(i32, RentalDue)>>,
+    rentals: BTreeMap<Period, Vec<(i32, RentalDue)>>,
 }
 
 /// The expected ledger of a set of records.
@@ -136,15 +139,15 @@ impl Check<'_> {
         }
     }
 
-    fn say(&mut self, what: String) {
+    fn say(&mut self, what: impl std::fmt::Display) {
         self.differences.push(format!("{}: {what}", self.account.id));
     }
 
     /// Every call once, each by one of its events, with every figure replayed in order.
     fn charges(&mut self) {
         let mut charges: Vec<&Charge> = self.reported.charges.iter().collect();
-        charges.sort_by_key(|charge| charge.charge_sequence);
-        let sequences: Vec<i64> = charges.iter().map(|charge| charge.charge_sequence).collect();
+        charges.sort_by_key(|charge| charge.number);
+        let sequences: Vec<i64> = charges.iter().map(|charge| charge.number).collect();
         let count = i64::try_from(charges.len()).expect("a count");
         if sequences != (1..=count).collect::<Vec<_>>() {
             self.say(format!("charge sequences have a gap or repeat: {sequences:?}"));
@@ -199,7 +202,7 @@ impl Check<'_> {
         for charge in &self.reported.charges {
             let candidates = self.demand.calls.get(&charge.call_sid).map_or(&[][..], Vec::as_slice);
             if let [only] = winners(charge, candidates)[..] {
-                let place = (charge.charge_sequence, only.offset);
+                let place = (charge.number, only.offset);
                 by_partition.entry(only.partition).or_default().push(place);
             }
         }
@@ -245,7 +248,7 @@ impl Check<'_> {
 
     fn call_rows(&mut self, rows: &[&Transaction]) {
         let mut charges: Vec<&Charge> = self.reported.charges.iter().collect();
-        charges.sort_by_key(|charge| charge.charge_sequence);
+        charges.sort_by_key(|charge| charge.number);
         let expected: Vec<_> = charges
             .iter()
             .filter(|charge| charge.amount != 0)

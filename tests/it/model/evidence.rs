@@ -22,7 +22,8 @@ pub(crate) struct Charge {
     pub(crate) amount: Micros,
     pub(crate) plan: Option<String>,
     pub(crate) cycle_start: Option<At>,
-    pub(crate) charge_sequence: i64,
+    /// Its number among the charges of the account.
+    pub(crate) number: i64,
     pub(crate) transaction_id: Option<String>,
 }
 
@@ -61,7 +62,7 @@ impl Charge {
                 Some(_) => Some(instant(item, "cycle_start")?),
                 None => None,
             },
-            charge_sequence: integer(item, "charge_sequence")?,
+            number: integer(item, "charge_sequence")?,
             transaction_id: optional(item, "transaction_id")?,
         })
     }

@@ -13,9 +13,9 @@ pub(crate) type Place = (Topic, i32, i64);
 /// What was charged, as far as the fate of later records hangs on it.
 #[derive(Debug, Default)]
 pub(crate) struct Charged {
-    /// The seconds of each call, by AccountSid and CallSid.
+    /// The seconds of each call, by the account's and the call's sid.
     pub(crate) seconds: HashMap<(String, String), i64>,
-    /// The amounts of an AccountSid's rentals, and whether each was paid.
+    /// The amounts of the rentals under an account's sid, and whether each was paid.
     rentals: HashMap<(String, Micros), bool>,
 }
 

@@ -9,6 +9,9 @@ use super::time::{At, DAY, HOUR, SECOND};
 use crate::harness::samples::{account, catalog, completed, now, rental, subscribed};
 use serde_json::Value;
 
+/// What is wrong, and how to make it so.
+type Wrong = (&'static str, fn(&mut Reported));
+
 fn record(topic: Topic, offset: i64, event: &Value) -> Record {
     let payload = Some(event.to_string().into_bytes());
     Record { topic, partition: 0, offset, timestamp_ms: now() / 1_000, payload }
@@ -31,7 +34,7 @@ fn by_hand(start: At, account: &Account, changed: impl FnOnce(&mut Reported)) ->
         amount,
         plan: Some("team".into()),
         cycle_start: Some(account.changes[0].starts_at),
-        charge_sequence: number,
+        number,
         transaction_id: Some(format!("t{}", number + 1)),
     };
     let row = |sequence: i64, kind: &str, amount: Micros, before: Micros, sid: Option<&str>| {
@@ -89,14 +92,14 @@ fn the_model_accepts_a_ledger_kept_by_hand_and_sees_every_wrong_figure() {
         model.differences(&account, &by_hand(start, &account, changed))
     };
     assert_eq!(differences(|_| {}), Vec::<String>::new());
-    let wrongs: [(&str, fn(&mut Reported)); 22] = [
+    let wrongs: [Wrong; 22] = [
         ("a charge is missing", |it| drop(it.charges.pop())),
         ("a charge too many", |it| it.charges.push(it.charges[0].clone())),
         ("swapped", |it| {
-            it.charges[0].charge_sequence = 2;
-            it.charges[1].charge_sequence = 1;
+            it.charges[0].number = 2;
+            it.charges[1].number = 1;
         }),
-        ("a gap", |it| it.charges[1].charge_sequence = 3),
+        ("a gap", |it| it.charges[1].number = 3),
         ("seconds of the later event", |it| it.charges[1].seconds = 62),
         ("start", |it| it.charges[0].started_at += 1),
         ("billed", |it| it.charges[0].billed_seconds += 60),

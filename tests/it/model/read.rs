@@ -193,7 +193,7 @@ fn read_rental(event: &Map<String, Value>) -> Reading {
     let (Some(account_sid), Some(phone_number_sid)) = (account_sid, phone_number_sid) else {
         return Reading::Invalid("no AccountSid or PhoneNumberSid");
     };
-    let Some(date) = text(data, "PeriodStart").and_then(|text| time::parse_date(&text)) else {
+    let Some(period) = text(data, "PeriodStart").and_then(|text| time::parse_date(&text)) else {
         return Reading::Invalid("no PeriodStart");
     };
     let price = match data.get("MonthlyPrice") {
@@ -203,7 +203,7 @@ fn read_rental(event: &Map<String, Value>) -> Reading {
             None => return Reading::Invalid("MonthlyPrice is no price"),
         },
     };
-    let Date { year, month, day } = date;
+    let Date { year, month, day } = period;
     Reading::Rental(RentalDue {
         account_sid,
         phone_number_sid,

@@ -110,13 +110,12 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<At> {
     let (date, clock) = text.split_once('T')?;
     let split = clock.find(['Z', '+', '-'])?;
     let (clock, zone) = clock.split_at(split);
-    let offset = match zone {
-        "Z" => 0,
-        _ => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
-            let minutes = number(hours, 2)? * 60 + number(minutes, 2)?;
-            if zone.starts_with('-') { -minutes } else { minutes }
-        }
+    let offset = if zone == "Z" {
+        0
+    } else {
+        let (hours, minutes) = zone[1..].split_once(':')?;
+        let minutes = number(hours, 2)? * 60 + number(minutes, 2)?;
+        if zone.starts_with('-') { -minutes } else { minutes }
     };
     let mut parts = date.splitn(3, '-');
     let date = Date {
@@ -144,15 +143,14 @@ pub(crate) fn parse_rfc2822(text: &str) -> Option<At> {
     if words.next().is_some() {
         return None;
     }
-    let offset = match zone {
-        "GMT" => 0,
-        _ => {
-            let minutes = number(zone.get(1..3)?, 2)? * 60 + number(zone.get(3..)?, 2)?;
-            match zone.as_bytes()[0] {
-                b'+' => minutes,
-                b'-' => -minutes,
-                _ => return None,
-            }
+    let offset = if zone == "GMT" {
+        0
+    } else {
+        let minutes = number(zone.get(1..3)?, 2)? * 60 + number(zone.get(3..)?, 2)?;
+        match zone.as_bytes()[0] {
+            b'+' => minutes,
+            b'-' => -minutes,
+            _ => return None,
         }
     };
     let date = Date {

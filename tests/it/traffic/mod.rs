@@ -261,11 +261,11 @@ impl Traffic<'_> {
         let parent = self.dice.chance(15).then(|| format!("CA{:032x}", self.dice.number()));
         Call {
             account_sid: account_sid(account),
-            call_sid,
+            sid: call_sid,
             parent_call_sid: parent,
             from: end_point(&mut self.dice),
             to: end_point(&mut self.dice),
-            direction: *self.dice.pick(&directions),
+            direction: directions[self.dice.below(directions.len())],
             seconds,
             end: (start + seconds * SECOND).min(self.world.now + 23 * HOUR),
         }

@@ -1,5 +1,5 @@
 //! The shapes in which one call may be told: as Twilio's callbacks, as either family of its
-//! CloudEvents, with `data` as an object or as text.
+//! cloud events, with `data` as an object or as text.
 
 use super::Dice;
 use crate::model::time::{At, HOUR, SECOND, rfc2822, rfc3339};
@@ -15,7 +15,7 @@ const LATIN_1: &str = "@@latin 1@@";
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) account_sid: String,
-    pub(crate) call_sid: String,
+    pub(crate) sid: String,
     pub(crate) parent_call_sid: Option<String>,
     pub(crate) from: String,
     pub(crate) to: String,
@@ -46,9 +46,9 @@ pub(crate) fn tell(call: &Call, status: &str, dice: &mut Dice, now: At) -> Told 
     let parameters = parameters(call, status, instant, dice);
     let timestamp_ms = (instant == Instant::Kafka).then_some(call.end / 1_000);
     let payload = if flat {
-        odd_spelling(text(&Value::Object(parameters)), dice)
+        odd_spelling(&text(&Value::Object(parameters)), dice)
     } else {
-        text(&cloud_event(call, status, parameters, instant, dice))
+        text(&cloud_event(call, status, &parameters, instant, dice))
     };
     Told { payload: with_latin_1(payload), timestamp_ms }
 }
@@ -78,7 +78,7 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
     let mut map = Map::new();
     let mut put = |key: &str, value: Value| drop(map.insert(key.to_owned(), value));
     put("AccountSid", json!(call.account_sid));
-    put("CallSid", json!(call.call_sid));
+    put("CallSid", json!(call.sid));
     put("CallStatus", json!(status));
     put("ApiVersion", json!("2010-04-01"));
     put("From", json!(call.from));
@@ -122,10 +122,10 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
     }
     match instant {
         Instant::Parameter => {
-            put("Timestamp", json!(rfc2822(call.end, *dice.pick(&[0, 0, 0, -330, 120]))))
+            put("Timestamp", json!(rfc2822(call.end, *dice.pick(&[0, 0, 0, -330, 120]))));
         }
         _ if dice.chance(50) => {
-            put("Timestamp", json!(*dice.pick(&["", "yesterday", "1521971599"])))
+            put("Timestamp", json!(*dice.pick(&["", "yesterday", "1521971599"])));
         }
         _ => {}
     }
@@ -136,13 +136,13 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
 fn cloud_event(
     call: &Call,
     status: &str,
-    parameters: Map<String, Value>,
+    parameters: &Map<String, Value>,
     instant: Instant,
     dice: &mut Dice,
 ) -> Value {
     let misleading = rfc3339(call.end - 5_000 * HOUR);
     let mut data = json!({
-        "sid": call.call_sid,
+        "sid": call.sid,
         "eventSid": format!("VW{:032x}", dice.number()),
         "request": {"method": "POST", "url": "https://example.com/status", "parameters": parameters},
         "response": {"responseCode": 204, "responseBody": ""},
@@ -178,12 +178,12 @@ pub(crate) fn text(value: &Value) -> String {
 }
 
 /// The same object, sometimes with a key given twice, a key in escapes, or white space around.
-fn odd_spelling(text: String, dice: &mut Dice) -> String {
+fn odd_spelling(text: &str, dice: &mut Dice) -> String {
     match dice.below(25) {
         0 => text.replacen('{', "{\"CallDuration\":\"7777\",\"From\":\"+1999\",", 1),
         1 => text.replacen("\"CallSid\"", "\"\\u0043allSid\"", 1),
         2 => format!(" \r\n\t{text}\n"),
-        _ => text,
+        _ => text.to_owned(),
     }
 }
 

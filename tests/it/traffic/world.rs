@@ -17,8 +17,10 @@ pub(crate) const PREFIXES: [&str; 13] = [
 pub(crate) const NUMBER_KINDS: [(&str, &str); 4] =
     [("US", "local"), ("US", "toll free"), ("GB", "mobile"), ("DE", "national")];
 
-/// (id, included minutes, increments, overage blocked, parent legs only)
-const PLANS: [(&str, i64, (i64, i64), bool, bool); 9] = [
+/// Id, included minutes, increments, overage blocked, parent legs only.
+type PlanRow = (&'static str, i64, (i64, i64), bool, bool);
+
+const PLANS: [PlanRow; 9] = [
     ("starter", 100, (60, 60), false, false),
     ("second", 45, (1, 1), false, false),
     ("six", 61, (6, 6), false, false),
@@ -129,7 +131,7 @@ fn account(index: usize, now: At) -> Account {
         id: format!("account-{index:02}"),
         sid: account_sid(index),
         opening_balance: opening + Micros::from(number) * Micros::from(i64::from(opening > 0)),
-        credit_limit: if index % 5 == 0 { 6_000_000 } else { 0 },
+        credit_limit: if index.is_multiple_of(5) { 6_000_000 } else { 0 },
         changes,
         adjustments: vec![],
     }
