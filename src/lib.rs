@@ -9,8 +9,8 @@
 pub mod clock;
 pub mod health;
 pub mod ingest;
-pub mod meter;
 pub mod ledger;
+pub mod meter;
 pub mod metrics;
 pub mod simulate;
 pub mod verify;

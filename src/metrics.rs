@@ -37,6 +37,8 @@ pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 /// Seconds from a request's head to its answer's head, by method and route.
 pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
+/// Records whose offset was not the one after the last: transaction markers, compaction.
+pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";
 /// Number of the catalog version accepted last.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Catalog files that were refused.
@@ -50,13 +52,11 @@ pub const BUILD_INFO: &str = "callmeter_build_info";
 const MONEY_COUNTERS: [&str; 2] = [CHARGED_DOLLARS, OVERSHOOT_DOLLARS];
 
 /// Bounds of histograms in seconds: from a fast answer to a stuck one.
-const SECONDS: [f64; 15] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-];
+const SECONDS: [f64; 15] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 /// Bounds of event lag: an event may be days late.
-const LAG_SECONDS: [f64; 14] = [
-    0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 14_400.0, 86_400.0,
-];
+const LAG_SECONDS: [f64; 14] =
+    [0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 14_400.0, 86_400.0];
 /// Bounds of batch sizes.
 const RECORDS: [f64; 10] =
     [1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 20_000.0];
@@ -161,7 +161,10 @@ fn describe() {
         DURATION_DISAGREEMENTS,
         "Calls whose count of minutes disagreed with their seconds"
     );
-    describe_gauge!(LEDGER_DRIFT_DOLLARS, "Dollars by which the ledger disagrees, as last verified");
+    describe_gauge!(
+        LEDGER_DRIFT_DOLLARS,
+        "Dollars by which the ledger disagrees, as last verified"
+    );
     describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
@@ -186,5 +189,3 @@ mod tests {
         assert_eq!(dollars_from_micros(rendered), expected);
     }
 }
-/// Records whose offset was not the one after the last: transaction markers, compaction.
-pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";

@@ -205,12 +205,11 @@ pub fn join(settings: &KafkaSettings, topics: &[&str]) -> KafkaResult<Membership
 /// Serves the client's callbacks until `stop` is set, then leaves the group. Blocks.
 pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
-        match consumer.poll(Duration::from_millis(100)) {
-            // A topic that does not exist yet comes back by itself.
-            Some(Err(error)) => tracing::warn!(%error, "kafka consumer"),
-            // Records come through the partitions' own queues; what was fetched before a partition
-            // got its queue is fetched again by the seek.
-            Some(Ok(_)) | None => {}
+        // Records come through the partitions' own queues; what was fetched before a partition got
+        // its queue is fetched again by the seek. A topic that does not exist yet is an error here,
+        // and comes by itself.
+        if let Some(Err(error)) = consumer.poll(Duration::from_millis(100)) {
+            tracing::warn!(%error, "kafka consumer");
         }
     }
     consumer.unsubscribe();

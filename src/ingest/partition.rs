@@ -30,6 +30,17 @@ pub struct BatchLimits {
     pub linger: Duration,
 }
 
+/// How a partition is read.
+#[derive(Clone, Copy, Debug)]
+pub struct GatherSettings {
+    /// What the records are.
+    pub topic: Topic,
+    /// What bounds a batch.
+    pub batch: BatchLimits,
+    /// What is accepted of a record.
+    pub accepted: Limits,
+}
+
 /// Where a partition can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
@@ -69,8 +80,11 @@ impl Partition {
     /// # Errors
     /// Where Kafka cannot be asked: try again.
     pub fn watermarks(&self) -> KafkaResult<Watermarks> {
-        let (low, high) =
-            self.consumer.fetch_watermarks(&self.name.topic, self.name.partition, REQUEST_TIMEOUT)?;
+        let (low, high) = self.consumer.fetch_watermarks(
+            &self.name.topic,
+            self.name.partition,
+            REQUEST_TIMEOUT,
+        )?;
         Ok(Watermarks { low, high })
     }
 
@@ -103,7 +117,11 @@ impl Partition {
         let deadline = Instant::now() + REQUEST_TIMEOUT;
         loop {
             let sought = self.consumer.seek_partitions(list.clone(), REQUEST_TIMEOUT)?;
-            match sought.elements().first().map(|element| element.error()) {
+            match sought
+                .elements()
+                .first()
+                .map(rdkafka::topic_partition_list::TopicPartitionListElem::error)
+            {
                 Some(Err(error)) if Instant::now() < deadline => {
                     tracing::debug!(partition = %self.name, %error, "seeks again");
                     std::thread::sleep(Duration::from_millis(20));
@@ -129,7 +147,11 @@ impl Partition {
     pub fn commit_to_kafka(&self, next_offset: i64) {
         let mut list = TopicPartitionList::new();
         let committed = list
-            .add_partition_offset(&self.name.topic, self.name.partition, Offset::Offset(next_offset))
+            .add_partition_offset(
+                &self.name.topic,
+                self.name.partition,
+                Offset::Offset(next_offset),
+            )
             .and_then(|()| self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async));
         if let Err(error) = committed {
             tracing::debug!(partition = %self.name, %error, "offset not told to kafka");
@@ -140,7 +162,10 @@ impl Partition {
     ///
     /// # Errors
     /// Where the offset is out of range.
-    pub fn peek(&self, stop: &dyn Fn() -> bool) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
+    pub fn peek(
+        &self,
+        stop: &dyn Fn() -> bool,
+    ) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
         while !stop() {
             match self.queue.poll(POLL_WAIT) {
                 Some(Ok(message)) => return Ok(Some((message.offset(), timestamp_of(&message)))),
@@ -153,18 +178,17 @@ impl Partition {
 
     /// Gathers the next batch from `expected_offset` on and decodes it on the way. Blocks.
     ///
-    /// After the first record it goes on until `limits` are reached; once the linger time is over it
+    /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
         &self,
         expected_offset: i64,
-        topic: Topic,
-        limits: BatchLimits,
-        decode_limits: Limits,
+        settings: GatherSettings,
         mut is_wanted: impl FnMut() -> bool,
         stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
+        let limits = settings.batch;
         let mut batch = Batch::starting_at(expected_offset);
         let mut first_at: Option<Instant> = None;
         loop {
@@ -202,7 +226,7 @@ impl Partition {
                 // an offset out of range.
                 metrics::counter!(crate::metrics::OFFSET_GAPS).increment(1);
             }
-            push(&mut batch, &message, topic, decode_limits, now);
+            push(&mut batch, &message, settings, now);
             first_at.get_or_insert_with(Instant::now);
         }
     }
@@ -211,13 +235,14 @@ impl Partition {
 fn push(
     batch: &mut Batch,
     message: &BorrowedMessage<'_>,
-    topic: Topic,
-    limits: Limits,
+    settings: GatherSettings,
     now: &dyn Fn() -> DateTime<Utc>,
 ) {
     let record_at = timestamp_of(message);
     let event = match message.payload() {
-        Some(value) => decode(topic, value, record_at.unwrap_or_else(now), limits),
+        Some(value) => {
+            decode(settings.topic, value, record_at.unwrap_or_else(now), settings.accepted)
+        }
         None => Event::Rejected(Rejection {
             reason: RejectReason::Undecodable,
             detail: "the record has no value".to_owned(),

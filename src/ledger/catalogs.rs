@@ -92,9 +92,7 @@ pub async fn load_history(
         });
     }
     let history = CatalogHistory::new(versions);
-    history
-        .map(Some)
-        .map_err(|error| LedgerError::unreadable("the catalog's history", error))
+    history.map(Some).map_err(|error| LedgerError::unreadable("the catalog's history", error))
 }
 
 /// The number of the version accepted last; `None` where none was accepted yet.
@@ -153,10 +151,7 @@ async fn accept_in(
     .await?;
     let latest = match latest {
         Some(row) if row.try_get("same")? => {
-            return Ok(Accepted {
-                version: CatalogVersion(row.try_get("version")?),
-                new: false,
-            });
+            return Ok(Accepted { version: CatalogVersion(row.try_get("version")?), new: false });
         }
         Some(row) => row.try_get("version")?,
         None => 0,
@@ -177,10 +172,7 @@ async fn accept_in(
     .bind(&*source)
     .execute(connection)
     .await?;
-    Ok(Accepted {
-        version: CatalogVersion(version),
-        new: true,
-    })
+    Ok(Accepted { version: CatalogVersion(version), new: true })
 }
 
 /// Why the set of catalogs and subscriptions is locked.

@@ -41,10 +41,7 @@ pub enum LedgerError {
 impl LedgerError {
     /// Says that a stored value cannot be read.
     pub fn unreadable(what: &'static str, problem: impl std::fmt::Display) -> Self {
-        Self::Unreadable {
-            what,
-            problem: problem.to_string(),
-        }
+        Self::Unreadable { what, problem: problem.to_string() }
     }
 }
 

@@ -91,8 +91,7 @@ pub async fn find(
     let statement = sqlx::AssertSqlSafe(format!(
         "/* offsets::find */ SELECT {COLUMNS} FROM partition_offsets WHERE topic = $1 AND partition = $2"
     ));
-    let row =
-        sqlx::query(statement).bind(topic).bind(partition).fetch_optional(connection).await?;
+    let row = sqlx::query(statement).bind(topic).bind(partition).fetch_optional(connection).await?;
     Ok(row.as_ref().map(read).transpose()?)
 }
 

@@ -18,7 +18,11 @@ impl Partitions {
     ///
     /// # Errors
     /// Where Postgres cannot be asked.
-    pub(super) async fn ensure(&self, store: &Store, instant: DateTime<Utc>) -> Result<(), StoreError> {
+    pub(super) async fn ensure(
+        &self,
+        store: &Store,
+        instant: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         let month = (instant.year(), instant.month());
         if self.is_known(month) {
             return Ok(());

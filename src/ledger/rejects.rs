@@ -74,7 +74,8 @@ pub struct RejectTotal {
     pub oldest_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str = "reject_id, topic, partition, record_offset, record_at, reason, detail, count,
+const COLUMNS: &str =
+    "reject_id, topic, partition, record_offset, record_at, reason, detail, count,
     rejected_at, replayed_at, record_bytes";
 
 fn read(row: &sqlx::postgres::PgRow) -> Result<Reject, sqlx::Error> {

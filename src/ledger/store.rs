@@ -36,15 +36,14 @@ impl StoreError {
     /// Name of the constraint that was violated, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
         let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self;
-        source
-            .as_database_error()
-            .and_then(|error| error.constraint())
+        source.as_database_error().and_then(|error| error.constraint())
     }
 }
 
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
-        let Some(state) = error.as_database_error().and_then(|e| e.code()) else {
+        let Some(state) = error.as_database_error().and_then(sqlx::error::DatabaseError::code)
+        else {
             return match error {
                 sqlx::Error::Io(_)
                 | sqlx::Error::Tls(_)

@@ -186,21 +186,18 @@ fn balance_after(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError>
     };
     // Beyond what Redis can count exactly, holds could no longer be checked against the balance.
     let exact = -Money::EXACT_IN_LUA.micros()..=Money::EXACT_IN_LUA.micros();
-    balance
-        .filter(|balance| exact.contains(&balance.micros()))
-        .ok_or(LedgerError::BalanceOutOfRange {
+    balance.filter(|balance| exact.contains(&balance.micros())).ok_or(
+        LedgerError::BalanceOutOfRange {
             account_key: head.account_key,
             balance: head.balance,
             amount: entry.amount,
-        })
+        },
+    )
 }
 
 fn check_moved(head: &WalletHead, rows: u64) -> Result<(), LedgerError> {
     if rows == 1 {
         return Ok(());
     }
-    Err(LedgerError::HeadMoved {
-        account_key: head.account_key,
-        sequence: head.sequence,
-    })
+    Err(LedgerError::HeadMoved { account_key: head.account_key, sequence: head.sequence })
 }

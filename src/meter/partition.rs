@@ -17,7 +17,7 @@ use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
 use crate::ingest::batch::Batch;
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
-use crate::ingest::partition::{Gathered, Partition};
+use crate::ingest::partition::{GatherSettings, Gathered, Partition};
 use crate::ledger;
 use crate::ledger::batch::{CommitError, Source};
 use crate::ledger::offsets::{self, StoredOffset, Stream};
@@ -149,8 +149,7 @@ impl Worker {
             stop: session.clone(),
             is_busy: Arc::clone(&is_busy),
         };
-        let thread =
-            tokio::task::spawn_blocking(move || gathering.run(&facts, &stored, &sender));
+        let thread = tokio::task::spawn_blocking(move || gathering.run(&facts, &stored, &sender));
         let mut told_kafka_at = Instant::now();
         let end = loop {
             match gathered.recv().await {
@@ -234,7 +233,9 @@ impl Worker {
                         parts.push_front(first);
                         continue;
                     }
-                    let Some(record) = batch.records.first_mut() else { return Err(End::Ledger(error)) };
+                    let Some(record) = batch.records.first_mut() else {
+                        return Err(End::Ledger(error));
+                    };
                     if matches!(record.event, Event::Rejected(_)) {
                         return Err(End::Ledger(error));
                     }
@@ -334,13 +335,13 @@ impl Gathering {
     fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
         let settings = &self.shared.meter.settings;
         let clock = &self.shared.meter.clock;
+        let how =
+            GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
         let mut expected = start;
         loop {
             let gathered = self.partition.gather(
                 expected,
-                self.topic,
-                settings.batch,
-                settings.limits,
+                how,
                 || !self.is_busy.load(Ordering::Acquire),
                 &|| self.stop.is_cancelled(),
                 &|| clock.now(),

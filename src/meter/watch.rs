@@ -63,7 +63,11 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
         {
             let is_full = bytes >= cap;
             if is_full {
-                tracing::error!(bytes, cap, "rejected records reached their cap: values stay in kafka");
+                tracing::error!(
+                    bytes,
+                    cap,
+                    "rejected records reached their cap: values stay in kafka"
+                );
             }
             shared.keep_values.store(!is_full, Ordering::Relaxed);
             count::rejects(&totals, bytes);

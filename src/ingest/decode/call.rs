@@ -8,25 +8,21 @@ use super::fields::{Data, Envelope, EventData, Parameters, Scalar, repair};
 use super::{CallEnded, CallSignalled, Event, Limits, Rejection, instants, storable};
 
 /// The types of Twilio's voice status events; what follows is the status.
-const TYPE_PREFIXES: [&str; 2] = [
-    "com.twilio.voice.status-callback.call.",
-    "com.twilio.voice.webhook.status-callback.call.",
-];
+const TYPE_PREFIXES: [&str; 2] =
+    ["com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call."];
 
 pub(super) fn decode(
     value: &[u8],
     record_at: DateTime<Utc>,
     limits: Limits,
 ) -> Result<Event, Rejection> {
-    match serde_json::from_slice::<Envelope<'_>>(value) {
-        Ok(envelope) => read(&envelope, record_at, limits),
-        Err(_) => {
-            let repaired = repair(value);
-            let envelope = serde_json::from_str::<Envelope<'_>>(&repaired)
-                .map_err(|error| Rejection::undecodable(format!("not a JSON object: {error}")))?;
-            read(&envelope, record_at, limits)
-        }
+    if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(value) {
+        return read(&envelope, record_at, limits);
     }
+    let repaired = repair(value);
+    let envelope = serde_json::from_str::<Envelope<'_>>(&repaired)
+        .map_err(|error| Rejection::undecodable(format!("not a JSON object: {error}")))?;
+    read(&envelope, record_at, limits)
 }
 
 fn read(
@@ -53,8 +49,9 @@ fn read(
     match &envelope.data {
         Data::Object(data) => read_data(data),
         Data::Text(text) => {
-            let data = serde_json::from_str::<EventData<'_>>(text)
-                .map_err(|error| Rejection::undecodable(format!("data is no JSON object: {error}")))?;
+            let data = serde_json::from_str::<EventData<'_>>(text).map_err(|error| {
+                Rejection::undecodable(format!("data is no JSON object: {error}"))
+            })?;
             read_data(&data)
         }
         Data::Absent | Data::Other => Err(Rejection::invalid("data is no object")),
@@ -90,10 +87,12 @@ fn read_parameters(
             signalled_at: at,
         }));
     }
-    let twilio_account_sid = required("AccountSid", &parameters.account_sid)
-        .and_then(|sid| TwilioAccountSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string())))?;
-    let call_sid = required("CallSid", &parameters.call_sid)
-        .and_then(|sid| CallSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string())))?;
+    let twilio_account_sid = required("AccountSid", &parameters.account_sid).and_then(|sid| {
+        TwilioAccountSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string()))
+    })?;
+    let call_sid = required("CallSid", &parameters.call_sid).and_then(|sid| {
+        CallSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string()))
+    })?;
     let seconds = call_duration(&parameters.call_duration, limits.call_seconds_max)?;
     let ahead_max = TimeDelta::seconds(limits.end_ahead_seconds_max.into());
     if at.signed_duration_since(record_at) > ahead_max {
@@ -128,7 +127,9 @@ fn call_duration(value: &Scalar<'_>, seconds_max: u32) -> Result<u32, Rejection>
         return Err(Rejection::invalid("CallDuration is missing on a completed call"));
     }
     let Some(seconds) = whole_number(value) else {
-        let found = value.text().map_or_else(|| "no whole number".to_owned(), |t| format!("{:?}", short(t)));
+        let found = value
+            .text()
+            .map_or_else(|| "no whole number".to_owned(), |t| format!("{:?}", short(t)));
         return Err(Rejection::invalid(format!("CallDuration is not a whole number: {found}")));
     };
     match u32::try_from(seconds) {
@@ -144,7 +145,8 @@ fn whole_number(value: &Scalar<'_>) -> Option<i128> {
         Scalar::Integer(number) => Some(*number),
         Scalar::Text(text) => {
             let digits = text.strip_prefix('-').unwrap_or(text);
-            let is_number = (1..=30).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+            let is_number =
+                (1..=30).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
             if is_number { text.parse().ok() } else { None }
         }
         Scalar::Absent | Scalar::Other => None,

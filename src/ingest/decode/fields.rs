@@ -271,7 +271,9 @@ pub(super) fn repair(record: &[u8]) -> String {
         repaired.push_str(&rest[..at]);
         let escape = &rest[at..];
         let taken = match surrogate(escape) {
-            Some(0xD800..=0xDBFF) if matches!(escape.get(6..).and_then(surrogate), Some(0xDC00..=0xDFFF)) => {
+            Some(0xD800..=0xDBFF)
+                if matches!(escape.get(6..).and_then(surrogate), Some(0xDC00..=0xDFFF)) =>
+            {
                 repaired.push_str(&escape[..12]);
                 12
             }
@@ -305,7 +307,8 @@ mod tests {
 
     fn read(json: &[u8]) -> String {
         let repaired = repair(json);
-        let envelope: Envelope<'_> = serde_json::from_str(&repaired).expect("repaired text is read");
+        let envelope: Envelope<'_> =
+            serde_json::from_str(&repaired).expect("repaired text is read");
         envelope.parameters.from.text().unwrap_or_default().to_owned()
     }
 
@@ -327,7 +330,8 @@ mod tests {
     #[test]
     fn what_is_not_read_may_hold_anything() {
         let odd = br#"{"ToCity":"\ud800","FromCity":{"a":[1,null]},"From":"+1"}"#;
-        let envelope: Envelope<'_> = serde_json::from_slice(odd).expect("ignored text is not checked");
+        let envelope: Envelope<'_> =
+            serde_json::from_slice(odd).expect("ignored text is not checked");
         assert_eq!(envelope.parameters.from.text(), Some("+1"));
     }
 }

@@ -158,5 +158,10 @@ fn storable(text: &str) -> Option<Box<str>> {
     if text.len() <= CHARACTERS_MAX && !text.contains('\0') {
         return Some(text.into());
     }
-    Some(text.chars().take(CHARACTERS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect())
+    Some(
+        text.chars().take(CHARACTERS_MAX).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect(),
+    )
 }
+
+#[cfg(test)]
+mod tests;

@@ -237,7 +237,8 @@ impl<'a> Books<'a> {
         }
         let head = wallet(&mut self.wallets, owner.account_key)?;
         let before = head.balance;
-        let funds = before.checked_add(head.credit_limit).ok_or_else(|| beyond_range("the funds"))?;
+        let funds =
+            before.checked_add(head.credit_limit).ok_or_else(|| beyond_range("the funds"))?;
         let is_paid = funds >= price;
         let after = if is_paid {
             before.checked_sub(price).ok_or_else(|| beyond_range("the balance"))?
@@ -260,7 +261,11 @@ impl<'a> Books<'a> {
                 balance_before: before,
                 balance_after: after,
                 kind: TransactionKind::NumberRental,
-                status: if is_paid { TransactionStatus::Completed } else { TransactionStatus::Failed },
+                status: if is_paid {
+                    TransactionStatus::Completed
+                } else {
+                    TransactionStatus::Failed
+                },
                 description: Some(crate::ledger::rentals::description(
                     rental.phone_number.as_deref(),
                     &rental.phone_number_sid,
@@ -335,7 +340,12 @@ impl<'a> Books<'a> {
     }
 
     /// Adds a row where there is none yet; a replayed record has its row already.
-    fn push_reject(&mut self, record: &'a Record, why: Rejection, conflict: Option<String>) -> bool {
+    fn push_reject(
+        &mut self,
+        record: &'a Record,
+        why: Rejection,
+        conflict: Option<String>,
+    ) -> bool {
         if let Source::Replay { reject_ids, .. } = self.source {
             if let Some(&id) = reject_ids.get(self.committed.outcomes.len()) {
                 self.rows.still_rejected.push((id, why.reason, why.detail));
@@ -369,7 +379,10 @@ impl<'a> Books<'a> {
 }
 
 /// The plan's id, living as long as the catalogs.
-fn plan_id<'a>(terms: &Terms<'a>, _: &'a CatalogHistory) -> Option<&'a callmeter_core::domain::ids::PlanId> {
+fn plan_id<'a>(
+    terms: &Terms<'a>,
+    _: &'a CatalogHistory,
+) -> Option<&'a callmeter_core::domain::ids::PlanId> {
     terms.plan().map(|plan| &plan.id)
 }
 

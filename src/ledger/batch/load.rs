@@ -205,11 +205,16 @@ async fn read_calls(
     }
     // In the order of the index, so that neighbours are found on pages that were just read.
     keys.sort_unstable_by(|(a, a_key), (b, b_key)| {
-        (a.account_key, a.twilio_account_key, a_key).cmp(&(b.account_key, b.twilio_account_key, b_key))
+        (a.account_key, a.twilio_account_key, a_key).cmp(&(
+            b.account_key,
+            b.twilio_account_key,
+            b_key,
+        ))
     });
     keys.dedup();
     let accounts: Vec<i32> = keys.iter().map(|(owner, _)| owner.account_key).collect();
-    let twilio_accounts: Vec<i32> = keys.iter().map(|(owner, _)| owner.twilio_account_key).collect();
+    let twilio_accounts: Vec<i32> =
+        keys.iter().map(|(owner, _)| owner.twilio_account_key).collect();
     let call_keys: Vec<&[u8]> = keys.iter().map(|(_, key)| key.as_bytes()).collect();
     let rows = sqlx::query(
         "/* read_calls */
@@ -243,7 +248,9 @@ async fn read_rentals(
         .records
         .iter()
         .filter_map(|record| match &record.event {
-            Event::RentalDue(rental) => Some((rental.phone_number_sid.as_str(), rental.period_start)),
+            Event::RentalDue(rental) => {
+                Some((rental.phone_number_sid.as_str(), rental.period_start))
+            }
             _ => None,
         })
         .unzip();

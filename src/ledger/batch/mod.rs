@@ -222,7 +222,8 @@ impl Charger {
         let mut connection = self.store.read().await?;
         let mut transaction = connection.begin().await.map_err(StoreError::from)?;
         let snapshot = load::load(&mut transaction, self, batch).await?;
-        let mut books = charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
+        let mut books =
+            charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
         books.enter_all();
         let (rows, committed) = books.close();
         if let Some(last) = rows.charges.iter().map(|row| row.charged_at).max() {
@@ -235,14 +236,18 @@ impl Charger {
     }
 
     /// The catalogs, as Postgres has them in this transaction.
-    async fn catalogs(&self, connection: &mut PgConnection) -> Result<Arc<CatalogHistory>, CommitError> {
-        let latest = super::catalogs::latest_version(connection).await?.ok_or(CommitError::NoCatalog)?;
-        if let Some(cached) = self.catalogs.load_full() {
-            if cached.iter().any(|entry| entry.version == latest) {
-                return Ok(cached);
-            }
+    async fn catalogs(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<Arc<CatalogHistory>, CommitError> {
+        let latest =
+            super::catalogs::latest_version(connection).await?.ok_or(CommitError::NoCatalog)?;
+        let cached = self.catalogs.load_full();
+        if let Some(cached) = cached.filter(|it| it.iter().any(|entry| entry.version == latest)) {
+            return Ok(cached);
         }
-        let history = super::catalogs::load_history(connection).await?.ok_or(CommitError::NoCatalog)?;
+        let history =
+            super::catalogs::load_history(connection).await?.ok_or(CommitError::NoCatalog)?;
         let history = Arc::new(history);
         self.catalogs.store(Some(Arc::clone(&history)));
         Ok(history)

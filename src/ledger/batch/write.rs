@@ -75,7 +75,9 @@ async fn write_charges(
             .int4(seconds(price.allowance_seconds))
             .int4(seconds(price.wallet_seconds))
             .text(call.call_sid.as_str());
-        for text in [&call.parent_call_sid, &call.from, &call.to, &call.direction, &price.matched_prefix] {
+        for text in
+            [&call.parent_call_sid, &call.from, &call.to, &call.direction, &price.matched_prefix]
+        {
             charges.optional(text.as_deref(), |copy, text| copy.text(text));
         }
         charges.optional(row.plan, |copy, plan| copy.text(plan.as_str()));

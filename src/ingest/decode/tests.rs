@@ -1,0 +1,158 @@
+//! Both shapes, every oddity, as a table: what a record is, and what of it is charged by.
+
+use super::*;
+
+const RECORD_AT: &str = "2026-11-20T12:00:00Z";
+
+fn decoded(json: &str) -> Event {
+    let record_at = instants::parse(RECORD_AT).unwrap();
+    let limits = Limits { call_seconds_max: 86_400, end_ahead_seconds_max: 86_400 };
+    decode(Topic::Calls, json.as_bytes(), record_at, limits)
+}
+
+/// A record in few words: `charged SID seconds end`, `signal`, `skipped` or the rejection.
+fn told(event: &Event) -> String {
+    match event {
+        Event::CallEnded(ended) => format!(
+            "charged {} {} s, ended {}",
+            ended.call.call_sid,
+            ended.call.seconds,
+            ended.call.ended_at.format("%F %T")
+        ),
+        Event::CallSignalled(signal) => format!("signal {}", signal.status.as_str()),
+        Event::Skipped => "skipped".to_owned(),
+        Event::RentalDue(_) => "rental".to_owned(),
+        Event::Rejected(rejection) => {
+            format!("{}: {}", rejection.reason.as_str(), rejection.detail)
+        }
+    }
+}
+
+#[track_caller]
+fn check(json: &str, expected: &str) {
+    let found = told(&decoded(json));
+    assert!(found.starts_with(expected), "{json}\n  is      {found}\n  and not {expected}");
+}
+
+/// The flat parameters of a completed call with `changes` put in front (the last key wins).
+fn flat(changes: &str) -> String {
+    format!(
+        r#"{{"CallSid":"CA1","AccountSid":"AC1","CallStatus":"completed","CallDuration":"49",
+            "Timestamp":"Fri, 20 Nov 2026 11:00:00 +0000","From":"+1","To":"+2"{changes}}}"#
+    )
+}
+
+#[test]
+fn both_shapes_give_the_same_call() {
+    let expected = "charged CA1 49 s, ended 2026-11-20 11:00:00";
+    check(&flat(""), expected);
+    for kind in [
+        "com.twilio.voice.status-callback.call.completed",
+        "com.twilio.voice.webhook.status-callback.call.completed",
+    ] {
+        let data = format!(r#"{{"request":{{"parameters":{}}}}}"#, flat(""));
+        let quoted = serde_json::to_string(&data).unwrap();
+        for data in [data, quoted] {
+            let event = format!(
+                r#"{{"specversion":"1.0","type":"{kind}","datacontenttype":"2025-10-08","data":{data}}}"#
+            );
+            check(&event, expected);
+        }
+    }
+}
+
+#[test]
+fn the_end_is_the_first_instant_that_can_be_read() {
+    let event = |timestamp: &str, data_timestamp: &str, time: &str| {
+        let parameters = flat(&format!(r#","Timestamp":"{timestamp}""#));
+        format!(
+            r#"{{"type":"com.twilio.voice.status-callback.call.completed","time":"{time}",
+                "data":{{"timestamp":"{data_timestamp}","request":{{"parameters":{parameters}}}}}}}"#
+        )
+    };
+    let (rfc, two, three) =
+        ("Fri, 20 Nov 2026 01:00:00 +0000", "2026-11-20T02:00:00Z", "2026-11-20T03:00:00Z");
+    check(&event(rfc, two, three), "charged CA1 49 s, ended 2026-11-20 01:00:00");
+    check(&event("soon", two, three), "charged CA1 49 s, ended 2026-11-20 02:00:00");
+    check(&event("", "later", three), "charged CA1 49 s, ended 2026-11-20 03:00:00");
+    check(&event("", "", ""), "charged CA1 49 s, ended 2026-11-20 12:00:00");
+}
+
+#[test]
+fn an_end_may_lie_anywhere_in_the_past_and_a_day_ahead() {
+    let at = |timestamp: &str| flat(&format!(r#","Timestamp":"{timestamp}""#));
+    check(&at("Sat, 21 Nov 2026 12:00:00 +0000"), "charged");
+    check(&at("Sat, 21 Nov 2026 12:00:01 +0000"), "invalid: the call ends at");
+    check(&at("Sun, 25 Mar 2018 09:53:19 +0000"), "charged CA1 49 s, ended 2018-03-25 09:53:19");
+}
+
+#[test]
+fn a_duration_is_a_whole_number_of_seconds_up_to_a_day() {
+    let lasting = |duration: &str| flat(&format!(r#","CallDuration":{duration}"#));
+    check(&lasting("49"), "charged CA1 49 s");
+    check(&lasting(r#""007""#), "charged CA1 7 s");
+    check(&lasting("0"), "charged CA1 0 s");
+    check(&lasting("86400"), "charged CA1 86400 s");
+    check(&lasting("86401"), "invalid: CallDuration is 86401, not between 0 and 86400");
+    check(&lasting("-1"), "invalid: CallDuration is -1");
+    check(&lasting(r#""-1""#), "invalid: CallDuration is -1");
+    check(&lasting("49.0"), "invalid: CallDuration is not a whole number");
+    check(&lasting(r#""49.5""#), "invalid: CallDuration is not a whole number: \"49.5\"");
+    check(&lasting(r#"" 49""#), "invalid: CallDuration is not a whole number");
+    check(&lasting(r#""+49""#), "invalid: CallDuration is not a whole number");
+    check(&lasting("99999999999999999999999999"), "invalid: CallDuration is not a whole number");
+    check(&lasting(r#""99999999999999999999""#), "invalid: CallDuration is 99999999999999999999");
+    check(&lasting("true"), "invalid: CallDuration is not a whole number");
+    check(&lasting("null"), "invalid: CallDuration is missing");
+    check(&lasting(r#""""#), "invalid: CallDuration is missing");
+}
+
+#[test]
+fn every_other_status_is_a_signal_and_an_unknown_one_is_kept() {
+    for status in
+        ["queued", "initiated", "ringing", "in-progress", "busy", "failed", "no-answer", "canceled"]
+    {
+        check(&flat(&format!(r#","CallStatus":"{status}""#)), &format!("signal {status}"));
+    }
+    check(&flat(r#","CallStatus":"the deets""#), "invalid: CallStatus is unknown: \"the deets\"");
+    check(&flat(r#","CallStatus":"""#), "invalid: CallStatus is missing");
+    check(r#"{"CallStatus":"busy"}"#, "signal busy");
+}
+
+#[test]
+fn what_is_no_call_is_skipped_or_kept() {
+    check(
+        r#"{"specversion":"1.0","type":"com.twilio.messaging.message.sent","data":{}}"#,
+        "skipped",
+    );
+    check(r#"{"specversion":"1.0","data":{}}"#, "invalid: type of the CloudEvent is missing");
+    let completed = r#""type":"com.twilio.voice.status-callback.call.completed""#;
+    check(&format!("{{{completed},\"data\":7}}"), "invalid: data is no object");
+    check(&format!("{{\"specversion\":\"1.0\",{completed}}}"), "invalid: data is no object");
+    check(&format!("{{{completed},\"data\":\"not json\"}}"), "undecodable: data is no JSON object");
+    check(
+        &format!("{{{completed},\"data\":{{\"request\":{{\"parameters\":{{}}}}}}}}"),
+        "invalid: CallStatus",
+    );
+    for garbage in ["", "null", "[]", "7", "{", "\"text\"", "{\"CallSid\":\"CA1\"", "\u{0}"] {
+        check(garbage, "undecodable: not a JSON object");
+    }
+    check("{}", "invalid: CallStatus is missing");
+    check(&flat(r#","AccountSid":null"#), "invalid: AccountSid is missing");
+    check(&flat(r#","CallSid":"""#), "invalid: CallSid is missing");
+    check(&flat(r#","CallSid":"a\u0000b""#), "invalid: the");
+}
+
+#[test]
+fn an_odd_text_in_a_number_or_a_name_refuses_no_charge() {
+    let Event::CallEnded(ended) =
+        decoded(&flat(r#","To":"a\u0000b\ud800","ToCity":"\udc00","From":7"#))
+    else {
+        panic!("not charged")
+    };
+    assert_eq!(ended.call.to.as_deref(), Some("a\u{fffd}b\u{fffd}"));
+    assert_eq!(ended.call.from, None);
+    let long = format!(r#","To":"{}""#, "é".repeat(1_000));
+    let Event::CallEnded(ended) = decoded(&flat(&long)) else { panic!("not charged") };
+    assert_eq!(ended.call.to.map(|to| to.chars().count()), Some(256));
+}
