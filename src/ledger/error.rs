@@ -39,6 +39,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// True where the same transaction may succeed when it is run again.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
     /// Says that a stored value cannot be read.
     pub fn unreadable(what: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::Unreadable { what, problem: problem.to_string() }

@@ -3,17 +3,25 @@
 //! Stage 3 of the flow. Everything here happens in named transactions of [`store::Store`]; nothing
 //! here reads Kafka, Redis or the clock.
 
+pub mod accounts;
+pub mod adjustments;
 pub mod batch;
 mod call_key;
 pub mod catalogs;
 mod copy;
 mod error;
+pub mod history;
+pub mod idempotency;
 pub mod incarnation;
+pub mod links;
 pub mod offsets;
+pub mod overview;
 mod partitions;
 pub mod rejects;
 pub mod rentals;
+pub mod schema;
 pub mod store;
+pub mod subscriptions;
 pub mod wallets;
 
 pub use error::LedgerError;

@@ -1,0 +1,332 @@
+//! Accounts: made, shown, changed, closed, and linked to their Twilio accounts.
+//!
+//! Every act takes the caller's connection, so that what must go with it (the answer kept for an
+//! idempotency key) is in the same transaction. Refusals are results; they come before any write.
+
+use callmeter_core::domain::{
+    AccountId, AccountStatus, Money, TransactionKind, TransactionStatus, TwilioAccountSid,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::error::LedgerError;
+use super::store::StoreError;
+use super::wallets::{self, Entry, WalletHead};
+
+/// An account with the limits of its wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Internal key.
+    pub account_key: i32,
+    /// The name that outsiders use.
+    pub id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// Where it is written to.
+    pub email: Option<String>,
+    /// Open or closed.
+    pub status: AccountStatus,
+    /// Twilio accounts that it pays for, in order of their linking.
+    pub twilio_account_sids: Vec<TwilioAccountSid>,
+    /// How far below zero the balance may go before calls are refused.
+    pub credit_limit: Money,
+    /// What authorizations do while holds are unknown.
+    pub on_redis_loss: OnRedisLoss,
+    /// What `fail_open` may grant meanwhile.
+    pub redis_loss_cap: Money,
+    /// Most calls in progress; none: no limit.
+    pub calls_in_progress_max: Option<i32>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What authorizations do while holds are unknown.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRedisLoss {
+    /// Answer 503.
+    FailClosed,
+    /// Grant up to the account's cap.
+    FailOpen,
+}
+
+impl OnRedisLoss {
+    /// Both policies.
+    pub const ALL: [Self; 2] = [Self::FailClosed, Self::FailOpen];
+
+    /// Gives the one spelling of this policy.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FailClosed => "fail_closed",
+            Self::FailOpen => "fail_open",
+        }
+    }
+
+    /// Reads a policy by its one spelling.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|policy| policy.as_str() == text)
+    }
+}
+
+/// An account to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewAccount {
+    /// The name that outsiders use; never changes.
+    pub id: AccountId,
+    /// What people call it.
+    pub name: String,
+    /// Where it is written to.
+    pub email: Option<String>,
+    /// The first Twilio account that it pays for.
+    pub twilio_account_sid: TwilioAccountSid,
+    /// Zero or more; more than zero is transaction 1.
+    pub opening_balance: Money,
+}
+
+/// What became of an account to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It was made.
+    Created(Account),
+    /// Another account has the id.
+    IdTaken,
+    /// Another account pays for the Twilio account.
+    TwilioAccountSidTaken,
+}
+
+/// Makes an account, its wallet, its first link and its opening balance.
+///
+/// # Errors
+/// `BalanceOutOfRange` for an opening balance beyond the range.
+pub async fn create(
+    connection: &mut PgConnection,
+    new: &NewAccount,
+    now: DateTime<Utc>,
+) -> Result<Created, LedgerError> {
+    let taken = sqlx::query(
+        "-- accounts::create, what is taken
+         SELECT EXISTS (SELECT FROM accounts WHERE id = $1) AS id_taken,
+             EXISTS (SELECT FROM twilio_accounts WHERE twilio_account_sid = $2) AS sid_taken",
+    )
+    .bind(new.id.as_str())
+    .bind(new.twilio_account_sid.as_str())
+    .fetch_one(&mut *connection)
+    .await?;
+    if taken.try_get("id_taken")? {
+        return Ok(Created::IdTaken);
+    }
+    if taken.try_get("sid_taken")? {
+        return Ok(Created::TwilioAccountSidTaken);
+    }
+    // Whoever takes the id or the sid in between lets this transaction run again, and be refused.
+    let account_key: i32 = sqlx::query_scalar(
+        "-- accounts::create
+         WITH account AS (
+             INSERT INTO accounts (id, name, email, created_at) VALUES ($1, $2, $3, $5)
+             RETURNING account_key),
+         wallet AS (
+             INSERT INTO wallets (account_key, last_at) SELECT account_key, $5 FROM account),
+         link AS (
+             INSERT INTO twilio_accounts (account_key, twilio_account_sid, linked_at)
+             SELECT account_key, $4, $5 FROM account)
+         SELECT account_key FROM account",
+    )
+    .bind(new.id.as_str())
+    .bind(&new.name)
+    .bind(new.email.as_deref())
+    .bind(new.twilio_account_sid.as_str())
+    .bind(now)
+    .fetch_one(&mut *connection)
+    .await?;
+    if new.opening_balance.is_positive() {
+        let mut head = lock_known(connection, account_key).await?;
+        let entry = Entry {
+            kind: TransactionKind::AdjustmentCredit,
+            status: TransactionStatus::Completed,
+            amount: new.opening_balance,
+            description: Some("Opening balance".to_owned()),
+            refers_to: None,
+            payment_intent_id: None,
+            call_sid: None,
+        };
+        wallets::post(connection, &mut head, &entry, now).await?;
+    }
+    Ok(Created::Created(find_known(connection, &new.id).await?))
+}
+
+/// Reads an account; `None`: there is none.
+///
+/// # Errors
+/// `Unreadable` where the row holds what this program never writes.
+pub async fn find(
+    connection: &mut PgConnection,
+    id: &AccountId,
+) -> Result<Option<Account>, LedgerError> {
+    let row = sqlx::query(
+        "-- accounts::find
+         SELECT a.account_key, a.id, a.name, a.email, a.status, a.on_redis_loss,
+             a.redis_loss_cap_micros, a.calls_in_progress_max, a.created_at,
+             w.credit_limit_micros,
+             ARRAY(SELECT t.twilio_account_sid FROM twilio_accounts AS t
+                   WHERE t.account_key = a.account_key ORDER BY t.twilio_account_key) AS sids
+         FROM accounts AS a JOIN wallets AS w USING (account_key) WHERE a.id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.as_ref().map(read_account).transpose()
+}
+
+/// Reads the internal key of an account; `None`: there is none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn key_of(
+    connection: &mut PgConnection,
+    id: &AccountId,
+) -> Result<Option<i32>, StoreError> {
+    let key = sqlx::query_scalar(
+        "-- accounts::key_of
+         SELECT account_key FROM accounts WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(key)
+}
+
+/// What to change about an account; `None` leaves a value as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::option_option, reason = "whether to change it, and to what or to nothing")]
+pub struct AccountChanges {
+    /// Another name.
+    pub name: Option<String>,
+    /// Another address, or none.
+    pub email: Option<Option<String>>,
+    /// Another credit limit.
+    pub credit_limit: Option<Money>,
+    /// Another policy.
+    pub on_redis_loss: Option<OnRedisLoss>,
+    /// Another cap.
+    pub redis_loss_cap: Option<Money>,
+    /// Another limit, or none.
+    pub calls_in_progress_max: Option<Option<i32>>,
+}
+
+/// Changes an account and answers it as it is then; `None`: there is none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn update(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    changes: &AccountChanges,
+) -> Result<Option<Account>, LedgerError> {
+    let Some(mut head) = lock(connection, id).await? else { return Ok(None) };
+    sqlx::query(
+        "-- accounts::update
+         UPDATE accounts SET
+             name = coalesce($2, name),
+             email = CASE WHEN $3 THEN $4 ELSE email END,
+             on_redis_loss = coalesce($5, on_redis_loss),
+             redis_loss_cap_micros = coalesce($6, redis_loss_cap_micros),
+             calls_in_progress_max = CASE WHEN $7 THEN $8 ELSE calls_in_progress_max END
+         WHERE account_key = $1",
+    )
+    .bind(head.account_key)
+    .bind(changes.name.as_deref())
+    .bind(changes.email.is_some())
+    .bind(changes.email.clone().flatten())
+    .bind(changes.on_redis_loss.map(OnRedisLoss::as_str))
+    .bind(changes.redis_loss_cap.map(Money::micros))
+    .bind(changes.calls_in_progress_max.is_some())
+    .bind(changes.calls_in_progress_max.flatten())
+    .execute(&mut *connection)
+    .await?;
+    match changes.credit_limit {
+        Some(limit) => wallets::set_credit_limit(connection, &mut head, limit).await?,
+        None => wallets::raise_version(connection, &mut head).await?,
+    }
+    find_known(connection, id).await.map(Some)
+}
+
+/// Opens or closes an account and answers it as it is then; `None`: there is none. An account that
+/// is so already stays as it is.
+///
+/// # Errors
+/// Those of the store.
+pub async fn set_status(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    status: AccountStatus,
+) -> Result<Option<Account>, LedgerError> {
+    let Some(mut head) = lock(connection, id).await? else { return Ok(None) };
+    let changed = sqlx::query(
+        "-- accounts::set_status
+         UPDATE accounts SET status = $2 WHERE account_key = $1 AND status <> $2",
+    )
+    .bind(head.account_key)
+    .bind(status.as_str())
+    .execute(&mut *connection)
+    .await?;
+    if changed.rows_affected() > 0 {
+        wallets::raise_version(connection, &mut head).await?;
+    }
+    find_known(connection, id).await.map(Some)
+}
+
+/// Locks the wallet of an account by the id that outsiders use; `None`: there is none.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lock(
+    connection: &mut PgConnection,
+    id: &AccountId,
+) -> Result<Option<WalletHead>, LedgerError> {
+    match key_of(connection, id).await? {
+        Some(account_key) => lock_known(connection, account_key).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn lock_known(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<WalletHead, LedgerError> {
+    let head = wallets::lock(connection, account_key).await?;
+    head.ok_or_else(|| LedgerError::unreadable("account", format!("{account_key} has no wallet")))
+}
+
+pub(super) async fn find_known(
+    connection: &mut PgConnection,
+    id: &AccountId,
+) -> Result<Account, LedgerError> {
+    let account = find(connection, id).await?;
+    account.ok_or_else(|| LedgerError::unreadable("account", format!("{id} has vanished")))
+}
+
+fn read_account(row: &PgRow) -> Result<Account, LedgerError> {
+    let status: &str = row.try_get("status")?;
+    let policy: &str = row.try_get("on_redis_loss")?;
+    let sids: Vec<String> = row.try_get("sids")?;
+    let sids = sids.iter().map(|sid| TwilioAccountSid::parse(sid)).collect::<Result<_, _>>();
+    Ok(Account {
+        account_key: row.try_get("account_key")?,
+        id: AccountId::parse(row.try_get("id")?)
+            .map_err(|error| LedgerError::unreadable("an account id", error))?,
+        name: row.try_get("name")?,
+        email: row.try_get("email")?,
+        status: AccountStatus::parse(status)
+            .map_err(|error| LedgerError::unreadable("an account's status", error))?,
+        twilio_account_sids: sids
+            .map_err(|error| LedgerError::unreadable("a Twilio account SID", error))?,
+        credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        on_redis_loss: OnRedisLoss::parse(policy)
+            .ok_or_else(|| LedgerError::unreadable("an account's on_redis_loss", policy))?,
+        redis_loss_cap: Money::from_micros(row.try_get("redis_loss_cap_micros")?),
+        calls_in_progress_max: row.try_get("calls_in_progress_max")?,
+        created_at: row.try_get("created_at")?,
+    })
+}

@@ -1,0 +1,72 @@
+//! Corrections by hand: a credit or a debit with its reason.
+
+use callmeter_core::domain::{
+    AccountId, Money, TransactionKind, TransactionStatus, TransactionType,
+};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use super::error::LedgerError;
+use super::history::{self, Transaction};
+use super::{accounts, wallets};
+
+/// A correction to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Adjustment {
+    /// Whom it favours: a credit the customer, a debit us.
+    pub direction: TransactionType,
+    /// Positive.
+    pub amount: Money,
+    /// Why; customers read it.
+    pub description: String,
+    /// Sequence of the transaction that it corrects.
+    pub refers_to: Option<i64>,
+}
+
+/// What became of a correction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Adjusted {
+    /// It was written.
+    Posted(Transaction),
+    /// There is no such account.
+    UnknownAccount,
+    /// The account has no transaction of the number that it refers to.
+    UnknownReference,
+}
+
+/// Puts a correction on a wallet. A debit may take it below zero: it is a correction.
+///
+/// # Errors
+/// `BalanceOutOfRange` where the balance cannot hold it.
+pub async fn adjust(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    adjustment: &Adjustment,
+    now: DateTime<Utc>,
+) -> Result<Adjusted, LedgerError> {
+    let Some(mut head) = accounts::lock(connection, id).await? else {
+        return Ok(Adjusted::UnknownAccount);
+    };
+    if let Some(sequence) = adjustment.refers_to
+        && !(1..=head.sequence).contains(&sequence)
+    {
+        return Ok(Adjusted::UnknownReference);
+    }
+    let entry = wallets::Entry {
+        kind: match adjustment.direction {
+            TransactionType::Credit => TransactionKind::AdjustmentCredit,
+            TransactionType::Debit => TransactionKind::AdjustmentDebit,
+        },
+        status: TransactionStatus::Completed,
+        amount: adjustment.amount,
+        description: Some(adjustment.description.clone()),
+        refers_to: adjustment.refers_to,
+        payment_intent_id: None,
+        call_sid: None,
+    };
+    let sequence = wallets::post(connection, &mut head, &entry, now).await?;
+    let posted = history::transaction(connection, head.account_key, sequence).await?;
+    posted.map(Adjusted::Posted).ok_or_else(|| {
+        LedgerError::unreadable("a transaction", format!("{sequence} vanished after its posting"))
+    })
+}

@@ -1,0 +1,134 @@
+//! Which account pays for a Twilio account: one, and for good once a call was charged under it.
+
+use callmeter_core::domain::{AccountId, TwilioAccountSid};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::accounts;
+use super::error::LedgerError;
+use super::wallets;
+
+/// What became of a link to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// The account pays for it from now on.
+    Linked,
+    /// It did already.
+    AlreadyLinked,
+    /// Another account paid for it, and no call was charged there: it was moved.
+    Moved {
+        /// The other account.
+        from: AccountId,
+    },
+    /// Another account was charged for its calls: it stays there.
+    Charged {
+        /// The other account.
+        by: AccountId,
+    },
+    /// There is no such account.
+    UnknownAccount,
+}
+
+/// Makes an account pay for a Twilio account.
+///
+/// Both wallets are locked, in order of their keys: a charge under the Twilio account is either
+/// committed before, and found here, or reads the link afterwards.
+///
+/// # Errors
+/// Those of the store.
+pub async fn link(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    sid: &TwilioAccountSid,
+    now: DateTime<Utc>,
+) -> Result<Linked, LedgerError> {
+    let Some(account_key) = accounts::key_of(connection, id).await? else {
+        return Ok(Linked::UnknownAccount);
+    };
+    let Some(holder) = holder_of(connection, sid).await? else {
+        insert(connection, account_key, sid, now).await?;
+        return Ok(Linked::Linked);
+    };
+    if holder.account_key == account_key {
+        return Ok(Linked::AlreadyLinked);
+    }
+    for key in [account_key.min(holder.account_key), account_key.max(holder.account_key)] {
+        wallets::lock(connection, key).await?;
+    }
+    let charged: bool = sqlx::query_scalar(
+        "-- links::link, whether a call was charged
+         SELECT EXISTS (SELECT FROM call_keys WHERE account_key = $1 AND twilio_account_key = $2)",
+    )
+    .bind(holder.account_key)
+    .bind(holder.twilio_account_key)
+    .fetch_one(&mut *connection)
+    .await?;
+    if charged {
+        return Ok(Linked::Charged { by: holder.account });
+    }
+    let moved = sqlx::query(
+        "-- links::link, move
+         UPDATE twilio_accounts SET account_key = $3, linked_at = $4
+         WHERE twilio_account_key = $1 AND account_key = $2",
+    )
+    .bind(holder.twilio_account_key)
+    .bind(holder.account_key)
+    .bind(account_key)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    if moved.rows_affected() != 1 {
+        // Moved by somebody else since it was read: tell it as a conflict, so that this runs again.
+        return Err(LedgerError::Store(super::store::StoreError::Conflict(
+            sqlx::Error::RowNotFound,
+        )));
+    }
+    Ok(Linked::Moved { from: holder.account })
+}
+
+struct Holder {
+    twilio_account_key: i32,
+    account_key: i32,
+    account: AccountId,
+}
+
+async fn holder_of(
+    connection: &mut PgConnection,
+    sid: &TwilioAccountSid,
+) -> Result<Option<Holder>, LedgerError> {
+    let row = sqlx::query(
+        "-- links::holder_of
+         SELECT t.twilio_account_key, t.account_key, a.id
+         FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
+         WHERE t.twilio_account_sid = $1",
+    )
+    .bind(sid.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Holder {
+        twilio_account_key: row.try_get("twilio_account_key")?,
+        account_key: row.try_get("account_key")?,
+        account: AccountId::parse(row.try_get("id")?)
+            .map_err(|error| LedgerError::unreadable("an account id", error))?,
+    }))
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    account_key: i32,
+    sid: &TwilioAccountSid,
+    now: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "-- links::insert
+         INSERT INTO twilio_accounts (account_key, twilio_account_sid, linked_at)
+         VALUES ($1, $2, $3)",
+    )
+    .bind(account_key)
+    .bind(sid.as_str())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

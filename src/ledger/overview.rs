@@ -1,0 +1,131 @@
+//! One account as its wallet page needs it, read in one statement: one round trip, one snapshot.
+
+use callmeter_core::domain::{
+    AccountId, AccountStatus, CatalogVersion, Money, SubscriptionId, SubscriptionTimeline,
+};
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::error::LedgerError;
+use super::subscriptions;
+
+/// What a wallet page is computed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Internal key.
+    pub account_key: i32,
+    /// Open or closed.
+    pub status: AccountStatus,
+    /// Balance after the last transaction.
+    pub balance: Money,
+    /// How far below zero the balance may go before calls are refused.
+    pub credit_limit: Money,
+    /// The plans over time.
+    pub timeline: SubscriptionTimeline,
+    /// Used seconds of recent cycles.
+    pub cycles_used: Vec<CycleUsed>,
+    /// The catalog accepted last; none: none was accepted yet.
+    pub catalog: Option<CatalogStamp>,
+}
+
+/// Used seconds of one cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CycleUsed {
+    /// The subscription of the cycle.
+    pub subscription: SubscriptionId,
+    /// First instant of the cycle.
+    pub start: DateTime<Utc>,
+    /// Allowance seconds that its charges used.
+    pub seconds: i64,
+}
+
+/// Tells one state of the catalog's history from any other, also after a restored backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogStamp {
+    /// The version accepted last.
+    pub version: CatalogVersion,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+
+impl Overview {
+    /// Used seconds of a cycle; zero where it saw no call.
+    pub fn used_seconds(&self, subscription: SubscriptionId, start: DateTime<Utc>) -> u64 {
+        let of_cycle = |used: &&CycleUsed| used.subscription == subscription && used.start == start;
+        let used = self.cycles_used.iter().find(of_cycle);
+        used.map_or(0, |used| u64::try_from(used.seconds).unwrap_or(0))
+    }
+}
+
+/// Reads what the wallet page of an account needs; `None`: there is no such account.
+///
+/// # Errors
+/// `Unreadable` where a row holds what this program never writes.
+pub async fn read(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    now: DateTime<Utc>,
+) -> Result<Option<Overview>, LedgerError> {
+    // A cycle lasts 31 days at most: one that began earlier is not the current one.
+    let row = sqlx::query(
+        "-- overview::read
+         SELECT a.account_key, a.status, w.balance_micros, w.credit_limit_micros,
+             s.subscription_ids, s.plans, s.starts,
+             c.cycle_subscription_ids, c.cycle_starts, c.used_seconds,
+             v.version, v.accepted_at
+         FROM accounts AS a
+         JOIN wallets AS w USING (account_key)
+         CROSS JOIN LATERAL (
+             SELECT array_agg(subscription_id) AS subscription_ids, array_agg(plan) AS plans,
+                 array_agg(starts_at) AS starts
+             FROM subscriptions WHERE account_key = a.account_key) AS s
+         CROSS JOIN LATERAL (
+             SELECT array_agg(subscription_id) AS cycle_subscription_ids,
+                 array_agg(cycle_start) AS cycle_starts, array_agg(used_seconds) AS used_seconds
+             FROM cycles
+             WHERE account_key = a.account_key
+               AND cycle_start > $2 - interval '32 days' AND cycle_start <= $2) AS c
+         LEFT JOIN LATERAL (
+             SELECT version, accepted_at FROM catalog_versions
+             ORDER BY version DESC LIMIT 1) AS v ON true
+         WHERE a.id = $1",
+    )
+    .bind(id.as_str())
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let ids: Vec<i64> = row.try_get::<Option<_>, _>("subscription_ids")?.unwrap_or_default();
+    let plans: Vec<Option<String>> = row.try_get::<Option<_>, _>("plans")?.unwrap_or_default();
+    let starts: Vec<DateTime<Utc>> = row.try_get::<Option<_>, _>("starts")?.unwrap_or_default();
+    let entries = ids.into_iter().zip(plans).zip(starts);
+    let entries = entries
+        .map(|((id, plan), starts_at)| subscriptions::entry(id, plan.as_deref(), starts_at))
+        .collect::<Result<Vec<_>, _>>()?;
+    let ids: Vec<i64> = row.try_get::<Option<_>, _>("cycle_subscription_ids")?.unwrap_or_default();
+    let starts: Vec<DateTime<Utc>> =
+        row.try_get::<Option<_>, _>("cycle_starts")?.unwrap_or_default();
+    let used: Vec<i64> = row.try_get::<Option<_>, _>("used_seconds")?.unwrap_or_default();
+    let cycles = ids.into_iter().zip(starts).zip(used);
+    let version: Option<i32> = row.try_get("version")?;
+    let accepted_at: Option<DateTime<Utc>> = row.try_get("accepted_at")?;
+    Ok(Some(Overview {
+        account_key: row.try_get("account_key")?,
+        status: AccountStatus::parse(row.try_get("status")?)
+            .map_err(|error| LedgerError::unreadable("an account's status", error))?,
+        balance: Money::from_micros(row.try_get("balance_micros")?),
+        credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        timeline: SubscriptionTimeline::new(entries),
+        cycles_used: cycles
+            .map(|((id, start), seconds)| CycleUsed {
+                subscription: SubscriptionId(id),
+                start,
+                seconds,
+            })
+            .collect(),
+        catalog: version.zip(accepted_at).map(|(version, accepted_at)| CatalogStamp {
+            version: CatalogVersion(version),
+            accepted_at,
+        }),
+    }))
+}
