@@ -1,0 +1,22 @@
+//! Settings: the only reader of the environment.
+//!
+//! Stands before the flow: `main` reads the settings once and hands typed, checked values on. The
+//! defaults are `config/callmeter.toml` itself, so that its documentation cannot fall behind.
+//! Nothing here may log or print a secret, and nothing elsewhere may read an environment variable.
+
+mod error;
+mod load;
+mod secret;
+mod settings;
+mod variables;
+
+pub use error::SettingsError;
+pub use load::{load, load_from};
+pub use secret::{ConnectionUrl, KafkaOptions, Secret};
+pub use settings::{
+    Batch, CatalogFile, Charging, Database, Http, Kafka, Log, LogFormat, Redis, Rejects, Rentals,
+    Settings, Stripe, Twilio, Wallet,
+};
+
+/// The built-in defaults, with every key documented.
+pub const DEFAULTS: &str = include_str!("../../config/callmeter.toml");

@@ -1,0 +1,302 @@
+//! The typed settings. Units and effects are documented in `config/callmeter.toml`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use callmeter_core::domain::{Money, ZeroDurationCompleted};
+use serde::{Deserialize, Serialize};
+
+use super::{ConnectionUrl, KafkaOptions, Secret};
+
+/// Every setting, checked.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Settings {
+    pub http: Http,
+    pub database: Database,
+    pub redis: Redis,
+    pub kafka: Kafka,
+    pub batch: Batch,
+    pub charging: Charging,
+    pub rentals: Rentals,
+    pub rejects: Rejects,
+    pub wallet: Wallet,
+    pub catalog: CatalogFile,
+    pub stripe: Stripe,
+    pub twilio: Twilio,
+    pub log: Log,
+}
+
+/// `[http]`: the addresses and limits of the API.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub internal_listen: Option<SocketAddr>,
+    pub admin_key: Option<Secret>,
+    pub public_url: Option<String>,
+    pub body_bytes_max: usize,
+    pub request_seconds_max: u32,
+    pub requests_in_progress_max: usize,
+}
+
+/// `[database]`: Postgres.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Database {
+    pub url: ConnectionUrl,
+    pub connections_max: u32,
+}
+
+/// `[redis]`: holds and projections.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Redis {
+    pub url: ConnectionUrl,
+}
+
+/// `[kafka]`: where events come from.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Kafka {
+    pub brokers: String,
+    pub group: String,
+    pub topic_calls: String,
+    pub topic_rentals: String,
+    pub partitions: i32,
+    pub options: KafkaOptions,
+}
+
+/// `[batch]`: what one transaction of the meter may hold.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Batch {
+    pub records_max: usize,
+    pub bytes_max: usize,
+    pub linger_milliseconds: u64,
+    pub commits_max: usize,
+}
+
+/// `[charging]`: what is billed, and what is rejected.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Charging {
+    pub zero_duration_completed: ZeroDurationCompleted,
+    pub call_seconds_max: u32,
+    pub end_ahead_seconds_max: u32,
+}
+
+/// `[rentals]`: monthly fees of numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Rentals {
+    pub retry_days: u32,
+}
+
+/// `[rejects]`: records that could not be charged.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Rejects {
+    pub bytes_max: u64,
+}
+
+/// `[wallet]`: what customers see.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Wallet {
+    pub low_balance_threshold: Money,
+}
+
+/// `[catalog]`: rates and plans.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct CatalogFile {
+    pub path: PathBuf,
+}
+
+/// `[stripe]`: card payments.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Stripe {
+    pub api_key: Option<Secret>,
+    pub publishable_key: Option<String>,
+    pub webhook_secret: Option<Secret>,
+    pub api_base: String,
+}
+
+/// `[twilio]`: the default Twilio account.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Twilio {
+    pub account_sid: Option<String>,
+    pub auth_token: Option<Secret>,
+    pub api_base: String,
+}
+
+/// `[log]`: what is written to standard error.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: String,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Why a key cannot have its value, and what to do.
+pub(super) struct Problem {
+    pub(super) key: &'static str,
+    pub(super) problem: String,
+    pub(super) remedy: &'static str,
+}
+
+impl Settings {
+    /// Finds the first key whose value is of the right type and still cannot be used.
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        self.http.check()?;
+        self.check_servers()?;
+        let positive = [
+            ("http.body_bytes_max", self.http.body_bytes_max > 0),
+            ("http.request_seconds_max", self.http.request_seconds_max > 0),
+            ("http.requests_in_progress_max", self.http.requests_in_progress_max > 0),
+            ("database.connections_max", self.database.connections_max > 0),
+            ("kafka.partitions", self.kafka.partitions > 0),
+            ("batch.records_max", self.batch.records_max > 0),
+            ("batch.bytes_max", self.batch.bytes_max > 0),
+            ("batch.commits_max", self.batch.commits_max > 0),
+            ("charging.call_seconds_max", self.charging.call_seconds_max > 0),
+        ];
+        if let Some((key, _)) = positive.into_iter().find(|(_, holds)| !holds) {
+            return refuse(key, "is zero or less", "give 1 or more");
+        }
+        if self.charging.call_seconds_max > 10 * 86_400 {
+            return refuse(
+                "charging.call_seconds_max",
+                "is more than 10 days",
+                "give 864000 or less",
+            );
+        }
+        if self.wallet.low_balance_threshold.is_negative() {
+            return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
+        }
+        if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
+            let remedy =
+                "give error, warn, info, debug, trace, or a filter such as \"info,sqlx=warn\"";
+            return refuse("log.level", "is no log level", remedy);
+        }
+        Ok(())
+    }
+
+    fn check_servers(&self) -> Result<(), Problem> {
+        if self.database.url.expose().parse::<sqlx::postgres::PgConnectOptions>().is_err()
+            || !self.database.url.expose().starts_with("postgres")
+        {
+            return refuse(
+                "database.url",
+                "is no Postgres URL",
+                "give postgres://user@host:port/name",
+            );
+        }
+        let redis = self.redis.url.expose();
+        if !(redis.starts_with("redis://") || redis.starts_with("rediss://")) {
+            return refuse(
+                "redis.url",
+                "is no Redis URL",
+                "give redis://host:port or rediss://host:port",
+            );
+        }
+        let has_port = |broker: &str| {
+            let port = broker.trim().rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            matches!(port, Some(Ok(1..)))
+        };
+        if !self.kafka.brokers.split(',').all(has_port) {
+            return refuse(
+                "kafka.brokers",
+                "is no list of brokers",
+                "give host:port, or several with commas",
+            );
+        }
+        let topic_problem = "is no topic name";
+        let topic_remedy = "give 1 to 249 of letters, digits, `.`, `_` and `-`";
+        if !is_topic(&self.kafka.topic_calls) {
+            return refuse("kafka.topic_calls", topic_problem, topic_remedy);
+        }
+        if !is_topic(&self.kafka.topic_rentals) {
+            return refuse("kafka.topic_rentals", topic_problem, topic_remedy);
+        }
+        if self.kafka.topic_calls == self.kafka.topic_rentals {
+            return refuse("kafka.topic_rentals", "is the topic of calls", "give another topic");
+        }
+        if self.kafka.group.is_empty() {
+            return refuse("kafka.group", "is empty", "give a name for the consumer group");
+        }
+        Ok(())
+    }
+}
+
+impl Http {
+    const ADMIN_KEY_CHARACTERS_MIN: usize = 32;
+
+    fn check(&self) -> Result<(), Problem> {
+        if let Some(key) = &self.admin_key {
+            let characters = key.expose().chars().count();
+            if characters < Self::ADMIN_KEY_CHARACTERS_MIN {
+                let problem = format!("has {characters} characters, fewer than 32");
+                return refuse("http.admin_key", problem, "make one with `openssl rand -hex 32`");
+            }
+            if !key.expose().chars().all(|character| character.is_ascii_graphic()) {
+                let problem = "has spaces, control characters or characters beyond ASCII";
+                return refuse("http.admin_key", problem, "make one with `openssl rand -hex 32`");
+            }
+        }
+        if let Some(url) = &self.public_url
+            && !(url.starts_with("https://") || url.starts_with("http://"))
+        {
+            return refuse(
+                "http.public_url",
+                "is no URL",
+                "give https://host, as the outside sees it",
+            );
+        }
+        if self.internal_listen == Some(self.listen) && self.listen.port() != 0 {
+            let remedy = "give another address or port than http.listen";
+            return refuse("http.internal_listen", "is http.listen again", remedy);
+        }
+        Ok(())
+    }
+}
+
+fn is_topic(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
+}
+
+fn refuse(
+    key: &'static str,
+    problem: impl Into<String>,
+    remedy: &'static str,
+) -> Result<(), Problem> {
+    Err(Problem { key, problem: problem.into(), remedy })
+}

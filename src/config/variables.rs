@@ -1,0 +1,160 @@
+//! Environment variables as settings: which variable gives which key, and of which type.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use figment::value::{Dict, Value};
+
+use super::{KafkaOptions, SettingsError};
+
+/// Variables with this prefix are settings; what follows is SECTION__KEY.
+const PREFIX: &str = "CALLMETER__";
+
+/// Plain names, and the keys they give.
+pub(super) const PLAIN_NAMES: [(&str, &str); 8] = [
+    ("DATABASE_URL", "database.url"),
+    ("REDIS_URL", "redis.url"),
+    ("KAFKA_BROKERS", "kafka.brokers"),
+    ("STRIPE_API_KEY", "stripe.api_key"),
+    ("STRIPE_PUBLISHABLE_KEY", "stripe.publishable_key"),
+    ("STRIPE_WEBHOOK_SECRET", "stripe.webhook_secret"),
+    ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
+    ("TWILIO_AUTH_TOKEN", "twilio.auth_token"),
+];
+
+/// Keys whose values must not be shown, and may be given as a file.
+const SECRETS: [&str; 6] = [
+    "http.admin_key",
+    "database.url",
+    "redis.url",
+    "stripe.api_key",
+    "stripe.webhook_secret",
+    "twilio.auth_token",
+];
+
+/// One key given by one variable.
+pub(super) struct Given {
+    /// The variable, as it was named.
+    pub(super) variable: String,
+    /// The key as a path; the name of a librdkafka option is one element, dots and all.
+    pub(super) path: Vec<String>,
+    /// What it says.
+    pub(super) text: String,
+}
+
+/// True where a key's value must never be repeated.
+pub(super) fn is_secret(path: &[String]) -> bool {
+    match path {
+        [kafka, options, name] if kafka == "kafka" && options == "options" => {
+            KafkaOptions::is_secret(name)
+        }
+        path => SECRETS.contains(&path.join(".").as_str()),
+    }
+}
+
+/// Picks the settings out of the environment; reads the files that `NAME_FILE` variables name.
+pub(super) fn given_by(
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+) -> Result<Vec<Given>, SettingsError> {
+    let mut all = Vec::<Given>::new();
+    for (name, value) in variables {
+        let Some(name) = name.to_str() else { continue };
+        let Some((path, is_file)) = key_of(name) else { continue };
+        if value.is_empty() {
+            continue;
+        }
+        let text = value.into_string().map_err(|_| SettingsError::Invalid {
+            key: path.join("."),
+            origin: origin(name),
+            problem: "is not UTF-8".to_owned(),
+            remedy: "give it as text".to_owned(),
+        })?;
+        let text = if is_file { read_file(text.into(), name)? } else { text };
+        let variable = name.to_owned();
+        if let Some(other) = all.iter().find(|other| other.path == path && other.text != text) {
+            return Err(SettingsError::Contradiction {
+                key: path.join("."),
+                first: other.variable.clone(),
+                second: variable,
+            });
+        }
+        all.push(Given { variable, path, text });
+    }
+    Ok(all)
+}
+
+/// Names a variable in an error.
+pub(super) fn origin(variable: &str) -> String {
+    format!("environment variable {variable}")
+}
+
+/// Which key a variable gives, and whether as a file; `None` where it is no setting.
+fn key_of(variable: &str) -> Option<(Vec<String>, bool)> {
+    let plain = |name: &str| {
+        let (_, key) = PLAIN_NAMES.iter().find(|(plain, _)| *plain == name)?;
+        Some(key.split('.').map(str::to_owned).collect::<Vec<_>>())
+    };
+    if let Some(path) = plain(variable) {
+        return Some((path, false));
+    }
+    if let Some(path) = variable.strip_suffix("_FILE").and_then(plain) {
+        return is_secret(&path).then_some((path, true));
+    }
+    let rest = variable.strip_prefix(PREFIX)?;
+    if let Some(stem) = rest.strip_suffix("_FILE")
+        && is_secret(&path_of(stem))
+    {
+        return Some((path_of(stem), true));
+    }
+    Some((path_of(rest), false))
+}
+
+/// `KAFKA__OPTIONS__SASL_PASSWORD` is the path `kafka`, `options`, `sasl.password`.
+fn path_of(name: &str) -> Vec<String> {
+    let name = name.to_ascii_lowercase();
+    match name.strip_prefix("kafka__options__") {
+        Some(option) => vec!["kafka".to_owned(), "options".to_owned(), option.replace('_', ".")],
+        None => name.split("__").map(str::to_owned).collect(),
+    }
+}
+
+fn read_file(path: PathBuf, variable: &str) -> Result<String, SettingsError> {
+    let text = std::fs::read_to_string(&path).map_err(|source| SettingsError::Unreadable {
+        path,
+        origin: origin(variable),
+        source,
+    })?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+impl Given {
+    /// The value as a nested table, of the type that the key's default has.
+    pub(super) fn into_table(self, defaults: &Dict) -> Result<Dict, SettingsError> {
+        let value = match default_of(defaults, &self.path) {
+            Some(Value::Num(..)) => {
+                let number = self.text.trim().parse::<i64>();
+                Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
+            }
+            _ => Value::from(self.text.clone()),
+        };
+        let mut path = self.path.into_iter().rev();
+        let last = path.next().unwrap_or_default();
+        let innermost = Dict::from([(last, value)]);
+        Ok(path.fold(innermost, |inner, key| Dict::from([(key, Value::from(inner))])))
+    }
+
+    fn invalid(&self, problem: &str) -> SettingsError {
+        SettingsError::Invalid {
+            key: self.path.join("."),
+            origin: origin(&self.variable),
+            problem: format!("{:?} {problem}", self.text),
+            remedy: "config/callmeter.toml tells its unit and default".to_owned(),
+        }
+    }
+}
+
+fn default_of<'a>(defaults: &'a Dict, path: &[String]) -> Option<&'a Value> {
+    let (first, rest) = path.split_first()?;
+    let value = defaults.get(first)?;
+    if rest.is_empty() { Some(value) } else { default_of(value.as_dict()?, rest) }
+}
