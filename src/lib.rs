@@ -3,14 +3,22 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → balance projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`metrics`], [`ledger`], [`simulate`],
-//! [`verify`].
+//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`metrics`], [`health`],
+//! [`ingest`], [`ledger`], [`meter`], [`catalog_file`], [`wallet`], [`http`], [`simulate`],
+//! [`verify`], [`app`], [`cli`].
 
+pub mod app;
+pub mod catalog_file;
+pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod health;
+pub mod http;
 pub mod ingest;
 pub mod ledger;
 pub mod meter;
 pub mod metrics;
 pub mod simulate;
+pub mod telemetry;
 pub mod verify;
+pub mod wallet;

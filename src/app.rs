@@ -1,0 +1,381 @@
+//! Wiring of `callmeter serve`: the only file that knows every stage.
+//!
+//! The HTTP listeners come first, so that `/livez` and `/readyz` answer while Postgres is still away;
+//! then the schema is checked and the catalog offered; then the stages of the roles start. A signal,
+//! or a stage that fails, ends all of them.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::catalog_file::{self, CatalogFileError};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::health::Health;
+use crate::http::{self, Api, Surface};
+use crate::ingest::client::KafkaSettings;
+use crate::ingest::decode::Limits;
+use crate::ingest::partition::BatchLimits;
+use crate::ledger::batch::{Charger, ChargingPolicy};
+use crate::ledger::rentals::RetryPolicy;
+use crate::ledger::schema::{self, SchemaError};
+use crate::ledger::store::{Store, StoreError};
+use crate::ledger::{catalogs, idempotency};
+use crate::meter::{self, Meter, MeterSettings};
+use crate::metrics::{Recorder, UPKEEP_EVERY};
+
+/// Longest time that stages may take to end; with the runtime's own end it stays below 15 s.
+const DRAIN_MAX: Duration = Duration::from_secs(12);
+/// Time between two looks at Postgres.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// Longest time that one look may take.
+const PROBE_MAX: Duration = Duration::from_secs(5);
+/// Time between two rounds of forgetting old answers.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+const SECONDS_A_DAY: u32 = 86_400;
+/// Answers forgotten in one transaction.
+const PURGE_LIMIT: i64 = 1000;
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    /// Charges what Kafka brings.
+    Meter,
+    /// Answers the API.
+    Api,
+    /// Does what is due by the clock.
+    Jobs,
+}
+
+/// What every stage is given.
+#[derive(Clone, Debug)]
+struct App {
+    settings: Arc<Settings>,
+    store: Store,
+    clock: Clock,
+    health: Health,
+    shutdown: CancellationToken,
+}
+
+/// Runs the roles until a signal ends them.
+///
+/// # Errors
+/// What ended it otherwise: a schema that is not known, an address in use, a stage that failed.
+pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let recorder = Recorder::install()?;
+    let mut signals = Signals::listen().context("signals cannot be received")?;
+    let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
+    let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
+    let app = App {
+        settings: Arc::new(settings),
+        store,
+        health: Health::new(clock.clone()),
+        clock,
+        shutdown: CancellationToken::new(),
+    };
+    app.health.down("postgres", "not reached yet");
+    let mut stages = JoinSet::new();
+    app.start_http(&mut stages, &roles, &recorder).await?;
+    stages.spawn(app.clone().until_shutdown(keep_metrics(recorder)));
+    let prepared = tokio::select! {
+        prepared = app.prepare() => prepared.map(|()| true),
+        () = signals.received() => Ok(false),
+        failed = first_failure(&mut stages) => Err(failed),
+    };
+    if let Ok(true) = prepared {
+        app.start_stages(&mut stages, &roles, reload);
+        tracing::info!(?roles, "serving");
+    }
+    let ended = match prepared {
+        Ok(true) => tokio::select! {
+            () = signals.received() => Ok(()),
+            failed = first_failure(&mut stages) => Err(failed),
+        },
+        Ok(false) => Ok(()),
+        Err(error) => Err(error),
+    };
+    app.shutdown.cancel();
+    tracing::info!("ending");
+    ended.and(drain(&mut stages).await)
+}
+
+impl App {
+    async fn start_http(
+        &self,
+        stages: &mut JoinSet<anyhow::Result<()>>,
+        roles: &BTreeSet<Role>,
+        recorder: &Recorder,
+    ) -> anyhow::Result<()> {
+        let http = &self.settings.http;
+        let has_api = roles.contains(&Role::Api);
+        if has_api && http.admin_key.is_none() {
+            tracing::warn!("http.admin_key is not set: no request can be authorized");
+        }
+        let api = Api::new(
+            &self.settings,
+            self.store.clone(),
+            self.clock.clone(),
+            self.health.clone(),
+            recorder.clone(),
+        );
+        let public = Surface { api: has_api, internal: http.internal_listen.is_none() };
+        let mut surfaces = vec![(http.listen, public)];
+        if let Some(address) = http.internal_listen {
+            surfaces.push((address, Surface { api: has_api, internal: true }));
+        }
+        for (address, surface) in surfaces {
+            let listener = TcpListener::bind(address).await;
+            let listener = listener.with_context(|| format!("{address} cannot be listened on"))?;
+            tracing::info!(address = %listener.local_addr()?, "listening");
+            let shutdown = self.shutdown.clone().cancelled_owned();
+            let router = api.clone().router(surface);
+            stages.spawn(async move {
+                http::serve(listener, router, shutdown).await.context("the API failed")
+            });
+        }
+        Ok(())
+    }
+
+    /// Waits for Postgres, checks the schema, and offers the catalog.
+    async fn prepare(&self) -> anyhow::Result<()> {
+        loop {
+            let checked = tokio::time::timeout(PROBE_MAX, schema::check(&self.store)).await;
+            match checked {
+                Ok(Ok(())) => break,
+                Ok(Err(SchemaError::Store(error))) if error.is_transient() => {
+                    self.health.down("postgres", one_line(&error));
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => self.health.down("postgres", "does not answer"),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+        while let Err(error) = self.offer_catalog().await {
+            match error.downcast_ref::<CatalogFileError>() {
+                Some(file_error) if file_error.is_transient() => {
+                    self.health.down("postgres", one_line(file_error));
+                }
+                _ => return Err(error),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+        self.health.up("postgres");
+        Ok(())
+    }
+
+    /// Offers the catalog's file at start. A file that is refused stops the start only where there
+    /// is no older version to go on with: a restart must not stop charging.
+    async fn offer_catalog(&self) -> anyhow::Result<()> {
+        let path = &self.settings.catalog.path;
+        let error = match catalog_file::offer(&self.store, path, self.clock.now()).await {
+            Ok(accepted) => {
+                let (version, new) = (accepted.version.0, accepted.new);
+                tracing::info!(version, new, "catalog accepted");
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.is_transient() || matches!(error, CatalogFileError::Unreadable { .. }) {
+            return Err(error.into());
+        }
+        let mut connection = self.store.read().await?;
+        match catalogs::latest_version(&mut connection).await? {
+            Some(version) => {
+                let error = one_line(&error);
+                tracing::error!(error, version = version.0, "catalog refused; the old one stays");
+                Ok(())
+            }
+            None => Err(error.into()),
+        }
+    }
+
+    fn start_stages(
+        &self,
+        stages: &mut JoinSet<anyhow::Result<()>>,
+        roles: &BTreeSet<Role>,
+        reload: Signal,
+    ) {
+        let app = self.clone();
+        stages.spawn(app.clone().until_shutdown(app.clone().probe_postgres()));
+        stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
+        if roles.contains(&Role::Jobs) {
+            stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
+        }
+        if roles.contains(&Role::Meter) {
+            let meter = meter::run(self.meter(), self.shutdown.clone());
+            stages.spawn(async move { meter.await.context("the meter cannot start") });
+        }
+    }
+
+    fn meter(&self) -> Meter {
+        let Settings { kafka, batch, charging, rentals, rejects, .. } = &*self.settings;
+        let retry = RetryPolicy {
+            interval_seconds: SECONDS_A_DAY,
+            give_up_seconds: rentals.retry_days.saturating_mul(SECONDS_A_DAY),
+        };
+        let policy = ChargingPolicy {
+            zero_duration_completed: charging.zero_duration_completed,
+            rental_retry_seconds: retry.interval_seconds,
+        };
+        let options = kafka.options.iter();
+        let settings = MeterSettings {
+            kafka: KafkaSettings {
+                brokers: kafka.brokers.clone(),
+                group: kafka.group.clone(),
+                options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            },
+            topic_calls: kafka.topic_calls.clone(),
+            topic_rentals: kafka.topic_rentals.clone(),
+            partitions: kafka.partitions,
+            batch: BatchLimits {
+                records_max: batch.records_max,
+                bytes_max: batch.bytes_max,
+                linger: Duration::from_millis(batch.linger_milliseconds),
+            },
+            commits_max: batch.commits_max,
+            limits: Limits {
+                call_seconds_max: charging.call_seconds_max,
+                end_ahead_seconds_max: charging.end_ahead_seconds_max,
+            },
+            rejects_bytes_max: i64::try_from(rejects.bytes_max).unwrap_or(i64::MAX),
+            rental_retry: retry,
+        };
+        Meter {
+            settings: Arc::new(settings),
+            charger: Arc::new(Charger::new(self.store.clone(), policy)),
+            clock: self.clock.clone(),
+            health: self.health.clone(),
+        }
+    }
+
+    /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.
+    async fn probe_postgres(self) {
+        loop {
+            let look = async {
+                let mut connection = self.store.read().await?;
+                sqlx::Connection::ping(&mut *connection).await.map_err(Into::into)
+            };
+            let looked: Result<Result<(), StoreError>, _> =
+                tokio::time::timeout(PROBE_MAX, look).await;
+            match looked {
+                Ok(Ok(())) => self.health.up("postgres"),
+                Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
+                Err(_) => self.health.down("postgres", "does not answer"),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    async fn reload_catalog(self, mut reload: Signal) {
+        while reload.recv().await.is_some() {
+            let path = &self.settings.catalog.path;
+            match catalog_file::offer(&self.store, path, self.clock.now()).await {
+                Ok(accepted) => {
+                    let (version, new) = (accepted.version.0, accepted.new);
+                    tracing::info!(version, new, "catalog accepted");
+                }
+                Err(error) => {
+                    let error = one_line(&error);
+                    tracing::error!(error, "catalog refused; the old one stays");
+                }
+            }
+        }
+    }
+
+    async fn forget_old_answers(self) {
+        loop {
+            tokio::time::sleep(PURGE_EVERY).await;
+            let purged = async {
+                let mut connection = self.store.read().await?;
+                idempotency::purge(&mut connection, PURGE_LIMIT, self.clock.now()).await
+            };
+            if let Err(error) = purged.await {
+                tracing::warn!(error = one_line(&error), "old answers were not forgotten");
+            }
+        }
+    }
+
+    /// Runs what never ends by itself until the process ends.
+    async fn until_shutdown(self, endless: impl Future<Output = ()>) -> anyhow::Result<()> {
+        self.shutdown.run_until_cancelled(endless).await;
+        Ok(())
+    }
+}
+
+async fn keep_metrics(recorder: Recorder) {
+    loop {
+        tokio::time::sleep(UPKEEP_EVERY).await;
+        recorder.upkeep();
+    }
+}
+
+/// Waits for the first stage that ends before it is told to.
+async fn first_failure(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
+    match stages.join_next().await {
+        Some(Ok(Ok(()))) | None => anyhow!("a stage ended before it was told to"),
+        Some(Ok(Err(error))) => error,
+        Some(Err(error)) => anyhow!(error).context("a stage panicked"),
+    }
+}
+
+/// Waits for every stage to end; those that take too long are given up.
+async fn drain(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    let all = async {
+        let mut first = Ok(());
+        while let Some(ended) = stages.join_next().await {
+            let ended = ended.map_err(|error| anyhow!(error).context("a stage panicked"));
+            first = first.and(ended.and_then(|ended| ended));
+        }
+        first
+    };
+    match tokio::time::timeout(DRAIN_MAX, all).await {
+        Ok(ended) => ended,
+        Err(_) => bail!("stages did not end within {} s and were given up", DRAIN_MAX.as_secs()),
+    }
+}
+
+/// Signals that end the process.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// An error and all its causes, on one line.
+pub fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,72 @@
+//! The catalog's file: read at start and on SIGHUP, offered to the ledger as a version.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use crate::ledger::catalogs::{self, Accepted, CatalogRefused};
+use crate::ledger::store::Store;
+use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
+
+/// Why the catalog's file has no effect; the version in force stays.
+#[derive(Debug, thiserror::Error)]
+pub enum CatalogFileError {
+    /// The file cannot be read.
+    #[error("catalog {}: cannot be read ({source}); correct catalog.path", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// What it says was not accepted.
+    #[error("catalog {}: {source}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CatalogRefused,
+    },
+}
+
+impl CatalogFileError {
+    /// True where Postgres is merely away: offer the file again.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Refused { source: CatalogRefused::Ledger(error), .. } => error.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+/// Reads the file and offers it; tells metrics what became of it.
+///
+/// # Errors
+/// Why it was not accepted.
+pub async fn offer(
+    store: &Store,
+    path: &Path,
+    now: DateTime<Utc>,
+) -> Result<Accepted, CatalogFileError> {
+    let accepted = match read(path) {
+        Ok(source) => catalogs::accept(store, &source, now)
+            .await
+            .map_err(|source| CatalogFileError::Refused { path: path.to_owned(), source }),
+        Err(error) => Err(error),
+    };
+    match &accepted {
+        Ok(accepted) => metrics::gauge!(CATALOG_VERSION).set(f64::from(accepted.version.0)),
+        Err(error) if error.is_transient() => {}
+        Err(_) => metrics::counter!(CATALOG_REFUSED).increment(1),
+    }
+    accepted
+}
+
+/// Reads the file.
+///
+/// # Errors
+/// `Unreadable`.
+pub fn read(path: &Path) -> Result<String, CatalogFileError> {
+    std::fs::read_to_string(path)
+        .map_err(|source| CatalogFileError::Unreadable { path: path.to_owned(), source })
+}

@@ -1,0 +1,293 @@
+//! `callmeter account …`: what an administrator does to accounts, past the API.
+
+use callmeter_core::domain::{AccountId, AccountStatus, Money, PlanId, TwilioAccountSid};
+use chrono::{DateTime, SubsecRound, Utc};
+use clap::{Args, Subcommand};
+use futures::FutureExt;
+use serde_json::json;
+
+use super::{CommandError, open, print};
+use crate::catalog_file;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::http::render::AccountJson;
+use crate::ledger::accounts::{self, Created, NewAccount};
+use crate::ledger::links::{self, Linked};
+use crate::ledger::store::Store;
+use crate::ledger::subscriptions::{self, SubscriptionChanged};
+use crate::ledger::{catalogs, overview, schema};
+use crate::wallet::{Catalogs, WalletView, view};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Account {
+    /// Makes an account and its wallet
+    Create(Create),
+    /// Shows an account and its wallet
+    Show(Show),
+    /// Puts an account on a plan from an instant on, or ends its subscription
+    Subscribe(Subscribe),
+    /// Closes an account: no new calls; late ones are still charged
+    Close(Show),
+    /// Opens a closed account again
+    Reopen(Show),
+    /// Makes an account pay for one more Twilio account
+    Link(Link),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Create {
+    /// The account's id: letters, digits, '.', '_' and '-'
+    id: AccountId,
+    /// What people call it
+    #[arg(long)]
+    name: String,
+    /// The Twilio account (AC...) whose calls it pays for
+    #[arg(long, value_name = "SID")]
+    twilio_account_sid: TwilioAccountSid,
+    /// Dollars to begin with
+    #[arg(long, value_name = "DOLLARS", default_value = "0", value_parser = opening_balance)]
+    opening_balance: Money,
+    /// Where it is written to
+    #[arg(long)]
+    email: Option<String>,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The account's id
+    id: AccountId,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Subscribe {
+    /// The account's id
+    id: AccountId,
+    /// The plan's id in the catalog
+    #[arg(long, required_unless_present = "end", conflicts_with = "end")]
+    plan: Option<PlanId>,
+    /// Ends the subscription instead
+    #[arg(long)]
+    end: bool,
+    /// First instant, such as 2026-12-01T00:00:00Z; past ones too; now where absent
+    #[arg(long, value_name = "INSTANT", value_parser = instant)]
+    starts_at: Option<DateTime<Utc>>,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Link {
+    /// The account's id
+    id: AccountId,
+    /// The Twilio account (AC...)
+    #[arg(value_name = "SID")]
+    twilio_account_sid: TwilioAccountSid,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn opening_balance(text: &str) -> Result<Money, String> {
+    let amount = Money::parse(text).map_err(|error| error.to_string())?;
+    if amount.is_negative() { Err("is negative".to_owned()) } else { Ok(amount) }
+}
+
+fn instant(text: &str) -> Result<DateTime<Utc>, String> {
+    let instant = DateTime::parse_from_rfc3339(text);
+    let instant = instant.map_err(|_| "is not an instant such as 2026-12-01T00:00:00Z")?;
+    Ok(instant.with_timezone(&Utc).trunc_subsecs(6))
+}
+
+/// What every command of an account has at hand.
+struct Desk<'a> {
+    settings: &'a Settings,
+    store: Store,
+    now: DateTime<Utc>,
+}
+
+pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), CommandError> {
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    let desk = Desk { settings, store, now: Clock::system().now() };
+    match command {
+        Account::Create(command) => desk.create(command).await,
+        Account::Show(command) => desk.show(&command.id, command.json).await,
+        Account::Subscribe(command) => desk.subscribe(command).await,
+        Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
+        Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
+        Account::Link(command) => desk.link(command).await,
+    }
+}
+
+impl Desk<'_> {
+    async fn create(&self, command: Create) -> Result<(), CommandError> {
+        if command.name.trim().is_empty() || command.name.chars().any(char::is_control) {
+            return Err(CommandError::Usage("--name is empty or not printable".to_owned()));
+        }
+        let new = NewAccount {
+            id: command.id,
+            name: command.name.trim().to_owned(),
+            email: command.email,
+            twilio_account_sid: command.twilio_account_sid,
+            opening_balance: command.opening_balance,
+        };
+        let (now, id) = (self.now, new.id.clone());
+        let created = self.store.transact("accounts::create", move |connection| {
+            let new = new.clone();
+            async move { accounts::create(connection, &new, now).await }.boxed()
+        });
+        match created.await? {
+            Created::Created(account) => self.show(&account.id, command.json).await,
+            Created::IdTaken => Err(refused(format!("account {id} exists already"))),
+            Created::TwilioAccountSidTaken => {
+                Err(refused("another account pays for this Twilio account"))
+            }
+        }
+    }
+
+    async fn show(&self, id: &AccountId, as_json: bool) -> Result<(), CommandError> {
+        let mut connection = self.store.read().await?;
+        let account = accounts::find(&mut connection, id).await?;
+        let overview = overview::read(&mut connection, id, self.now).await?;
+        drop(connection);
+        let (Some(account), Some(overview)) = (account, overview) else {
+            return Err(unknown(id));
+        };
+        let catalogs = Catalogs::default();
+        let kept = match overview.catalog {
+            Some(stamp) => Some(catalogs.history(&self.store, stamp).await?),
+            None => None,
+        };
+        let threshold = self.settings.wallet.low_balance_threshold;
+        let wallet = view(&overview, kept.as_ref().map(|kept| &kept.1), threshold, self.now)?;
+        if as_json {
+            let mut shown = json!(AccountJson::from(account));
+            shown["wallet"] = json!(wallet);
+            return print(&shown.to_string());
+        }
+        print(&text(&account, &wallet))
+    }
+
+    async fn subscribe(&self, command: Subscribe) -> Result<(), CommandError> {
+        self.ensure_catalog().await?;
+        let (id, plan, now) = (command.id.clone(), command.plan.clone(), self.now);
+        let starts_at = command.starts_at.unwrap_or(now);
+        let changed =
+            self.store.transact("subscriptions::change", move |connection| {
+                let (id, plan) = (id.clone(), plan.clone());
+                async move {
+                    subscriptions::change(connection, &id, plan.as_ref(), starts_at, now).await
+                }
+                .boxed()
+            });
+        let changed = match changed.await? {
+            SubscriptionChanged::Changed(_) => true,
+            SubscriptionChanged::Unchanged => false,
+            SubscriptionChanged::UnknownAccount => return Err(unknown(&command.id)),
+            SubscriptionChanged::UnknownPlan { version } => {
+                return Err(refused(match version {
+                    Some(version) => format!(
+                        "catalog version {version}, which counts then, lacks this plan; \
+                         add it to the catalog and send SIGHUP to `callmeter serve`"
+                    ),
+                    None => "no catalog was accepted yet; start `callmeter serve`".to_owned(),
+                }));
+            }
+        };
+        if command.json {
+            let (plan, id) = (command.plan, command.id);
+            let shown =
+                json!({ "id": id, "plan": plan, "starts_at": starts_at, "changed": changed });
+            return print(&shown.to_string());
+        }
+        let plan = command.plan.as_ref().map_or("no plan", PlanId::as_str);
+        let already = if changed { "" } else { " already" };
+        print(&format!("{} is on {plan} from {starts_at}{already}", command.id))
+    }
+
+    /// Accepts the catalog's file where no version was accepted yet, so that accounts can be set up
+    /// before the service first runs.
+    async fn ensure_catalog(&self) -> Result<(), CommandError> {
+        let mut connection = self.store.read().await?;
+        let latest = catalogs::latest_version(&mut connection).await?;
+        drop(connection);
+        if latest.is_none() {
+            catalog_file::offer(&self.store, &self.settings.catalog.path, self.now).await?;
+        }
+        Ok(())
+    }
+
+    async fn set_status(&self, command: Show, status: AccountStatus) -> Result<(), CommandError> {
+        let id = command.id.clone();
+        let account = self.store.transact("accounts::set_status", move |connection| {
+            let id = id.clone();
+            async move { accounts::set_status(connection, &id, status).await }.boxed()
+        });
+        match account.await? {
+            Some(account) => self.show(&account.id, command.json).await,
+            None => Err(unknown(&command.id)),
+        }
+    }
+
+    async fn link(&self, command: Link) -> Result<(), CommandError> {
+        let (id, sid, now) = (command.id.clone(), command.twilio_account_sid.clone(), self.now);
+        let linked = self.store.transact("links::link", move |connection| {
+            let (id, sid) = (id.clone(), sid.clone());
+            async move { links::link(connection, &id, &sid, now).await }.boxed()
+        });
+        match linked.await? {
+            Linked::Linked | Linked::AlreadyLinked | Linked::Moved { .. } => {
+                self.show(&command.id, command.json).await
+            }
+            Linked::Charged { by } => Err(refused(format!(
+                "account {by} was charged for calls of {}; it stays there for good",
+                command.twilio_account_sid
+            ))),
+            Linked::UnknownAccount => Err(unknown(&command.id)),
+        }
+    }
+}
+
+fn unknown(id: &AccountId) -> CommandError {
+    refused(format!("there is no account {id}"))
+}
+
+fn refused(why: impl Into<String>) -> CommandError {
+    CommandError::Refused(why.into())
+}
+
+/// An account as people read it.
+fn text(account: &accounts::Account, wallet: &WalletView) -> String {
+    let sids = account.twilio_account_sids.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let allowance = wallet.allowance.as_ref().map_or_else(
+        || "no subscription".to_owned(),
+        |allowance| {
+            format!(
+                "{}: {} of {} s left until {}",
+                allowance.plan,
+                allowance.remaining_seconds,
+                allowance.included_seconds,
+                allowance.cycle_end
+            )
+        },
+    );
+    let lines = [
+        ("account", format!("{} ({}), {}", account.id, account.name, account.status)),
+        ("e-mail", account.email.clone().unwrap_or_else(|| "-".to_owned())),
+        ("Twilio", sids.join(", ")),
+        ("wallet", wallet.state.to_string()),
+        ("balance", wallet.balance.to_string()),
+        ("credit limit", wallet.credit_limit.to_string()),
+        ("available", wallet.available.to_string()),
+        ("allowance", allowance),
+    ];
+    let lines = lines.map(|(name, value)| format!("{name:<14}{value}"));
+    lines.join("\n")
+}

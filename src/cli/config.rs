@@ -1,0 +1,39 @@
+//! `callmeter config check|show`: whether the settings and the catalog can be used, and what they
+//! are. Secrets are masked.
+
+use callmeter_core::domain::Catalog;
+use clap::Subcommand;
+
+use super::{CommandError, print};
+use crate::catalog_file::{self, CatalogFileError};
+use crate::config::Settings;
+use crate::ledger::catalogs::CatalogRefused;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Config {
+    /// Checks the settings and the catalog's file; says what is wrong in one line
+    Check,
+    /// Shows the settings in force, secrets masked
+    Show,
+}
+
+pub(super) fn run(command: Config, settings: &Settings) -> Result<(), CommandError> {
+    match command {
+        Config::Check => check(settings),
+        Config::Show => {
+            let shown = toml::to_string(settings);
+            print(shown.map_err(|error| CommandError::Refused(error.to_string()))?.trim_end())
+        }
+    }
+}
+
+fn check(settings: &Settings) -> Result<(), CommandError> {
+    let path = &settings.catalog.path;
+    let catalog = Catalog::parse(&catalog_file::read(path)?).map_err(|error| {
+        let source = CatalogRefused::Invalid(error);
+        CatalogFileError::Refused { path: path.clone(), source }
+    })?;
+    let (plans, numbers) = (catalog.plans.len(), catalog.numbers.len());
+    let path = path.display();
+    print(&format!("the settings are valid; {path} has {plans} plans and {numbers} number prices"))
+}

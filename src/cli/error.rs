@@ -1,0 +1,69 @@
+//! Why a command failed, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use crate::catalog_file::CatalogFileError;
+use crate::config::SettingsError;
+use crate::ledger::LedgerError;
+use crate::ledger::schema::SchemaError;
+use crate::ledger::store::{AsStoreError, StoreError};
+
+/// A command that did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The settings cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The catalog's file cannot be used.
+    #[error(transparent)]
+    Catalog(#[from] CatalogFileError),
+    /// An argument that cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// Understood, and refused.
+    #[error("{0}")]
+    Refused(String),
+    /// The schema is not the one that this program knows.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// The ledger could not be asked, or is broken.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Standard output cannot be written.
+    #[error("the answer cannot be written")]
+    Output(#[source] std::io::Error),
+    /// The machine has no thread for us.
+    #[error("the runtime cannot start")]
+    Runtime(#[source] std::io::Error),
+    /// The service ended by itself.
+    #[error("{0:#}")]
+    Service(anyhow::Error),
+}
+
+impl CommandError {
+    /// 2 for wrong usage or settings, 1 for everything else.
+    pub fn exit_code(&self) -> ExitCode {
+        let wrong_usage = match self {
+            Self::Settings(_) | Self::Usage(_) => true,
+            Self::Catalog(error) => !error.is_transient(),
+            Self::Service(error) => error.is::<CatalogFileError>(),
+            _ => false,
+        };
+        ExitCode::from(if wrong_usage { 2 } else { 1 })
+    }
+}
+
+impl From<StoreError> for CommandError {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl AsStoreError for CommandError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Ledger(error) => error.as_store_error(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The commands of the program, one file each.
+//!
+//! A command answers on standard output; what is wrong with it is one line on standard error.
+
+mod account;
+mod config;
+mod error;
+mod migrate;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CommandError;
+
+use crate::config::{Settings, load};
+use crate::ledger::store::Store;
+use crate::telemetry;
+
+/// Charges live phone calls: plan allowances first, then the prepaid wallet, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "callmeter", version, propagate_version = true)]
+pub struct Arguments {
+    /// Settings beside the built-in ones (config/callmeter.toml documents every key)
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service until SIGTERM
+    Serve(serve::Serve),
+    /// Brings the database's schema up to date
+    Migrate,
+    /// Makes, shows and changes accounts
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Checks or shows the settings
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+/// Runs one command; says in one line why it failed.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let ran = load(arguments.config.as_deref())
+        .map_err(CommandError::from)
+        .and_then(|settings| run_command(arguments.command, settings));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done where standard error is closed.
+            drop(std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!("callmeter: {}\n", crate::app::one_line(&error)),
+            ));
+            error.exit_code()
+        }
+    }
+}
+
+fn run_command(command: Command, settings: Settings) -> Result<(), CommandError> {
+    telemetry::start(&settings.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(CommandError::Runtime)?;
+    let ran = runtime.block_on(async {
+        match command {
+            Command::Serve(command) => serve::run(command, settings).await,
+            Command::Migrate => migrate::run(&settings).await,
+            Command::Account(command) => account::run(command, &settings).await,
+            Command::Config(command) => config::run(command, &settings),
+        }
+    });
+    // A stage that was given up must not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    ran
+}
+
+/// Opens the ledger for a command that does one thing at a time.
+fn open(settings: &Settings) -> Result<Store, CommandError> {
+    Ok(Store::open(settings.database.url.expose(), 2)?)
+}
+
+/// Writes an answer to standard output. A reader that went away is no failure.
+fn print(text: &str) -> Result<(), CommandError> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CommandError::Output(error))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,55 @@
+//! `POST /v1/accounts`: makes an account and its wallet.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
+use futures::FutureExt;
+
+use crate::http::Api;
+use crate::http::act::{Act, Outcome};
+use crate::http::fields::{Fielded, Fields, amount, email, line, parsed};
+use crate::http::problem::Problem;
+use crate::http::render::AccountJson;
+use crate::ledger::accounts::{self, Created, NewAccount};
+
+impl Fielded for NewAccount {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let id = fields.required("id", parsed::<AccountId>);
+        let name = fields.required("name", line);
+        let sid = fields.required("twilio_account_sid", parsed::<TwilioAccountSid>);
+        let opening_balance = fields.optional("opening_balance", amount);
+        let email = fields.nullable("email", email);
+        Some(Self {
+            id: id?,
+            name: name?,
+            email: email.flatten(),
+            twilio_account_sid: sid?,
+            opening_balance: opening_balance.unwrap_or(Money::ZERO),
+        })
+    }
+}
+
+pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
+    act.credential.require_admin()?;
+    let new: NewAccount = act.read()?;
+    act.run(&api, "accounts::create", move |connection, now| {
+        let new = new.clone();
+        async move {
+            Ok(match accounts::create(connection, &new, now).await? {
+                Created::Created(account) => {
+                    Outcome::done(StatusCode::CREATED, &AccountJson::from(account))
+                }
+                Created::IdTaken => {
+                    Outcome::Refused(Problem::taken("id_taken", "Another account has this id"))
+                }
+                Created::TwilioAccountSidTaken => Outcome::Refused(Problem::taken(
+                    "twilio_account_sid_taken",
+                    "Another account pays for this Twilio account",
+                )),
+            })
+        }
+        .boxed()
+    })
+    .await
+}

@@ -1,0 +1,22 @@
+//! `GET /v1/accounts/{id}`: an account and its limits.
+
+use axum::Json;
+use axum::extract::State;
+
+use super::AccountPath;
+use crate::http::Api;
+use crate::http::auth::Credential;
+use crate::http::problem::Problem;
+use crate::http::render::AccountJson;
+use crate::ledger::accounts;
+
+pub(super) async fn show(
+    State(api): State<Api>,
+    credential: Credential,
+    AccountPath(id): AccountPath,
+) -> Result<Json<AccountJson>, Problem> {
+    credential.require_account(&id)?;
+    let mut connection = api.store.read().await?;
+    let account = accounts::find(&mut connection, &id).await?;
+    account.map(|account| Json(account.into())).ok_or_else(Problem::unknown_account)
+}

@@ -1,0 +1,62 @@
+//! `POST /v1/accounts/{id}/close` and `/reopen`: whether an account takes new calls. Late calls of a
+//! closed account are still charged.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use callmeter_core::domain::{AccountId, AccountStatus};
+use futures::FutureExt;
+
+use super::AccountPath;
+use crate::http::Api;
+use crate::http::act::{Act, Outcome};
+use crate::http::fields::{Fielded, Fields};
+use crate::http::problem::Problem;
+use crate::http::render::AccountJson;
+use crate::ledger::accounts;
+
+pub(super) async fn close(
+    State(api): State<Api>,
+    AccountPath(id): AccountPath,
+    act: Act,
+) -> Result<Response, Problem> {
+    set_status(&api, id, act, AccountStatus::Closed).await
+}
+
+pub(super) async fn reopen(
+    State(api): State<Api>,
+    AccountPath(id): AccountPath,
+    act: Act,
+) -> Result<Response, Problem> {
+    set_status(&api, id, act, AccountStatus::Open).await
+}
+
+/// Nothing is expected in the body.
+struct Nothing;
+
+impl Fielded for Nothing {
+    fn read(_: &mut Fields) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+async fn set_status(
+    api: &Api,
+    id: AccountId,
+    act: Act,
+    status: AccountStatus,
+) -> Result<Response, Problem> {
+    act.credential.require_admin()?;
+    act.read::<Nothing>()?;
+    act.run(api, "accounts::set_status", move |connection, _| {
+        let id = id.clone();
+        async move {
+            Ok(match accounts::set_status(connection, &id, status).await? {
+                Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
+                None => Outcome::Refused(Problem::unknown_account()),
+            })
+        }
+        .boxed()
+    })
+    .await
+}

@@ -1,0 +1,70 @@
+//! `PUT /v1/accounts/{id}/subscription`: puts an account on a plan, or on none, from an instant on.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use callmeter_core::domain::PlanId;
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use serde_json::json;
+
+use super::AccountPath;
+use crate::http::Api;
+use crate::http::act::{Act, Outcome};
+use crate::http::fields::{Fielded, Fields, instant, parsed};
+use crate::http::problem::Problem;
+use crate::ledger::subscriptions::{self, SubscriptionChanged};
+
+#[derive(Clone, Debug)]
+struct Wanted {
+    plan: Option<PlanId>,
+    starts_at: DateTime<Utc>,
+}
+
+impl Fielded for Wanted {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let plan = fields.required_nullable("plan", parsed::<PlanId>);
+        let starts_at = fields.required("starts_at", instant);
+        Some(Self { plan: plan?, starts_at: starts_at? })
+    }
+}
+
+pub(super) async fn subscribe(
+    State(api): State<Api>,
+    AccountPath(id): AccountPath,
+    act: Act,
+) -> Result<Response, Problem> {
+    act.credential.require_admin()?;
+    let wanted: Wanted = act.read()?;
+    act.run(&api, "subscriptions::change", move |connection, now| {
+        let (id, wanted) = (id.clone(), wanted.clone());
+        async move {
+            let Wanted { plan, starts_at } = &wanted;
+            let changed =
+                subscriptions::change(connection, &id, plan.as_ref(), *starts_at, now).await?;
+            Ok(answer(&wanted, &changed))
+        }
+        .boxed()
+    })
+    .await
+}
+
+fn answer(wanted: &Wanted, changed: &SubscriptionChanged) -> Outcome {
+    let changed = match changed {
+        SubscriptionChanged::Changed(_) => true,
+        SubscriptionChanged::Unchanged => false,
+        SubscriptionChanged::UnknownAccount => {
+            return Outcome::Refused(Problem::unknown_account());
+        }
+        SubscriptionChanged::UnknownPlan { version } => {
+            let detail = match version {
+                Some(version) => format!("catalog version {version} counts then and lacks it"),
+                None => "no catalog was accepted yet".to_owned(),
+            };
+            let title = "The plan is not in the catalog";
+            return Outcome::Refused(Problem::refused("unknown_plan", title, detail));
+        }
+    };
+    let body = json!({ "plan": wanted.plan, "starts_at": wanted.starts_at, "changed": changed });
+    Outcome::done(StatusCode::OK, &body)
+}

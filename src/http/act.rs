@@ -1,0 +1,224 @@
+//! Requests that change something: one transaction holds the effect and the answer that is kept for
+//! the request's Idempotency-Key.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
+
+use super::Api;
+use super::auth::Credential;
+use super::fields::{Fielded, Fields};
+use super::problem::{self, Problem};
+use crate::ledger::LedgerError;
+use crate::ledger::idempotency::{self, Answer, Earlier, RequestName};
+
+/// Says that an answer is an earlier one.
+const REPLAYED: &str = "idempotent-replayed";
+
+/// A request that changes something.
+#[derive(Clone, Debug)]
+pub(super) struct Act {
+    /// Who asks; check its scope before anything else.
+    pub(super) credential: Credential,
+    path: String,
+    idempotency_key: Option<String>,
+    body: Bytes,
+}
+
+/// What became of an act: an effect with its answer, or a refusal without effect.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    /// It was done.
+    Done(StatusCode, String),
+    /// It was refused before anything was written.
+    Refused(Problem),
+}
+
+impl Outcome {
+    /// Done, answering `body` as JSON.
+    pub(super) fn done(status: StatusCode, body: &impl Serialize) -> Self {
+        match serde_json::to_string(body) {
+            Ok(body) => Self::Done(status, body),
+            Err(error) => {
+                tracing::error!(%error, "an answer cannot be written as JSON");
+                Self::Refused(Problem::internal())
+            }
+        }
+    }
+}
+
+/// The effect of an act, as a transaction's body: it may run several times.
+pub(super) type Effect<'c> = BoxFuture<'c, Result<Outcome, LedgerError>>;
+
+impl Act {
+    /// Reads the body.
+    ///
+    /// # Errors
+    /// 400 with every field at fault.
+    pub(super) fn read<T: Fielded>(&self) -> Result<T, Problem> {
+        Fields::read_body(self.json()?)
+    }
+
+    fn json(&self) -> Result<Value, Problem> {
+        if self.body.is_empty() {
+            return Ok(Value::Object(serde_json::Map::new()));
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+    }
+
+    /// Runs the effect once and answers it; for a key that was answered before, answers that again.
+    /// `name` names the transaction.
+    ///
+    /// # Errors
+    /// 422 for a key that came with another body before; the ledger's errors.
+    pub(super) async fn run<F>(
+        self,
+        api: &Api,
+        name: &'static str,
+        effect: F,
+    ) -> Result<Response, Problem>
+    where
+        F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Effect<'c> + Clone + Send + 'static,
+    {
+        let now = api.clock.now();
+        let request = self.name()?;
+        let ran = api.store.transact(name, move |connection| {
+            let (request, effect) = (request.clone(), effect.clone());
+            run_in(connection, request, effect, now).boxed()
+        });
+        match ran.await? {
+            Ran::Now(Outcome::Done(status, body)) => Ok(respond(status, body, false)),
+            Ran::Now(Outcome::Refused(problem)) => Err(problem),
+            Ran::Before(answer) => {
+                let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+                Ok(respond(status, answer.body, true))
+            }
+            Ran::WithOtherBody => Err(Problem::refused(
+                "idempotency_key_reused",
+                "The Idempotency-Key belongs to another request",
+                "send another key, or the body that it was first sent with",
+            )),
+        }
+    }
+
+    /// What the request is called; `None` where its sender gave no key.
+    fn name(&self) -> Result<Option<RequestName>, Problem> {
+        let Some(key) = self.idempotency_key.clone() else { return Ok(None) };
+        // Written again from its parsed form, so that spaces and the order of keys do not matter.
+        let body = serde_json::to_vec(&self.json()?);
+        let body = body.map_err(|error| Problem::malformed(error.to_string()))?;
+        Ok(Some(RequestName {
+            credential: self.credential.id.clone(),
+            path: self.path.clone(),
+            key,
+            body_sha256: Sha256::digest(body).into(),
+        }))
+    }
+}
+
+/// What a transaction of an act came to.
+enum Ran {
+    Now(Outcome),
+    Before(Answer),
+    WithOtherBody,
+}
+
+async fn run_in<F>(
+    connection: &mut PgConnection,
+    request: Option<RequestName>,
+    effect: F,
+    now: DateTime<Utc>,
+) -> Result<Ran, LedgerError>
+where
+    F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Effect<'c> + Send,
+{
+    let Some(request) = request else { return effect(connection, now).await.map(Ran::Now) };
+    match idempotency::earlier(connection, &request, now).await? {
+        Earlier::Nothing => {}
+        Earlier::Answered(answer) => return Ok(Ran::Before(answer)),
+        Earlier::OtherBody => return Ok(Ran::WithOtherBody),
+    }
+    let outcome = effect(connection, now).await?;
+    if let Some(answer) = answer_of(&outcome) {
+        idempotency::keep(connection, &request, &answer, now).await?;
+    }
+    Ok(Ran::Now(outcome))
+}
+
+/// The answer to keep; `None` where the same request may fare better later.
+fn answer_of(outcome: &Outcome) -> Option<Answer> {
+    match outcome {
+        Outcome::Done(status, body) => Some(Answer { status: status.as_u16(), body: body.clone() }),
+        Outcome::Refused(problem) if problem.is_final() => {
+            let body = serde_json::to_string(problem).ok()?;
+            Some(Answer { status: problem.status().as_u16(), body })
+        }
+        Outcome::Refused(_) => None,
+    }
+}
+
+fn respond(status: StatusCode, body: String, replayed: bool) -> Response {
+    let media_type = if status.is_success() { "application/json" } else { problem::MEDIA_TYPE };
+    let mut response = (status, body).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if replayed {
+        headers.insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+impl FromRequest<Api> for Act {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let credential = Credential::from_request_parts(&mut parts, api).await?;
+        let idempotency_key = idempotency_key(&parts.headers)?;
+        let path = parts.uri.path().to_owned();
+        let is_json = is_json(&parts.headers);
+        let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
+        let body = body.map_err(|rejection| match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                "The body is too large",
+                format!("at most {} bytes are read", api.body_bytes_max),
+            ),
+            _ => Problem::malformed("the body cannot be read"),
+        })?;
+        if !body.is_empty() && !is_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body is not declared as JSON",
+                "send `Content-Type: application/json`",
+            ));
+        }
+        Ok(Self { credential, path, idempotency_key, body })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.and_then(|value| value.split(';').next()).map(str::trim);
+    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let fault = || {
+        Problem::malformed("the header Idempotency-Key has not 1 to 255 printable ASCII characters")
+    };
+    key.map(|key| Some(key.to_owned())).ok_or_else(fault)
+}

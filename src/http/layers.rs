@@ -1,0 +1,103 @@
+//! What every request passes: an id, a place among those in progress, a time-out, a metric.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::Semaphore;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::problem::Problem;
+use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Limits on requests.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    /// Places for requests in progress.
+    places: Arc<Semaphore>,
+    /// Longest time that one may take.
+    time_max: Duration,
+}
+
+impl Limits {
+    /// Sets the limits of one listener.
+    pub(super) fn new(in_progress_max: usize, time_max: Duration) -> Self {
+        Self { places: Arc::new(Semaphore::new(in_progress_max)), time_max }
+    }
+}
+
+/// Runs one request within its limits, and notes how it went.
+pub(super) async fn frame(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+    let id = request_id(&request);
+    let method = method_label(request.method());
+    let path = request.extensions().get::<MatchedPath>().cloned();
+    let route = path.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let span = tracing::info_span!("request", id = %id, method, route);
+    let started = std::time::Instant::now();
+    let mut response = within(&limits, request, next).instrument(span).await;
+    let seconds = started.elapsed().as_secs_f64();
+    let status = response.status();
+    tracing::debug!(%id, method, route, status = status.as_u16(), seconds, "request answered");
+    metrics::histogram!(HTTP_REQUEST_SECONDS, "method" => method, "route" => route.clone())
+        .record(seconds);
+    let status = status.as_str().to_owned();
+    metrics::counter!(HTTP_REQUESTS, "method" => method, "route" => route, "status" => status)
+        .increment(1);
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    response
+}
+
+async fn within(limits: &Limits, request: Request, next: Next) -> Response {
+    let Ok(_place) = limits.places.try_acquire() else {
+        let title = "Too many requests are in progress";
+        return Problem::unavailable("overloaded", title).into_response();
+    };
+    match tokio::time::timeout(limits.time_max, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "timeout",
+            "The request took too long",
+            "it may or may not have had its effect: repeat it with the same Idempotency-Key",
+        )
+        .into_response(),
+    }
+}
+
+/// The caller's own id where it is harmless, else a new one.
+fn request_id(request: &Request) -> String {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let harmless = |id: &&str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        (1..=128).contains(&id.len()) && id.bytes().all(allowed)
+    };
+    given.filter(harmless).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+}
+
+/// A closed set: a made-up method must not make a new series.
+fn method_label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
+    }
+}
+
+/// What a caller sees of a handler that panicked; the panic itself is logged by its hook.
+pub(super) fn after_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    tracing::error!("a request's handler panicked");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,121 @@
+//! The API: one endpoint one file, all in problem+json where they fail.
+//!
+//! Beside the flow: turns requests into acts and queries of the ledger. Handlers hold no SQL, and
+//! keep nothing between requests that another process could make wrong.
+
+mod accounts;
+mod act;
+mod auth;
+mod fields;
+mod health;
+mod layers;
+mod page;
+mod problem;
+pub(crate) mod render;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use callmeter_core::domain::Money;
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::clock::Clock;
+use crate::config;
+use crate::health::Health;
+use crate::ledger::store::Store;
+use crate::metrics::Recorder;
+use crate::wallet::Catalogs;
+use auth::KeyDigest;
+use layers::Limits;
+use problem::Problem;
+
+/// What handlers have at hand. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Api {
+    store: Store,
+    clock: Clock,
+    health: Health,
+    recorder: Recorder,
+    catalogs: Arc<Catalogs>,
+    admin_key: Option<KeyDigest>,
+    low_balance_threshold: Money,
+    body_bytes_max: usize,
+    request_time_max: Duration,
+    requests_in_progress_max: usize,
+}
+
+/// Which paths a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Surface {
+    /// The API's own paths, beside health; only processes with the role `api` have them.
+    pub api: bool,
+    /// `/metrics`, and the API's paths that need an admin key.
+    pub internal: bool,
+}
+
+impl Api {
+    /// Gathers what handlers need.
+    pub fn new(
+        settings: &config::Settings,
+        store: Store,
+        clock: Clock,
+        health: Health,
+        recorder: Recorder,
+    ) -> Self {
+        let http = &settings.http;
+        Self {
+            store,
+            clock,
+            health,
+            recorder,
+            catalogs: Arc::default(),
+            admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
+            low_balance_threshold: settings.wallet.low_balance_threshold,
+            body_bytes_max: http.body_bytes_max,
+            request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
+            requests_in_progress_max: http.requests_in_progress_max,
+        }
+    }
+
+    /// Builds what one listener answers.
+    pub fn router(self, surface: Surface) -> Router {
+        let limits = Limits::new(self.requests_in_progress_max, self.request_time_max);
+        let mut router = Router::new().merge(health::routes());
+        if surface.internal {
+            router = router.merge(health::internal_routes());
+        }
+        if surface.api {
+            router = router.merge(accounts::routes());
+        }
+        if surface.api && surface.internal {
+            router = router.merge(accounts::admin_routes());
+        }
+        router
+            .fallback(|| async { Problem::unknown_path() })
+            .method_not_allowed_fallback(|| async {
+                let status = StatusCode::METHOD_NOT_ALLOWED;
+                Problem::new(status, "method_not_allowed", "The path has no such method", "")
+            })
+            .layer(DefaultBodyLimit::max(self.body_bytes_max))
+            .layer(CatchPanicLayer::custom(layers::after_panic))
+            .layer(axum::middleware::from_fn_with_state(limits, layers::frame))
+            .with_state(self)
+    }
+}
+
+/// Answers requests until `shutdown` ends, then finishes those in progress.
+///
+/// # Errors
+/// Where the listener fails for good.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}

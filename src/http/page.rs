@@ -1,0 +1,54 @@
+//! Lists by cursor: `limit`, `after`, `from`, `to`.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::fields::{Fields, instant};
+use crate::ledger::history::{Page, Stretch};
+
+const LIMIT_DEFAULT: u16 = 100;
+const LIMIT_MAX: u16 = 1000;
+
+/// A list as it is answered.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    items: Vec<T>,
+    /// What `after` must be for the next page; null: this was the last.
+    next: Option<String>,
+}
+
+impl<T> List<T> {
+    /// Renders a page, item by item.
+    pub(super) fn of<R>(page: Page<R>, render: impl Fn(R) -> T) -> Self {
+        Self {
+            items: page.items.into_iter().map(render).collect(),
+            next: page.next.map(|number| number.to_string()),
+        }
+    }
+}
+
+/// Takes the parameters that every list has.
+pub(super) fn stretch(fields: &mut Fields) -> Stretch {
+    let limit = fields.optional("limit", limit);
+    let below = fields.optional("after", cursor);
+    let from: Option<DateTime<Utc>> = fields.optional("from", instant);
+    let to = fields.optional("to", instant);
+    if let (Some(from), Some(to)) = (from, to)
+        && from > to
+    {
+        fields.fault("to", "is before from");
+    }
+    Stretch { below, from, to, limit: limit.unwrap_or(LIMIT_DEFAULT) }
+}
+
+fn limit(value: &Value) -> Result<u16, String> {
+    let limit = value.as_str().and_then(|text| text.parse().ok());
+    let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| format!("is not a whole number from 1 to {LIMIT_MAX}"))
+}
+
+fn cursor(value: &Value) -> Result<i64, String> {
+    let number = value.as_str().and_then(|text| text.parse().ok());
+    number.filter(|number| *number > 0).ok_or_else(|| "is no `next` of this list".to_owned())
+}

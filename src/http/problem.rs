@@ -1,0 +1,189 @@
+//! Errors as problem+json (RFC 9457), each with a code that stays.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::ledger::LedgerError;
+use crate::ledger::store::StoreError;
+
+/// Media type of an error's body.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+/// Seconds after which a caller should try again what failed for want of a server.
+const RETRY_AFTER_SECONDS: u32 = 2;
+
+/// An error as it is answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Problem {
+    /// Names the kind of problem; made of the code.
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    #[serde(serialize_with = "as_number")]
+    status: StatusCode,
+    /// Stays as it is; callers may rely on it.
+    code: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip)]
+    retry_after_seconds: Option<u32>,
+}
+
+/// What is wrong with one field of a body or a query.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct FieldError {
+    /// Its name; empty for the body as a whole.
+    pub(super) field: String,
+    /// What is wrong and what is expected.
+    pub(super) message: String,
+}
+
+impl Problem {
+    /// Makes a problem of a status, a code that stays, a title, and what is particular to this one.
+    pub(super) fn new(
+        status: StatusCode,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            kind: format!("urn:callmeter:problem:{code}"),
+            title,
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+        }
+    }
+
+    /// 400, naming the fields.
+    pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
+        let detail = errors
+            .iter()
+            .map(|error| match error.field.as_str() {
+                "" => error.message.clone(),
+                field => format!("{field}: {}", error.message),
+            })
+            .collect::<Vec<_>>()
+            .join("; ");
+        let status = StatusCode::BAD_REQUEST;
+        Self { errors, ..Self::new(status, "invalid_request", "The request is not valid", detail) }
+    }
+
+    /// 400 for a body or query as a whole.
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldError { field: String::new(), message: message.into() }])
+    }
+
+    /// 401: no key, or an unknown one.
+    pub(super) fn unauthorized() -> Self {
+        let detail = "send `Authorization: Bearer <key>` with a key of this service";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "No key, or an unknown one", detail)
+    }
+
+    /// 403: the key lacks the scope.
+    pub(super) fn forbidden() -> Self {
+        let detail = "this needs a key of another scope";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The key does not reach here", detail)
+    }
+
+    /// 404: an account that does not exist or is not the key's.
+    pub(super) fn unknown_account() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_account", "There is no such account", "")
+    }
+
+    /// 404: a path that does not exist.
+    pub(super) fn unknown_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_path", "There is nothing at this path", "")
+    }
+
+    /// 409: something is taken.
+    pub(super) fn taken(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::CONFLICT, code, title, "")
+    }
+
+    /// 422: understood, and refused.
+    pub(super) fn refused(
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+    }
+
+    /// 503: a server that this needs is away.
+    pub(super) fn unavailable(code: &'static str, title: &'static str) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, "try again");
+        Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
+    }
+
+    /// 500: a fault of ours, which the log describes.
+    pub(super) fn internal() -> Self {
+        let detail = "the log has more under this request's id";
+        let title = "The service failed";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
+    }
+
+    /// Its HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// True where the answer is final for this request: the same one would be refused again.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
+    }
+}
+
+fn as_number<S: serde::Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u16(status.as_u16())
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let (status, retry_after) = (self.status, self.retry_after_seconds);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<LedgerError> for Problem {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Store(store) => Self::from(store),
+            LedgerError::BalanceOutOfRange { .. } => Self::refused(
+                "balance_out_of_range",
+                "The balance would leave the range of amounts",
+                "9007199254.740991 dollars are the most a wallet can have or owe",
+            ),
+            error => {
+                tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_transient() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "request needs Postgres");
+            return Self::unavailable("ledger_unavailable", "The ledger cannot be reached");
+        }
+        tracing::error!(error = &error as &dyn std::error::Error, "request failed");
+        Self::internal()
+    }
+}

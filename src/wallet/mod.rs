@@ -1,0 +1,9 @@
+//! Use cases over the ledger: what a customer sees of the wallet.
+//!
+//! Beside the flow: asks the ledger and the pure core, never writes money by itself.
+
+mod catalogs;
+mod view;
+
+pub use catalogs::Catalogs;
+pub use view::{AllowanceView, WalletView, view};
