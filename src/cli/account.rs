@@ -94,7 +94,7 @@ pub(super) struct Link {
     json: bool,
 }
 
-fn opening_balance(text: &str) -> Result<Money, String> {
+pub(super) fn opening_balance(text: &str) -> Result<Money, String> {
     let amount = Money::parse(text).map_err(|error| error.to_string())?;
     if amount.is_negative() { Err("is negative".to_owned()) } else { Ok(amount) }
 }

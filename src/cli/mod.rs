@@ -5,8 +5,11 @@
 mod account;
 mod config;
 mod error;
+mod kafka;
 mod migrate;
 mod serve;
+mod simulate;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -39,6 +42,10 @@ enum Command {
     /// Makes, shows and changes accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Proves the ledger's invariants; may run beside a working service
+    Verify(verify::Verify),
+    /// Sends believable Twilio traffic into Kafka
+    Simulate(simulate::Simulate),
     /// Checks or shows the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -71,6 +78,8 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Serve(command) => serve::run(command, settings).await,
             Command::Migrate => migrate::run(&settings).await,
             Command::Account(command) => account::run(command, &settings).await,
+            Command::Verify(command) => verify::run(command, &settings).await,
+            Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Config(command) => config::run(command, &settings),
         }
     });

@@ -1,12 +1,16 @@
 //! Believable Twilio traffic into Kafka, for demonstrations, tests and benchmarks.
 //!
-//! [`traffic`] makes the records and is pure; [`publish`] sends them; the command
-//! `callmeter simulate` makes the accounts, watches and sums up.
+//! [`traffic`] makes the records and is pure; [`accounts`] makes the customers; [`publish`] sends the
+//! records, [`watch`] shows how far it is.
+//!
+//! It must never write the ledger but by the ledger's own functions, nor anything but accounts.
 
+pub mod accounts;
 mod call;
 mod draw;
 pub mod publish;
 mod render;
 pub mod traffic;
+pub mod watch;
 
 pub use draw::{Share, ShareError, Skew};

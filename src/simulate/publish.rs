@@ -1,7 +1,6 @@
 //! Puts the records into Kafka: in order, once each as far as a producer can promise, at a set rate or
 //! as fast as the broker takes them.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -13,6 +12,7 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 
 use super::traffic::{Made, Record, Topic, Traffic};
 use crate::clock::Clock;
+use crate::ingest::client::KafkaSettings;
 
 /// How long the first answer of a broker may take.
 const METADATA_WAIT: Duration = Duration::from_secs(10);
@@ -91,25 +91,17 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects. `base` holds the brokers; the operator's own `options` win over ours.
+    /// Connects, with options of our own; the operator's win over them.
     ///
     /// # Errors
     /// Where a setting is refused or no broker answers within 10 s.
-    pub fn open(
-        base: ClientConfig,
-        options: &BTreeMap<String, String>,
-        topics: Topics,
-    ) -> Result<Self, PublishError> {
-        let mut config = with_reasons(base);
-        for (key, value) in options {
-            config.set(key, value);
-        }
+    pub fn open(kafka: &KafkaSettings, topics: Topics) -> Result<Self, PublishError> {
+        let config = kafka.with_options(with_reasons(kafka.base()));
         let reports = Reports::default();
         let producer: BaseProducer<Reports> =
             config.create_with_context(reports.clone()).map_err(PublishError::Producer)?;
         producer.client().fetch_metadata(Some(&topics.calls), METADATA_WAIT).map_err(|source| {
-            let brokers = config.get("bootstrap.servers").unwrap_or_default().to_owned();
-            PublishError::Unreachable { brokers, source }
+            PublishError::Unreachable { brokers: kafka.brokers.clone(), source }
         })?;
         Ok(Self { producer, reports, topics })
     }

@@ -1,0 +1,53 @@
+//! `callmeter verify`: proves the ledger's invariants, also while the service works.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{CommandError, open, print};
+use crate::config::Settings;
+use crate::ledger::schema;
+use crate::verify::{Report, verify};
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), CommandError> {
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    let report = verify(&store).await;
+    let report = report.map_err(|error| CommandError::Refused(crate::app::one_line(&error)))?;
+    print(&if command.json { json!(report).to_string() } else { text(&report) })?;
+    let broken = report.invariants.iter().filter(|found| !found.violations.is_empty()).count();
+    match broken {
+        0 => Ok(()),
+        1 => Err(CommandError::Refused("1 invariant does not hold".to_owned())),
+        _ => Err(CommandError::Refused(format!("{broken} invariants do not hold"))),
+    }
+}
+
+fn text(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.invariants {
+        let mark = if finding.violations.is_empty() { "holds " } else { "BROKEN" };
+        let _ = writeln!(text, "{mark}  {}", finding.sentence);
+        for violation in &finding.violations {
+            let _ = writeln!(text, "        {violation}");
+        }
+        if finding.more {
+            let _ = writeln!(text, "        and more");
+        }
+    }
+    let extent = report.extent;
+    let _ = write!(
+        text,
+        "{} accounts, {} transactions, {} charges rated again; balances drift by {}",
+        extent.accounts, extent.transactions, extent.charges, report.drift
+    );
+    text
+}
