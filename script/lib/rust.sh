@@ -20,9 +20,40 @@ install_toolchain() {
 need_build_packages() {
   if build_packages_present; then return; fi
   if apt_install gcc g++ make pkg-config libssl-dev zlib1g-dev && build_packages_present; then return; fi
-  die "the build needs gcc, make, pkg-config and the headers of OpenSSL and zlib (Debian, Ubuntu: apt-get install gcc g++ make pkg-config libssl-dev zlib1g-dev)"
+  if has cc && has c++ && use_unpacked_packages; then return; fi
+  die "the build needs gcc, g++, make, pkg-config and the headers of OpenSSL and zlib (Debian, Ubuntu: apt-get install gcc g++ make pkg-config libssl-dev zlib1g-dev)"
 }
 
 build_packages_present() {
   has cc && has c++ && has make && has pkg-config && pkg-config --exists openssl zlib
+}
+
+# Without root, the same packages, unpacked into .local/cache: make, and OpenSSL to link statically.
+# (zlib is then built from source by its crate.)
+use_unpacked_packages() {
+  local dir=$CACHE/build-packages
+  [[ -d $dir ]] || with_lock "$CACHE/build-packages.lock" unpack_packages "$dir" make libssl-dev || return 1
+  export PATH=$PATH:$dir/usr/bin
+  export OPENSSL_STATIC=1 OPENSSL_INCLUDE_DIR=$dir/usr/include OPENSSL_LIB_DIR=$dir/usr/lib
+  export C_INCLUDE_PATH=$dir/usr/include LIBRARY_PATH=$dir/usr/lib # librdkafka's configure asks gcc
+}
+
+# unpack_packages DIR PACKAGE...: lists and packages go through folders of ours, which needs no root.
+unpack_packages() {
+  local dir=$1 part=$1.part apt package
+  [[ ! -d $dir ]] || return 0
+  has apt-get && has dpkg-deb || return 1
+  say "fetching by apt, without installing: ${*:2}"
+  rm -rf "$part"
+  mkdir -p "$part/apt/lists/partial"
+  apt=(apt-get -q -o "Dir::State::Lists=$part/apt/lists" -o "Dir::Cache=$part/apt" -o APT::Sandbox::User=)
+  {
+    "${apt[@]}" update && (cd "$part" && "${apt[@]}" download "${@:2}")
+  } >"$CACHE/apt.log" 2>&1 || return 1
+  for package in "$part"/*.deb; do dpkg-deb --extract "$package" "$part" || return 1; done
+  # One folder of headers and one of archives; Debian has them by architecture too.
+  cp -r "$part"/usr/include/*-linux-gnu*/* "$part/usr/include/"
+  mv "$part"/usr/lib/*-linux-gnu*/*.a "$part/usr/lib/"
+  rm -rf "$part"/usr/lib/*-linux-gnu* "$part/apt" "$part"/*.deb
+  mv -T "$part" "$dir"
 }

@@ -87,7 +87,7 @@ impl Worker {
                 }
                 End::Ledger(error) => {
                     tracing::warn!(partition = %self.name, error = %chain(&error), "ledger");
-                    report_ledger(health, &error);
+                    self.report_ledger(&error);
                 }
             }
             if started.elapsed() > super::RETRY_WAIT_MAX {
@@ -245,7 +245,7 @@ impl Worker {
                 }
                 error => {
                     tracing::warn!(partition = %self.name, error = %chain(&error), "batch waits");
-                    report_ledger(&self.shared.meter.health, &error);
+                    self.report_ledger(&error);
                     if sleep_or_stop(&mut wait, &self.stop).await {
                         return Err(End::Stopped);
                     }
@@ -254,6 +254,17 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// An outage is Postgres's; anything else is this partition's own trouble.
+    fn report_ledger(&self, error: &CommitError) {
+        let health = &self.shared.meter.health;
+        match error {
+            CommitError::Store(StoreError::Unavailable(_)) => {
+                health.down("postgres", "postgres cannot be reached");
+            }
+            error => health.down(component(&self.name), chain(error)),
+        }
     }
 
     async fn commit_once(
@@ -270,6 +281,7 @@ impl Worker {
         match meter.charger.commit_batch(source, batch, now, keep_values).await {
             Ok(committed) => {
                 meter.health.up("postgres");
+                meter.health.up(component(&self.name));
                 let committed_at = meter.clock.now();
                 let ends = committed.ended_at.iter();
                 let lags = ends.map(|end| (committed_at - *end).to_std().unwrap_or_default());
@@ -365,15 +377,6 @@ impl Gathering {
 
 fn unknown_partition() -> KafkaError {
     KafkaError::MetadataFetch(rdkafka::error::RDKafkaErrorCode::UnknownPartition)
-}
-
-fn report_ledger(health: &crate::health::Health, error: &CommitError) {
-    match error {
-        CommitError::Store(StoreError::Unavailable(_)) => {
-            health.down("postgres", "postgres cannot be reached");
-        }
-        error => health.down("postgres", chain(error)),
-    }
 }
 
 /// An error with its causes, on one line.
