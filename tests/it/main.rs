@@ -12,6 +12,7 @@ mod outages;
 mod processes;
 mod records;
 mod rentals;
+mod settings;
 mod stream;
 mod traffic;
 mod verify;

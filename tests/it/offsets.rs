@@ -127,26 +127,26 @@ async fn records_lost_while_it_runs_stop_that_partition_too() {
 
 #[tokio::test]
 async fn a_topic_made_later_is_noticed_within_five_seconds() {
-    let setup = Setup { partitions: None, ..Setup::default() };
-    let mut system = System::with(setup).await;
-    let no_topics = [("CALLMETER__KAFKA__CREATE_TOPICS", "false")];
-    let index = system.start("meter,api", &no_topics);
-    let api = system.api(index);
-    until("it answers", SOON, async || {
-        api.send(reqwest::Method::GET, "/livez", &[], None).await.ok()
-    })
-    .await;
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
     let acme = account("acme", 0);
     system.open(&api, [&acme]).await;
     for topic in [Topic::Calls, Topic::Rentals] {
-        assert_eq!(system.kafka.partitions(&system.topic(topic)), 0, "nobody made it");
+        system.kafka.delete_topic(&system.topic(topic)).await;
+    }
+    until("the service notices that they are gone", SOON, async || {
+        let lag = api.metric("callmeter_consumer_lag_records", &[]).await;
+        (lag.is_none() || api.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
+    for topic in [Topic::Calls, Topic::Rentals] {
         system.kafka.create_topic(&system.topic(topic), 3).await;
     }
     let made = Instant::now();
     system.produce(&calls(&acme, 2, 0..3)).await;
     charged(&api, 3).await;
     assert!(made.elapsed() <= Duration::from_secs(5), "noticed after {:?}", made.elapsed());
-    system.ready(index).await;
+    system.ready(0).await;
 }
 
 #[tokio::test]

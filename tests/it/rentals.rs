@@ -1,5 +1,6 @@
 //! Rented numbers: each period is paid once, or leaves a failed row.
 
+use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls, on_rentals, rental};
 use crate::harness::system::System;
 use crate::model::money::show;
@@ -77,38 +78,66 @@ async fn too_little_money_for_a_rental_leaves_a_failed_row_and_debits_nothing() 
 }
 
 #[tokio::test]
-async fn a_failed_rental_is_tried_again_by_the_meter_and_paid_when_money_is_there() {
+async fn a_failed_rental_is_tried_daily_and_paid_when_money_is_there() {
     let mut system = System::new().await;
-    let quick = [("CALLMETER__RENTALS__RETRY_INTERVAL_SECONDS", "1")];
-    let index = system.start("meter,api", &quick);
-    let api = system.ready(index).await;
+    let api = system.serve("meter,api").await;
     let poor = account("poor", 500_000);
     system.open(&api, [&poor]).await;
     system.produce(&[on_rentals(0, &rental(&poor, "PN1", "2026-11-01", None))]).await;
-    let rows = async || {
-        let rows = api.transactions("poor").await.expect("a list");
-        let of_rental = rows.into_iter().filter(|row| row.kind == "number_rental");
-        let mut rows: Vec<_> = of_rental.collect();
-        rows.sort_by_key(|row| row.sequence);
-        rows
+    let statuses = async |count: usize| {
+        until("the next attempt", SOON, async || {
+            let mut rows = api.transactions("poor").await.ok()?;
+            rows.retain(|row| row.kind == "number_rental");
+            rows.sort_by_key(|row| row.sequence);
+            let statuses: Vec<String> = rows.into_iter().map(|row| row.status).collect();
+            (statuses.len() >= count).then_some(statuses)
+        })
+        .await
     };
-    let limit = crate::harness::poll::SOON;
-    crate::harness::poll::until("two failed attempts", limit, async || {
-        (rows().await.len() >= 2).then_some(())
-    })
-    .await;
+    assert_eq!(statuses(1).await, ["failed"]);
+    // A day goes by for this rental: nothing but the database keeps its calendar.
+    let a_day_later =
+        "UPDATE rental_periods SET first_attempt_at = first_attempt_at - interval '1 day',
+        next_attempt_at = next_attempt_at - interval '1 day' WHERE next_attempt_at IS NOT NULL";
+    let mut sql = system.sql().await;
+    sqlx::query(a_day_later).execute(&mut sql).await.expect("the calendar is moved");
+    assert_eq!(statuses(2).await, ["failed", "failed"]);
     let body = json!({"type": "credit", "amount": "1", "description": "enough"});
     api.post("/v1/accounts/poor/adjustments", &body).await.expect(201);
-    let rows = crate::harness::poll::until("it is paid", limit, async || {
-        let rows = rows().await;
-        rows.iter().any(|row| row.status == "completed").then_some(rows)
-    })
-    .await;
-    let (paid, failed) = rows.split_last().expect("rows");
-    assert_eq!(paid.status, "completed", "the last one, and no attempt after it: {rows:?}");
-    assert!(failed.iter().all(|row| row.status == "failed"), "{rows:?}");
+    sqlx::query(a_day_later).execute(&mut sql).await.expect("the calendar is moved");
+    assert_eq!(statuses(3).await, ["failed", "failed", "completed"]);
     let wallet = api.get("/v1/accounts/poor/wallet").await.expect(200);
     assert_eq!(wallet["balance"], "0.350000");
+    let moved = sqlx::query(a_day_later).execute(&mut sql).await.expect("the calendar is asked");
+    assert_eq!(moved.rows_affected(), 0, "what is paid is never tried again");
+}
+
+#[tokio::test]
+async fn after_seven_days_a_failed_rental_is_given_up() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let poor = account("poor", 0);
+    system.open(&api, [&poor]).await;
+    system.produce(&[on_rentals(0, &rental(&poor, "PN1", "2026-11-01", None))]).await;
+    let mut sql = system.sql().await;
+    for attempt in 1..=8 {
+        until("the next attempt", SOON, async || {
+            let rows = api.transactions("poor").await.ok()?;
+            (rows.len() >= attempt).then_some(())
+        })
+        .await;
+        let moved = sqlx::query(
+            "UPDATE rental_periods SET first_attempt_at = first_attempt_at - interval '1 day',
+                next_attempt_at = next_attempt_at - interval '1 day' WHERE next_attempt_at IS NOT NULL",
+        )
+        .execute(&mut sql)
+        .await
+        .expect("the calendar is moved");
+        assert_eq!(moved.rows_affected(), u64::from(attempt < 8), "after attempt {attempt}");
+    }
+    let rows = api.transactions("poor").await.expect("a list");
+    assert_eq!(rows.len(), 8, "at once, and daily for seven days");
+    assert!(rows.iter().all(|row| row.status == "failed"));
 }
 
 #[tokio::test]
