@@ -5,7 +5,7 @@
 //!
 //! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`metrics`], [`health`],
 //! [`ingest`], [`ledger`], [`meter`], [`catalog_file`], [`wallet`], [`http`], [`simulate`],
-//! [`verify`], [`app`], [`cli`].
+//! [`verify`], [`status`], [`app`], [`cli`].
 
 pub mod app;
 pub mod catalog_file;
@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod meter;
 pub mod metrics;
 pub mod simulate;
+pub mod status;
 pub mod telemetry;
 pub mod verify;
 pub mod wallet;

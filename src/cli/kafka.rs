@@ -5,6 +5,7 @@ use rdkafka::error::KafkaError;
 use super::CommandError;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
+use crate::ingest::inspect::Inspector;
 
 /// How to reach Kafka, as the settings say.
 pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
@@ -23,4 +24,15 @@ pub(super) fn reached(kafka: &KafkaSettings, error: &KafkaError) -> CommandError
         "Kafka at {} could not be asked: {error}; check kafka.brokers and that it runs",
         kafka.brokers
     ))
+}
+
+/// Asks Kafka something on a thread that may block.
+pub(super) async fn ask<T: Send + 'static>(
+    kafka: KafkaSettings,
+    question: impl FnOnce(&Inspector) -> Result<T, KafkaError> + Send + 'static,
+) -> Result<T, CommandError> {
+    let settings = kafka.clone();
+    let asked = tokio::task::spawn_blocking(move || question(&Inspector::open(&settings)?));
+    let asked = asked.await.map_err(|error| CommandError::Refused(error.to_string()))?;
+    asked.map_err(|error| reached(&kafka, &error))
 }

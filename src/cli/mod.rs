@@ -7,8 +7,11 @@ mod config;
 mod error;
 mod kafka;
 mod migrate;
+mod offsets;
+mod rejects;
 mod serve;
 mod simulate;
+mod status;
 mod verify;
 
 use std::path::PathBuf;
@@ -42,6 +45,14 @@ enum Command {
     /// Makes, shows and changes accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Shows lag, offsets, rejects and unpaid rents, each with the command that helps
+    Status(status::Show),
+    /// Shows or moves the stored offsets
+    #[command(subcommand)]
+    Offsets(offsets::Offsets),
+    /// Shows or replays records that could not be charged
+    #[command(subcommand)]
+    Rejects(rejects::Rejects),
     /// Proves the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Sends believable Twilio traffic into Kafka
@@ -78,6 +89,9 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Serve(command) => serve::run(command, settings).await,
             Command::Migrate => migrate::run(&settings).await,
             Command::Account(command) => account::run(command, &settings).await,
+            Command::Status(command) => status::run(command, &settings).await,
+            Command::Offsets(command) => offsets::run(command, &settings).await,
+            Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Config(command) => config::run(command, &settings),

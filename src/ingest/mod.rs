@@ -7,5 +7,6 @@
 pub mod batch;
 pub mod client;
 pub mod decode;
+pub mod inspect;
 pub mod partition;
 pub mod topics;

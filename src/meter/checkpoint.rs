@@ -10,7 +10,7 @@ use crate::ledger::offsets::StoredOffset;
 
 /// Why a partition does not go on. The text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Halt {
+pub(crate) enum Halt {
     /// Kafka deleted records that were never charged.
     #[error(
         "records {stored} to {low} were deleted before they were charged; find their calls, then \
@@ -40,7 +40,7 @@ pub(super) enum Halt {
 }
 
 /// Holds the stored offset against the cluster and the log's ends.
-pub(super) fn check(
+pub(crate) fn check(
     stored: &StoredOffset,
     watermarks: Watermarks,
     cluster_id: &str,

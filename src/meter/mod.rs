@@ -4,7 +4,7 @@
 //! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
 //! It writes no money itself.
 
-mod checkpoint;
+pub(crate) mod checkpoint;
 mod count;
 mod partition;
 mod rentals;

@@ -4,23 +4,25 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src` in the order of the flow. Each may use those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "clock",
     "metrics",
     "telemetry",
     "config",
     "ingest",
     "ledger",
+    "catalog_file",
     "balance",
     "notify",
     "wallet",
     "health",
     "meter",
     "verify",
-    "operate",
+    "status",
     "simulate",
     "http",
     "app",
+    "cli",
     "main",
 ];
 

@@ -1,0 +1,117 @@
+//! `callmeter offsets …`: where each partition goes on, and how an operator moves it.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::kafka::{ask, kafka_settings};
+use super::{CommandError, open, print};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::ledger::{offsets, schema};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Offsets {
+    /// Shows the stored offset of each partition
+    Show(Show),
+    /// Moves a partition's stored offset; charged calls are not charged again
+    Set(Set),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Of this topic only
+    #[arg(long)]
+    topic: Option<String>,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// The topic
+    #[arg(long)]
+    topic: String,
+    /// The partition, from 0
+    #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
+    partition: i32,
+    /// The first offset to charge from now on
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
+    offset: i64,
+    /// Why; it is kept for ever
+    #[arg(long)]
+    reason: String,
+}
+
+pub(super) async fn run(command: Offsets, settings: &Settings) -> Result<(), CommandError> {
+    match command {
+        Offsets::Show(command) => show(&command, settings).await,
+        Offsets::Set(command) => set(command, settings).await,
+    }
+}
+
+async fn show(command: &Show, settings: &Settings) -> Result<(), CommandError> {
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    let stored = offsets::list(&mut *store.read().await?).await?;
+    for stored in stored {
+        let stream = &stored.stream;
+        if command.topic.as_ref().is_some_and(|topic| *topic != stream.topic) {
+            continue;
+        }
+        let line = if command.json {
+            json!({
+                "topic": stream.topic,
+                "partition": stream.partition,
+                "next_offset": stored.next_offset,
+                "cluster_id": stored.cluster_id,
+                "last_record_at": stored.last_record_at,
+            })
+            .to_string()
+        } else {
+            let at = stored.last_record_at.map_or_else(|| "-".to_owned(), |at| at.to_rfc3339());
+            let (topic, partition) = (&stream.topic, stream.partition);
+            format!("{topic} {partition}: next offset {}, last record {at}", stored.next_offset)
+        };
+        print(&line)?;
+    }
+    Ok(())
+}
+
+async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
+    let Set { topic, partition, offset, reason } = command;
+    let kafka = &settings.kafka;
+    if ![&kafka.topic_calls, &kafka.topic_rentals].contains(&&topic) {
+        return Err(CommandError::Usage(format!(
+            "--topic {topic} is not read; {} and {} are",
+            kafka.topic_calls, kafka.topic_rentals
+        )));
+    }
+    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
+        return Err(CommandError::Usage("--reason is empty or not printable".to_owned()));
+    }
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    let asked = topic.clone();
+    let (cluster_id, partitions) = ask(kafka_settings(settings), move |inspector| {
+        Ok((inspector.cluster_id()?, inspector.partitions(&asked)?))
+    })
+    .await?;
+    let Some((_, log)) = partitions.iter().find(|(number, _)| *number == partition) else {
+        let count = partitions.len();
+        return Err(CommandError::Usage(format!(
+            "--partition {partition}: topic {topic} has {count} partitions, counted from 0"
+        )));
+    };
+    if !(log.low..=log.high).contains(&offset) {
+        return Err(CommandError::Usage(format!(
+            "--offset {offset}: Kafka has offsets {} to {} of {topic} {partition}",
+            log.low, log.high
+        )));
+    }
+    let now = Clock::system().now();
+    let before =
+        offsets::set(&store, &topic, partition, offset, &cluster_id, reason.trim(), now).await?;
+    let before = before.map_or_else(|| "nothing stored".to_owned(), |before| before.to_string());
+    print(&format!("{topic} {partition}: next offset {offset}, was {before}"))
+}

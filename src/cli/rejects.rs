@@ -1,0 +1,230 @@
+//! `callmeter rejects …`: what could not be charged, and how it is tried once more.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::kafka::{ask, kafka_settings};
+use super::{CommandError, open, print};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::ingest::decode::{Limits, Topic};
+use crate::ledger::batch::{Charger, ChargingPolicy, CommitError};
+use crate::ledger::rejects::{self, Reject, RejectFilter, RejectedRecord};
+use crate::ledger::schema;
+use crate::ledger::store::Store;
+
+/// Rejects read at once.
+const PAGE: i64 = 1_000;
+
+/// Seconds until a rental that could not be paid is tried again.
+const SECONDS_A_DAY: u32 = 86_400;
+
+const REASONS: [&str; 4] = ["undecodable", "invalid", "unknown_account", "conflict"];
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rejects {
+    /// Lists what waits for a replay
+    List(List),
+    /// Shows one rejected record with its bytes
+    Show(Show),
+    /// Tries rejected records once more, by the rules of now: all that wait, or those named
+    Replay(Replay),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Of this reason only
+    #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
+    reason: Option<String>,
+    /// Those that a replay settled, too
+    #[arg(long)]
+    with_replayed: bool,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// The reject's number
+    id: i64,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Replay {
+    /// Numbers of rejects; all that wait where none is given
+    ids: Vec<i64>,
+    /// Of this reason only
+    #[arg(long, conflicts_with = "ids", value_parser = PossibleValuesParser::new(REASONS))]
+    reason: Option<String>,
+    /// Sums up in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(command: Rejects, settings: &Settings) -> Result<(), CommandError> {
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    match command {
+        Rejects::List(command) => list(command, &store).await,
+        Rejects::Show(command) => show(&command, &store).await,
+        Rejects::Replay(command) => replay(command, &store, settings).await,
+    }
+}
+
+async fn list(command: List, store: &Store) -> Result<(), CommandError> {
+    let filter = RejectFilter { reason: command.reason, with_replayed: command.with_replayed };
+    let mut after = 0;
+    loop {
+        let page = rejects::list(store, &filter, after, PAGE).await?;
+        for reject in &page {
+            let line = if command.json { in_json(reject).to_string() } else { in_text(reject) };
+            print(&line)?;
+        }
+        match page.last() {
+            Some(last) => after = last.id,
+            None => return Ok(()),
+        }
+    }
+}
+
+fn in_json(reject: &Reject) -> Value {
+    json!({
+        "id": reject.id,
+        "topic": reject.topic,
+        "partition": reject.partition,
+        "offset": reject.offset,
+        "reason": reject.reason,
+        "at": reject.at,
+        "detail": reject.detail,
+        "count": reject.count,
+        "bytes": reject.bytes,
+        "record_at": reject.record_at,
+        "replayed_at": reject.replayed_at,
+    })
+}
+
+fn in_text(reject: &Reject) -> String {
+    let Reject { id, topic, partition, offset, reason, detail, at, count, .. } = reject;
+    let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+    let replayed = if reject.replayed_at.is_some() { ", replayed" } else { "" };
+    format!("{id} {at} {topic}/{partition}@{offset} {reason}: {detail}{times}{replayed}")
+}
+
+async fn show(command: &Show, store: &Store) -> Result<(), CommandError> {
+    let record = find(store, command.id).await?;
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| STANDARD.encode(bytes));
+    let text = |bytes: &Option<Vec<u8>>| {
+        bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+    };
+    if command.json {
+        let mut shown = in_json(&record.reject);
+        shown["key"] = json!(text(&record.key));
+        shown["value"] = json!(text(&record.value));
+        shown["value_base64"] = json!(bytes(&record.value));
+        return print(&shown.to_string());
+    }
+    print(&in_text(&record.reject))?;
+    print(&format!("key    {}", text(&record.key).unwrap_or_else(|| "none".to_owned())))?;
+    let value = text(&record.value).unwrap_or_else(|| {
+        let left = record.is_left_in_kafka();
+        if left { "left in Kafka: the cap was reached" } else { "empty" }.to_owned()
+    });
+    print(&format!("value  {value}"))
+}
+
+async fn find(store: &Store, id: i64) -> Result<RejectedRecord, CommandError> {
+    let found = rejects::show(store, id).await?;
+    found.ok_or_else(|| CommandError::Refused(format!("there is no reject {id}")))
+}
+
+async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(), CommandError> {
+    let policy = ChargingPolicy {
+        zero_duration_completed: settings.charging.zero_duration_completed,
+        rental_retry_seconds: SECONDS_A_DAY,
+    };
+    let charger = Charger::new(store.clone(), policy);
+    let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut count = |outcome: &'static str| *outcomes.entry(outcome).or_default() += 1;
+    if command.ids.is_empty() {
+        let filter = RejectFilter { reason: command.reason, with_replayed: false };
+        let mut after = 0;
+        loop {
+            let page = rejects::list(store, &filter, after, PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for reject in &page {
+                count(replay_one(reject.id, &charger, settings).await?);
+            }
+        }
+    } else {
+        for id in command.ids {
+            count(replay_one(id, &charger, settings).await?);
+        }
+    }
+    if command.json {
+        return print(&json!(outcomes).to_string());
+    }
+    if outcomes.is_empty() {
+        return print("nothing waits for a replay");
+    }
+    let outcomes: Vec<String> =
+        outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    print(&outcomes.join(", "))
+}
+
+/// Replays one record; its bytes come from Kafka where the cap had been reached.
+async fn replay_one(
+    id: i64,
+    charger: &Charger,
+    settings: &Settings,
+) -> Result<&'static str, CommandError> {
+    let record = find(charger.store(), id).await?;
+    if record.reject.replayed_at.is_some() {
+        return Ok("replayed before");
+    }
+    let fetched = if record.is_left_in_kafka() {
+        let reject = record.reject.clone();
+        let value = ask(kafka_settings(settings), move |inspector| {
+            inspector.value(&reject.topic, reject.partition, reject.offset)
+        })
+        .await?;
+        if value.is_none() {
+            return Ok("no longer in Kafka");
+        }
+        value
+    } else {
+        None
+    };
+    let value = fetched.as_deref().or(record.value.as_deref());
+    let topic = if record.reject.topic == settings.kafka.topic_rentals {
+        Topic::Rentals
+    } else {
+        Topic::Calls
+    };
+    let limits = Limits {
+        call_seconds_max: settings.charging.call_seconds_max,
+        end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
+    };
+    let now = Clock::system().now();
+    match rejects::replay(charger, &record, value, topic, limits, now).await {
+        Ok(outcome) => Ok(outcome.as_str()),
+        Err(error) => Err(refused(id, error)),
+    }
+}
+
+fn refused(id: i64, error: CommitError) -> CommandError {
+    match error {
+        CommitError::Store(error) => error.into(),
+        CommitError::Catalog(error) => error.into(),
+        other => CommandError::Refused(format!("reject {id} was not replayed: {other}")),
+    }
+}

@@ -1,0 +1,76 @@
+//! `callmeter status`: how the service does, and which command helps where it does not.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde_json::json;
+
+use super::kafka::{ask, kafka_settings};
+use super::{CommandError, open, print};
+use crate::app::one_line;
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::ledger::schema;
+use crate::status::{Logs, Status, status};
+
+#[derive(Debug, Args)]
+pub(super) struct Show {
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), CommandError> {
+    let store = open(settings)?;
+    schema::check(&store).await?;
+    let kafka = &settings.kafka;
+    let topics = [kafka.topic_calls.clone(), kafka.topic_rentals.clone()];
+    let logs = ask(kafka_settings(settings), move |inspector| {
+        let mut logs = Logs { cluster_id: inspector.cluster_id()?, ..Logs::default() };
+        for topic in topics {
+            let partitions = inspector.partitions(&topic)?;
+            if partitions.is_empty() {
+                logs.missing.push(topic);
+                continue;
+            }
+            let partitions = partitions.into_iter();
+            logs.partitions.extend(partitions.map(|(number, log)| (topic.clone(), number, log)));
+        }
+        Ok(logs)
+    });
+    let logs = logs.await.map_err(|error| one_line(&error));
+    let status = status(&store, logs, Clock::system().now()).await?;
+    print(&if command.json { json!(status).to_string() } else { text(&status) })
+}
+
+fn text(status: &Status) -> String {
+    let mut text = String::new();
+    let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let _ =
+        writeln!(text, "{:<24}{:>12}{:>12}{:>12}{:>10}", "partition", "next", "low", "high", "lag");
+    for partition in &status.partitions {
+        let name = format!("{}/{}", partition.topic, partition.partition);
+        let (next, lag) = (number(partition.next_offset), number(partition.lag));
+        let (low, high) = (number(partition.low), number(partition.high));
+        let halted = if partition.halted { "  stands still" } else { "" };
+        let _ = writeln!(text, "{name:<24}{next:>12}{low:>12}{high:>12}{lag:>10}{halted}");
+    }
+    for reject in &status.rejects {
+        let (records, reason, oldest_at) = (reject.records, &reject.reason, reject.oldest_at);
+        let _ = writeln!(text, "{records} rejected as {reason}, the oldest of {oldest_at}");
+    }
+    let rentals = status.rentals;
+    if rentals.failed + rentals.given_up > 0 {
+        let due =
+            rentals.oldest_due_at.map_or_else(String::new, |at| format!(", next attempt {at}"));
+        let (failed, given_up) = (rentals.failed, rentals.given_up);
+        let _ = writeln!(text, "{failed} rents unpaid{due}; {given_up} given up");
+    }
+    for problem in &status.problems {
+        let _ = writeln!(text, "! {}\n  {}", problem.what, problem.help);
+    }
+    if status.problems.is_empty() {
+        text.push_str("all is well");
+    }
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,250 @@
+//! How the service does, from outside of it: what Postgres stores held against what Kafka has, what
+//! could not be charged or paid, and for each trouble the command that helps.
+//!
+//! It reads only, and works where the service itself does not run.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::ingest::partition::Watermarks;
+use crate::ledger::offsets::{self, StoredOffset};
+use crate::ledger::rejects;
+use crate::ledger::store::{Store, StoreError};
+
+/// What Kafka has of the topics that are read.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// The cluster.
+    pub cluster_id: String,
+    /// Topic, partition and the ends of its log.
+    pub partitions: Vec<(String, i32, Watermarks)>,
+    /// Topics that do not exist.
+    pub missing: Vec<String>,
+}
+
+/// One partition, from both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Topic.
+    pub topic: String,
+    /// Partition, from 0.
+    pub partition: i32,
+    /// First offset not yet charged; none: never read.
+    pub next_offset: Option<i64>,
+    /// First offset that Kafka still has.
+    pub low: Option<i64>,
+    /// First offset that Kafka does not have yet.
+    pub high: Option<i64>,
+    /// Records not yet charged.
+    pub lag: Option<i64>,
+    /// Kafka timestamp of the record charged last.
+    pub last_record_at: Option<DateTime<Utc>>,
+    /// Whether it stands still until an operator decides.
+    pub halted: bool,
+}
+
+/// Rejected records of one reason that wait for a replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RejectStatus {
+    /// The reason.
+    pub reason: String,
+    /// How many.
+    pub records: i64,
+    /// Instant of the oldest.
+    pub oldest_at: DateTime<Utc>,
+}
+
+/// Rents that could not be paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
+pub struct RentalStatus {
+    /// Tried again daily.
+    pub failed: i64,
+    /// Of these, those whose next attempt should have been made already.
+    pub overdue: i64,
+    /// The oldest next attempt.
+    pub oldest_due_at: Option<DateTime<Utc>>,
+    /// No longer tried.
+    pub given_up: i64,
+}
+
+/// Something that wants an operator.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub what: String,
+    /// The command that helps.
+    pub help: String,
+}
+
+/// The whole of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Status {
+    /// By topic and partition.
+    pub partitions: Vec<PartitionStatus>,
+    /// By reason.
+    pub rejects: Vec<RejectStatus>,
+    /// Rents.
+    pub rentals: RentalStatus,
+    /// What wants an operator; none: all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Seconds after which an attempt that was due counts as overdue.
+const OVERDUE_SECONDS: i32 = 300;
+
+/// Reads the ledger and holds it against `logs`; an error in their place says why Kafka could not be
+/// asked.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn status(
+    store: &Store,
+    logs: Result<Logs, String>,
+    now: DateTime<Utc>,
+) -> Result<Status, StoreError> {
+    let mut connection = store.read().await?;
+    let stored = offsets::list(&mut connection).await?;
+    let rentals = read_rentals(&mut connection, now).await?;
+    drop(connection);
+    let totals = rejects::totals(store).await?.into_iter();
+    let rejects: Vec<RejectStatus> = totals
+        .map(|total| RejectStatus {
+            reason: total.reason,
+            records: total.records,
+            oldest_at: total.oldest_at,
+        })
+        .collect();
+    let mut problems = Vec::new();
+    let partitions = hold_against(&stored, logs, &mut problems);
+    for reject in &rejects {
+        problems.push(Problem {
+            what: format!("{} records rejected as {}", reject.records, reject.reason),
+            help: help_with(&reject.reason).to_owned(),
+        });
+    }
+    if rentals.overdue > 0 {
+        problems.push(Problem {
+            what: format!("{} unpaid rents were not tried again in time", rentals.overdue),
+            help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
+        });
+    }
+    Ok(Status { partitions, rejects, rentals, problems })
+}
+
+async fn read_rentals(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+) -> Result<RentalStatus, StoreError> {
+    let rentals = sqlx::query_as(
+        "-- status::read_rentals
+         SELECT count(*) FILTER (WHERE status = 'failed') AS failed,
+             count(*) FILTER (WHERE next_attempt_at < $1 - make_interval(secs => $2)) AS overdue,
+             min(next_attempt_at) AS oldest_due_at,
+             count(*) FILTER (WHERE status = 'given_up') AS given_up
+         FROM rental_periods WHERE status <> 'paid'",
+    )
+    .bind(now)
+    .bind(f64::from(OVERDUE_SECONDS))
+    .fetch_one(connection)
+    .await?;
+    Ok(rentals)
+}
+
+fn help_with(reason: &str) -> &'static str {
+    match reason {
+        "unknown_account" => {
+            "make the account, or `callmeter account link` its AccountSid; then \
+             `callmeter rejects replay --reason unknown_account`"
+        }
+        "conflict" => {
+            "compare with Twilio (`callmeter rejects list --reason conflict`); an adjustment \
+             corrects the charge"
+        }
+        _ => "`callmeter rejects list`, `callmeter rejects show`; then `callmeter rejects replay`",
+    }
+}
+
+/// Joins what is stored with what Kafka has, and tells what does not fit.
+fn hold_against(
+    stored: &[StoredOffset],
+    logs: Result<Logs, String>,
+    problems: &mut Vec<Problem>,
+) -> Vec<PartitionStatus> {
+    let logs = match logs {
+        Ok(logs) => logs,
+        Err(what) => {
+            let help = "start Kafka, or correct kafka.brokers".to_owned();
+            problems.push(Problem { what, help });
+            return stored.iter().map(|stored| known(stored, None)).collect();
+        }
+    };
+    for topic in &logs.missing {
+        problems.push(Problem {
+            what: format!("topic {topic} does not exist"),
+            help: "`callmeter serve` makes it".to_owned(),
+        });
+    }
+    let place = |stored: &StoredOffset| (stored.stream.topic.clone(), stored.stream.partition);
+    let mut partitions = Vec::new();
+    for (topic, partition, log) in &logs.partitions {
+        let found = stored.iter().find(|stored| place(stored) == (topic.clone(), *partition));
+        let Some(found) = found else {
+            partitions.push(unread(topic, *partition, *log));
+            continue;
+        };
+        let mut status = known(found, Some(*log));
+        if let Some(problem) = halted(found, *log, &logs.cluster_id) {
+            status.halted = true;
+            problems.push(problem);
+        }
+        partitions.push(status);
+    }
+    for stored in stored {
+        let (topic, partition) = place(stored);
+        if !logs.partitions.iter().any(|log| (log.0.as_str(), log.1) == (topic.as_str(), partition))
+        {
+            partitions.push(known(stored, None));
+        }
+    }
+    partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+    partitions
+}
+
+fn known(stored: &StoredOffset, log: Option<Watermarks>) -> PartitionStatus {
+    PartitionStatus {
+        topic: stored.stream.topic.clone(),
+        partition: stored.stream.partition,
+        next_offset: Some(stored.next_offset),
+        low: log.map(|log| log.low),
+        high: log.map(|log| log.high),
+        lag: log.map(|log| (log.high - stored.next_offset).max(0)),
+        last_record_at: stored.last_record_at,
+        halted: false,
+    }
+}
+
+fn unread(topic: &str, partition: i32, log: Watermarks) -> PartitionStatus {
+    PartitionStatus {
+        topic: topic.to_owned(),
+        partition,
+        next_offset: None,
+        low: Some(log.low),
+        high: Some(log.high),
+        lag: Some(log.high - log.low),
+        last_record_at: None,
+        halted: false,
+    }
+}
+
+/// Why the meter does not go on with a partition: the same rules as its own.
+fn halted(stored: &StoredOffset, log: Watermarks, cluster_id: &str) -> Option<Problem> {
+    let halt = crate::meter::checkpoint::check(stored, log, cluster_id).err()?;
+    let (topic, partition) = (&stored.stream.topic, stored.stream.partition);
+    let text = halt.to_string();
+    let (what, help) = text.split_once(';').unwrap_or((text.as_str(), "`callmeter offsets set`"));
+    Some(Problem {
+        what: format!("{topic} {partition} stands still: {what}"),
+        help: help.trim().to_owned(),
+    })
+}
