@@ -85,13 +85,13 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let mut stages = JoinSet::new();
     app.start_http(&mut stages, &roles, &recorder).await?;
     stages.spawn(app.clone().until_shutdown(keep_metrics(recorder)));
-    let prepared = tokio::select! {
+    let mut prepared = tokio::select! {
         prepared = app.prepare() => prepared.map(|()| true),
         () = signals.received() => Ok(false),
         failed = first_failure(&mut stages) => Err(failed),
     };
     if let Ok(true) = prepared {
-        app.start_stages(&mut stages, &roles, reload);
+        prepared = app.start_stages(&mut stages, &roles, reload).map(|()| true);
         tracing::info!(?roles, "serving");
     }
     let ended = match prepared {
@@ -202,7 +202,7 @@ impl App {
         stages: &mut JoinSet<anyhow::Result<()>>,
         roles: &BTreeSet<Role>,
         reload: Signal,
-    ) {
+    ) -> anyhow::Result<()> {
         let app = self.clone();
         stages.spawn(app.clone().until_shutdown(app.clone().probe_postgres()));
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
@@ -210,12 +210,13 @@ impl App {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
         }
         if roles.contains(&Role::Meter) {
-            let meter = meter::run(self.meter(), self.shutdown.clone());
+            let meter = meter::run(self.meter()?, self.shutdown.clone());
             stages.spawn(async move { meter.await.context("the meter cannot start") });
         }
+        Ok(())
     }
 
-    fn meter(&self) -> Meter {
+    fn meter(&self) -> anyhow::Result<Meter> {
         let Settings { kafka, batch, charging, rentals, rejects, .. } = &*self.settings;
         let retry = RetryPolicy {
             interval_seconds: SECONDS_A_DAY,
@@ -248,12 +249,15 @@ impl App {
             rejects_bytes_max: i64::try_from(rejects.bytes_max).unwrap_or(i64::MAX),
             rental_retry: retry,
         };
-        Meter {
+        // Each commit, the rents, the offsets and the counts may want a connection at once.
+        let connections_max = u32::try_from(batch.commits_max)?.saturating_add(4);
+        let store = Store::open_for_batches(self.settings.database.url.expose(), connections_max)?;
+        Ok(Meter {
             settings: Arc::new(settings),
-            charger: Arc::new(Charger::new(self.store.clone(), policy)),
+            charger: Arc::new(Charger::new(store, policy)),
             clock: self.clock.clone(),
             health: self.health.clone(),
-        }
+        })
     }
 
     /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.

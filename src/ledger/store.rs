@@ -80,8 +80,27 @@ impl Store {
     /// # Errors
     /// `Refused` where the URL cannot be read.
     pub fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
-        let options: PgConnectOptions =
-            url.parse::<PgConnectOptions>().map_err(StoreError::from)?;
+        Ok(Self::with_options(url.parse()?, connections_max))
+    }
+
+    /// Prepares a pool for the charging loop, whose statements look rows up by array and index.
+    ///
+    /// The planner is told so: an array of thousands of keys would lead it to read whole tables for
+    /// as long as they are small, and it would stay with that plan while they grow.
+    ///
+    /// # Errors
+    /// `Refused` where the URL cannot be read.
+    pub fn open_for_batches(url: &str, connections_max: u32) -> Result<Self, StoreError> {
+        let options = url.parse::<PgConnectOptions>()?.options([
+            ("enable_seqscan", "off"),
+            ("enable_hashjoin", "off"),
+            ("enable_mergejoin", "off"),
+            ("plan_cache_mode", "force_generic_plan"),
+        ]);
+        Ok(Self::with_options(options, connections_max))
+    }
+
+    fn with_options(options: PgConnectOptions, connections_max: u32) -> Self {
         let options = options
             .application_name("callmeter")
             // A statement that hangs must not hold a wallet's lock for ever.
@@ -95,7 +114,7 @@ impl Store {
             // Long enough for a burst, short enough that a request can still answer 503 in time.
             .acquire_timeout(Duration::from_secs(3))
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Self { pool }
     }
 
     /// Borrows a connection for reading.

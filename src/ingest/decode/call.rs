@@ -1,10 +1,13 @@
 //! Reads a call event: a CloudEvent of Event Streams, or the flat parameters of a status callback.
 
+use std::borrow::Cow;
+
 use callmeter_core::domain::call::{Call, CallStatus};
 use callmeter_core::domain::ids::{CallSid, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::value::RawValue;
 
-use super::fields::{Data, Envelope, EventData, Parameters, Scalar, repair};
+use super::fields::{Envelope, EventData, Parameters, Scalar, repair};
 use super::{CallEnded, CallSignalled, Event, Limits, Rejection, instants, storable};
 
 /// The types of Twilio's voice status events; what follows is the status.
@@ -30,7 +33,7 @@ fn read(
     record_at: DateTime<Utc>,
     limits: Limits,
 ) -> Result<Event, Rejection> {
-    let is_cloud_event = envelope.specversion != Scalar::Absent || envelope.data != Data::Absent;
+    let is_cloud_event = envelope.specversion != Scalar::Absent || envelope.data.is_some();
     if !is_cloud_event {
         let instants = [&envelope.parameters.timestamp, &Scalar::Absent, &Scalar::Absent];
         return read_parameters(&envelope.parameters, instants, record_at, limits);
@@ -41,21 +44,39 @@ fn read(
     if !TYPE_PREFIXES.iter().any(|prefix| kind.starts_with(prefix)) {
         return Ok(Event::Skipped);
     }
-    let read_data = |data: &EventData<'_>| {
-        let parameters = &data.parameters;
-        let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
-        read_parameters(parameters, instants, record_at, limits)
+    let data = envelope.data.map(RawValue::get).unwrap_or_default();
+    let data = match data.as_bytes().first() {
+        Some(b'{') => Cow::Borrowed(data),
+        // Some sinks send `data` as a string that holds the object.
+        Some(b'"') => Cow::Owned(held_object(data)?),
+        _ => return Err(Rejection::invalid("data is no object")),
     };
-    match &envelope.data {
-        Data::Object(data) => read_data(data),
-        Data::Text(text) => {
-            let data = serde_json::from_str::<EventData<'_>>(text).map_err(|error| {
-                Rejection::undecodable(format!("data is no JSON object: {error}"))
-            })?;
-            read_data(&data)
-        }
-        Data::Absent | Data::Other => Err(Rejection::invalid("data is no object")),
+    let read_data = |data: &EventData<'_>| {
+        let instants = [&data.parameters.timestamp, &data.timestamp, &envelope.time];
+        read_parameters(&data.parameters, instants, record_at, limits)
+    };
+    if let Ok(data) = serde_json::from_str::<EventData<'_>>(&data) {
+        return read_data(&data);
     }
+    let repaired = repair(data.as_bytes());
+    match serde_json::from_str::<EventData<'_>>(&repaired) {
+        Ok(data) => read_data(&data),
+        Err(error) if error.is_data() => {
+            Err(Rejection::invalid(format!("data cannot be read: {error}")))
+        }
+        Err(error) => Err(Rejection::undecodable(format!("data is no JSON object: {error}"))),
+    }
+}
+
+/// The text of a JSON string, where an object begins in it.
+fn held_object(json: &str) -> Result<String, Rejection> {
+    let text: String = serde_json::from_str(json)
+        .or_else(|_| serde_json::from_str(&repair(json.as_bytes())))
+        .map_err(|error| Rejection::undecodable(format!("data cannot be read: {error}")))?;
+    if text.trim_start().starts_with('{') {
+        return Ok(text);
+    }
+    Err(Rejection::undecodable("data is a string that holds no JSON object"))
 }
 
 fn read_parameters(

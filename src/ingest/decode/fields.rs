@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A JSON value, as far as a parameter of Twilio's can be one.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -119,23 +120,14 @@ pub(super) struct EventData<'de> {
     pub parameters: Parameters<'de>,
 }
 
-/// `data`, which may be an object or a string that holds one.
-#[derive(Debug, Default, PartialEq)]
-pub(super) enum Data<'de> {
-    #[default]
-    Absent,
-    Object(Box<EventData<'de>>),
-    Text(Cow<'de, str>),
-    Other,
-}
-
 /// A record of either shape: a CloudEvent's members, and parameters found at the top.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(super) struct Envelope<'de> {
     pub specversion: Scalar<'de>,
     pub kind: Scalar<'de>,
     pub time: Scalar<'de>,
-    pub data: Data<'de>,
+    /// As it came: the type decides whether it is read at all.
+    pub data: Option<&'de RawValue>,
     pub parameters: Parameters<'de>,
 }
 
@@ -219,48 +211,6 @@ filled_from_object!(Envelope, "a JSON object", |into, key, entries| {
         },
     }
 });
-
-impl<'de> Deserialize<'de> for Data<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct DataVisitor;
-        impl<'de> Visitor<'de> for DataVisitor {
-            type Value = Data<'de>;
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object, or a string that holds one")
-            }
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Data::Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Data::Text(Cow::Owned(text.to_owned())))
-            }
-            fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Data::Absent)
-            }
-            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-                Ok(Data::Other)
-            }
-            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
-                Ok(Data::Other)
-            }
-            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
-                Ok(Data::Other)
-            }
-            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
-                Ok(Data::Other)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-                while items.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Data::Other)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {
-                let object = serde::de::value::MapAccessDeserializer::new(entries);
-                Ok(Data::Object(Box::new(EventData::deserialize(object)?)))
-            }
-        }
-        deserializer.deserialize_any(DataVisitor)
-    }
-}
 
 /// The record as text that serde can read: invalid UTF-8 and unpaired surrogates become U+FFFD.
 pub(super) fn repair(record: &[u8]) -> String {

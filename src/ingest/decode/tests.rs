@@ -129,7 +129,11 @@ fn what_is_no_call_is_skipped_or_kept() {
     let completed = r#""type":"com.twilio.voice.status-callback.call.completed""#;
     check(&format!("{{{completed},\"data\":7}}"), "invalid: data is no object");
     check(&format!("{{\"specversion\":\"1.0\",{completed}}}"), "invalid: data is no object");
-    check(&format!("{{{completed},\"data\":\"not json\"}}"), "undecodable: data is no JSON object");
+    check(&format!("{{{completed},\"data\":\"not json\"}}"), "undecodable: data is a string");
+    check(&format!("{{{completed},\"data\":\"{{oops\"}}"), "undecodable: data is no JSON object");
+    let familiar = r#""data":{"request":{"parameters":["x"]}}"#;
+    check(&format!("{{{completed},{familiar}}}"), "invalid: data cannot be read");
+    check(&format!(r#"{{"specversion":"1.0","type":"com.twilio.other",{familiar}}}"#), "skipped");
     check(
         &format!("{{{completed},\"data\":{{\"request\":{{\"parameters\":{{}}}}}}}}"),
         "invalid: CallStatus",
@@ -152,6 +156,15 @@ fn an_odd_text_in_a_number_or_a_name_refuses_no_charge() {
     };
     assert_eq!(ended.call.to.as_deref(), Some("a\u{fffd}b\u{fffd}"));
     assert_eq!(ended.call.from, None);
+    let held = serde_json::to_string(&format!(
+        r#"{{"request":{{"parameters":{}}}}}"#,
+        flat(r#","To":"a\ud800""#)
+    ))
+    .unwrap();
+    let event =
+        format!(r#"{{"type":"com.twilio.voice.status-callback.call.completed","data":{held}}}"#);
+    let Event::CallEnded(ended) = decoded(&event) else { panic!("not charged") };
+    assert_eq!(ended.call.to.as_deref(), Some("a\u{fffd}"));
     let long = format!(r#","To":"{}""#, "é".repeat(1_000));
     let Event::CallEnded(ended) = decoded(&flat(&long)) else { panic!("not charged") };
     assert_eq!(ended.call.to.map(|to| to.chars().count()), Some(256));
