@@ -23,7 +23,7 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     assert_eq!(wallet["held"], "0.000000");
     assert_eq!(wallet["available"], "12.345678");
     assert_eq!(wallet["credit_limit"], "0.000000");
-    assert_eq!(wallet["state"], "active");
+    assert_eq!(wallet["state"], "low", "below the threshold of 20 dollars");
     assert_eq!(wallet["allowance"], Value::Null);
 
     let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": "AC2"});
@@ -41,6 +41,10 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     assert_eq!(api.get("/v1/accounts/acme").await.expect(200), changed);
     let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
     assert_eq!(wallet["available"], "17.845678");
+    let more = json!({"credit_limit": "7.654322"});
+    api.patch("/v1/accounts/acme", &more).await.expect(200);
+    let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
+    assert_eq!((&wallet["available"], &wallet["state"]), (&json!("20.000000"), &json!("active")));
 }
 
 #[tokio::test]

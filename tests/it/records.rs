@@ -206,17 +206,20 @@ async fn a_twilio_account_with_charges_never_moves_to_another_account() {
     system.settle(&api).await;
     let taken = json!({"id": "third", "name": "Third", "twilio_account_sid": acme.sid});
     api.post("/v1/accounts", &taken).await.problem(409);
-    let mut sql = system.sql().await;
-    let moved = sqlx::query(
-        "UPDATE twilio_accounts SET account_key = (SELECT account_key FROM accounts WHERE id = 'other')
-          WHERE twilio_account_sid = $1",
-    )
-    .bind(&acme.sid)
-    .execute(&mut sql)
-    .await;
-    assert!(moved.is_err(), "the database itself refuses to move it: {moved:?}");
+    let moved = system.run(&["account", "link", "other", &acme.sid]);
+    assert_eq!(moved.code, Some(1), "{moved:?}");
+    assert!(moved.stderr.contains("acme"), "says whose it is: {moved:?}");
     system.produce(&[call]).await;
     system.settle(&api).await;
     assert_eq!(api.charges("other").await.expect("a list").len(), 0);
     assert_eq!(api.charges("acme").await.expect("a list").len(), 1);
+
+    // One without charges may move, and its calls go with it.
+    let fresh = account("fresh", 0);
+    system.open(&api, [&fresh]).await;
+    system.run(&["account", "link", "other", &fresh.sid]).expect_success();
+    system.produce(&[on_calls(0, &completed(&fresh, &call_sid(2), 61, now()))]).await;
+    system.settle(&api).await;
+    assert_eq!(api.charges("fresh").await.expect("a list").len(), 0);
+    assert_eq!(api.charges("other").await.expect("a list").len(), 1);
 }

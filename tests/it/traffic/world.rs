@@ -29,7 +29,7 @@ const PLANS: [PlanRow; 9] = [
     ("team", 50, (60, 60), false, true),
     ("capped", 20, (60, 60), true, false),
     ("bare", 0, (60, 60), false, false),
-    ("flat", 5, (60, 60), false, false),
+    ("flat", 25, (60, 60), false, false),
 ];
 
 pub(crate) struct World {
