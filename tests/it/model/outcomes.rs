@@ -15,8 +15,10 @@ pub(crate) type Place = (Topic, i32, i64);
 pub(crate) struct Charged {
     /// The seconds of each call, by the account's and the call's sid.
     pub(crate) seconds: HashMap<(String, String), i64>,
-    /// The amounts of the rentals under an account's sid, and whether each was paid.
-    rentals: HashMap<(String, Micros), bool>,
+    /// The amounts of the rentals under an account's sid.
+    rentals: BTreeSet<(String, Micros)>,
+    /// Rentals for which there was too little money.
+    unpaid: usize,
 }
 
 impl Charged {
@@ -27,8 +29,8 @@ impl Charged {
             self.seconds.insert(key, charge.seconds);
         }
         for row in reported.transactions.iter().filter(|row| row.kind == "number_rental") {
-            let paid = row.status == "completed";
-            self.rentals.insert((account.sid.clone(), row.amount), paid);
+            self.unpaid += usize::from(row.status == "failed");
+            self.rentals.insert((account.sid.clone(), row.amount));
         }
     }
 }
@@ -73,8 +75,15 @@ pub(crate) fn fate(
         if let Reading::Rental(due) = read(record) {
             let Some(price) = monthly_price(versions, &due) else { continue };
             let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
-            if charged.rentals.contains_key(&(due.account_sid, price)) {
+            let own = due.price.is_some();
+            if !charged.rentals.contains(&(due.account_sid, price)) {
+                continue;
+            }
+            // A price of its own was paid for this number; the catalog's maybe for another one.
+            if own {
                 prices.insert(key, price);
+            } else {
+                prices.entry(key).or_insert(price);
             }
         }
     }
@@ -108,22 +117,21 @@ pub(crate) fn fate(
                 None => fate.reject(place, "invalid"),
                 Some(price) => {
                     let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
-                    let paid = charged.rentals.get(&(due.account_sid, price)) == Some(&true);
                     if prices.get(&key).is_some_and(|first| *first != price) {
                         conflicts.entry(format!("{key} {price}")).or_default().insert(place);
                         "conflict"
                     } else if !first_rentals.insert(key) {
                         "duplicate"
-                    } else if paid {
-                        "charged"
                     } else {
-                        "unpaid"
+                        "charged"
                     }
                 }
             },
         };
         *fate.outcomes.0.entry(outcome).or_default() += 1;
     }
+    *fate.outcomes.0.entry("charged").or_default() -= charged.unpaid;
+    *fate.outcomes.0.entry("unpaid").or_default() += charged.unpaid;
     fate.conflicts = conflicts.into_values().collect();
     fate
 }

@@ -14,6 +14,7 @@ pub(crate) struct Rental {
     kind: (&'static str, &'static str),
     /// Its own price; None: the catalog's.
     price: Option<Micros>,
+    other_price: Micros,
 }
 
 impl Rental {
@@ -25,6 +26,7 @@ impl Rental {
             period,
             kind: *dice.pick(&NUMBER_KINDS),
             price: dice.chance(70).then(|| 1_000_000 + Micros::from(named) * 13),
+            other_price: Micros::from(named) * 17,
         }
     }
 
@@ -59,7 +61,7 @@ impl Rental {
     /// The same period at a price that nobody else has.
     pub(crate) fn at_another_price(&self) -> Value {
         let mut event = self.event(&mut Dice::new(0));
-        let price = self.price.unwrap_or(0) + 50_000_000 + 17;
+        let price = 50_000_000 + self.other_price;
         event["data"]["MonthlyPrice"] = json!(show(price));
         event
     }
