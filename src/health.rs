@@ -99,9 +99,10 @@ impl Health {
         };
         if before.is_none_or(|state| state.status != status) {
             let value = if status == Status::Up { 1.0 } else { 0.0 };
-            match &reason {
-                Some(reason) => tracing::warn!(%component, %reason, "component is down"),
-                None => tracing::info!(%component, "component is up"),
+            if let Some(reason) = &reason {
+                tracing::warn!(%component, %reason, "component is down");
+            } else {
+                tracing::info!(%component, "component is up");
             }
             // Partitions come and go, and are told by their own metrics.
             if let Cow::Borrowed(name) = component {

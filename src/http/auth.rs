@@ -104,3 +104,32 @@ impl FromRequestParts<Api> for Credential {
         key.and_then(|key| api.credential_of(key)).ok_or_else(Problem::unauthorized)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use callmeter_core::domain::AccountId;
+
+    use super::{Credential, Scope};
+
+    #[test]
+    fn a_key_reaches_what_its_scope_says_and_nothing_else() {
+        let own = AccountId::parse("own").unwrap();
+        let foreign = AccountId::parse("foreign").unwrap();
+        // Each scope, and the status it gets: for what needs `admin`, its own account, another.
+        let cases = [
+            (Scope::Admin, [None, None, None]),
+            (Scope::Authorize, [Some(403), Some(403), Some(403)]),
+            (Scope::Account(own.clone()), [Some(403), None, Some(404)]),
+        ];
+        for (scope, expected) in cases {
+            let credential = Credential { id: "key".to_owned(), scope };
+            let answers = [
+                credential.require_admin(),
+                credential.require_account(&own),
+                credential.require_account(&foreign),
+            ];
+            let statuses = answers.map(|answer| answer.err().map(|p| p.status().as_u16()));
+            assert_eq!(statuses, expected, "{credential:?}");
+        }
+    }
+}

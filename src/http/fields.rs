@@ -64,13 +64,11 @@ impl Fields {
 
     /// Takes a field that must be there.
     pub(super) fn required<T>(&mut self, name: &str, reader: Reader<T>) -> Option<T> {
-        match self.left.remove(name) {
-            Some(value) => self.value(name, &value, reader),
-            None => {
-                self.fault(name, "is missing");
-                None
-            }
-        }
+        let Some(value) = self.left.remove(name) else {
+            self.fault(name, "is missing");
+            return None;
+        };
+        self.value(name, &value, reader)
     }
 
     /// Takes a field that may be absent, but not null.
@@ -219,4 +217,70 @@ pub(super) fn positive_number(value: &Value) -> Result<i32, String> {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
     let number = number.filter(|number| *number > 0);
     number.ok_or_else(|| "is not a whole number from 1 to 2147483647".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    #[expect(clippy::option_option, reason = "absent and null mean different things")]
+    struct Sample {
+        amount: Money,
+        at: DateTime<Utc>,
+        note: Option<Option<String>>,
+    }
+
+    impl Fielded for Sample {
+        fn read(fields: &mut Fields) -> Option<Self> {
+            let amount = fields.required("amount", positive_amount);
+            let at = fields.required("at", instant);
+            let note = fields.nullable("note", line);
+            Some(Self { amount: amount?, at: at?, note })
+        }
+    }
+
+    fn faults(problem: &Problem) -> Vec<String> {
+        let told = serde_json::to_value(problem).unwrap();
+        let errors = told["errors"].as_array().unwrap();
+        errors.iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named_at_once() {
+        let body = json!({ "amount": 1.5, "note": "a\u{0}b", "colour": "red" });
+        let problem = Fields::read_body::<Sample>(body).unwrap_err();
+        assert_eq!(faults(&problem), ["amount", "at", "note", "colour"]);
+        let problem = Fields::read_query::<Sample>("amount=1&amount=2&at=x").unwrap_err();
+        assert_eq!(faults(&problem), ["amount", "at"]);
+    }
+
+    #[test]
+    fn absent_and_null_are_told_apart() {
+        let read = |body| Fields::read_body::<Sample>(body).unwrap().note;
+        let (amount, at) = ("1", "2026-12-01");
+        assert_eq!(read(json!({ "amount": amount, "at": at })), None);
+        assert_eq!(read(json!({ "amount": amount, "at": at, "note": null })), Some(None));
+        let noted = json!({ "amount": amount, "at": at, "note": " x " });
+        assert_eq!(read(noted), Some(Some("x".to_owned())));
+    }
+
+    #[test]
+    fn an_instant_is_read_from_every_form_that_a_query_brings() {
+        let read = |text: &str| instant(&json!(text)).map(|at| at.to_rfc3339());
+        let midnight = Ok("2026-12-01T00:00:00+00:00".to_owned());
+        for text in [
+            "2026-12-01",
+            "2026-12-01T00:00:00Z",
+            "2026-12-01T01:00:00+01:00",
+            "2026-12-01T01:00:00 01:00",
+        ] {
+            assert_eq!(read(text), midnight, "{text}");
+        }
+        for text in ["", "yesterday", "2026-02-30", "1764547200", "2026-12-01T00:00:00"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

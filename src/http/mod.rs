@@ -6,6 +6,7 @@
 mod accounts;
 mod act;
 mod auth;
+mod csv;
 mod fields;
 mod health;
 mod layers;

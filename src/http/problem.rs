@@ -51,7 +51,7 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         Self {
-            kind: format!("urn:callmeter:problem:{code}"),
+            kind: kind_of(code),
             title,
             status,
             code,
@@ -73,6 +73,13 @@ impl Problem {
             .join("; ");
         let status = StatusCode::BAD_REQUEST;
         Self { errors, ..Self::new(status, "invalid_request", "The request is not valid", detail) }
+    }
+
+    /// 400 for a field that is well-formed and names what does not exist.
+    pub(super) fn unknown_name(code: &'static str, field: &str, message: &str) -> Self {
+        let error = FieldError { field: field.to_owned(), message: message.to_owned() };
+        let problem = Self::invalid(vec![error]);
+        Self { kind: kind_of(code), code, ..problem }
     }
 
     /// 400 for a body or query as a whole.
@@ -140,6 +147,11 @@ impl Problem {
     }
 }
 
+fn kind_of(code: &str) -> String {
+    format!("urn:callmeter:problem:{code}")
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn as_number<S: serde::Serializer>(status: &StatusCode, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u16(status.as_u16())
 }

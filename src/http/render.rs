@@ -4,9 +4,10 @@ use callmeter_core::domain::{
     AccountId, AccountStatus, Money, TransactionKind, TransactionStatus, TransactionType,
     TwilioAccountSid,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
+use super::csv::Line;
 use crate::ledger::accounts::{Account, OnRedisLoss};
 use crate::ledger::history::{ChargedCall, Transaction};
 
@@ -84,6 +85,30 @@ impl From<Transaction> for TransactionJson {
             call_sid: row.call_sid,
         }
     }
+}
+
+impl TransactionJson {
+    /// Writes it as a line of CSV, its fields in the order of the JSON.
+    pub(super) fn write(&self, line: Line) -> Line {
+        line.value(&self.id)
+            .value(self.sequence)
+            .value(rfc3339(self.at))
+            .value(self.direction)
+            .value(self.kind)
+            .value(self.amount)
+            .value(self.balance_before)
+            .value(self.balance_after)
+            .text(&self.description)
+            .value(self.status)
+            .optional(self.payment_intent_id.as_ref())
+            .text(self.call_sid.as_deref().unwrap_or_default())
+            .optional(self.refers_to.as_ref())
+    }
+}
+
+/// Writes an instant as JSON does.
+fn rfc3339(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// A charged call.

@@ -199,7 +199,6 @@ pub async fn key_of(
 
 /// What to change about an account; `None` leaves a value as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::option_option, reason = "whether to change it, and to what or to nothing")]
 pub struct AccountChanges {
     /// Another name.
     pub name: Option<String>,

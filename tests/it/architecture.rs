@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const ORDER: [&str; 19] = [
     "clock",
     "metrics",
-    "telemetry",
     "config",
+    "telemetry",
     "ingest",
     "ledger",
     "catalog_file",

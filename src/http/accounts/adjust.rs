@@ -75,6 +75,6 @@ pub(super) async fn adjust(
 }
 
 fn unknown_reference() -> Outcome {
-    let title = "refers_to names no transaction of this account";
-    Outcome::Refused(Problem::refused("unknown_reference", title, ""))
+    let message = "names no transaction of this account";
+    Outcome::Refused(Problem::unknown_name("unknown_reference", "refers_to", message))
 }

@@ -57,12 +57,11 @@ fn answer(wanted: &Wanted, changed: &SubscriptionChanged) -> Outcome {
             return Outcome::Refused(Problem::unknown_account());
         }
         SubscriptionChanged::UnknownPlan { version } => {
-            let detail = match version {
+            let message = match version {
                 Some(version) => format!("catalog version {version} counts then and lacks it"),
                 None => "no catalog was accepted yet".to_owned(),
             };
-            let title = "The plan is not in the catalog";
-            return Outcome::Refused(Problem::refused("unknown_plan", title, detail));
+            return Outcome::Refused(Problem::unknown_name("unknown_plan", "plan", &message));
         }
     };
     let body = json!({ "plan": wanted.plan, "starts_at": wanted.starts_at, "changed": changed });

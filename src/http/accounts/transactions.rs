@@ -1,19 +1,32 @@
-//! `GET /v1/accounts/{id}/transactions`: the ledger of an account, newest first.
+//! `GET /v1/accounts/{id}/transactions`: the ledger of an account, newest first; with
+//! `Accept: text/csv` all of it, below the filters.
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{TransactionKind, TransactionStatus, TransactionType};
+use futures::{Stream, stream};
 
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
+use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, Query, parsed};
 use crate::http::page::{List, stretch};
 use crate::http::problem::Problem;
 use crate::http::render::TransactionJson;
+use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch, TransactionFilter};
 
+/// Rows of an export read at once.
+const EXPORT_PAGE: u16 = 1000;
+/// First line of an export.
+const HEAD: &str = "id,sequence,at,type,kind,amount,balance_before,balance_after,description,\
+    status,payment_intent_id,call_sid,refers_to\r\n";
+
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Listing {
     filter: TransactionFilter,
     stretch: Stretch,
@@ -35,12 +48,41 @@ pub(super) async fn transactions(
     credential: Credential,
     AccountPath(id): AccountPath,
     Query(listing): Query<Listing>,
-) -> Result<Json<List<TransactionJson>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     credential.require_account(&id)?;
     let mut connection = api.store.read().await?;
     let account_key = accounts::key_of(&mut connection, &id).await?;
     let account_key = account_key.ok_or_else(Problem::unknown_account)?;
+    if csv::wanted(&headers) {
+        drop(connection);
+        return Ok(csv::respond(export(api, account_key, listing)));
+    }
     let Listing { filter, stretch } = listing;
     let page = history::transactions(&mut connection, account_key, &filter, &stretch).await?;
-    Ok(Json(List::of(page, TransactionJson::from)))
+    Ok(Json(List::of(page, TransactionJson::from)).into_response())
+}
+
+/// Reads an export page by page, as fast as it is taken.
+fn export(
+    api: Api,
+    account_key: i32,
+    listing: Listing,
+) -> impl Stream<Item = Result<String, LedgerError>> {
+    let Listing { filter, stretch } = listing;
+    let first = Stretch { limit: EXPORT_PAGE, ..stretch };
+    stream::try_unfold(Some((first, HEAD.to_owned())), move |rest| {
+        let api = api.clone();
+        async move {
+            let Some((stretch, mut text)) = rest else { return Ok(None) };
+            let mut connection = api.store.read().await?;
+            let page =
+                history::transactions(&mut connection, account_key, &filter, &stretch).await?;
+            for row in page.items {
+                TransactionJson::from(row).write(Line::default()).end(&mut text);
+            }
+            let next = page.next.map(|below| Stretch { below: Some(below), ..stretch });
+            Ok(Some((text, next.map(|stretch| (stretch, String::new())))))
+        }
+    })
 }
