@@ -38,7 +38,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest time that one look may take.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 /// Time between two rounds of forgetting old answers.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
+const PURGE_EVERY: Duration = Duration::from_mins(1);
 const SECONDS_A_DAY: u32 = 86_400;
 /// Answers forgotten in one transaction.
 const PURGE_LIMIT: i64 = 1000;
@@ -69,6 +69,8 @@ struct App {
 /// # Errors
 /// What ended it otherwise: a schema that is not known, an address in use, a stage that failed.
 pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<()> {
+    // Before anything starts: a path that leads nowhere is a wrong setting.
+    catalog_file::read(&settings.catalog.path)?;
     let clock = Clock::system();
     let recorder = Recorder::install()?;
     let mut signals = Signals::listen().context("signals cannot be received")?;

@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    callmeter::cli::run(callmeter::cli::Arguments::parse())
+    callmeter::cli::run(std::env::args_os())
 }

@@ -9,7 +9,7 @@ use crate::catalog_file::{self, CatalogFileError};
 use crate::config::Settings;
 use crate::ledger::catalogs::CatalogRefused;
 
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {
     /// Checks the settings and the catalog's file; says what is wrong in one line
     Check,

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::app::one_line;
 use crate::catalog_file::CatalogFileError;
 use crate::config::SettingsError;
 use crate::ledger::LedgerError;
@@ -36,7 +37,7 @@ pub enum CommandError {
     #[error("the runtime cannot start")]
     Runtime(#[source] std::io::Error),
     /// The service ended by itself.
-    #[error("{0:#}")]
+    #[error("{}", one_line(.0.as_ref()))]
     Service(anyhow::Error),
 }
 

@@ -12,8 +12,10 @@ mod rejects;
 mod serve;
 mod simulate;
 mod status;
+mod usage;
 mod verify;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -28,7 +30,7 @@ use crate::telemetry;
 /// Charges live phone calls: plan allowances first, then the prepaid wallet, exactly once.
 #[derive(Debug, Parser)]
 #[command(name = "callmeter", version, propagate_version = true)]
-pub struct Arguments {
+struct Arguments {
     /// Settings beside the built-in ones (config/callmeter.toml documents every key)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -62,19 +64,19 @@ enum Command {
     Config(config::Config),
 }
 
-/// Runs one command; says in one line why it failed.
-pub fn run(arguments: Arguments) -> ExitCode {
+/// Runs the command that the arguments name; says in one line why it failed.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match usage::read(arguments) {
+        Ok(arguments) => arguments,
+        Err(exit_code) => return exit_code,
+    };
     let ran = load(arguments.config.as_deref())
         .map_err(CommandError::from)
         .and_then(|settings| run_command(arguments.command, settings));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nothing can be done where standard error is closed.
-            drop(std::io::Write::write_fmt(
-                &mut std::io::stderr(),
-                format_args!("callmeter: {}\n", crate::app::one_line(&error)),
-            ));
+            complain(&crate::app::one_line(&error));
             error.exit_code()
         }
     }
@@ -100,6 +102,12 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
     // A stage that was given up must not hold the process.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ran
+}
+
+/// Says on standard error what is wrong; nothing can be done where that is closed.
+fn complain(line: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr(), "callmeter: {line}"));
 }
 
 /// Opens the ledger for a command that does one thing at a time.

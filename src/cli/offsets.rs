@@ -80,15 +80,15 @@ async fn show(command: &Show, settings: &Settings) -> Result<(), CommandError> {
 
 async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
     let Set { topic, partition, offset, reason } = command;
+    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
+        return Err(CommandError::Usage("--reason is empty or not printable".to_owned()));
+    }
     let kafka = &settings.kafka;
     if ![&kafka.topic_calls, &kafka.topic_rentals].contains(&&topic) {
         return Err(CommandError::Usage(format!(
             "--topic {topic} is not read; {} and {} are",
             kafka.topic_calls, kafka.topic_rentals
         )));
-    }
-    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
-        return Err(CommandError::Usage("--reason is empty or not printable".to_owned()));
     }
     let store = open(settings)?;
     schema::check(&store).await?;

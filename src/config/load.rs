@@ -52,7 +52,7 @@ pub fn load_from(
     settings.check().map_err(|refused| SettingsError::Invalid {
         key: refused.key.to_owned(),
         origin: origin_of(figment.find_metadata(refused.key)),
-        problem: refused.problem,
+        problem: refused.fault,
         remedy: refused.remedy.to_owned(),
     })?;
     Ok(settings)
@@ -80,9 +80,9 @@ fn describe(error: &figment::Error) -> SettingsError {
     let origin = origin_of(error.metadata.as_ref());
     let key = error.path.join(".");
     let remedy = "config/callmeter.toml tells its unit and default".to_owned();
-    let actual = |actual: &Actual| match variables::is_secret(&error.path) {
-        true => "a value of another kind".to_owned(),
-        false => actual.to_string(),
+    let actual = |actual: &Actual| {
+        let secret = variables::is_secret(&error.path);
+        if secret { "a value of another kind".to_owned() } else { actual.to_string() }
     };
     let problem = match &error.kind {
         Kind::UnknownField(field, known) => {
@@ -100,6 +100,8 @@ fn describe(error: &figment::Error) -> SettingsError {
             return SettingsError::Unknown { key: path.join("."), origin, remedy };
         }
         Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
+            let section = expected.starts_with("struct ");
+            let expected = if section { "a section with its keys" } else { expected };
             format!("found {}, expected {expected}", actual(found))
         }
         Kind::UnknownVariant(found, known) => {

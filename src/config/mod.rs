@@ -20,3 +20,6 @@ pub use settings::{
 
 /// The built-in defaults, with every key documented.
 pub const DEFAULTS: &str = include_str!("../../config/callmeter.toml");
+
+#[cfg(test)]
+mod tests;

@@ -168,7 +168,7 @@ pub enum LogFormat {
 /// Why a key cannot have its value, and what to do.
 pub(super) struct Problem {
     pub(super) key: &'static str,
-    pub(super) problem: String,
+    pub(super) fault: String,
     pub(super) remedy: &'static str,
 }
 
@@ -220,7 +220,7 @@ impl Settings {
             );
         }
         let redis = self.redis.url.expose();
-        if !(redis.starts_with("redis://") || redis.starts_with("rediss://")) {
+        if !is_redis_url(redis) {
             return refuse(
                 "redis.url",
                 "is no Redis URL",
@@ -288,6 +288,15 @@ impl Http {
     }
 }
 
+/// `redis://host:port` or `rediss://…`, with a database from 0 to 15 where there is a path.
+fn is_redis_url(url: &str) -> bool {
+    let rest = url.strip_prefix("redis://").or_else(|| url.strip_prefix("rediss://"));
+    let Some(rest) = rest else { return false };
+    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
+    let (host, database) = address.split_once('/').unwrap_or((address, ""));
+    !host.is_empty() && (database.is_empty() || matches!(database.parse::<u8>(), Ok(0..=15)))
+}
+
 fn is_topic(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
@@ -295,8 +304,8 @@ fn is_topic(name: &str) -> bool {
 
 fn refuse(
     key: &'static str,
-    problem: impl Into<String>,
+    fault: impl Into<String>,
     remedy: &'static str,
 ) -> Result<(), Problem> {
-    Err(Problem { key, problem: problem.into(), remedy })
+    Err(Problem { key, fault: fault.into(), remedy })
 }

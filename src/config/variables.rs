@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 
 use super::{KafkaOptions, SettingsError};
 
-/// Variables with this prefix are settings; what follows is SECTION__KEY.
+/// Variables with this prefix are settings; what follows is `SECTION__KEY`.
 const PREFIX: &str = "CALLMETER__";
 
 /// Plain names, and the keys they give.
