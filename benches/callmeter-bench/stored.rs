@@ -1,0 +1,60 @@
+//! Charging into a ledger that holds many charges already.
+
+use anyhow::Context;
+use callmeter::simulate::Skew;
+
+use crate::charging::Run;
+use crate::world::World;
+
+/// Charges copied at once.
+const STEP: i64 = 1_000_000;
+
+/// Records per second with `stored` charges before. Those are what a meter wrote, written again
+/// under other calls and numbers; balances are not continued, which charging does not look at.
+pub(crate) async fn measure(world: &mut World, records: u64, stored: u64) -> anyhow::Result<u64> {
+    let site = world.make_site().await?;
+    let pattern = u64::try_from(STEP)?.min(stored);
+    Run::measure_at(world, &site, pattern, Skew::Even, 2).await?;
+    let mut connection = world.connect(&site.database).await?;
+    let copies = i64::try_from(stored / pattern).context("a count of charges")?;
+    for copy in 1..copies {
+        eprintln!("  {} charges stored", u64::try_from(copy)? * pattern);
+        for sql in COPY_ONCE {
+            sqlx::query(sql).bind(copy).execute(&mut connection).await?;
+        }
+    }
+    sqlx::query(MOVE_HEADS).bind(copies).execute(&mut connection).await?;
+    sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await?;
+    let run = Run::measure_at(world, &site, records, Skew::Even, 3).await?;
+    world.drop_database(&site.database).await?;
+    Ok(run.per_second)
+}
+
+/// Each writes the pattern's rows once more, `$1` patterns later.
+const COPY_ONCE: [&str; 3] = [
+    "INSERT INTO charges
+     SELECT account_key, twilio_account_key, charges.charge_sequence + $1::bigint * wallets.charge_sequence,
+         charged_at, started_at, cycle_start, subscription_id, allowance_before_seconds,
+         rate_micros, amount_micros, overshoot_micros,
+         transaction_sequence + $1::bigint * wallets.sequence, record_offset, stream_key, catalog_version,
+         seconds, twilio_minutes, billed_seconds, allowance_seconds, wallet_seconds,
+         'CA' || md5(call_sid || $1::bigint), parent_call_sid, call_from, call_to, direction,
+         matched_prefix, plan, tag
+     FROM charges JOIN wallets USING (account_key)
+     WHERE charges.charge_sequence <= wallets.charge_sequence",
+    "INSERT INTO call_keys
+     SELECT account_key, twilio_account_key, seconds,
+         call_keys.charge_sequence + $1::bigint * wallets.charge_sequence,
+         '\\x00'::bytea || decode(md5('CA' || encode(substr(call_key, 2), 'hex') || $1::bigint), 'hex')
+     FROM call_keys JOIN wallets USING (account_key)
+     WHERE call_keys.charge_sequence <= wallets.charge_sequence",
+    "INSERT INTO transactions
+     SELECT account_key, transactions.sequence + $1::bigint * wallets.sequence, at, amount_micros,
+         balance_before_micros, balance_after_micros, NULL, type, kind, status, description,
+         payment_intent_id, 'CA' || md5(call_sid || $1::bigint)
+     FROM transactions JOIN wallets USING (account_key)
+     WHERE transactions.sequence <= wallets.sequence",
+];
+
+const MOVE_HEADS: &str = "UPDATE wallets
+    SET charge_sequence = charge_sequence * $1, sequence = sequence * $1";

@@ -1,0 +1,226 @@
+//! What a measurement runs in: a database, topics and a consumer group of its own, and the program.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+use callmeter::catalog_file;
+use callmeter::clock::Clock;
+use callmeter::config::Settings;
+use callmeter::ingest::client::KafkaSettings;
+use callmeter::ingest::topics;
+use callmeter::ledger::schema;
+use callmeter::ledger::store::Store;
+use callmeter::simulate::publish::{self, Extent, Progress, Publisher, Topics};
+use callmeter::simulate::traffic::{Profile, Traffic};
+use callmeter::simulate::{Share, Skew, accounts};
+use callmeter_core::domain::Money;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+/// Wallets that calls are spread over.
+pub(crate) const WALLETS: u32 = 1_000;
+/// Partitions of the topic of calls.
+const PARTITIONS: i32 = 4;
+
+/// Hands out names, and takes back what bears them.
+pub(crate) struct World {
+    settings: Settings,
+    clock: Clock,
+    program: PathBuf,
+    admin: Option<PgConnection>,
+    numbers: u32,
+    databases: Vec<String>,
+}
+
+/// A ledger of its own with its topics.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) database: String,
+    pub(crate) calls: String,
+    rentals: String,
+    group: String,
+}
+
+impl World {
+    pub(crate) fn new(settings: Settings) -> anyhow::Result<Self> {
+        let mut program = std::env::current_exe().context("where this program is")?;
+        program.set_file_name("callmeter");
+        ensure!(program.exists(), "{} is not built", program.display());
+        let clock = Clock::system();
+        Ok(Self { settings, clock, program, admin: None, numbers: 0, databases: Vec::new() })
+    }
+
+    /// The URL of a database beside the one of the settings.
+    fn url(&self, database: &str) -> anyhow::Result<String> {
+        let url = self.settings.database.url.expose();
+        let (server, _) = url.rsplit_once('/').context("database.url names a database")?;
+        Ok(format!("{server}/{database}"))
+    }
+
+    pub(crate) async fn connect(&self, database: &str) -> anyhow::Result<PgConnection> {
+        Ok(PgConnection::connect(&self.url(database)?).await?)
+    }
+
+    async fn administer(&mut self, sql: String) -> anyhow::Result<()> {
+        if self.admin.is_none() {
+            self.admin = Some(PgConnection::connect(self.settings.database.url.expose()).await?);
+        }
+        let Some(admin) = &mut self.admin else { bail!("no connection") };
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await?;
+        Ok(())
+    }
+
+    /// Makes a database with an empty ledger.
+    pub(crate) async fn make_database(&mut self) -> anyhow::Result<String> {
+        self.numbers += 1;
+        let name = format!("bench_{}_{}", std::process::id(), self.numbers);
+        self.administer(format!("CREATE DATABASE {name}")).await?;
+        self.databases.push(name.clone());
+        let store = self.store(&name)?;
+        schema::migrate(&store).await?;
+        store.pool().close().await;
+        Ok(name)
+    }
+
+    pub(crate) async fn drop_database(&mut self, name: &str) -> anyhow::Result<()> {
+        self.administer(format!("DROP DATABASE {name} WITH (FORCE)")).await?;
+        self.databases.retain(|database| database != name);
+        Ok(())
+    }
+
+    pub(crate) async fn clean_up(&mut self) -> anyhow::Result<()> {
+        for name in self.databases.clone() {
+            self.drop_database(&name).await?;
+        }
+        Ok(())
+    }
+
+    fn store(&self, database: &str) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.url(database)?, 4)?)
+    }
+
+    /// Makes a ledger with its wallets, and topics for it.
+    pub(crate) async fn make_site(&mut self) -> anyhow::Result<Site> {
+        let database = self.make_database().await?;
+        let store = self.store(&database)?;
+        let now = self.clock.now();
+        catalog_file::offer(&store, &self.settings.catalog.path, now).await?;
+        // As much as a call may cost, a million times.
+        let balance = Money::from_micros(1_000_000_000_000);
+        accounts::ensure(&store, WALLETS, balance, now, |_| {}).await?;
+        store.pool().close().await;
+        let name = database.replace('_', "-");
+        let site = Site {
+            calls: format!("{name}.calls"),
+            rentals: format!("{name}.rentals"),
+            group: name,
+            database,
+        };
+        topics::ensure(&self.kafka(), &[&site.calls, &site.rentals], PARTITIONS).await?;
+        Ok(site)
+    }
+
+    fn kafka(&self) -> KafkaSettings {
+        let kafka = &self.settings.kafka;
+        let options = kafka.options.iter();
+        KafkaSettings {
+            brokers: kafka.brokers.clone(),
+            group: kafka.group.clone(),
+            options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+
+    /// Publishes ends of calls: one record, one charge.
+    pub(crate) async fn publish(
+        &self,
+        site: &Site,
+        seed: u64,
+        extent: Extent,
+        skew: Skew,
+    ) -> anyhow::Result<u64> {
+        let profile = Profile {
+            accounts: WALLETS,
+            skew,
+            duplicates: Share::NONE,
+            reorder: Share::NONE,
+            late: Share::NONE,
+            faulty: Share::NONE,
+            rentals: Share::NONE,
+            ends_only: true,
+        };
+        let (kafka, clock) = (self.kafka(), self.clock.clone());
+        let topics = Topics { calls: site.calls.clone(), rentals: site.rentals.clone() };
+        let outcome = tokio::task::spawn_blocking(move || {
+            let publisher = Publisher::open(&kafka, topics)?;
+            let traffic = Traffic::new(profile, seed);
+            publish::run(traffic, extent, &publisher, &clock, &Progress::default())
+        });
+        let outcome = outcome.await??;
+        ensure!(outcome.undelivered == 0, "Kafka did not take {} records", outcome.undelivered);
+        Ok(outcome.made.records)
+    }
+
+    /// Starts a meter on `site`.
+    pub(crate) fn start_meter(&self, site: &Site) -> anyhow::Result<Meter> {
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let meter = Command::new(&self.program)
+            .args(["serve", "--role", "meter"])
+            .env("DATABASE_URL", self.url(&site.database)?)
+            .env("CALLMETER__HTTP__LISTEN", format!("127.0.0.1:{port}"))
+            .env("CALLMETER__KAFKA__GROUP", &site.group)
+            .env("CALLMETER__KAFKA__TOPIC_CALLS", &site.calls)
+            .env("CALLMETER__KAFKA__TOPIC_RENTALS", &site.rentals)
+            .env("CALLMETER__LOG__LEVEL", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn();
+        let meter =
+            meter.with_context(|| format!("{} cannot be started", self.program.display()))?;
+        Ok(Meter(meter))
+    }
+}
+
+/// A running meter; killed where it is dropped.
+pub(crate) struct Meter(Child);
+
+impl Meter {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Ends it as an operator does, and waits for it.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let id = self.0.id().to_string();
+        let status = Command::new("kill").args(["-s", "TERM", &id]).status()?;
+        ensure!(status.success(), "the meter ended by itself");
+        self.0.wait()?;
+        Ok(())
+    }
+
+    /// Ends it as a broken machine does.
+    pub(crate) fn kill(mut self) -> anyhow::Result<()> {
+        self.0.kill()?;
+        self.0.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        // It has ended already where it was stopped.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Records of `topic` that are charged: the sum of the stored offsets, by partition.
+pub(crate) async fn charged(
+    connection: &mut PgConnection,
+    topic: &str,
+) -> anyhow::Result<Vec<i64>> {
+    let offsets = sqlx::query_scalar(
+        "SELECT next_offset FROM partition_offsets WHERE topic = $1 ORDER BY partition",
+    );
+    Ok(offsets.bind(topic).fetch_all(connection).await?)
+}
