@@ -138,7 +138,7 @@ impl Desk<'_> {
             twilio_account_sid: command.twilio_account_sid,
             opening_balance: command.opening_balance,
         };
-        let (now, id) = (self.now, new.id.clone());
+        let (now, id, sid) = (self.now, new.id.clone(), new.twilio_account_sid.clone());
         let created = self.store.transact("accounts::create", move |connection| {
             let new = new.clone();
             async move { accounts::create(connection, &new, now).await }.boxed()
@@ -147,7 +147,7 @@ impl Desk<'_> {
             Created::Created(account) => self.show(&account.id, command.json).await,
             Created::IdTaken => Err(refused(format!("account {id} exists already"))),
             Created::TwilioAccountSidTaken => {
-                Err(refused("another account pays for this Twilio account"))
+                Err(refused(format!("another account pays for Twilio account {sid} already")))
             }
         }
     }
@@ -176,17 +176,16 @@ impl Desk<'_> {
     }
 
     async fn subscribe(&self, command: Subscribe) -> Result<(), CommandError> {
-        self.ensure_catalog().await?;
+        self.ensure_catalog(&command.id).await?;
         let (id, plan, now) = (command.id.clone(), command.plan.clone(), self.now);
         let starts_at = command.starts_at.unwrap_or(now);
-        let changed =
-            self.store.transact("subscriptions::change", move |connection| {
-                let (id, plan) = (id.clone(), plan.clone());
-                async move {
+        let changed = self.store.transact("subscriptions::change", move |connection| {
+            let (id, plan) = (id.clone(), plan.clone());
+            async move {
                     subscriptions::change(connection, &id, plan.as_ref(), starts_at, now).await
                 }
                 .boxed()
-            });
+        });
         let changed = match changed.await? {
             SubscriptionChanged::Changed(_) => true,
             SubscriptionChanged::Unchanged => false,
@@ -214,8 +213,11 @@ impl Desk<'_> {
 
     /// Accepts the catalog's file where no version was accepted yet, so that accounts can be set up
     /// before the service first runs.
-    async fn ensure_catalog(&self) -> Result<(), CommandError> {
+    async fn ensure_catalog(&self, id: &AccountId) -> Result<(), CommandError> {
         let mut connection = self.store.read().await?;
+        if accounts::key_of(&mut connection, id).await?.is_none() {
+            return Err(unknown(id));
+        }
         let latest = catalogs::latest_version(&mut connection).await?;
         drop(connection);
         if latest.is_none() {
