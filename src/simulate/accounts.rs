@@ -155,8 +155,7 @@ async fn ensure_one(
     now: DateTime<Utc>,
 ) -> Result<bool, AccountsError> {
     let new = &customer.account;
-    let taken =
-        || AccountsError::Taken { id: new.id.clone(), sid: new.twilio_account_sid.clone() };
+    let taken = || AccountsError::Taken { id: new.id.clone(), sid: new.twilio_account_sid.clone() };
     match accounts::create(connection, new, now).await? {
         Created::Created(_) => {}
         Created::TwilioAccountSidTaken => return Err(taken()),

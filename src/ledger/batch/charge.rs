@@ -7,37 +7,37 @@ use callmeter_core::domain::catalog::CatalogHistory;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
 use callmeter_core::rating::{Terms, rate, terms_at};
-use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 use super::load::{CallIdentity, CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
-use super::rows::{ChargeRow, RejectRow, RentalRow, Rows, TransactionRow};
+use super::rows::{ChargeRow, RejectRow, Rows, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
 use crate::ingest::batch::{Batch, Record};
-use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection, RentalDue};
+use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection};
 use crate::ledger::call_key::CallKey;
 use crate::ledger::wallets::WalletHead;
 
 /// The books of one batch: running balances and allowances, and the rows they lead to.
 pub(super) struct Books<'a> {
-    snapshot: &'a Snapshot,
-    policy: &'a ChargingPolicy,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) policy: &'a ChargingPolicy,
     source: Source<'a>,
     batch: &'a Batch,
-    now: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
     keep_values: bool,
-    wallets: HashMap<i32, WalletHead>,
-    touched_wallets: HashSet<i32>,
+    pub(super) wallets: HashMap<i32, WalletHead>,
+    pub(super) touched_wallets: HashSet<i32>,
     /// Cycles that this batch used, with their seconds after it.
     cycles: HashMap<CycleKey, u64>,
     calls: HashMap<CallIdentity, i32>,
-    rentals: HashMap<RentalIdentity, KnownRental>,
+    pub(super) rentals: HashMap<RentalIdentity, KnownRental>,
     conflicts: HashMap<String, usize>,
-    rows: Rows<'a>,
-    committed: Committed,
+    pub(super) rows: Rows<'a>,
+    pub(super) committed: Committed,
 }
 
 /// What entering one event leads to, where it is no refusal.
-type Entered = Result<Outcome, Rejection>;
+pub(super) type Entered = Result<Outcome, Rejection>;
 
 impl<'a> Books<'a> {
     pub(super) fn new(
@@ -217,100 +217,7 @@ impl<'a> Books<'a> {
         }
     }
 
-    fn enter_rental(&mut self, rental: &'a RentalDue) -> Entered {
-        let owner = self.owner(rental.twilio_account_sid.as_str())?;
-        let price = self.rental_price(rental)?;
-        let identity = (rental.phone_number_sid.clone(), rental.period_start);
-        let known = self.rentals.get(&identity).or_else(|| self.snapshot.rentals.get(&identity));
-        if let Some(known) = known {
-            if known.is_paid && known.price != price {
-                return Err(Rejection {
-                    reason: RejectReason::Conflict,
-                    detail: format!(
-                        "the period of {} from {} was paid at {}, and came again at {price}",
-                        rental.phone_number_sid, rental.period_start, known.price
-                    ),
-                });
-            }
-            // One that failed is tried again by its own schedule, not by its event.
-            return Ok(Outcome::Duplicate);
-        }
-        let head = wallet(&mut self.wallets, owner.account_key)?;
-        let before = head.balance;
-        let funds =
-            before.checked_add(head.credit_limit).ok_or_else(|| beyond_range("the funds"))?;
-        let is_paid = funds >= price;
-        let after = if is_paid {
-            before.checked_sub(price).ok_or_else(|| beyond_range("the balance"))?
-        } else {
-            before
-        };
-        let at = self.now.max(head.last_at);
-        head.last_at = at;
-        head.version += 1;
-        let sequence = if price.is_zero() {
-            None
-        } else {
-            head.sequence += 1;
-            head.balance = after;
-            self.rows.transactions.push(TransactionRow {
-                account_key: owner.account_key,
-                sequence: head.sequence,
-                at,
-                amount: price,
-                balance_before: before,
-                balance_after: after,
-                kind: TransactionKind::NumberRental,
-                status: if is_paid {
-                    TransactionStatus::Completed
-                } else {
-                    TransactionStatus::Failed
-                },
-                description: Some(crate::ledger::rentals::description(
-                    rental.phone_number.as_deref(),
-                    &rental.phone_number_sid,
-                    rental.period_start,
-                )),
-                call_sid: None,
-            });
-            Some(head.sequence)
-        };
-        let retry = TimeDelta::seconds(self.policy.rental_retry_seconds.into());
-        self.rows.rentals.push(RentalRow {
-            account_key: owner.account_key,
-            rental,
-            price,
-            is_paid,
-            attempted_at: at,
-            next_attempt_at: (!is_paid).then_some(at + retry),
-            sequence,
-        });
-        self.touched_wallets.insert(owner.account_key);
-        self.rentals.insert(identity, KnownRental { price, is_paid });
-        if !is_paid {
-            return Ok(Outcome::Unpaid);
-        }
-        self.committed.rental_amount = saturating_sum(self.committed.rental_amount, price);
-        Ok(Outcome::Charged)
-    }
-
-    /// The event's own price, else the catalog's at the start of the period.
-    fn rental_price(&self, rental: &RentalDue) -> Result<Money, Rejection> {
-        if let Some(price) = rental.monthly_price {
-            return Ok(price);
-        }
-        let country = rental.country.as_deref().unwrap_or_default();
-        let number_type = rental.number_type.as_deref().unwrap_or_default();
-        let starts_at = rental.period_start.and_time(NaiveTime::MIN).and_utc();
-        let catalog = &self.snapshot.catalogs.at(starts_at).catalog;
-        catalog.number_price(country, number_type).map(|price| price.monthly).ok_or_else(|| {
-            Rejection::invalid(format!(
-                "the catalog has no price for a number of country {country:?} and type {number_type:?}"
-            ))
-        })
-    }
-
-    fn owner(&self, sid: &str) -> Result<Owner, Rejection> {
+    pub(super) fn owner(&self, sid: &str) -> Result<Owner, Rejection> {
         self.snapshot.owners.get(sid).copied().ok_or_else(|| Rejection {
             reason: RejectReason::UnknownAccount,
             detail: format!("no account has AccountSid {sid}"),
@@ -386,18 +293,18 @@ fn plan_id<'a>(
     terms.plan().map(|plan| &plan.id)
 }
 
-fn wallet(
+pub(super) fn wallet(
     wallets: &mut HashMap<i32, WalletHead>,
     account_key: i32,
 ) -> Result<&mut WalletHead, Rejection> {
     wallets.get_mut(&account_key).ok_or_else(|| Rejection::invalid("the account has no wallet"))
 }
 
-fn beyond_range(what: &str) -> Rejection {
+pub(super) fn beyond_range(what: &str) -> Rejection {
     Rejection::invalid(format!("{what} is beyond the range of amounts"))
 }
 
 /// Sums of a batch are for metrics; the ledger's own are checked.
-fn saturating_sum(sum: Money, amount: Money) -> Money {
+pub(super) fn saturating_sum(sum: Money, amount: Money) -> Money {
     Money::from_micros(sum.micros().saturating_add(amount.micros()))
 }

@@ -5,7 +5,7 @@
 //! | --- | --- | --- |
 //! | lock the wallets of the batch, ordered by account | 1 | [`load`] |
 //! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | [`load`] |
-//! | price every event in the order of offsets, keep running balances | 0 | [`charge`] |
+//! | price every event in the order of offsets, keep running balances | 0 | [`charge`], [`rent`] |
 //! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | [`write`] |
 //! | move the offset by compare-and-set, commit | 2 | [`write`] |
 //!
@@ -19,6 +19,7 @@
 
 mod charge;
 mod load;
+mod rent;
 mod rows;
 mod write;
 
