@@ -33,6 +33,13 @@ CROSS JOIN LATERAL (VALUES
             charge_sequence, charge.call_sid, overshoot_micros, before, after))
 ) AS found (invariant, broken, violation)
 WHERE found.broken
+    -- Of all rows, so that only what is wrong is written out above.
+    AND (moved.kind IS NULL OR charge.charge_sequence IS NULL
+        OR charge.amount_micros <> moved.amount_micros
+        OR charge.call_sid IS DISTINCT FROM moved.call_sid OR moved.status <> 'completed'
+        OR charge.charged_at <> moved.at
+        OR moved.kind <> CASE WHEN charge.plan IS NULL THEN 'call' ELSE 'overage' END::transaction_kind
+        OR overshoot_micros < 0 OR overshoot_micros > greatest(-after, 0) - greatest(-before, 0))
 UNION ALL
 SELECT 'overshoot_is_within_the_debit',
     format('account %s: charge %s of call %s costs nothing and overshoots by %s micro-dollars',
