@@ -169,7 +169,8 @@ async fn partitions_added_later_are_read_from_their_start() {
     let acme = account("acme", 0);
     system.open(&api, [&acme]).await;
     system.settle(&api).await;
-    system.kafka.add_partitions(&system.topic(Topic::Calls), 7).await;
+    let topic = system.topic(Topic::Calls);
+    system.kafka.add_partitions(&topic, 7).await;
     let made = Instant::now();
     for partition in 4..7 {
         let first = usize::try_from(partition).expect("small") * 10;

@@ -1,6 +1,12 @@
 //! Commands of the binary, run to their end.
 
+use std::io::Read;
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Longest time for a command that is not `serve`.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// How a command ended and what it said.
 #[derive(Debug)]
@@ -21,7 +27,9 @@ impl Ran {
 /// The binary with these arguments and no settings at all.
 #[expect(clippy::disallowed_methods, reason = "what surrounds a test must not reach the binary")]
 pub(crate) fn bare_command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_callmeter"));
+    // A test run that is killed must leave nothing behind: the kernel kills its children with it.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_callmeter")]);
     for (name, _) in std::env::vars() {
         let ours = ["CALLMETER", "STRIPE_", "TWILIO_", "DATABASE_", "REDIS_", "KAFKA_"];
         if ours.iter().any(|prefix| name.starts_with(prefix)) {
@@ -32,12 +40,38 @@ pub(crate) fn bare_command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, which must come.
 pub(crate) fn finish(mut command: Command) -> Ran {
-    let output = command.output().expect("the binary runs");
-    Ran {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
+    let stdout = drain(child.stdout.take());
+    let stderr = drain(child.stderr.take());
+    let deadline = Instant::now() + LONGEST;
+    let status = loop {
+        match child.try_wait().expect("the process can be asked") {
+            Some(status) => break Some(status),
+            None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            None => break None,
+        }
+    };
+    if status.is_none() {
+        drop(child.kill());
+        drop(child.wait());
     }
+    let text = |reader: JoinHandle<String>| reader.join().expect("the output is read");
+    let ran =
+        Ran { code: status.and_then(|it| it.code()), stdout: text(stdout), stderr: text(stderr) };
+    assert!(status.is_some(), "still runs after {LONGEST:?}: {command:?} {ran:?}");
+    ran
+}
+
+/// Reads a pipe to its end, on a thread of its own.
+fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            drop(pipe.read_to_end(&mut bytes));
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }

@@ -20,14 +20,7 @@ pub(crate) struct Kafka {
 
 impl Kafka {
     pub(crate) fn new(brokers: &str) -> Kafka {
-        let producer = config(brokers)
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "2")
-            .set("queue.buffering.max.messages", "200000")
-            .set("message.timeout.ms", "120000")
-            .create()
-            .expect("a producer");
-        Kafka { brokers: brokers.to_owned(), producer }
+        Kafka { brokers: brokers.to_owned(), producer: producer(brokers) }
     }
 
     /// Creates a topic that keeps its records for ever, and waits until it can be used.
@@ -42,13 +35,15 @@ impl Kafka {
         self.until_known(name, partitions).await;
     }
 
-    pub(crate) async fn add_partitions(&self, name: &str, total: usize) {
+    /// Gives a topic more partitions, and takes a producer that knows of them.
+    pub(crate) async fn add_partitions(&mut self, name: &str, total: usize) {
         let more = NewPartitions::new(name, total);
         let made = self.admin().create_partitions([&more], &options()).await;
         for result in made.expect("Kafka answers") {
             result.expect("the partitions are added");
         }
         self.until_known(name, i32::try_from(total).expect("a small number")).await;
+        self.producer = producer(&self.brokers);
     }
 
     /// Deletes topics; those that are not there do not matter.
@@ -122,6 +117,16 @@ impl Kafka {
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         config(&self.brokers).create().expect("an admin client")
     }
+}
+
+fn producer(brokers: &str) -> FutureProducer {
+    config(brokers)
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "2")
+        .set("queue.buffering.max.messages", "200000")
+        .set("message.timeout.ms", "120000")
+        .create()
+        .expect("a producer")
 }
 
 fn config(brokers: &str) -> ClientConfig {
