@@ -100,14 +100,14 @@ kafka_prepare() {
 
 # kafka_format DIR: makes DIR/data, whole or not at all, under a new cluster id.
 kafka_format() {
-  local dir=$1 cluster
+  local dir=$1 part=$1/data.part.$$ cluster
   cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_')
-  rm -rf "$dir/data.part"
-  kafka_settings "$dir/data.part" >"$dir/format.properties"
+  rm -rf "$dir"/data.part.* || true
+  kafka_settings "$part" >"$dir/format.properties"
   kafka_jvm
   "${JVM[@]}" kafka.tools.StorageTool format --cluster-id "A${cluster:1:21}" --config "$dir/format.properties" \
     >"$(server_log kafka)" 2>&1 || die "Kafka's storage could not be formatted: $(tail -n 2 "$(server_log kafka)" | xargs -0)"
-  mv -T "$dir/data.part" "$dir/data"
+  mv -T "$part" "$dir/data"
 }
 
 # kafka_settings DATA

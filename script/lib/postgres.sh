@@ -79,8 +79,8 @@ postgres_own_folder() {
 
 # postgres_init DIR: makes DIR/data, whole or not at all.
 postgres_init() {
-  local part=$1/data.part
-  rm -rf "$part"
+  local part=$1/data.part.$$ # a killed run's initdb may still be writing to its own
+  rm -rf "$1"/data.part.* || true
   postgres_own_folder "$part"
   (exec_as_postgres "$part" "$POSTGRES_BIN/initdb" --version) >/dev/null 2>&1 ||
     die "PostgreSQL must not run as root, and user $(postgres_user) cannot enter $POSTGRES_BIN: install it by the system's packages, or clone where others may enter"
