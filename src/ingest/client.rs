@@ -69,6 +69,9 @@ impl KafkaSettings {
         config.set("allow.auto.create.topics", "false");
         // The default of 1 s stalls a fast consumer each time its queue is full.
         config.set("fetch.queue.backoff.ms", "5");
+        // A partition whose queue was full is asked for again with the next fetch: while all others
+        // are idle, that one would wait this long (500 ms by default).
+        config.set("fetch.wait.max.ms", "20");
         // Memory: at most this much waits undecoded, per partition.
         config.set("queued.max.messages.kbytes", "4096");
         config.set("queued.min.messages", "20000");
@@ -200,6 +203,16 @@ pub fn join(settings: &KafkaSettings, topics: &[&str]) -> KafkaResult<Membership
     let consumer: Consumer = settings.consumer().create_with_context(context)?;
     consumer.subscribe(topics)?;
     Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
+}
+
+/// Leaves the group's assignment and asks for a new one: the way to take up a partition again that
+/// the client gave up (it does so where an offset was out of range).
+///
+/// # Errors
+/// Where the client refuses.
+pub fn rejoin(consumer: &Consumer, topics: &[&str]) -> KafkaResult<()> {
+    consumer.unsubscribe();
+    consumer.subscribe(topics)
 }
 
 /// Serves the client's callbacks until `stop` is set, then leaves the group. Blocks.

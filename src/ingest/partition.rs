@@ -16,6 +16,8 @@ use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the client may take to take up a partition that was just assigned.
+const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a poll waits while there is nothing; bounds how late a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
@@ -114,7 +116,7 @@ impl Partition {
     pub fn start(&self, offset: i64) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name.topic, self.name.partition, Offset::Offset(offset))?;
-        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let deadline = Instant::now() + START_TIMEOUT;
         loop {
             let sought = self.consumer.seek_partitions(list.clone(), REQUEST_TIMEOUT)?;
             match sought

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::error::KafkaError;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -80,6 +80,8 @@ struct Shared {
     keep_values: AtomicBool,
     /// How far each partition of this process is.
     positions: Mutex<HashMap<TopicPartition, i64>>,
+    /// A partition asks for a new assignment.
+    rejoin: Notify,
 }
 
 impl Shared {
@@ -116,6 +118,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         commits: Semaphore::new(settings.commits_max),
         keep_values: AtomicBool::new(true),
         positions: Mutex::default(),
+        rejoin: Notify::new(),
         meter,
     });
     let tasks = TaskTracker::new();
@@ -138,6 +141,11 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
+            () = shared.rejoin.notified() => {
+                if let Err(error) = client::rejoin(&membership.consumer, &names) {
+                    tracing::error!(%error, "the group cannot be joined again");
+                }
+            }
             assignment = membership.assignments.recv() => match assignment {
                 Some(Assignment::Assigned(partitions)) => {
                     tracing::info!(partitions = partitions.len(), "partitions assigned");

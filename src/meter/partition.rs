@@ -26,6 +26,9 @@ use crate::ledger::store::StoreError;
 /// How often a halted partition looks whether an operator moved its offset.
 const HALTED_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
 
+/// How long a partition that the client gave up waits for its new assignment.
+const REJOIN_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Works on one partition until it is taken away.
 pub(super) struct Worker {
     pub shared: Arc<Shared>,
@@ -46,6 +49,8 @@ enum End {
     Halted(Halt),
     /// Kafka cannot be asked right now.
     Kafka(KafkaError),
+    /// The client gave the partition up: only a new assignment takes it up again.
+    GivenUp(KafkaError),
     /// Postgres cannot be asked right now, or refuses what was never refused before.
     Ledger(CommitError),
 }
@@ -85,6 +90,15 @@ impl Worker {
                     tracing::warn!(partition = %self.name, %error, "kafka cannot be asked");
                     health.down(component.clone(), format!("kafka cannot be asked: {error}"));
                 }
+                End::GivenUp(error) => {
+                    tracing::warn!(partition = %self.name, %error, "asks for a new assignment");
+                    self.shared.rejoin.notify_one();
+                    // Nothing can be done here until the partition comes back.
+                    let mut rejoin_wait = REJOIN_WAIT;
+                    if sleep_or_stop(&mut rejoin_wait, &self.stop).await {
+                        return;
+                    }
+                }
                 End::Ledger(error) => {
                     tracing::warn!(partition = %self.name, error = %chain(&error), "ledger");
                     self.report_ledger(&error);
@@ -119,9 +133,12 @@ impl Worker {
         .await?;
         checkpoint::check(&stored, facts.watermarks, &facts.cluster_id).map_err(End::Halted)?;
         if facts.committed.is_some_and(|committed| committed > stored.next_offset) {
-            // Kafka was told of charges that Postgres does not have any more: it went back in time.
-            let incarnation = ledger::incarnation::raise(meter.charger.store()).await?;
-            tracing::error!(partition = %self.name, incarnation, "postgres went back in time");
+            // An offset set by hand has no record before it; it may well go back.
+            if stored.last_record_at.is_some() {
+                // Kafka was told of charges that Postgres does not have any more.
+                let incarnation = ledger::incarnation::raise(meter.charger.store()).await?;
+                tracing::error!(partition = %self.name, incarnation, "postgres went back in time");
+            }
             partition.commit_to_kafka(stored.next_offset);
         }
         let stream = stored.stream.clone();
@@ -335,12 +352,13 @@ impl Gathering {
     ) -> Result<(), End> {
         let is_stopped = || self.stop.is_cancelled();
         if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
-            self.partition.start(witness).map_err(End::Kafka)?;
+            self.partition.start(witness).map_err(End::GivenUp)?;
+            // Out of range: the log's ends have moved since we asked.
             let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
             let Some((offset, record_at)) = found else { return Err(End::Stopped) };
             checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
         }
-        self.partition.start(stored.next_offset).map_err(End::Kafka)?;
+        self.partition.start(stored.next_offset).map_err(End::GivenUp)?;
         sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
     }
 
