@@ -3,11 +3,11 @@
 //!
 //! | phase | round trips | module |
 //! | --- | --- | --- |
-//! | lock the wallets of the batch, ordered by account | 1 | [`load`] |
-//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | [`load`] |
-//! | price every event in the order of offsets, keep running balances | 0 | [`charge`], [`rent`] |
-//! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | [`write`] |
-//! | move the offset by compare-and-set, commit | 2 | [`write`] |
+//! | lock the wallets of the batch, ordered by account | 1 | `load` |
+//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | `load` |
+//! | price every event in the order of offsets, keep running balances | 0 | `charge`, `rent` |
+//! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | `write` |
+//! | move the offset by compare-and-set, commit | 2 | `write` |
 //!
 //! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset.
 //! Reads come in later statements than the lock, since a lock wait does not refresh the snapshot of

@@ -287,14 +287,17 @@ impl Check<'_> {
             self.expect(&format!("rental row {}", row.sequence), &&*row.status, &status);
         }
         for (key, attempts) in &self.demand.rentals {
-            let mut first: BTreeMap<i32, Micros> = BTreeMap::new();
+            let mut first: BTreeMap<i32, (bool, Micros)> = BTreeMap::new();
             for (partition, due) in attempts {
                 let price = monthly_price(self.versions, due).expect("kept only with a price");
-                first.entry(*partition).or_insert(price);
+                first.entry(*partition).or_insert((due.price.is_none(), price));
             }
-            match rows.iter().position(|row| first.values().any(|price| *price == row.amount)) {
+            // A price of its own is paid by this rental alone; the catalog's by many.
+            let prices: BTreeSet<(bool, Micros)> = first.into_values().collect();
+            let place = |price: Micros| rows.iter().position(|row| row.amount == price);
+            match prices.iter().find_map(|(_, price)| place(*price)) {
                 Some(index) => drop(rows.swap_remove(index)),
-                None => self.say(format!("rental {key:?} has no row of {first:?}")),
+                None => self.say(format!("rental {key:?} has no row of {prices:?}")),
             }
         }
         if !rows.is_empty() {
