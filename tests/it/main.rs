@@ -8,6 +8,7 @@ mod harness;
 mod ledger;
 mod model;
 mod offsets;
+mod operate;
 mod outages;
 mod processes;
 mod records;

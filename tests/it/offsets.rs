@@ -7,6 +7,7 @@ use crate::harness::system::{Setup, System};
 use crate::model::account::Account;
 use crate::model::read::Topic;
 use crate::traffic::Outgoing;
+use sqlx::Row as _;
 use std::time::{Duration, Instant};
 
 fn calls(account: &Account, partition: i32, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
@@ -123,6 +124,34 @@ async fn records_lost_while_it_runs_stop_that_partition_too() {
     set(&system, &topic, 0, 0);
     charged(&api, 7).await;
     system.ready(0).await;
+    // An operator's step back is no sign that Postgres went back in time.
+    let incarnation = "SELECT incarnation FROM ledger_identity";
+    let row = sqlx::query(incarnation).fetch_one(&mut system.sql().await).await.expect("a row");
+    assert_eq!(row.get::<i64, _>(0), 1);
+}
+
+#[tokio::test]
+async fn a_postgres_that_went_back_in_time_is_noticed_and_catches_up() {
+    let setup = Setup { verified: false, ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    system.produce(&calls(&acme, 0, 0..5)).await;
+    charged(&api, 5).await;
+    system.services[0].terminate();
+    // As a backup from before the calls would have it.
+    let restored = "UPDATE partition_offsets SET next_offset = 0 WHERE next_offset = 5";
+    let mut sql = system.sql().await;
+    let done = sqlx::query(restored).execute(&mut sql).await.expect("it is set back");
+    assert_eq!(done.rows_affected(), 1);
+    system.produce(&calls(&acme, 0, 5..6)).await;
+    let index = system.start("meter,api", &[]);
+    let api = system.ready(index).await;
+    charged(&api, 6).await;
+    let incarnation = "SELECT incarnation FROM ledger_identity";
+    let row = sqlx::query(incarnation).fetch_one(&mut sql).await.expect("a row");
+    assert_eq!(row.get::<i64, _>(0), 2, "raised once");
 }
 
 #[tokio::test]
