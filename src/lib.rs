@@ -1,13 +1,14 @@
 //! callmeter: charging for live phone calls.
 //!
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
-//! [`ledger`] commits to Postgres → balance projects to Redis → notify tells the world.
+//! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
 //! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`metrics`], [`health`],
-//! [`ingest`], [`ledger`], [`meter`], [`catalog_file`], [`wallet`], [`http`], [`simulate`],
-//! [`verify`], [`status`], [`app`], [`cli`].
+//! [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`http`],
+//! [`simulate`], [`verify`], [`status`], [`app`], [`cli`].
 
 pub mod app;
+pub mod balance;
 pub mod catalog_file;
 pub mod cli;
 pub mod clock;

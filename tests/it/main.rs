@@ -3,6 +3,7 @@
 mod api_accounts;
 mod api_money;
 mod architecture;
+mod balance;
 mod catalog;
 mod harness;
 mod ledger;

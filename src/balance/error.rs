@@ -1,0 +1,60 @@
+//! What can go wrong between us and Redis.
+
+use redis::RedisError;
+
+use crate::ledger::LedgerError;
+use crate::ledger::store::StoreError;
+
+/// Why holds cannot be told or changed right now.
+#[derive(Debug, thiserror::Error)]
+pub enum BalanceError {
+    /// Redis cannot be reached, or answers too late: what was sent may or may not have been applied.
+    #[error("redis cannot be reached")]
+    Lost(#[source] RedisError),
+    /// A script refused what it found or was given; nothing can be granted on that.
+    #[error("redis refused a script")]
+    Refused(#[source] RedisError),
+    /// A script answered what its contract does not have.
+    #[error("the answer of {script} cannot be read: {found}")]
+    Unreadable {
+        /// The script.
+        script: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// The account could not be brought into Redis, however often it was tried.
+    #[error("account {account} could not be loaded: {why}")]
+    NotLoaded {
+        /// The account.
+        account: String,
+        /// What stood in the way last.
+        why: String,
+    },
+    /// The ledger cannot be asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl BalanceError {
+    /// Says that an answer is not of its script's contract.
+    pub(super) fn unreadable(script: &'static str, found: &str) -> Self {
+        Self::Unreadable { script, found: found.to_owned() }
+    }
+
+    /// True where Redis could not be reached, so that the account's policy decides.
+    pub const fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+}
+
+impl From<StoreError> for BalanceError {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<sqlx::Error> for BalanceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}

@@ -1,0 +1,198 @@
+-- Beginning of every script that touches an account.
+--
+-- KEYS, all in one cluster slot by their hash tag {account id}:
+--   1 wallet     hash: the projected wallet, and the sums over its holds
+--   2 holds      hash: CallSid -> packed hold
+--   3 expiries   zset: CallSid by the instant at which its hold expires
+--   4-7 settled  sets: a ring of four, twelve hours each, of the CallSids that are over
+--   8 projected  string "epoch incarnation version": the newest projection that met no wallet
+-- ARGV of every script:
+--   1 epoch        run_id of the Redis server, as the caller's connection learned it
+--   2 incarnation  of the ledger, as the caller last read it
+--   3 offset       micro-seconds added to Redis's clock; 0 in production
+--
+-- Units: money in micro-dollars, lengths in seconds, instants in micro-seconds since 1970. All are
+-- whole and below 2^53, where a Lua number (a double) still tells neighbours apart.
+--
+-- A hold is packed as words: revision granted final held allowance cycle included rate initial
+-- increment block placed_at valid_until expires_at source operation. `cycle` is
+-- "subscription:start", or "-" without a plan; `source` is "authorize" or "stream".
+
+local WALLET, HOLDS, EXPIRIES, PROJECTED = KEYS[1], KEYS[2], KEYS[3], KEYS[8]
+
+-- An idle wallet leaves Redis after two days; that is longer than any hold lives.
+local WALLET_LIFE_SECONDS = 172800
+local SETTLED_BUCKET_SECONDS = 43200
+local SETTLED_LIFE_SECONDS = 86400
+
+local function whole(value, what)
+  local number = tonumber(value)
+  if number and number % 1 == 0 and number > -9007199254740992 and number < 9007199254740992 then
+    return number
+  end
+  error(what .. ' is no whole number below 2^53')
+end
+
+local function digits(number) return string.format('%.0f', number) end
+
+local EPOCH, INCARNATION = ARGV[1], whole(ARGV[2], 'incarnation')
+local OFFSET = whole(ARGV[3], 'offset')
+local CLOCK = redis.call('TIME')
+local NOW = whole(CLOCK[1] * 1000000 + CLOCK[2] + OFFSET, 'the time')
+
+-- Arguments that come in lists: a count, then its members.
+local function list_from(position)
+  local count = whole(ARGV[position], 'a count')
+  local list = {}
+  for index = 1, count do list[index] = ARGV[position + index] end
+  return list, position + count + 1
+end
+
+-- The wallet of this epoch, or nil and why it is unknown. `cycle` may be nil.
+local function read_wallet(cycle)
+  local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'version', 'charge_sequence',
+    'balance', 'credit_limit', 'status', 'calls_max', 'terms', 'held', 'holds', 'account',
+    'u:' .. (cycle or '-'), 'a:' .. (cycle or '-'))
+  if not fields[1] then return nil, 'absent' end
+  if fields[1] ~= EPOCH then return nil, 'epoch' end
+  local wallet = {
+    incarnation = whole(fields[2], 'incarnation'),
+    version = whole(fields[3], 'version'),
+    charge_sequence = whole(fields[4], 'charge_sequence'),
+    balance = whole(fields[5], 'balance'),
+    credit_limit = whole(fields[6], 'credit_limit'),
+    status = fields[7],
+    calls_max = fields[8],
+    terms = fields[9],
+    held = whole(fields[10], 'held'),
+    holds = whole(fields[11], 'holds'),
+    account = whole(fields[12], 'account'),
+    used = whole(fields[13] or 0, 'used'),
+    cycle = cycle or '-',
+    cycles = { [cycle or '-'] = whole(fields[14] or 0, 'held allowance') },
+  }
+  if redis.call('HLEN', HOLDS) ~= wallet.holds or redis.call('ZCARD', EXPIRIES) ~= wallet.holds then
+    return nil, 'torn'
+  end
+  return wallet
+end
+
+-- Seconds of a cycle's allowance that are held.
+local function held_allowance(wallet, cycle)
+  if not wallet.cycles[cycle] then
+    wallet.cycles[cycle] = whole(redis.call('HGET', WALLET, 'a:' .. cycle) or 0, 'held allowance')
+  end
+  return wallet.cycles[cycle]
+end
+
+-- Writes the sums over the holds; the caller has changed the holds themselves.
+local function write_sums(wallet)
+  assert(wallet.held >= 0 and wallet.holds >= 0, 'more was released than was held')
+  redis.call('HSET', WALLET, 'held', whole(wallet.held, 'held'), 'holds', wallet.holds)
+  for cycle, seconds in pairs(wallet.cycles) do
+    assert(seconds >= 0, 'more allowance was released than was held')
+    if seconds > 0 then
+      redis.call('HSET', WALLET, 'a:' .. cycle, whole(seconds, 'held allowance'))
+    elseif cycle ~= '-' then
+      redis.call('HDEL', WALLET, 'a:' .. cycle)
+    end
+  end
+end
+
+local function unpack_hold(packed)
+  local word = {}
+  for part in string.gmatch(packed, '%S+') do word[#word + 1] = part end
+  assert(#word == 16, 'a hold is not of 16 words')
+  return {
+    revision = whole(word[1], 'revision'), granted = whole(word[2], 'granted'), final = word[3],
+    held = whole(word[4], 'held'), allowance = whole(word[5], 'allowance'), cycle = word[6],
+    included = whole(word[7], 'included'), rate = whole(word[8], 'rate'),
+    initial = whole(word[9], 'initial'), increment = whole(word[10], 'increment'),
+    block = word[11], placed_at = whole(word[12], 'placed_at'),
+    valid_until = whole(word[13], 'valid_until'), expires_at = whole(word[14], 'expires_at'),
+    source = word[15], operation = word[16],
+  }
+end
+
+local function pack_hold(hold)
+  return table.concat({
+    digits(hold.revision), digits(hold.granted), hold.final, digits(hold.held),
+    digits(hold.allowance), hold.cycle, digits(hold.included), digits(hold.rate),
+    digits(hold.initial), digits(hold.increment), hold.block, digits(hold.placed_at),
+    digits(hold.valid_until), digits(hold.expires_at), hold.source, hold.operation,
+  }, ' ')
+end
+
+local function write_hold(call_sid, hold)
+  local packed = pack_hold(hold)
+  redis.call('HSET', HOLDS, call_sid, packed)
+  redis.call('ZADD', EXPIRIES, hold.expires_at, call_sid)
+  return packed
+end
+
+-- Takes a hold out of the account and its amounts out of the wallet's sums, which the caller writes.
+local function release(wallet, call_sid, packed)
+  local hold = unpack_hold(packed)
+  local allowance = held_allowance(wallet, hold.cycle)
+  redis.call('HDEL', HOLDS, call_sid)
+  redis.call('ZREM', EXPIRIES, call_sid)
+  wallet.held = wallet.held - hold.held
+  wallet.holds = wallet.holds - 1
+  wallet.cycles[hold.cycle] = allowance - hold.allowance
+  return hold
+end
+
+-- Releases up to `most` holds that are due; answers how many.
+local function expire_due(wallet, most)
+  if wallet.holds == 0 then return 0 end
+  local due = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', NOW, 'LIMIT', 0, most)
+  for _, call_sid in ipairs(due) do
+    release(wallet, call_sid, assert(redis.call('HGET', HOLDS, call_sid), 'an expiry without hold'))
+  end
+  if #due > 0 then write_sums(wallet) end
+  return #due
+end
+
+-- Remembers for at least a day that calls are over.
+local function remember_settled(call_sids)
+  if #call_sids == 0 then return end
+  local now_seconds = (NOW - NOW % 1000000) / 1000000
+  local bucket = (now_seconds - now_seconds % SETTLED_BUCKET_SECONDS) / SETTLED_BUCKET_SECONDS
+  local key = KEYS[4 + bucket % 4]
+  for first = 1, #call_sids, 1000 do
+    redis.call('SADD', key, unpack(call_sids, first, math.min(first + 999, #call_sids)))
+  end
+  local ends_at = (bucket + 1) * SETTLED_BUCKET_SECONDS + SETTLED_LIFE_SECONDS
+  redis.call('PEXPIREAT', key, ends_at * 1000 - (OFFSET - OFFSET % 1000) / 1000)
+end
+
+local function is_settled(call_sid)
+  for index = 4, 7 do
+    if redis.call('SISMEMBER', KEYS[index], call_sid) == 1 then return true end
+  end
+  return false
+end
+
+local function write_cycles(pairs_of_used)
+  for index = 1, #pairs_of_used, 2 do
+    redis.call('HSET', WALLET, 'u:' .. pairs_of_used[index],
+      whole(pairs_of_used[index + 1], 'used seconds'))
+  end
+end
+
+-- The newest version of this incarnation whose projection met no wallet, or 0.
+local function projected_version()
+  local projected = redis.call('GET', PROJECTED)
+  if not projected then return 0 end
+  local epoch, incarnation, version = string.match(projected, '^(%S+) (%d+) (%d+)$')
+  if epoch ~= EPOCH or whole(incarnation, 'incarnation') ~= INCARNATION then return 0 end
+  return whole(version, 'version')
+end
+
+-- Kept for a minute: no load takes as long between reading the ledger and arriving here.
+local function remember_projected(version)
+  if version > projected_version() then
+    local words = { EPOCH, digits(INCARNATION), digits(version) }
+    redis.call('SET', PROJECTED, table.concat(words, ' '), 'EX', 60)
+  end
+end

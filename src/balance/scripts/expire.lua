@@ -1,0 +1,18 @@
+-- expire: releases holds that are due, a bounded number, and tells how the account stands.
+--
+-- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 most holds to release, 0 to look only.
+--
+-- Reply, one of
+--   {standing, expired, incarnation, version, charge_sequence, holds, held, account key, balance,
+--    credit limit}
+--   {unknown, why}
+--
+-- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}.
+
+local wallet, why = read_wallet()
+if not wallet then return { 'unknown', why } end
+local most = whole(ARGV[4], 'most')
+local expired = 0
+if most > 0 then expired = expire_due(wallet, most) end
+return { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
+  wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit }

@@ -1,0 +1,131 @@
+//! The scripts that Redis runs, each with its one typed caller.
+//!
+//! Every script is put together when the program is compiled, from the shared parts and its own; its
+//! contract is its header. Redis runs one at a time and whole, so each is one step as seen by all.
+
+mod expire;
+mod extend;
+mod load;
+mod place;
+mod reply;
+mod settle;
+mod void;
+
+use std::sync::{Arc, LazyLock};
+
+use callmeter_core::domain::AccountId;
+use redis::{Cmd, Script, ToRedisArgs, Value};
+
+use super::error::BalanceError;
+
+pub use expire::{Expire, Standing};
+pub use extend::{Extend, Extended};
+pub use load::{Load, Loaded};
+pub use place::{Denial, Place, Placed, PlacedHold};
+pub use settle::{Settle, Settled, WholeAccount};
+pub use void::{Void, Voided};
+
+/// The grant in Lua, for the proof that it equals the Rust function.
+pub const GRANT: &str = include_str!("grant.lua");
+
+/// A script, and the digest by which Redis is asked to run it.
+#[derive(Debug)]
+pub struct Source {
+    text: &'static str,
+    script: Script,
+}
+
+impl Source {
+    fn new(text: &'static str) -> Self {
+        Self { text, script: Script::new(text) }
+    }
+}
+
+macro_rules! script {
+    ($name:ident, $($part:literal),+) => {
+        static $name: LazyLock<Source> =
+            LazyLock::new(|| Source::new(concat!($(include_str!($part), "\n"),+)));
+    };
+}
+
+script!(PLACE, "common.lua", "grant.lua", "place.lua");
+script!(EXTEND, "common.lua", "grant.lua", "extend.lua");
+script!(VOID, "common.lua", "void.lua");
+script!(SETTLE, "common.lua", "settle.lua");
+script!(EXPIRE, "common.lua", "expire.lua");
+script!(LOAD, "common.lua", "load.lua");
+
+/// Commands that give Redis every script, so that each can then be called by its digest.
+pub(super) fn teach() -> redis::Pipeline {
+    let mut pipeline = redis::pipe();
+    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD] {
+        pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
+    }
+    pipeline
+}
+
+/// What every script is told about the caller's world.
+#[derive(Clone, Debug)]
+pub struct Stamp {
+    /// `run_id` of the Redis server at the other end of the connection.
+    pub epoch: Arc<str>,
+    /// Incarnation of the ledger.
+    pub incarnation: i64,
+    /// Micro-seconds added to Redis's clock; 0 in production.
+    pub offset_micros: i64,
+}
+
+/// A call of one script for one account.
+pub trait Request {
+    /// What the script answers.
+    type Reply;
+
+    /// The account whose keys it works on.
+    fn account(&self) -> &AccountId;
+
+    /// The script.
+    fn source(&self) -> &'static Source;
+
+    /// Adds its own arguments, after the stamp.
+    fn arguments(&self, command: &mut Cmd);
+
+    /// Reads its answer.
+    ///
+    /// # Errors
+    /// `Unreadable` where the answer is not of the script's contract.
+    fn read(value: Value) -> Result<Self::Reply, BalanceError>;
+
+    /// The command.
+    fn command(&self, stamp: &Stamp) -> Cmd {
+        let keys = keys(self.account());
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.source().script.get_hash()).arg(keys.len()).arg(&keys);
+        command.arg(&*stamp.epoch).arg(stamp.incarnation).arg(stamp.offset_micros);
+        self.arguments(&mut command);
+        command
+    }
+}
+
+/// The keys of an account, all in the slot of its hash tag, in the order that scripts know.
+pub fn keys(account: &AccountId) -> [String; 8] {
+    ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v"].map(|part| format!("cm:{{{account}}}{part}"))
+}
+
+/// Adds a list: how many members it has, then each of them.
+fn list<T: ToRedisArgs>(command: &mut Cmd, members: impl ExactSizeIterator<Item = T>) {
+    command.arg(members.len());
+    for member in members {
+        command.arg(member);
+    }
+}
+
+/// Adds a list of pairs, counted by their words.
+fn pairs<A: ToRedisArgs, B: ToRedisArgs>(
+    command: &mut Cmd,
+    members: impl ExactSizeIterator<Item = (A, B)>,
+) {
+    command.arg(members.len() * 2);
+    for (first, second) in members {
+        command.arg(first).arg(second);
+    }
+}

@@ -1,0 +1,90 @@
+-- place: reserves allowance and money for a call, or says why not.
+--
+-- KEYS 1-8, ARGV 1-3: see common.lua. Then
+--   4 operation   id of this request, without spaces
+--   5 call_sid
+--   6 source      authorize: may be refused; stream: the call is under way, so it takes what there
+--                 is, even nothing, and is never refused for want of money
+--   7 terms       revision of the account's document that the terms were computed from
+--   8 twilio_sid  AccountSid by which the caller found this account; '' where by its id
+--   9 cycle       subscription:start, or -        10 included     seconds of that cycle
+--  11 rate        micro-dollars a minute          12 initial      13 increment, seconds
+--  14 block       1: beyond the allowance refuse  15 refused      1: the destination is blocked
+--  16 asked       17 cap    18 ring    19 grace, seconds          20 expire_max, holds
+--
+-- Reply, one of
+--   {held, 1 placed or 0 as before, packed hold, account key}
+--   {denied, reason, shortfall in micro-dollars}
+--   {stale, revision, document}   the terms are of another document: compute them again
+--   {unknown, why}                the wallet must be loaded first
+--
+-- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid.
+--   {denied, insufficient_funds, 4000}; with balance 30000 and asked 300: a hold of 120 s at 28000,
+--   final; and {held, 0, the same} each time it is asked again.
+--
+-- A hold that the stream made is decided anew when the call is first authorized: nobody had asked.
+
+local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
+local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
+local ring, grace = whole(ARGV[18], 'ring'), whole(ARGV[19], 'grace')
+local expire_max = whole(ARGV[20], 'expire_max')
+local fresh = {
+  revision = 0, granted = 0, final = '0', held = 0, allowance = 0, cycle = ARGV[9],
+  included = whole(ARGV[10], 'included'), rate = whole(ARGV[11], 'rate'),
+  initial = whole(ARGV[12], 'initial'), increment = whole(ARGV[13], 'increment'),
+  block = ARGV[14], placed_at = NOW, valid_until = NOW, expires_at = NOW,
+  source = source, operation = operation,
+}
+
+local wallet, why = read_wallet(fresh.cycle)
+if not wallet then return { 'unknown', why } end
+if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
+if ARGV[8] ~= '' and redis.call('HEXISTS', WALLET, 's:' .. ARGV[8]) == 0 then
+  return { 'unknown', 'moved' }
+end
+
+expire_due(wallet, expire_max)
+
+local packed = redis.call('HGET', HOLDS, call_sid)
+local standing = packed and unpack_hold(packed)
+if standing and (standing.source == 'authorize' or source == 'stream') then
+  return { 'held', 0, packed, wallet.account }
+end
+if is_settled(call_sid) then return { 'denied', 'call_already_settled', 0 } end
+if source == 'authorize' then
+  if wallet.status ~= 'open' then return { 'denied', 'account_closed', 0 } end
+  if not standing and wallet.calls_max ~= '' and wallet.holds >= whole(wallet.calls_max, 'calls_max') then
+    return { 'denied', 'too_many_calls', 0 }
+  end
+end
+if wallet.terms ~= ARGV[7] then
+  return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
+end
+if source == 'authorize' and ARGV[15] == '1' then return { 'denied', 'destination_blocked', 0 } end
+
+if standing then
+  fresh.revision = standing.revision
+  release(wallet, call_sid, packed)
+end
+local granted, shortfall = grant_for(wallet, fresh, asked, cap)
+if not granted and expire_due(wallet, expire_max * 16) > 0 then
+  granted, shortfall = grant_for(wallet, fresh, asked, cap)
+end
+if not granted and source == 'authorize' then
+  if standing then
+    -- Refused, and yet under way: the stream's hold stays as it was.
+    wallet.held, wallet.holds = wallet.held + standing.held, wallet.holds + 1
+    wallet.cycles[standing.cycle] = held_allowance(wallet, standing.cycle) + standing.allowance
+    write_hold(call_sid, standing)
+    write_sums(wallet)
+  end
+  local reason = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
+  return { 'denied', reason, whole(shortfall, 'shortfall') }
+end
+
+take(wallet, fresh, granted or { granted = 0, final = '1', held = 0, allowance = 0 }, ring, grace)
+wallet.holds = wallet.holds + 1
+packed = write_hold(call_sid, fresh)
+write_sums(wallet)
+redis.call('EXPIRE', WALLET, WALLET_LIFE_SECONDS)
+return { 'held', 1, packed, wallet.account }

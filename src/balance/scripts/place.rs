@@ -1,0 +1,170 @@
+//! The caller of `place.lua`.
+
+use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
+use redis::{Cmd, Value};
+
+use super::reply::Reply;
+use super::{PLACE, Request, Source};
+use crate::balance::error::BalanceError;
+use crate::balance::hold::{Hold, HoldSource};
+use crate::balance::settings::HoldSettings;
+use crate::balance::terms::CallTerms;
+
+/// Reserves allowance and money for a call.
+#[derive(Clone, Debug)]
+pub struct Place<'a> {
+    /// Whose call.
+    pub account: &'a AccountId,
+    /// Id of this request; a retry has the same.
+    pub operation: &'a str,
+    /// The call.
+    pub call_sid: &'a CallSid,
+    /// Who asks.
+    pub source: HoldSource,
+    /// Revision of the account's document that the terms are of.
+    pub terms_revision: &'a str,
+    /// The `AccountSid` by which the account was found.
+    pub twilio_account_sid: Option<&'a TwilioAccountSid>,
+    /// The terms at the instant of asking.
+    pub terms: &'a CallTerms,
+    /// Seconds asked for.
+    pub asked_seconds: u32,
+    /// Settings of holds.
+    pub settings: &'a HoldSettings,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// The call has a hold.
+    Held(PlacedHold),
+    /// It may not go ahead.
+    Denied {
+        /// Why.
+        reason: Denial,
+        /// The money missing; zero where money would not help.
+        shortfall: Money,
+    },
+    /// The terms are of another document than the account's: compute them again.
+    Stale {
+        /// Revision of the document.
+        revision: String,
+        /// The account's document.
+        document: String,
+    },
+    /// The account must be loaded first.
+    Unknown {
+        /// Why.
+        why: String,
+    },
+}
+
+/// A hold that stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedHold {
+    /// False where it stood before and was answered again.
+    pub is_new: bool,
+    /// The hold.
+    pub hold: Hold,
+    /// Internal key of the account.
+    pub account_key: i32,
+}
+
+/// Why a call may not go ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Denial {
+    /// Allowance and money do not pay the initial length.
+    InsufficientFunds,
+    /// The plan's allowance is used up, and the plan blocks what is beyond.
+    AllowanceExhausted,
+    /// The account is closed.
+    AccountClosed,
+    /// The tariff blocks the destination.
+    DestinationBlocked,
+    /// As many calls are in progress as the account may have.
+    TooManyCalls,
+    /// The call is over.
+    CallAlreadySettled,
+}
+
+impl Denial {
+    /// Every reason.
+    pub const ALL: &[Self] = &[
+        Self::InsufficientFunds,
+        Self::AllowanceExhausted,
+        Self::AccountClosed,
+        Self::DestinationBlocked,
+        Self::TooManyCalls,
+        Self::CallAlreadySettled,
+    ];
+
+    /// The word that callers are told.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::InsufficientFunds => "insufficient_funds",
+            Self::AllowanceExhausted => "allowance_exhausted",
+            Self::AccountClosed => "account_closed",
+            Self::DestinationBlocked => "destination_blocked",
+            Self::TooManyCalls => "too_many_calls",
+            Self::CallAlreadySettled => "call_already_settled",
+        }
+    }
+
+    /// Reads the word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl Request for Place<'_> {
+    type Reply = Placed;
+
+    fn account(&self) -> &AccountId {
+        self.account
+    }
+
+    fn source(&self) -> &'static Source {
+        &PLACE
+    }
+
+    fn arguments(&self, command: &mut Cmd) {
+        let terms = self.terms;
+        command.arg(self.operation).arg(self.call_sid.as_str()).arg(self.source.as_str());
+        command.arg(self.terms_revision);
+        command.arg(self.twilio_account_sid.map_or("", TwilioAccountSid::as_str));
+        match terms.cycle {
+            Some(cycle) => command.arg(cycle.to_string()),
+            None => command.arg("-"),
+        };
+        command.arg(terms.included_seconds).arg(terms.rate.micros());
+        command.arg(terms.increments.initial()).arg(terms.increments.increment());
+        command.arg(u8::from(terms.blocks_overage)).arg(u8::from(terms.is_refused));
+        command.arg(self.asked_seconds).arg(self.settings.granted_seconds_max);
+        command.arg(self.settings.ring_seconds).arg(self.settings.grace_seconds);
+        command.arg(self.settings.expired_per_step_max);
+    }
+
+    fn read(value: Value) -> Result<Placed, BalanceError> {
+        let (word, mut reply) = Reply::of("place", value)?;
+        match word.as_str() {
+            "held" => read_held(&mut reply).map(Placed::Held),
+            "denied" => {
+                let reason = reply.text()?;
+                let reason = Denial::parse(&reason).ok_or_else(|| reply.unreadable(&reason))?;
+                Ok(Placed::Denied { reason, shortfall: Money::from_micros(reply.number()?) })
+            }
+            "stale" => Ok(Placed::Stale { revision: reply.text()?, document: reply.text()? }),
+            "unknown" => Ok(Placed::Unknown { why: reply.text()? }),
+            other => Err(reply.unreadable(other)),
+        }
+    }
+}
+
+/// Reads `{1 or 0, packed hold, account key}`.
+pub(super) fn read_held(reply: &mut Reply) -> Result<PlacedHold, BalanceError> {
+    let is_new = reply.flag()?;
+    let hold = Hold::unpack(&reply.text()?)?;
+    let account_key = reply.number()?;
+    let account_key = i32::try_from(account_key).map_err(|_| reply.unreadable("no account key"))?;
+    Ok(PlacedHold { is_new, hold, account_key })
+}
