@@ -33,6 +33,25 @@ pub const DURATION_DISAGREEMENTS: &str = "callmeter_duration_disagreements_total
 pub const LEDGER_DRIFT_DOLLARS: &str = "callmeter_ledger_drift_dollars";
 /// Transactions that ran again because another was in the way.
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
+/// Authorizations, by decision and reason.
+pub const AUTHORIZATIONS: &str = "callmeter_authorizations_total";
+/// Seconds that an authorization took to decide.
+pub const AUTHORIZATION_SECONDS: &str = "callmeter_authorization_seconds";
+/// Holds of calls in progress, as last swept.
+pub const HOLDS_ACTIVE: &str = "callmeter_holds_active";
+/// Dollars that they hold.
+pub const HELD_DOLLARS: &str = "callmeter_held_dollars";
+/// Seconds that the oldest hold waits to be journaled.
+pub const HOLD_JOURNAL_LAG_SECONDS: &str = "callmeter_hold_journal_lag_seconds";
+/// Holds that were due and were released.
+pub const HOLDS_EXPIRED: &str = "callmeter_holds_expired_total";
+/// Dollars granted beyond the pool: holds that Redis lost before they were journaled. Count with
+/// [`add_dollars`].
+pub const HOLDS_BEYOND_POOL_DOLLARS: &str = "callmeter_holds_beyond_pool_dollars_total";
+/// Projections that were dropped because too many waited; the sweep catches up.
+pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
+/// Status events of calls that placed or freed no hold because too many waited.
+pub const SIGNALS_DROPPED: &str = "callmeter_signals_dropped_total";
 /// Requests answered, by method, route and status.
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 /// Seconds from a request's head to its answer's head, by method and route.
@@ -49,7 +68,7 @@ pub const COMPONENT_UP: &str = "callmeter_component_up";
 pub const BUILD_INFO: &str = "callmeter_build_info";
 
 /// Counters that hold micro-dollars and are rendered as dollars.
-const MONEY_COUNTERS: [&str; 2] = [CHARGED_DOLLARS, OVERSHOOT_DOLLARS];
+const MONEY_COUNTERS: [&str; 3] = [CHARGED_DOLLARS, OVERSHOOT_DOLLARS, HOLDS_BEYOND_POOL_DOLLARS];
 
 /// Bounds of histograms in seconds: from a fast answer to a stuck one.
 const SECONDS: [f64; 15] =
@@ -86,6 +105,7 @@ impl Recorder {
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(bounds(BATCH_COMMIT_SECONDS), &SECONDS)?
             .set_buckets_for_metric(bounds(HTTP_REQUEST_SECONDS), &SECONDS)?
+            .set_buckets_for_metric(bounds(AUTHORIZATION_SECONDS), &SECONDS)?
             .set_buckets_for_metric(bounds(EVENT_LAG_SECONDS), &LAG_SECONDS)?
             .set_buckets_for_metric(bounds(BATCH_RECORDS), &RECORDS)?
             .install_recorder()?;
@@ -166,6 +186,15 @@ fn describe() {
         "Dollars by which the ledger disagrees, as last verified"
     );
     describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
+    describe_counter!(AUTHORIZATIONS, "Authorizations, by decision and reason");
+    describe_histogram!(AUTHORIZATION_SECONDS, Unit::Seconds, "Time to decide an authorization");
+    describe_gauge!(HOLDS_ACTIVE, "Holds of calls in progress");
+    describe_gauge!(HELD_DOLLARS, "Dollars held for calls in progress");
+    describe_gauge!(HOLD_JOURNAL_LAG_SECONDS, "Age of the oldest hold that is not journaled");
+    describe_counter!(HOLDS_EXPIRED, "Holds that were due and were released");
+    describe_counter!(HOLDS_BEYOND_POOL_DOLLARS, "Dollars granted beyond the pool by a loss of Redis");
+    describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
+    describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
     describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");

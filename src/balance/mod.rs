@@ -7,15 +7,32 @@
 //!
 //! It must never write money, and charging must never wait for it.
 
+mod authorizer;
+mod catalogs;
 mod connection;
+mod denials;
+mod document;
 mod error;
+mod fail_open;
 mod hold;
+mod journal;
+mod projector;
 pub mod scripts;
 mod settings;
+mod snapshot;
+mod stage;
+mod sweep;
 mod terms;
+mod verify;
 
+pub use authorizer::{Allowance, Ask, Decision, Payer};
 pub use connection::{Link, Session};
+pub use document::Document;
 pub use error::BalanceError;
 pub use hold::{CycleRef, Hold, HoldSource};
+pub use projector::Projector;
+pub use scripts::Denial;
 pub use settings::HoldSettings;
+pub use stage::Balance;
 pub use terms::{CallEnds, CallTerms};
+pub use verify::{Drift, Held};

@@ -6,7 +6,7 @@ use callmeter_core::rating::Terms;
 use super::hold::CycleRef;
 
 /// What a call would cost at the instant of asking.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallTerms {
     /// The cycle whose allowance pays first.
     pub cycle: Option<CycleRef>,

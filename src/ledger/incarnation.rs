@@ -28,3 +28,18 @@ pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     .await?;
     Ok(row.try_get(0)?)
 }
+
+/// Raises the incarnation unless another witness did since `seen` was read; answers the present one.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn raise_from(store: &Store, seen: i64) -> Result<i64, StoreError> {
+    sqlx::query(
+        "-- incarnation::raise_from
+         UPDATE ledger_identity SET incarnation = incarnation + 1 WHERE incarnation = $1",
+    )
+    .bind(seen)
+    .execute(&mut *store.read().await?)
+    .await?;
+    current(store).await
+}

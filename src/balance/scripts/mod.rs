@@ -8,6 +8,7 @@ mod extend;
 mod load;
 mod place;
 mod reply;
+mod restore;
 mod settle;
 mod void;
 
@@ -22,6 +23,7 @@ pub use expire::{Expire, Standing};
 pub use extend::{Extend, Extended};
 pub use load::{Load, Loaded};
 pub use place::{Denial, Place, Placed, PlacedHold};
+pub use restore::{Restore, Restored};
 pub use settle::{Settle, Settled, WholeAccount};
 pub use void::{Void, Voided};
 
@@ -54,11 +56,12 @@ script!(VOID, "common.lua", "void.lua");
 script!(SETTLE, "common.lua", "settle.lua");
 script!(EXPIRE, "common.lua", "expire.lua");
 script!(LOAD, "common.lua", "load.lua");
+script!(RESTORE, "common.lua", "restore.lua");
 
 /// Commands that give Redis every script, so that each can then be called by its digest.
 pub(super) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD] {
+    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD, &RESTORE] {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
     }
     pipeline

@@ -67,7 +67,8 @@ if standing then
   release(wallet, call_sid, packed)
 end
 local granted, shortfall = grant_for(wallet, fresh, asked, cap)
-if not granted and expire_due(wallet, expire_max * 16) > 0 then
+local is_short = not granted or granted.granted < math.min(asked, cap)
+if is_short and expire_due(wallet, expire_max * 16) > 0 then
   granted, shortfall = grant_for(wallet, fresh, asked, cap)
 end
 if not granted and source == 'authorize' then

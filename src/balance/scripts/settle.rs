@@ -87,15 +87,12 @@ impl Request for Settle<'_> {
         command.arg(self.from_version).arg(self.version).arg(self.charge_sequence);
         command.arg(self.balance.micros()).arg(self.credit_limit.micros());
         command.arg(u8::from(self.whole.is_some()));
-        let sids = match &self.whole {
-            Some(whole) => {
-                whole.arguments(command);
-                whole.twilio_account_sids
-            }
-            None => {
-                command.arg("").arg("").arg("").arg("");
-                &[]
-            }
+        let sids = if let Some(whole) = &self.whole {
+            whole.arguments(command);
+            whole.twilio_account_sids
+        } else {
+            command.arg(&["", "", "", ""]);
+            &[]
         };
         pairs(command, self.cycles.iter().map(|(cycle, used)| (cycle.to_string(), *used)));
         list(command, sids.iter().map(TwilioAccountSid::as_str));

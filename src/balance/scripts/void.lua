@@ -2,17 +2,17 @@
 --
 -- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 call_sid.
 --
--- Reply: {voided, 1 a hold was freed or 0 there was none, revision}. Where the wallet is unknown the
--- call is remembered all the same, so that loading it does not bring the hold back.
+-- Reply: {voided, 1 a hold was freed, or may be in the journal; or 0 there was none, revision}. Where
+-- the wallet is unknown the call is remembered all the same, so that no load brings its hold back.
 --
 -- Worked example: a hold of 28000: {voided, 1, r}, and the wallet's held is 28000 less; again:
 -- {voided, 0, r'}. r is greater than the hold's own revision, so the journal takes it.
 
 local call_sid = ARGV[4]
+local wallet = read_wallet()
 local packed = redis.call('HGET', HOLDS, call_sid)
-local wallet = packed and read_wallet()
-local freed, revision = 0, NOW
-if wallet then
+local freed, revision = wallet and 0 or 1, NOW
+if wallet and packed then
   revision = math.max(NOW, release(wallet, call_sid, packed).revision + 1)
   write_sums(wallet)
   freed = 1

@@ -19,7 +19,7 @@ pub struct Void<'a> {
 /// What became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voided {
-    /// False where there was no hold.
+    /// False where it is certain that there was no hold.
     pub was_held: bool,
     /// Greater than the hold's own revision.
     pub revision: i64,

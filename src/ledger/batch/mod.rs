@@ -17,6 +17,7 @@
 //! Bounds: a batch is at most what ingest gathered (records and bytes are limited there); nothing
 //! here grows with the ledger.
 
+mod change;
 mod charge;
 mod load;
 mod rent;
@@ -28,7 +29,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use callmeter_core::domain::catalog::CatalogHistory;
 use callmeter_core::domain::increments::ZeroDurationCompleted;
+use callmeter_core::domain::ids::CallSid;
 use callmeter_core::domain::money::Money;
+use callmeter_core::domain::subscription::SubscriptionId;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, PgConnection};
 
@@ -88,6 +91,29 @@ pub struct Committed {
     pub duration_mismatches: u64,
     /// Instants at which the charged calls ended.
     pub ended_at: Vec<DateTime<Utc>>,
+    /// The wallets that changed, for their projection.
+    pub wallets: Vec<WalletChange>,
+}
+
+/// How one batch moved one wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletChange {
+    /// Whose wallet.
+    pub account_key: i32,
+    /// Its version before the batch.
+    pub from_version: i64,
+    /// Its version after it.
+    pub version: i64,
+    /// Number of its last charge.
+    pub charge_sequence: i64,
+    /// Balance.
+    pub balance: Money,
+    /// Credit limit.
+    pub credit_limit: Money,
+    /// Used seconds of the cycles that the batch drew on.
+    pub cycles: Vec<(SubscriptionId, DateTime<Utc>, u64)>,
+    /// The calls that were charged.
+    pub call_sids: Vec<CallSid>,
 }
 
 /// What one record came to.

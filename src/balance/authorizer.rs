@@ -1,0 +1,390 @@
+//! May this call go ahead? The use case behind the authorization API.
+//!
+//! Normally one round trip to Redis: the terms come from the account's document and the catalog, both
+//! kept in the process, and the script refuses terms that are not the account's of now. What Redis
+//! does not know is loaded first; where Redis is lost, the account's policy decides.
+
+use std::sync::Arc;
+
+use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
+use callmeter_core::rating::terms_at;
+use chrono::{DateTime, Utc};
+use sqlx::Row;
+
+use super::document::Document;
+use super::error::BalanceError;
+use super::hold::{Hold, HoldSource};
+use super::scripts::{Denial, Extend, Extended, Place, Placed, PlacedHold, Void};
+use super::stage::Balance;
+use super::terms::{CallEnds, CallTerms};
+use crate::ledger::LedgerError;
+use crate::ledger::accounts::OnRedisLoss;
+
+/// How often an authorization is tried: an account is loaded, terms are computed anew.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Whose call it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer<'a> {
+    /// By our own id.
+    Account(&'a AccountId),
+    /// By the Twilio account.
+    TwilioAccount(&'a TwilioAccountSid),
+}
+
+/// A call that asks to go ahead.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Whose it is.
+    pub payer: Payer<'a>,
+    /// The call.
+    pub call_sid: &'a CallSid,
+    /// Its ends.
+    pub ends: CallEnds<'a>,
+    /// How long it would like to last, in seconds since its answer.
+    pub seconds: u32,
+}
+
+/// The answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// It may go ahead.
+    Allow(Allowance),
+    /// It may not.
+    Deny {
+        /// Why.
+        reason: Denial,
+        /// The money missing; zero where money would not help.
+        shortfall: Money,
+    },
+    /// Holds are unknown right now: neither allowed nor denied.
+    Unavailable,
+    /// No such account, or for an extension no such hold.
+    NotFound,
+}
+
+/// What a call was allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// The call's total since answer, in seconds.
+    pub granted_seconds: u32,
+    /// Until when it holds.
+    pub valid_until: DateTime<Utc>,
+    /// Whether no more can be had now.
+    pub is_final: bool,
+    /// The rate per minute beyond the allowance.
+    pub rate: RatePerMinute,
+}
+
+impl From<&Hold> for Allowance {
+    fn from(hold: &Hold) -> Self {
+        Self {
+            granted_seconds: hold.granted_seconds,
+            valid_until: hold.valid_until,
+            is_final: hold.is_final,
+            rate: hold.rate,
+        }
+    }
+}
+
+/// A call to be placed, by the stream or a caller.
+struct Placing<'a> {
+    account: AccountId,
+    twilio_account_sid: Option<&'a TwilioAccountSid>,
+    call_sid: &'a CallSid,
+    ends: CallEnds<'a>,
+    seconds: u32,
+    source: HoldSource,
+    operation: String,
+}
+
+impl Balance {
+    /// Decides whether a call may go ahead, and holds what it may cost.
+    ///
+    /// # Errors
+    /// Where the ledger or a script refuses; the caller answers that it cannot tell.
+    pub async fn authorize(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
+        self.authorize_from(ask, HoldSource::Authorize).await
+    }
+
+    /// Holds for a call that was seen in the stream; it is never refused for want of money.
+    pub(super) async fn place_from_stream(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
+        self.authorize_from(ask, HoldSource::Stream).await
+    }
+
+    async fn authorize_from(
+        &self,
+        ask: Ask<'_>,
+        source: HoldSource,
+    ) -> Result<Decision, BalanceError> {
+        let (account, twilio_account_sid) = match ask.payer {
+            Payer::Account(account) => (account.clone(), None),
+            Payer::TwilioAccount(sid) => match self.account_of(sid).await? {
+                Some(account) => (account, Some(sid)),
+                None => return Ok(Decision::NotFound),
+            },
+        };
+        let mut placing = Placing {
+            account,
+            twilio_account_sid,
+            call_sid: ask.call_sid,
+            ends: ask.ends,
+            seconds: ask.seconds,
+            source,
+            operation: uuid::Uuid::now_v7().simple().to_string(),
+        };
+        let decision = match self.place(&mut placing).await {
+            Err(error) if error.is_lost() && source == HoldSource::Authorize => {
+                self.without_redis(&placing).await?
+            }
+            decision => decision?,
+        };
+        if let (Decision::Deny { reason, shortfall }, HoldSource::Authorize) = (&decision, source) {
+            let document = match self.document(&placing.account) {
+                Some(document) => Some(document),
+                None => self.learn_document(&placing.account).await,
+            };
+            if let Some(document) = document {
+                let key = document.account_key;
+                self.0.denials.note(key, ask.call_sid, *reason, *shortfall);
+            }
+        }
+        Ok(decision)
+    }
+
+    async fn place(&self, placing: &mut Placing<'_>) -> Result<Decision, BalanceError> {
+        let mut was_lost = false;
+        for _ in 0..ATTEMPTS_MAX {
+            let document = self.document(&placing.account);
+            if document.as_ref().is_some_and(|it| !self.0.journal.has_room(it.account_key)) {
+                return Ok(Decision::Unavailable);
+            }
+            let placed = match self.place_once(placing, document.as_deref()).await {
+                // Applied or not: the same call with the same operation is answered the same hold.
+                Err(error) if error.is_lost() && !was_lost => {
+                    was_lost = true;
+                    continue;
+                }
+                placed => placed?,
+            };
+            match placed {
+                Placed::Held(held) => return Ok(self.granted(placing, &held)),
+                Placed::Denied { reason, shortfall } => {
+                    self.0.fail_open.end(&placing.account);
+                    return Ok(Decision::Deny { reason, shortfall });
+                }
+                Placed::Stale { document, .. } => {
+                    self.keep_document(&placing.account, Document::read(document)?);
+                }
+                Placed::Unknown { why } if why == "moved" => {
+                    let Some(sid) = placing.twilio_account_sid else { continue };
+                    self.forget_name(sid);
+                    match self.account_of(sid).await? {
+                        // Linked to the account that was asked: Redis has not heard of it yet.
+                        Some(account) if account == placing.account => {
+                            self.refresh(&account).await?;
+                        }
+                        Some(account) => placing.account = account,
+                        None => return Ok(Decision::NotFound),
+                    }
+                }
+                Placed::Unknown { .. } => {
+                    if !self.load(&placing.account).await? {
+                        return Ok(Decision::NotFound);
+                    }
+                }
+            }
+        }
+        tracing::warn!(account = %placing.account, "the account is not settled enough to be asked");
+        Ok(Decision::Unavailable)
+    }
+
+    async fn place_once(
+        &self,
+        placing: &Placing<'_>,
+        document: Option<&Document>,
+    ) -> Result<Placed, BalanceError> {
+        // Without a document the script answers it, before any of these terms is looked at.
+        let (terms, revision) = match document {
+            Some(document) => {
+                (self.terms(document, placing.ends).await?, document.revision.as_str())
+            }
+            None => (CallTerms::default(), "-"),
+        };
+        let place = Place {
+            account: &placing.account,
+            operation: &placing.operation,
+            call_sid: placing.call_sid,
+            source: placing.source,
+            terms_revision: revision,
+            twilio_account_sid: placing.twilio_account_sid,
+            terms: &terms,
+            asked_seconds: placing.seconds,
+            settings: &self.0.settings,
+        };
+        match placing.source {
+            HoldSource::Authorize => self.ask(&place).await,
+            HoldSource::Stream => self.bulk(&place).await,
+        }
+    }
+
+    fn granted(&self, placing: &Placing<'_>, held: &PlacedHold) -> Decision {
+        let key = held.account_key;
+        self.0.journal.placed(&placing.account, key, placing.call_sid, &held.hold);
+        self.0.fail_open.end(&placing.account);
+        Decision::Allow(Allowance::from(&held.hold))
+    }
+
+    async fn terms(
+        &self,
+        document: &Document,
+        ends: CallEnds<'_>,
+    ) -> Result<CallTerms, BalanceError> {
+        let catalogs = self.0.catalogs.history().await?;
+        let terms = terms_at(&catalogs, &document.timeline, self.0.clock.now())
+            .map_err(|error| LedgerError::unreadable("a subscription", error))?;
+        Ok(CallTerms::of(&terms, ends))
+    }
+
+    /// Decides while holds are unknown, by the account's policy.
+    async fn without_redis(&self, placing: &Placing<'_>) -> Result<Decision, BalanceError> {
+        let document = match self.document(&placing.account) {
+            Some(document) => document,
+            None => match self.learn_document(&placing.account).await {
+                Some(document) => document,
+                None => return Ok(Decision::Unavailable),
+            },
+        };
+        let is_open = document.on_redis_loss == OnRedisLoss::FailOpen;
+        if !is_open || !self.0.journal.has_room(document.account_key) {
+            return Ok(Decision::Unavailable);
+        }
+        let terms = self.terms(&document, placing.ends).await?;
+        let hold = self.0.fail_open.grant(
+            &placing.account,
+            placing.call_sid,
+            &terms,
+            placing.seconds,
+            document.redis_loss_cap,
+            &self.0.settings,
+            self.0.clock.now(),
+        );
+        let Some(hold) = hold else { return Ok(Decision::Unavailable) };
+        let key = document.account_key;
+        self.0.journal.placed(&placing.account, key, placing.call_sid, &hold);
+        Ok(Decision::Allow(Allowance::from(&hold)))
+    }
+
+    /// Lets a call that was allowed go on, to a total of `seconds` since its answer.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn extend(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        seconds: u32,
+    ) -> Result<Decision, BalanceError> {
+        let operation = uuid::Uuid::now_v7().simple().to_string();
+        let settings = &self.0.settings;
+        let extend =
+            Extend { account, operation: &operation, call_sid, asked_seconds: seconds, settings };
+        let mut was_lost = false;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.ask(&extend).await {
+                Ok(Extended::Held(held)) => {
+                    self.0.journal.placed(account, held.account_key, call_sid, &held.hold);
+                    return Ok(Decision::Allow(Allowance::from(&held.hold)));
+                }
+                Ok(Extended::Settled) => {
+                    let reason = Denial::CallAlreadySettled;
+                    return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
+                }
+                Ok(Extended::Absent) => return Ok(Decision::NotFound),
+                Ok(Extended::Unknown { .. }) => {
+                    if !self.load(account).await? {
+                        return Ok(Decision::NotFound);
+                    }
+                }
+                Err(error) if error.is_lost() && !was_lost => was_lost = true,
+                Err(error) if error.is_lost() => return Ok(Decision::Unavailable),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Decision::Unavailable)
+    }
+
+    /// Frees a call's hold; no hold is placed for the call after it. False: Redis is lost, ask again.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn void(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+    ) -> Result<bool, BalanceError> {
+        let void = Void { account, call_sid };
+        let voided = match self.ask(&void).await {
+            Err(error) if error.is_lost() => match self.ask(&void).await {
+                Err(error) if error.is_lost() => return Ok(false),
+                // The first attempt may have freed it, and told nobody.
+                voided => voided.map(|voided| super::scripts::Voided { was_held: true, ..voided }),
+            },
+            voided => voided,
+        }?;
+        if voided.was_held {
+            self.journal_void(account, call_sid, voided.revision).await;
+        }
+        Ok(true)
+    }
+
+    /// Notes in the journal that a call's hold is no more.
+    pub(super) async fn journal_void(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        revision: i64,
+    ) {
+        let document = match self.document(account) {
+            Some(document) => Some(document),
+            None => self.learn_document(account).await,
+        };
+        if let Some(document) = document {
+            self.0.journal.voided(account, document.account_key, call_sid, revision);
+        }
+    }
+
+    /// The account that pays for a Twilio account. What this process remembers is checked by the
+    /// script that uses it.
+    pub(super) async fn account_of(
+        &self,
+        sid: &TwilioAccountSid,
+    ) -> Result<Option<AccountId>, BalanceError> {
+        if let Some(account) = self.account_named(sid) {
+            return Ok(Some(account));
+        }
+        let row = sqlx::query(
+            "-- balance::account_of
+             SELECT a.id FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
+             WHERE t.twilio_account_sid = $1",
+        )
+        .bind(sid.as_str())
+        .fetch_optional(&mut *self.0.store.read().await?)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let id: String = row.try_get("id")?;
+        let account = AccountId::parse(&id)
+            .map_err(|error| LedgerError::unreadable("an account's id", error))?;
+        self.keep_name(sid, &account);
+        Ok(Some(account))
+    }
+
+    /// Reads an account's document from the ledger; `None`: it cannot be asked, or has no such account.
+    async fn learn_document(&self, account: &AccountId) -> Option<Arc<Document>> {
+        let now = self.0.clock.now();
+        let purpose = super::snapshot::Purpose::Project { charge_sequence: i64::MAX };
+        let read = super::snapshot::read(&self.0.store, account, purpose, now).await;
+        let snapshot = read.ok().flatten()?;
+        Some(self.keep_document(account, snapshot.document))
+    }
+}

@@ -1,0 +1,119 @@
+//! The account's document: what Rust needs of an account to compute a call's terms.
+//!
+//! It lies beside the wallet in Redis, under a revision that is its digest. A process may keep what
+//! it has read: every place sends the revision along, and the script answers the document anew where
+//! it is another one. So no process can use terms that another has changed.
+
+use callmeter_core::domain::{Money, PlanId, Subscription, SubscriptionId, SubscriptionTimeline};
+use chrono::DateTime;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::error::BalanceError;
+use crate::ledger::accounts::OnRedisLoss;
+
+/// What authorizations need of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Internal key.
+    pub account_key: i32,
+    /// Its subscriptions.
+    pub timeline: SubscriptionTimeline,
+    /// What authorizations do while holds are unknown.
+    pub on_redis_loss: OnRedisLoss,
+    /// What `fail_open` may grant meanwhile.
+    pub redis_loss_cap: Money,
+    /// The digest of the text.
+    pub revision: String,
+    /// As Redis keeps it.
+    pub text: String,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Written {
+    account_key: i32,
+    on_redis_loss: OnRedisLoss,
+    redis_loss_cap_micros: i64,
+    /// Id, plan, start in micro-seconds.
+    subscriptions: Vec<(i64, Option<PlanId>, i64)>,
+}
+
+impl Document {
+    /// Writes the document.
+    ///
+    /// # Errors
+    /// `Unreadable` where it cannot be written as JSON, which no account leads to.
+    pub fn write(
+        account_key: i32,
+        timeline: SubscriptionTimeline,
+        on_redis_loss: OnRedisLoss,
+        redis_loss_cap: Money,
+    ) -> Result<Self, BalanceError> {
+        let subscriptions = timeline
+            .iter()
+            .map(|entry| (entry.id.0, entry.plan.clone(), entry.starts_at.timestamp_micros()));
+        let written = Written {
+            account_key,
+            on_redis_loss,
+            redis_loss_cap_micros: redis_loss_cap.micros(),
+            subscriptions: subscriptions.collect(),
+        };
+        let text = serde_json::to_string(&written).map_err(|error| unreadable(&error))?;
+        let revision = revision_of(&text);
+        Ok(Self { account_key, timeline, on_redis_loss, redis_loss_cap, revision, text })
+    }
+
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// `Unreadable` where it is none.
+    pub fn read(text: String) -> Result<Self, BalanceError> {
+        let written: Written = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+        let entries = written.subscriptions.into_iter().map(|(id, plan, starts_at)| {
+            let starts_at = DateTime::from_timestamp_micros(starts_at)
+                .ok_or_else(|| unreadable(&"an instant out of range"))?;
+            Ok(Subscription { id: SubscriptionId(id), plan, starts_at })
+        });
+        let entries: Result<Vec<_>, BalanceError> = entries.collect();
+        Ok(Self {
+            account_key: written.account_key,
+            timeline: SubscriptionTimeline::new(entries?),
+            on_redis_loss: written.on_redis_loss,
+            redis_loss_cap: Money::from_micros(written.redis_loss_cap_micros),
+            revision: revision_of(&text),
+            text,
+        })
+    }
+}
+
+fn revision_of(text: &str) -> String {
+    hex::encode(&Sha256::digest(text.as_bytes())[..12])
+}
+
+fn unreadable(problem: &dyn std::fmt::Display) -> BalanceError {
+    BalanceError::unreadable("an account's document", &problem.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_reads_as_it_was_written() {
+        let entry = |id, plan: Option<&str>, starts_at| Subscription {
+            id: SubscriptionId(id),
+            plan: plan.map(|plan| PlanId::parse(plan).expect("a plan")),
+            starts_at: DateTime::from_timestamp_micros(starts_at).expect("an instant"),
+        };
+        let timeline = SubscriptionTimeline::new(vec![
+            entry(2, Some("starter"), 1_700_000_000_000_001),
+            entry(5, None, 1_710_000_000_000_000),
+        ]);
+        let cap = Money::from_micros(250_000);
+        let written = Document::write(17, timeline.clone(), OnRedisLoss::FailOpen, cap);
+        let written = written.expect("a document");
+        assert_eq!(Document::read(written.text.clone()).expect("a document"), written);
+        let other = Document::write(17, timeline, OnRedisLoss::FailClosed, cap);
+        assert_ne!(other.expect("a document").revision, written.revision);
+    }
+}

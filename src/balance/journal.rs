@@ -1,0 +1,270 @@
+//! The hold journal: what Redis granted, written behind to Postgres.
+//!
+//! A grant is answered before it is journaled: Postgres is no part of an authorization. Within some
+//! 20 ms all that was granted is written in one statement. While Postgres is away, holds wait here, so
+//! many and no more: then nothing further is granted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callmeter_core::domain::{AccountId, CallSid};
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::hold::Hold;
+use super::settings::HoldSettings;
+use crate::clock::Clock;
+use crate::ledger::store::{Store, StoreError};
+use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
+
+/// Changes are gathered for so long before they are written.
+const GATHER: Duration = Duration::from_millis(20);
+/// A change that waited longer may have been missed by a load, and is looked after.
+const LATE: Duration = Duration::from_millis(50);
+/// Wait after a failed write.
+const RETRY: Duration = Duration::from_millis(200);
+/// How long a void is remembered.
+const VOID_LIFE: TimeDelta = TimeDelta::days(1);
+/// Most rows of one statement.
+const ROWS_MAX: usize = 2_000;
+
+/// A hold that was journaled late: a load in between may not have seen it.
+#[derive(Clone, Debug)]
+pub(super) struct LateHold {
+    pub account: AccountId,
+    pub call_sid: CallSid,
+    pub hold: Hold,
+}
+
+/// The journal of this process; cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Journal(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    clock: Clock,
+    account_max: usize,
+    total_max: usize,
+    waiting: Mutex<Waiting>,
+    wake: Notify,
+    /// Number of the last change that is written with all before it.
+    written: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    changes: HashMap<(i32, CallSid), Change>,
+    by_account: HashMap<i32, usize>,
+    /// Number of the last change.
+    last: u64,
+    /// Since when the oldest change waits.
+    since: Option<Instant>,
+}
+
+#[derive(Clone, Debug)]
+struct Change {
+    account: AccountId,
+    revision: i64,
+    /// `None`: voided.
+    hold: Option<Hold>,
+    at: Instant,
+}
+
+impl Journal {
+    pub(super) fn new(store: Store, clock: Clock, settings: &HoldSettings) -> Self {
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            account_max: settings.unjournaled_account_max,
+            total_max: settings.unjournaled_max,
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            written: watch::Sender::new(0),
+        }))
+    }
+
+    /// Whether another hold of the account may be granted before those that wait are written.
+    pub(super) fn has_room(&self, account_key: i32) -> bool {
+        let waiting = self.lock();
+        let of_account = waiting.by_account.get(&account_key).copied().unwrap_or_default();
+        waiting.changes.len() < self.0.total_max && of_account < self.0.account_max
+    }
+
+    /// Notes a hold as it was granted.
+    pub(super) fn placed(
+        &self,
+        account: &AccountId,
+        account_key: i32,
+        call_sid: &CallSid,
+        hold: &Hold,
+    ) {
+        let (revision, hold) = (hold.revision, Some(hold.clone()));
+        let change = Change { account: account.clone(), revision, hold, at: Instant::now() };
+        self.lock().put((account_key, call_sid.clone()), change);
+        self.0.wake.notify_one();
+    }
+
+    /// Notes that a call's hold is no more.
+    pub(super) fn voided(
+        &self,
+        account: &AccountId,
+        account_key: i32,
+        call_sid: &CallSid,
+        revision: i64,
+    ) {
+        let account = account.clone();
+        let change = Change { account, revision, hold: None, at: Instant::now() };
+        self.lock().put((account_key, call_sid.clone()), change);
+        self.0.wake.notify_one();
+    }
+
+    /// Waits until everything noted so far is written, or for a second.
+    pub(super) async fn flush(&self) {
+        let last = self.lock().last;
+        let mut written = self.0.written.subscribe();
+        let all = written.wait_for(|written| *written >= last);
+        let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+    }
+
+    /// Writes behind until `shutdown`, then what is left; `late` is given the holds that a load may
+    /// have missed.
+    pub(super) async fn run<F, Done>(&self, shutdown: CancellationToken, late: F)
+    where
+        F: Fn(Vec<LateHold>) -> Done,
+        Done: Future<Output = ()>,
+    {
+        while !shutdown.is_cancelled() {
+            let woken = shutdown.run_until_cancelled(self.0.wake.notified());
+            // Looked at now and then without being woken, so that the lag is told.
+            let _ = tokio::time::timeout(Duration::from_secs(1), woken).await;
+            tokio::time::sleep(GATHER).await;
+            let held_late = match self.write_waiting().await {
+                Ok(held_late) => held_late,
+                Err(error) => {
+                    tracing::warn!(%error, "holds wait to be journaled");
+                    let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+                    self.0.wake.notify_one();
+                    Vec::new()
+                }
+            };
+            self.tell_lag();
+            if !held_late.is_empty() {
+                late(held_late).await;
+            }
+        }
+        if let Err(error) = self.write_waiting().await {
+            tracing::error!(%error, holds = self.lock().changes.len(), "holds are not journaled");
+        }
+    }
+
+    /// Writes all that waits; on an error what is not written waits on.
+    async fn write_waiting(&self) -> Result<Vec<LateHold>, StoreError> {
+        let (changes, last) = self.lock().take();
+        let changes: Vec<_> = changes.into_iter().collect();
+        for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
+            if let Err(error) = self.write(chunk).await {
+                let mut waiting = self.lock();
+                for (key, change) in changes.into_iter().skip(index * ROWS_MAX) {
+                    waiting.put_back(key, change);
+                }
+                return Err(error);
+            }
+        }
+        self.0.written.send_if_modified(|written| std::mem::replace(written, last) != last);
+        let held_late = changes.into_iter().filter_map(|((_, call_sid), change)| {
+            let hold = change.hold.filter(|_| change.at.elapsed() > LATE)?;
+            Some(LateHold { account: change.account, call_sid, hold })
+        });
+        Ok(held_late.collect())
+    }
+
+    async fn write(&self, changes: &[((i32, CallSid), Change)]) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        let account_keys: Vec<i32> = changes.iter().map(|((key, _), _)| *key).collect();
+        let sids: Vec<&str> = changes.iter().map(|((_, sid), _)| sid.as_str()).collect();
+        let revisions: Vec<i64> = changes.iter().map(|(_, change)| change.revision).collect();
+        let holds: Vec<Option<String>> =
+            changes.iter().map(|(_, change)| change.hold.as_ref().map(Hold::pack)).collect();
+        let expiries: Vec<DateTime<Utc>> = changes
+            .iter()
+            .map(|(_, change)| change.hold.as_ref().map_or(now + VOID_LIFE, |hold| hold.expires_at))
+            .collect();
+        sqlx::query(
+            "-- balance::journal
+             INSERT INTO hold_journal AS j (account_key, call_sid, revision, hold, expires_at, journaled_at)
+             SELECT *, $6 FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
+             ON CONFLICT (account_key, call_sid) DO UPDATE
+             SET revision = EXCLUDED.revision, hold = EXCLUDED.hold, expires_at = EXCLUDED.expires_at,
+                 journaled_at = EXCLUDED.journaled_at
+             WHERE j.revision < EXCLUDED.revision",
+        )
+        .bind(&account_keys)
+        .bind(&sids)
+        .bind(&revisions)
+        .bind(&holds)
+        .bind(&expiries)
+        .bind(now)
+        .execute(&mut *self.0.store.read().await?)
+        .await?;
+        Ok(())
+    }
+
+    /// Deletes rows that expired an hour ago, so many at a time; answers how many.
+    pub(super) async fn forget_expired(&self, most: i64) -> Result<u64, StoreError> {
+        let deleted = sqlx::query(
+            "-- balance::journal, forget
+             DELETE FROM hold_journal WHERE (account_key, call_sid) IN (
+                 SELECT account_key, call_sid FROM hold_journal WHERE expires_at < $1
+                 ORDER BY expires_at LIMIT $2)",
+        )
+        .bind(self.0.clock.now() - TimeDelta::hours(1))
+        .bind(most)
+        .execute(&mut *self.0.store.read().await?)
+        .await?;
+        Ok(deleted.rows_affected())
+    }
+
+    fn tell_lag(&self) {
+        let lag = self.lock().since.map_or(Duration::ZERO, |since| since.elapsed());
+        metrics::gauge!(HOLD_JOURNAL_LAG_SECONDS).set(lag.as_secs_f64());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn put(&mut self, key: (i32, CallSid), change: Change) {
+        self.last += 1;
+        self.put_back(key, change);
+    }
+
+    /// Keeps the later of two changes of one call.
+    fn put_back(&mut self, key: (i32, CallSid), change: Change) {
+        let at = self.since.map_or(change.at, |since| since.min(change.at));
+        self.since = Some(at);
+        let account_key = key.0;
+        match self.changes.entry(key) {
+            std::collections::hash_map::Entry::Occupied(mut standing) => {
+                if standing.get().revision < change.revision {
+                    standing.insert(change);
+                }
+            }
+            std::collections::hash_map::Entry::Vacant(vacant) => {
+                vacant.insert(change);
+                *self.by_account.entry(account_key).or_default() += 1;
+            }
+        }
+    }
+
+    fn take(&mut self) -> (HashMap<(i32, CallSid), Change>, u64) {
+        self.by_account.clear();
+        self.since = None;
+        (std::mem::take(&mut self.changes), self.last)
+    }
+}

@@ -1,0 +1,26 @@
+-- restore: puts back a hold that was granted before Redis lost it and journaled only after the
+-- account was loaded again.
+--
+-- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 call_sid   5 packed hold
+--
+-- Reply, one of
+--   {restored, beyond}   beyond: micro-dollars by which money held is now more than the pool has
+--   {standing}           the call has a hold, is over, or its hold is due: nothing changed
+--   {unknown, why}       nothing to restore into; the load will find it in the journal
+--
+-- Worked example: balance 20000, another call holds 14000; restoring 14000: {restored, 8000}.
+
+local call_sid, hold = ARGV[4], unpack_hold(ARGV[5])
+local wallet, why = read_wallet()
+if not wallet then return { 'unknown', why } end
+if hold.expires_at <= NOW or is_settled(call_sid)
+  or redis.call('HEXISTS', HOLDS, call_sid) == 1 then
+  return { 'standing' }
+end
+wallet.held = wallet.held + hold.held
+wallet.holds = wallet.holds + 1
+wallet.cycles[hold.cycle] = held_allowance(wallet, hold.cycle) + hold.allowance
+write_hold(call_sid, hold)
+write_sums(wallet)
+local available = wallet.balance + wallet.credit_limit - wallet.held
+return { 'restored', math.min(hold.held, math.max(0, -available)) }

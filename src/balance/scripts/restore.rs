@@ -1,0 +1,60 @@
+//! The caller of `restore.lua`.
+
+use callmeter_core::domain::{AccountId, CallSid, Money};
+use redis::{Cmd, Value};
+
+use super::reply::Reply;
+use super::{RESTORE, Request, Source};
+use crate::balance::error::BalanceError;
+use crate::balance::hold::Hold;
+
+/// Puts back a hold that Redis lost before it was journaled.
+#[derive(Clone, Debug)]
+pub struct Restore<'a> {
+    /// Whose call.
+    pub account: &'a AccountId,
+    /// The call.
+    pub call_sid: &'a CallSid,
+    /// The hold.
+    pub hold: &'a Hold,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// It is back.
+    Restored {
+        /// By how much the money held is now more than there is.
+        beyond: Money,
+    },
+    /// It stands, or is not needed any more.
+    Standing,
+    /// The account is not in Redis.
+    Unknown,
+}
+
+impl Request for Restore<'_> {
+    type Reply = Restored;
+
+    fn account(&self) -> &AccountId {
+        self.account
+    }
+
+    fn source(&self) -> &'static Source {
+        &RESTORE
+    }
+
+    fn arguments(&self, command: &mut Cmd) {
+        command.arg(self.call_sid.as_str()).arg(self.hold.pack());
+    }
+
+    fn read(value: Value) -> Result<Restored, BalanceError> {
+        let (word, mut reply) = Reply::of("restore", value)?;
+        match word.as_str() {
+            "restored" => Ok(Restored::Restored { beyond: Money::from_micros(reply.number()?) }),
+            "standing" => Ok(Restored::Standing),
+            "unknown" => Ok(Restored::Unknown),
+            other => Err(reply.unreadable(other)),
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! An account as the ledger has it, read in one snapshot: what is loaded and projected.
+//!
+//! Reads only. One repeatable-read transaction, so that the version, the balance, the charged calls
+//! and the journal's holds belong together.
+
+use callmeter_core::domain::{
+    AccountId, AccountStatus, CallSid, Money, SubscriptionId, TwilioAccountSid,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Connection, PgConnection, Row};
+
+use super::document::Document;
+use super::error::BalanceError;
+use super::hold::{CycleRef, Hold};
+use super::scripts::{Load, Settle, WholeAccount};
+use crate::ledger::accounts::OnRedisLoss;
+use crate::ledger::store::{Store, StoreError};
+use crate::ledger::{LedgerError, subscriptions};
+
+/// Cycles that started up to so long ago may still be drawn on by a call that is asked for now.
+const CYCLE_AGE_MAX: TimeDelta = TimeDelta::days(70);
+/// Most charges that one projection catches up with; beyond, the account is loaded anew.
+const CHARGES_MAX: i64 = 10_000;
+/// Charged calls that a load remembers as over.
+const SETTLED_MAX: i64 = 1_000;
+/// How long a call that is over is remembered.
+const SETTLED_AGE_MAX: TimeDelta = TimeDelta::days(1);
+
+/// What the snapshot is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To load the account with its holds.
+    Load,
+    /// To project it, with the calls charged after this number.
+    Project {
+        /// Number of the last charge that Redis knows.
+        charge_sequence: i64,
+    },
+}
+
+/// One account.
+#[derive(Clone, Debug)]
+pub(super) struct Snapshot {
+    pub account: AccountId,
+    pub incarnation: i64,
+    pub version: i64,
+    pub charge_sequence: i64,
+    pub balance: Money,
+    pub credit_limit: Money,
+    pub status: AccountStatus,
+    pub calls_in_progress_max: Option<i32>,
+    pub document: Document,
+    pub twilio_account_sids: Vec<TwilioAccountSid>,
+    pub cycles: Vec<(CycleRef, u64)>,
+    pub holds: Vec<(CallSid, Hold)>,
+    /// Calls charged since, or for a load: calls that are over.
+    pub settled: Vec<CallSid>,
+    /// More were charged than one projection catches up with.
+    pub is_too_far: bool,
+}
+
+impl Snapshot {
+    pub(super) fn whole(&self) -> WholeAccount<'_> {
+        WholeAccount {
+            status: self.status,
+            calls_in_progress_max: self.calls_in_progress_max,
+            terms_revision: &self.document.revision,
+            document: &self.document.text,
+            twilio_account_sids: &self.twilio_account_sids,
+        }
+    }
+
+    pub(super) fn load(&self) -> Load<'_> {
+        Load {
+            account: &self.account,
+            account_key: self.document.account_key,
+            version: self.version,
+            charge_sequence: self.charge_sequence,
+            balance: self.balance,
+            credit_limit: self.credit_limit,
+            whole: self.whole(),
+            cycles: &self.cycles,
+            holds: &self.holds,
+            settled: &self.settled,
+        }
+    }
+
+    pub(super) fn settle(&self, from_version: i64) -> Settle<'_> {
+        Settle {
+            account: &self.account,
+            from_version,
+            version: self.version,
+            charge_sequence: self.charge_sequence,
+            balance: self.balance,
+            credit_limit: self.credit_limit,
+            whole: Some(self.whole()),
+            cycles: &self.cycles,
+            call_sids: &self.settled,
+        }
+    }
+}
+
+/// Reads an account; `None`: there is none.
+pub(super) async fn read(
+    store: &Store,
+    account: &AccountId,
+    purpose: Purpose,
+    now: DateTime<Utc>,
+) -> Result<Option<Snapshot>, BalanceError> {
+    let mut connection = store.read().await?;
+    let mut transaction = connection
+        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        .await
+        .map_err(StoreError::from)?;
+    let Some(mut snapshot) = read_wallet(&mut transaction, account).await? else {
+        return Ok(None);
+    };
+    let account_key = snapshot.document.account_key;
+    snapshot.cycles = read_cycles(&mut transaction, account_key, now).await?;
+    match purpose {
+        Purpose::Load => {
+            read_holds(&mut transaction, &mut snapshot, now).await?;
+            let after = snapshot.charge_sequence - SETTLED_MAX;
+            let since = now - SETTLED_AGE_MAX;
+            let charged = read_charged(&mut transaction, account_key, after, Some(since)).await?;
+            snapshot.settled.extend(charged);
+        }
+        Purpose::Project { charge_sequence } => {
+            snapshot.is_too_far = snapshot.charge_sequence - charge_sequence > CHARGES_MAX;
+            if !snapshot.is_too_far {
+                snapshot.settled =
+                    read_charged(&mut transaction, account_key, charge_sequence, None).await?;
+            }
+        }
+    }
+    transaction.rollback().await.map_err(StoreError::from)?;
+    Ok(Some(snapshot))
+}
+
+async fn read_wallet(
+    connection: &mut PgConnection,
+    account: &AccountId,
+) -> Result<Option<Snapshot>, BalanceError> {
+    let row = sqlx::query(
+        "-- balance::snapshot, the wallet
+         SELECT a.account_key, a.status, a.on_redis_loss, a.redis_loss_cap_micros,
+             a.calls_in_progress_max, w.version, w.charge_sequence, w.balance_micros,
+             w.credit_limit_micros, (SELECT incarnation FROM ledger_identity) AS incarnation,
+             ARRAY(SELECT t.twilio_account_sid FROM twilio_accounts AS t
+                   WHERE t.account_key = a.account_key ORDER BY t.twilio_account_key) AS sids
+         FROM accounts AS a JOIN wallets AS w USING (account_key) WHERE a.id = $1",
+    )
+    .bind(account.as_str())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let account_key = row.try_get("account_key")?;
+    let timeline = subscriptions::timeline(connection, account_key).await?;
+    let policy: String = row.try_get("on_redis_loss")?;
+    let policy = OnRedisLoss::parse(&policy)
+        .ok_or_else(|| LedgerError::unreadable("on_redis_loss", &policy))?;
+    let cap = Money::from_micros(row.try_get("redis_loss_cap_micros")?);
+    let status: String = row.try_get("status")?;
+    let sids: Vec<String> = row.try_get("sids")?;
+    let sids: Result<Vec<_>, _> = sids.iter().map(|sid| TwilioAccountSid::parse(sid)).collect();
+    Ok(Some(Snapshot {
+        account: account.clone(),
+        incarnation: row.try_get("incarnation")?,
+        version: row.try_get("version")?,
+        charge_sequence: row.try_get("charge_sequence")?,
+        balance: Money::from_micros(row.try_get("balance_micros")?),
+        credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        status: AccountStatus::parse(&status)
+            .map_err(|error| LedgerError::unreadable("an account's status", error))?,
+        calls_in_progress_max: row.try_get("calls_in_progress_max")?,
+        document: Document::write(account_key, timeline, policy, cap)?,
+        twilio_account_sids: sids
+            .map_err(|error| LedgerError::unreadable("an AccountSid", error))?,
+        cycles: Vec::new(),
+        holds: Vec::new(),
+        settled: Vec::new(),
+        is_too_far: false,
+    }))
+}
+
+async fn read_cycles(
+    connection: &mut PgConnection,
+    account_key: i32,
+    now: DateTime<Utc>,
+) -> Result<Vec<(CycleRef, u64)>, BalanceError> {
+    let rows = sqlx::query(
+        "-- balance::snapshot, the cycles
+         SELECT subscription_id, cycle_start, used_seconds FROM cycles
+         WHERE account_key = $1 AND cycle_start > $2",
+    )
+    .bind(account_key)
+    .bind(now - CYCLE_AGE_MAX)
+    .fetch_all(connection)
+    .await?;
+    let cycles = rows.into_iter().map(|row| {
+        let subscription = SubscriptionId(row.try_get("subscription_id")?);
+        let used: i64 = row.try_get("used_seconds")?;
+        let cycle = CycleRef { subscription, start: row.try_get("cycle_start")? };
+        Ok((cycle, u64::try_from(used).unwrap_or_default()))
+    });
+    cycles.collect()
+}
+
+/// The journal's holds that are neither charged, nor voided, nor due; and the voids.
+async fn read_holds(
+    connection: &mut PgConnection,
+    snapshot: &mut Snapshot,
+    now: DateTime<Utc>,
+) -> Result<(), BalanceError> {
+    let rows = sqlx::query(
+        "-- balance::snapshot, the holds
+         SELECT j.call_sid, j.hold, EXISTS (
+             SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (account_key, twilio_account_key)
+             WHERE t.account_key = j.account_key AND k.call_key = CASE
+                 WHEN j.call_sid ~ '^CA[0-9a-f]{32}$'
+                 THEN '\\x00'::bytea || decode(substr(j.call_sid, 3), 'hex')
+                 ELSE '\\x01'::bytea || convert_to(j.call_sid, 'UTF8') END) AS is_charged
+         FROM hold_journal AS j WHERE j.account_key = $1 AND j.expires_at > $2",
+    )
+    .bind(snapshot.document.account_key)
+    .bind(now)
+    .fetch_all(connection)
+    .await?;
+    for row in rows {
+        let call_sid = read_sid(row.try_get("call_sid")?)?;
+        let hold: Option<String> = row.try_get("hold")?;
+        match hold {
+            Some(hold) if !row.try_get::<bool, _>("is_charged")? => {
+                snapshot.holds.push((call_sid, Hold::unpack(&hold)?));
+            }
+            _ => snapshot.settled.push(call_sid),
+        }
+    }
+    Ok(())
+}
+
+async fn read_charged(
+    connection: &mut PgConnection,
+    account_key: i32,
+    after: i64,
+    since: Option<DateTime<Utc>>,
+) -> Result<Vec<CallSid>, BalanceError> {
+    let sids: Vec<String> = sqlx::query_scalar(
+        "-- balance::snapshot, the charged calls
+         SELECT call_sid FROM charges
+         WHERE account_key = $1 AND charge_sequence > $2 AND ($3::timestamptz IS NULL OR charged_at > $3)",
+    )
+    .bind(account_key)
+    .bind(after)
+    .bind(since)
+    .fetch_all(connection)
+    .await?;
+    sids.iter().map(|sid| read_sid(sid)).collect()
+}
+
+fn read_sid(text: &str) -> Result<CallSid, BalanceError> {
+    CallSid::parse(text).map_err(|error| LedgerError::unreadable("a CallSid", error).into())
+}

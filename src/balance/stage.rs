@@ -1,0 +1,334 @@
+//! The stage itself: what its parts share, and how an account is brought into Redis and kept there.
+//!
+//! [`Balance::load`] runs when a script does not know an account; [`Balance::refresh`] when the ledger
+//! changed in a way that no batch tells: an administrator's change, a gap, a process that died between
+//! commit and projection. Both read one snapshot of Postgres and give it to one script, which decides
+//! by incarnation and version; so whoever is late changes nothing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callmeter_core::domain::{AccountId, TwilioAccountSid};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::catalogs::Catalogs;
+use super::connection::Link;
+use super::denials::Denials;
+use super::document::Document;
+use super::error::BalanceError;
+use super::fail_open::FailOpen;
+use super::journal::{Journal, LateHold};
+use super::projector::{self, Projector};
+use super::scripts::{self, Expire, Loaded, Request, Restore, Restored, Settled};
+use super::settings::HoldSettings;
+use super::snapshot::{self, Purpose, Snapshot};
+use super::sweep;
+use crate::clock::Clock;
+use crate::ledger::incarnation;
+use crate::ledger::store::Store;
+use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, add_dollars};
+
+/// Longest wait for an answer to an authorization's script.
+const ANSWER_MAX: Duration = Duration::from_millis(250);
+/// Longest wait for an answer to a projection: many scripts in one round trip.
+const PROJECTION_MAX: Duration = Duration::from_secs(2);
+/// What other processes granted before an account was lost is journaled after this time.
+const JOURNAL_LAG_MAX: Duration = Duration::from_millis(60);
+/// Accounts that are loaded at the same time.
+const LOADS_MAX: usize = 16;
+/// How often a load or a projection is tried when others are faster.
+const ATTEMPTS_MAX: u32 = 10;
+/// Documents and names that a process keeps.
+const KEPT_MAX: usize = 100_000;
+
+/// Wallets and holds in Redis; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Balance(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// For authorizations.
+    pub link: Link,
+    /// For projections and sweeps, so that authorizations do not wait behind them.
+    pub bulk: Link,
+    pub store: Store,
+    pub clock: Clock,
+    pub settings: HoldSettings,
+    pub journal: Journal,
+    pub denials: Denials,
+    pub catalogs: Catalogs,
+    pub fail_open: FailOpen,
+    pub projector: Projector,
+    incarnation: AtomicI64,
+    documents: Mutex<HashMap<AccountId, Arc<Document>>>,
+    names: Mutex<HashMap<TwilioAccountSid, AccountId>>,
+    loading: Mutex<HashMap<AccountId, Arc<Turn>>>,
+    loads: Semaphore,
+    work: Mutex<Option<projector::Work>>,
+}
+
+/// One account's loads, one at a time.
+#[derive(Debug, Default)]
+struct Turn {
+    alone: tokio::sync::Mutex<()>,
+    loads: AtomicU64,
+}
+
+impl Balance {
+    /// Prepares the stage; connects when it is first used.
+    ///
+    /// # Errors
+    /// `Refused` where the URL cannot be read.
+    pub fn open(
+        redis_url: &str,
+        store: Store,
+        clock: Clock,
+        settings: HoldSettings,
+    ) -> Result<Self, BalanceError> {
+        let (projector, work) = Projector::new();
+        Ok(Self(Arc::new(Shared {
+            link: Link::open(redis_url, ANSWER_MAX)?,
+            bulk: Link::open(redis_url, PROJECTION_MAX)?,
+            journal: Journal::new(store.clone(), clock.clone(), &settings),
+            denials: Denials::new(store.clone(), clock.clone()),
+            catalogs: Catalogs::new(store.clone()),
+            fail_open: FailOpen::default(),
+            projector,
+            incarnation: AtomicI64::new(0),
+            documents: Mutex::default(),
+            names: Mutex::default(),
+            loading: Mutex::default(),
+            loads: Semaphore::new(LOADS_MAX),
+            work: Mutex::new(Some(work)),
+            store,
+            clock,
+            settings,
+        })))
+    }
+
+    /// Journals, projects, sweeps and looks for catalogs until `shutdown`; ends with everything
+    /// journaled that was granted. Every process that uses the stage runs it, once.
+    pub async fn run(&self, shutdown: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let work = lock(&self.0.work).take();
+        if let Some(work) = work {
+            tasks.spawn(projector::run(self.clone(), work, shutdown.clone()));
+        }
+        let this = self.clone();
+        let stop = shutdown.clone();
+        tasks.spawn(async move { this.0.catalogs.run(stop).await });
+        tasks.spawn(sweep::run(self.clone(), shutdown.clone()));
+        let this = self.clone();
+        let stop = shutdown.clone();
+        tasks.spawn(async move { this.0.denials.run(stop).await });
+        let this = self.clone();
+        tasks.spawn(async move {
+            let restore = |late| this.restore(late);
+            this.0.journal.run(shutdown, restore).await;
+        });
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// The handle by which the meter tells what it committed.
+    pub fn projector(&self) -> &Projector {
+        &self.0.projector
+    }
+
+    /// Makes a change of the account in the ledger visible to the next request. Call it after the
+    /// change is committed and before it is answered; an account that is not in Redis needs nothing.
+    ///
+    /// # Errors
+    /// `Lost`: the change reaches Redis by itself a moment after Redis is back; answer the request.
+    pub async fn refresh(&self, account: &AccountId) -> Result<(), BalanceError> {
+        for _ in 0..ATTEMPTS_MAX {
+            let look = Expire { account, most: 0 };
+            let Some(standing) = self.bulk(&look).await? else { return Ok(()) };
+            let purpose = Purpose::Project { charge_sequence: standing.charge_sequence };
+            let Some(snapshot) = self.read(account, purpose).await? else { return Ok(()) };
+            if snapshot.incarnation == standing.incarnation && snapshot.version < standing.version {
+                self.went_back(account, snapshot.incarnation).await?;
+                return Ok(());
+            }
+            if snapshot.is_too_far {
+                // The next call loads the account; its holds are in the journal.
+                return self.forget(account).await;
+            }
+            match self.bulk(&snapshot.settle(standing.version)).await? {
+                Settled::Projected { .. } | Settled::Stale | Settled::Unknown => return Ok(()),
+                Settled::Gap { .. } => {}
+                Settled::Newer { incarnation } => self.saw_incarnation(incarnation),
+            }
+        }
+        Err(not_loaded(account, "others project it all the time"))
+    }
+
+    /// Brings an account into Redis with its holds; false: there is no such account.
+    pub(super) async fn load(&self, account: &AccountId) -> Result<bool, BalanceError> {
+        let turn = Arc::clone(lock(&self.0.loading).entry(account.clone()).or_default());
+        let seen = turn.loads.load(Ordering::Acquire);
+        let guard = turn.alone.lock().await;
+        if turn.loads.load(Ordering::Acquire) != seen {
+            // Somebody loaded it while we waited for our turn.
+            return Ok(true);
+        }
+        let loaded = {
+            let _permit = self.0.loads.acquire().await;
+            self.load_now(account).await
+        };
+        if let Ok(true) = loaded {
+            turn.loads.fetch_add(1, Ordering::AcqRel);
+        }
+        drop(guard);
+        // Whoever waits has a share; the map and we are two.
+        lock(&self.0.loading).retain(|_, turn| Arc::strong_count(turn) > 2);
+        loaded
+    }
+
+    async fn load_now(&self, account: &AccountId) -> Result<bool, BalanceError> {
+        tokio::join!(self.0.journal.flush(), tokio::time::sleep(JOURNAL_LAG_MAX));
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(snapshot) = self.read(account, Purpose::Load).await? else {
+                return Ok(false);
+            };
+            match self.run_at(&self.0.link, &snapshot.load(), snapshot.incarnation).await? {
+                Loaded::Loaded { holds } => {
+                    tracing::debug!(%account, holds, version = snapshot.version, "loaded");
+                    self.keep_document(account, snapshot.document);
+                    return Ok(true);
+                }
+                Loaded::Current => return Ok(true),
+                Loaded::Gap { .. } => {
+                    self.refresh(account).await?;
+                    return Ok(true);
+                }
+                Loaded::Behind => {}
+                Loaded::Newer { incarnation } => self.saw_incarnation(incarnation),
+            }
+        }
+        Err(not_loaded(account, "others project it all the time"))
+    }
+
+    /// Raises the incarnation: Redis has a version that the ledger does not reach.
+    async fn went_back(&self, account: &AccountId, seen: i64) -> Result<(), BalanceError> {
+        let raised = incarnation::raise_from(&self.0.store, seen).await?;
+        tracing::error!(%account, incarnation = raised, "postgres went back in time; redis follows");
+        self.saw_incarnation(raised);
+        Ok(())
+    }
+
+    async fn forget(&self, account: &AccountId) -> Result<(), BalanceError> {
+        let session = self.0.bulk.session().await?;
+        let [wallet, ..] = scripts::keys(account);
+        self.0.bulk.send(&session, redis::cmd("DEL").arg(wallet)).await?;
+        Ok(())
+    }
+
+    /// Puts back holds that were journaled late and that Redis may have lost meanwhile.
+    async fn restore(&self, late: Vec<LateHold>) {
+        for late in late {
+            let restore =
+                Restore { account: &late.account, call_sid: &late.call_sid, hold: &late.hold };
+            match self.bulk(&restore).await {
+                Ok(Restored::Restored { beyond }) => {
+                    add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+                    tracing::warn!(account = %late.account, %beyond, "hold restored late");
+                }
+                Ok(Restored::Standing | Restored::Unknown) => {}
+                Err(error) => tracing::warn!(%error, "hold not restored"),
+            }
+        }
+    }
+
+    async fn read(
+        &self,
+        account: &AccountId,
+        purpose: Purpose,
+    ) -> Result<Option<Snapshot>, BalanceError> {
+        let now = self.0.clock.now();
+        let snapshot = snapshot::read(&self.0.store, account, purpose, now).await?;
+        if let Some(snapshot) = &snapshot {
+            self.saw_incarnation(snapshot.incarnation);
+        }
+        Ok(snapshot)
+    }
+
+    /// Runs a script on the connection of authorizations.
+    pub(super) async fn ask<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
+        self.run_at(&self.0.link, request, self.incarnation()).await
+    }
+
+    /// Runs a script on the connection of projections.
+    pub(super) async fn bulk<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
+        self.run_at(&self.0.bulk, request, self.incarnation()).await
+    }
+
+    /// Runs many scripts in one round trip on the connection of projections.
+    pub(super) async fn bulk_many<R: Request>(
+        &self,
+        requests: &[R],
+    ) -> Result<Vec<Result<R::Reply, BalanceError>>, BalanceError> {
+        let offset = self.0.settings.redis_clock_offset_micros;
+        self.0.bulk.run_many(requests, self.incarnation(), offset).await
+    }
+
+    async fn run_at<R: Request>(
+        &self,
+        link: &Link,
+        request: &R,
+        incarnation: i64,
+    ) -> Result<R::Reply, BalanceError> {
+        link.run(request, incarnation, self.0.settings.redis_clock_offset_micros).await
+    }
+
+    pub(super) fn incarnation(&self) -> i64 {
+        self.0.incarnation.load(Ordering::Acquire)
+    }
+
+    pub(super) fn saw_incarnation(&self, incarnation: i64) {
+        self.0.incarnation.fetch_max(incarnation, Ordering::AcqRel);
+    }
+
+    pub(super) fn document(&self, account: &AccountId) -> Option<Arc<Document>> {
+        lock(&self.0.documents).get(account).cloned()
+    }
+
+    pub(super) fn keep_document(&self, account: &AccountId, document: Document) -> Arc<Document> {
+        let document = Arc::new(document);
+        keep(&self.0.documents, account.clone(), Arc::clone(&document));
+        document
+    }
+
+    pub(super) fn account_named(&self, sid: &TwilioAccountSid) -> Option<AccountId> {
+        lock(&self.0.names).get(sid).cloned()
+    }
+
+    pub(super) fn keep_name(&self, sid: &TwilioAccountSid, account: &AccountId) {
+        keep(&self.0.names, sid.clone(), account.clone());
+    }
+
+    pub(super) fn forget_name(&self, sid: &TwilioAccountSid) {
+        lock(&self.0.names).remove(sid);
+    }
+}
+
+fn keep<K: Eq + std::hash::Hash, V>(kept: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut kept = lock(kept);
+    if kept.len() >= KEPT_MAX {
+        kept.clear();
+    }
+    kept.insert(key, value);
+}
+
+/// Nothing panics while one of these is held, so what a poisoned lock guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn not_loaded(account: &AccountId, why: &str) -> BalanceError {
+    BalanceError::NotLoaded { account: account.to_string(), why: why.to_owned() }
+}

@@ -1,0 +1,237 @@
+//! Redis against Postgres, for `callmeter verify`: sums over holds, versions, balances, used seconds.
+//!
+//! It may run beside a working service. A wallet is compared only once its version is Postgres's; one
+//! that stays behind for longer than the sweep takes is drift. A wallet that is absent is none.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use callmeter_core::domain::{AccountId, Money};
+use redis::Value;
+
+use super::error::BalanceError;
+use super::hold::Hold;
+use super::scripts::{Expire, Standing, keys};
+use super::snapshot::{self, Purpose};
+use super::stage::Balance;
+use super::sweep::scan;
+
+/// How often a wallet is looked at until its version is Postgres's.
+const LOOKS_MAX: u32 = 20;
+/// Time between two looks; all of them are longer than a round of the sweep.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// One thing in which Redis differs from Postgres, or from itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Drift {
+    /// The account.
+    pub account: AccountId,
+    /// What differs.
+    pub what: String,
+    /// By how much money, where it is money.
+    pub amount: Money,
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "account {}: {}", self.account, self.what)
+    }
+}
+
+/// What is held of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Calls that hold something.
+    pub holds: i64,
+    /// Money.
+    pub money: Money,
+    /// Seconds of the allowance of the cycle that was asked for.
+    pub allowance_seconds: u64,
+}
+
+/// The fields and holds of one account, read in one step.
+struct Contents {
+    fields: BTreeMap<String, String>,
+    holds: BTreeMap<String, String>,
+    expiries: i64,
+}
+
+impl Balance {
+    /// Compares every account in Redis with Postgres; answers what differs.
+    ///
+    /// # Errors
+    /// Where Redis or Postgres cannot be asked.
+    pub async fn verify(&self) -> Result<Vec<Drift>, BalanceError> {
+        let mut drift = Vec::new();
+        let mut cursor = 0;
+        loop {
+            let (next, accounts) = scan(self, cursor).await?;
+            for account in accounts {
+                drift.extend(self.verify_account(&account).await?);
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(drift);
+            }
+        }
+    }
+
+    /// What is held of an account, and of the allowance of one cycle; `None`: the account is not in
+    /// Redis, so holds are unknown.
+    ///
+    /// # Errors
+    /// `Lost` where Redis cannot be reached.
+    pub async fn held(
+        &self,
+        account: &AccountId,
+        cycle: Option<super::CycleRef>,
+    ) -> Result<Option<Held>, BalanceError> {
+        let look = Expire { account, most: 0 };
+        let Some(standing) = self.ask(&look).await? else { return Ok(None) };
+        let mut allowance_seconds = 0;
+        if let Some(cycle) = cycle {
+            let session = self.0.link.session().await?;
+            let [wallet, ..] = keys(account);
+            let mut command = redis::cmd("HGET");
+            command.arg(wallet).arg(format!("a:{cycle}"));
+            let answer = self.0.link.send(&session, &command).await?;
+            let seconds: Option<u64> = redis::from_redis_value(answer)
+                .map_err(|_| BalanceError::unreadable("HGET", "no seconds"))?;
+            allowance_seconds = seconds.unwrap_or_default();
+        }
+        Ok(Some(Held { holds: standing.holds, money: standing.held, allowance_seconds }))
+    }
+
+    async fn verify_account(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
+        let mut drift = self.verify_holds(account).await?;
+        for look in 1..=LOOKS_MAX {
+            let Some(standing) = self.bulk(&Expire { account, most: 0 }).await? else {
+                return Ok(drift);
+            };
+            let purpose = Purpose::Project { charge_sequence: i64::MAX };
+            let now = self.0.clock.now();
+            let Some(ledger) = snapshot::read(&self.0.store, account, purpose, now).await? else {
+                drift.push(told(account, "is in redis and not in postgres", Money::ZERO));
+                return Ok(drift);
+            };
+            let is_alike =
+                (ledger.incarnation, ledger.version) == (standing.incarnation, standing.version);
+            if is_alike {
+                drift.extend(compare(account, &standing, &ledger));
+                drift.extend(self.compare_cycles(account, &ledger).await?);
+                return Ok(drift);
+            }
+            let is_ahead =
+                ledger.incarnation == standing.incarnation && ledger.version < standing.version;
+            if is_ahead || look == LOOKS_MAX {
+                let (redis, postgres) = (standing.version, ledger.version);
+                let what = format!("is at version {redis} in redis and {postgres} in postgres");
+                let amount = difference(standing.balance, ledger.balance);
+                drift.push(told(account, &what, amount));
+                return Ok(drift);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(drift)
+    }
+
+    /// The wallet's sums against its holds.
+    async fn verify_holds(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
+        let contents = self.contents(account).await?;
+        let number = |name: &str| contents.fields.get(name).and_then(|it| it.parse::<i64>().ok());
+        let mut drift = Vec::new();
+        let mut sum = 0;
+        let mut allowance: BTreeMap<String, i64> = BTreeMap::new();
+        for packed in contents.holds.values() {
+            let hold = Hold::unpack(packed)?;
+            sum += hold.money.micros();
+            if let Some(cycle) = hold.cycle {
+                *allowance.entry(format!("a:{cycle}")).or_default() +=
+                    i64::from(hold.allowance_seconds);
+            }
+        }
+        allowance.retain(|_, seconds| *seconds != 0);
+        if contents.fields.is_empty() {
+            return Ok(drift);
+        }
+        if number("held") != Some(sum) {
+            let amount = Money::from_micros(sum - number("held").unwrap_or_default());
+            let what = format!("holds {:?} in sum and {sum} in its holds", number("held"));
+            drift.push(told(account, &what, amount));
+        }
+        let count = i64::try_from(contents.holds.len()).unwrap_or(i64::MAX);
+        if number("holds") != Some(count) || contents.expiries != count {
+            let (counted, expiries) = (number("holds"), contents.expiries);
+            let what = format!("counts {counted:?} holds, has {count}, and {expiries} expiries");
+            drift.push(told(account, &what, Money::ZERO));
+        }
+        let sums = contents.fields.iter().filter(|(name, _)| name.starts_with("a:"));
+        let sums: BTreeMap<String, i64> =
+            sums.map(|(name, seconds)| (name.clone(), seconds.parse().unwrap_or(-1))).collect();
+        if sums != allowance {
+            let what = format!("holds allowance {sums:?} in sum and {allowance:?} in its holds");
+            drift.push(told(account, &what, Money::ZERO));
+        }
+        Ok(drift)
+    }
+
+    async fn compare_cycles(
+        &self,
+        account: &AccountId,
+        ledger: &snapshot::Snapshot,
+    ) -> Result<Vec<Drift>, BalanceError> {
+        let contents = self.contents(account).await?;
+        let version = contents.fields.get("version").and_then(|it| it.parse::<i64>().ok());
+        if version != Some(ledger.version) {
+            // It moved on meanwhile, and is looked at with the next run.
+            return Ok(Vec::new());
+        }
+        let differ = ledger.cycles.iter().filter_map(|(cycle, used)| {
+            let projected = contents.fields.get(&format!("u:{cycle}"));
+            let projected = projected.and_then(|it| it.parse::<u64>().ok()).unwrap_or_default();
+            let what =
+                format!("used {projected} s of cycle {cycle} in redis and {used} in postgres");
+            (projected != *used).then(|| told(account, &what, Money::ZERO))
+        });
+        Ok(differ.collect())
+    }
+
+    /// Everything that an account has in Redis, in one step.
+    async fn contents(&self, account: &AccountId) -> Result<Contents, BalanceError> {
+        let session = self.0.bulk.session().await?;
+        let [wallet, holds, expiries, ..] = keys(account);
+        let mut command = redis::cmd("EVAL");
+        command.arg(
+            "return { redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]), \
+             redis.call('ZCARD', KEYS[3]) }",
+        );
+        command.arg(3).arg(wallet).arg(holds).arg(expiries);
+        let answer: Value = self.0.bulk.send(&session, &command).await?;
+        let (fields, holds, expiries) = redis::from_redis_value(answer)
+            .map_err(|_| BalanceError::unreadable("a look at an account", "no hashes"))?;
+        Ok(Contents { fields, holds, expiries })
+    }
+}
+
+fn compare(account: &AccountId, standing: &Standing, ledger: &snapshot::Snapshot) -> Vec<Drift> {
+    let pairs = [
+        ("balance", standing.balance, ledger.balance),
+        ("credit limit", standing.credit_limit, ledger.credit_limit),
+    ];
+    let differ = pairs.into_iter().filter(|(_, redis, postgres)| redis != postgres);
+    differ
+        .map(|(name, redis, postgres)| {
+            let what = format!("has {name} {redis} in redis and {postgres} in postgres");
+            told(account, &what, difference(redis, postgres))
+        })
+        .collect()
+}
+
+fn difference(one: Money, other: Money) -> Money {
+    Money::from_micros(one.micros().saturating_sub(other.micros()).saturating_abs())
+}
+
+fn told(account: &AccountId, what: &str, amount: Money) -> Drift {
+    Drift { account: account.clone(), what: what.to_owned(), amount }
+}

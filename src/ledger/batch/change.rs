@@ -1,0 +1,38 @@
+//! What a batch did to each wallet, told to the projection after the commit.
+
+use std::collections::HashMap;
+
+use super::WalletChange;
+use super::rows::Rows;
+use crate::ledger::wallets::WalletHead;
+
+/// Gathers each wallet's change from rows that are ordered by account; `before` are the wallets as
+/// they were locked.
+pub(super) fn of_wallets(rows: &Rows<'_>, before: &HashMap<i32, WalletHead>) -> Vec<WalletChange> {
+    let mut charges = rows.charges.iter().peekable();
+    let mut cycles = rows.cycles.iter().peekable();
+    let moved = rows.wallets.iter().map(|head| {
+        let account_key = head.account_key;
+        let mut call_sids = Vec::new();
+        while let Some(row) = charges.next_if(|row| row.owner.account_key <= account_key) {
+            call_sids.push(row.call.call_sid.clone());
+        }
+        let mut used = Vec::new();
+        while let Some(((_, subscription, start), seconds)) =
+            cycles.next_if(|((key, _, _), _)| *key <= account_key)
+        {
+            used.push((*subscription, *start, *seconds));
+        }
+        WalletChange {
+            account_key,
+            from_version: before.get(&account_key).map_or(0, |head| head.version),
+            version: head.version,
+            charge_sequence: head.charge_sequence,
+            balance: head.balance,
+            credit_limit: head.credit_limit,
+            cycles: used,
+            call_sids,
+        }
+    });
+    moved.collect()
+}

@@ -1,0 +1,221 @@
+//! Accounts are brought into Redis, kept there, and brought back after a loss.
+
+use super::world::{World, account, allowed, authorize, sid, until};
+use callmeter::balance::{Decision, Denial, HoldSettings};
+use callmeter::ledger::accounts::AccountChanges;
+use callmeter_core::domain::{CallStatus, Money};
+use chrono::TimeDelta;
+
+#[tokio::test]
+async fn an_account_is_loaded_before_its_first_call_is_allowed() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 50_000).await;
+    world.run(&world.balance.clone());
+    assert_eq!(world.held(&acme).await, None);
+    let first = allowed(&world.authorize(&acme, "CA1", 300).await);
+    assert_eq!((first.granted_seconds, first.is_final), (180, true));
+    let again = allowed(&world.authorize(&acme, "CA1", 300).await);
+    assert_eq!(again, first);
+    let shortfall = Money::from_micros(6_000);
+    let denied = Decision::Deny { reason: Denial::InsufficientFunds, shortfall };
+    assert_eq!(world.authorize(&acme, "CA2", 60).await, denied);
+    assert_eq!(world.authorize(&account("nobody"), "CA1", 60).await, Decision::NotFound);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_charge_settles_its_hold_whoever_granted_it() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    let other = world.another(HoldSettings::default());
+    world.run(&world.balance.clone());
+    world.run(&other);
+    allowed(&world.authorize(&acme, "CA1", 120).await);
+    allowed(&authorize(&other, &acme, "CA2", 60).await);
+    assert_eq!(world.held(&acme).await, Some((2, 42_000)));
+    let (batch, mut committed) = world.charge(&acme, &[("CA1", 61), ("CA2", 5)]).await;
+    other.projector().committed(&batch, &mut committed);
+    until(Some((0, 0)), async || world.held(&acme).await).await;
+    let settled = Decision::Deny { reason: Denial::CallAlreadySettled, shortfall: Money::ZERO };
+    assert_eq!(world.authorize(&acme, "CA1", 60).await, settled);
+    let left = allowed(&world.authorize(&acme, "CA3", 900).await);
+    assert_eq!(left.granted_seconds, 240, "58000 of 100000 are left");
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_process_did_not_project_is_made_up_for() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    allowed(&world.authorize(&acme, "CA1", 120).await);
+    // Committed, and the process dies before it tells anybody.
+    drop(world.charge(&acme, &[("CA1", 61), ("CA7", 10)]).await);
+    let (batch, mut committed) = world.charge(&acme, &[("CA8", 10)]).await;
+    assert_eq!(world.held(&acme).await, Some((1, 28_000)));
+    world.run(&world.balance.clone());
+    until(Some((0, 0)), async || world.held(&acme).await).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn holds_are_back_before_the_first_call_after_a_flush() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    let other = world.another(HoldSettings::default());
+    world.run(&world.balance.clone());
+    world.run(&other);
+    let first = allowed(&world.authorize(&acme, "CA1", 120).await);
+    let second = allowed(&world.authorize(&acme, "CA2", 120).await);
+    allowed(&world.authorize(&acme, "CA3", 60).await);
+    assert!(world.balance.void(&acme, &sid("CA3")).await.expect("redis answers"));
+    drop(world.charge(&acme, &[("CA2", 61)]).await);
+    world.flush().await;
+    // 72000 are left of the balance, and 28000 of them are held.
+    let third = allowed(&authorize(&other, &acme, "CA4", 900).await);
+    assert_eq!((third.granted_seconds, third.is_final), (180, true));
+    assert_eq!(allowed(&world.authorize(&acme, "CA1", 900).await), first);
+    let settled = Decision::Deny { reason: Denial::CallAlreadySettled, shortfall: Money::ZERO };
+    for over in ["CA2", "CA3"] {
+        assert_eq!(world.authorize(&acme, over, 60).await, settled, "{over}");
+    }
+    assert_eq!(second.granted_seconds, 120);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_extended_hold_comes_back_as_it_was_extended() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    world.run(&world.balance.clone());
+    allowed(&world.authorize(&acme, "CA1", 60).await);
+    let more = world.balance.extend(&acme, &sid("CA1"), 300).await.expect("a decision");
+    assert_eq!(allowed(&more).granted_seconds, 300);
+    world.flush().await;
+    assert_eq!(allowed(&world.authorize(&acme, "CA1", 60).await), allowed(&more));
+    assert_eq!(world.held(&acme).await, Some((1, 70_000)));
+    let none = world.balance.extend(&acme, &sid("CA9"), 300).await.expect("a decision");
+    assert_eq!(none, Decision::NotFound);
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn an_administrators_change_is_seen_by_the_next_request() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 0).await;
+    let other = world.another(HoldSettings::default());
+    world.run(&world.balance.clone());
+    world.run(&other);
+    let refused =
+        Decision::Deny { reason: Denial::InsufficientFunds, shortfall: Money::from_micros(14_000) };
+    assert_eq!(world.authorize(&acme, "CA1", 60).await, refused);
+    assert_eq!(authorize(&other, &acme, "CA1", 60).await, refused);
+    let credit_limit = Some(Money::from_micros(28_000));
+    world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
+    world.balance.refresh(&acme).await.expect("projected");
+    let granted = allowed(&authorize(&other, &acme, "CA1", 900).await);
+    assert_eq!(granted.granted_seconds, 120);
+    let key = "(SELECT account_key FROM accounts WHERE id = 'acme')";
+    world
+        .sql(&format!(
+            "INSERT INTO subscriptions (account_key, plan, starts_at, created_at)
+             VALUES ({key}, 'strict', now() - interval '1 day', now());
+             UPDATE wallets SET version = version + 1 WHERE account_key = {key}"
+        ))
+        .await;
+    world.balance.refresh(&acme).await.expect("projected");
+    // Both processes had the old document.
+    let granted = allowed(&authorize(&other, &acme, "CA2", 900).await);
+    assert_eq!(granted.granted_seconds, 120, "two minutes are included");
+    let exhausted = Decision::Deny { reason: Denial::AllowanceExhausted, shortfall: Money::ZERO };
+    assert_eq!(world.authorize(&acme, "CA3", 60).await, exhausted);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn calls_of_the_stream_hold_and_free() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    world.run(&world.balance.clone());
+    let old = world.clock.now() - TimeDelta::days(2);
+    let events = vec![
+        world.signalled(&acme, "CA1", CallStatus::InProgress),
+        world.signalled(&acme, "CA2", CallStatus::Ringing),
+        world.signalled_at(&acme, "CA3", CallStatus::InProgress, old),
+    ];
+    let (batch, mut committed) = world.commit(events).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    until(Some((2, 98_000)), async || world.held(&acme).await).await;
+    let (batch, mut committed) =
+        world.commit(vec![world.signalled(&acme, "CA2", CallStatus::Busy)]).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    until(Some((1, 70_000)), async || world.held(&acme).await).await;
+    let (batch, mut committed) = world.charge(&acme, &[("CA1", 30)]).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    until(Some((0, 0)), async || world.held(&acme).await).await;
+    // Late, and over: nothing is placed. The one after it shows that they were looked at.
+    let events = vec![
+        world.signalled(&acme, "CA1", CallStatus::InProgress),
+        world.signalled(&acme, "CA2", CallStatus::InProgress),
+        world.signalled(&acme, "CA4", CallStatus::InProgress),
+    ];
+    let (batch, mut committed) = world.commit(events).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    until(Some((1, 70_000)), async || world.held(&acme).await).await;
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn redis_follows_a_ledger_that_went_back_in_time() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    world.run(&world.balance.clone());
+    allowed(&world.authorize(&acme, "CA1", 60).await);
+    let (batch, mut committed) = world.charge(&acme, &[("CA7", 61), ("CA8", 61)]).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    let more = world.balance.extend(&acme, &sid("CA1"), 9_000).await.expect("a decision");
+    assert_eq!(allowed(&more).granted_seconds, 180, "44000 are left");
+    // The backup is from before the two charges.
+    world
+        .sql(
+            "UPDATE wallets SET version = version - 2, charge_sequence = 0, sequence = 1,
+                 balance_micros = 100000
+             WHERE account_key = (SELECT account_key FROM accounts WHERE id = 'acme')",
+        )
+        .await;
+    until(420, async || {
+        let granted = world.balance.extend(&acme, &sid("CA1"), 9_000).await;
+        granted.map(|it| allowed(&it).granted_seconds).unwrap_or_default()
+    })
+    .await;
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn denials_are_counted_and_some_are_kept() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 0).await;
+    world.run(&world.balance.clone());
+    for number in 0..50 {
+        world.authorize(&acme, &format!("CA{number}"), 60).await;
+    }
+    world.stop().await;
+    let mut connection = world.store.read().await.expect("a connection");
+    let counted: (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT sum(denials)::bigint FROM denial_counts WHERE reason = 'insufficient_funds'),
+             (SELECT count(*) FROM denials WHERE shortfall_micros = 14000)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .expect("counts");
+    assert_eq!(counted.0, 50);
+    assert!((1..=40).contains(&counted.1), "{counted:?}");
+}

@@ -1,0 +1,317 @@
+//! A ledger in Postgres and a Redis database, and the stage between them; no Kafka, no HTTP.
+
+use crate::harness::redis_database::RedisDatabase;
+use crate::harness::servers::Servers;
+use callmeter::balance::{Allowance, Ask, Balance, CallEnds, Decision, HoldSettings, Payer};
+use callmeter::clock::Clock;
+use callmeter::ingest::batch::Batch;
+use callmeter::ingest::decode::{CallEnded, CallSignalled, Event};
+use callmeter::ledger::accounts::{self, AccountChanges, NewAccount};
+use callmeter::ledger::batch::{Charger, ChargingPolicy, Committed, Source};
+use callmeter::ledger::store::Store;
+use callmeter::ledger::{LedgerError, catalogs, offsets, schema};
+use callmeter_core::domain::{
+    AccountId, Call, CallSid, CallStatus, Money, TwilioAccountSid, ZeroDurationCompleted,
+};
+use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const CATALOG: &str = r#"
+[standard]
+per_minute = "0.014"
+increments = "60/60"
+rates = [{ prefix = "+44", per_minute = "0.030" }, { prefix = "+881", blocked = true }]
+
+[[plans]]
+id = "starter"
+name = "Starter"
+monthly_fee = "29.00"
+included_minutes = 3
+per_minute = "0.014"
+
+[[plans]]
+id = "strict"
+name = "Strict"
+monthly_fee = "9.00"
+included_minutes = 2
+per_minute = "0.014"
+overage = "block"
+"#;
+
+pub(super) struct World {
+    pub(super) store: Store,
+    pub(super) redis_url: String,
+    pub(super) balance: Balance,
+    pub(super) clock: Clock,
+    charger: Charger,
+    running: Vec<(CancellationToken, JoinHandle<()>)>,
+    _redis: Option<RedisDatabase>,
+    server_url: String,
+    database: String,
+    next_offset: AtomicU64,
+}
+
+pub(super) fn account(id: &str) -> AccountId {
+    AccountId::parse(id).expect("an id")
+}
+
+pub(super) fn sid(text: &str) -> CallSid {
+    CallSid::parse(text).expect("a sid")
+}
+
+pub(super) fn twilio(id: &str) -> TwilioAccountSid {
+    TwilioAccountSid::parse(&format!("AC{id}")).expect("a sid")
+}
+
+impl World {
+    /// On a database of the shared Redis.
+    pub(super) async fn new() -> World {
+        let redis = RedisDatabase::take(&Servers::shared().redis_url);
+        let url = redis.url.clone();
+        World::on(url, Some(redis), HoldSettings::default()).await
+    }
+
+    /// On any Redis.
+    pub(super) async fn on(
+        redis_url: String,
+        redis: Option<RedisDatabase>,
+        settings: HoldSettings,
+    ) -> World {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let database = format!("callmeter_balance_{}_{number}", std::process::id());
+        let server_url = Servers::shared().database_url;
+        sql(&server_url, &format!("CREATE DATABASE {database}")).await;
+        let (address, _) = server_url.rsplit_once('/').expect("an address ends in a name");
+        let store = Store::open(&format!("{address}/{database}"), 20).expect("an address");
+        schema::migrate(&store).await.expect("the schema is made");
+        let clock = Clock::system();
+        catalogs::accept(&store, CATALOG, clock.now()).await.expect("a catalog");
+        let policy = ChargingPolicy {
+            zero_duration_completed: ZeroDurationCompleted::Minimum,
+            rental_retry_seconds: 86_400,
+        };
+        let balance = Balance::open(&redis_url, store.clone(), clock.clone(), settings);
+        World {
+            charger: Charger::new(store.clone(), policy),
+            balance: balance.expect("an address"),
+            store,
+            redis_url,
+            clock,
+            running: Vec::new(),
+            _redis: redis,
+            server_url,
+            database,
+            next_offset: AtomicU64::new(0),
+        }
+    }
+
+    /// Another process on the same servers.
+    pub(super) fn another(&self, settings: HoldSettings) -> Balance {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        Balance::open(&self.redis_url, store, clock, settings).expect("an address")
+    }
+
+    /// Lets the stage journal, project and sweep.
+    pub(super) fn run(&mut self, balance: &Balance) {
+        let (stop, balance) = (CancellationToken::new(), balance.clone());
+        let shutdown = stop.clone();
+        self.running.push((stop, tokio::spawn(async move { balance.run(shutdown).await })));
+    }
+
+    /// Ends what runs, as a process ends.
+    pub(super) async fn stop(&mut self) {
+        for (stop, running) in self.running.drain(..) {
+            stop.cancel();
+            running.await.expect("the stage ends");
+        }
+    }
+
+    /// Makes an account with an opening balance in micro-dollars.
+    pub(super) async fn open(&self, id: &str, balance: i64) -> AccountId {
+        let new = NewAccount {
+            id: account(id),
+            name: id.to_owned(),
+            email: None,
+            twilio_account_sid: twilio(id),
+            opening_balance: Money::from_micros(balance),
+        };
+        let now = self.clock.now();
+        let created = self
+            .store
+            .transact("test", move |connection| {
+                let new = new.clone();
+                async move { accounts::create(connection, &new, now).await }.boxed()
+            })
+            .await;
+        let created: Result<_, LedgerError> = created;
+        created.expect("an account");
+        account(id)
+    }
+
+    /// Changes an account as an administrator does, without telling Redis.
+    pub(super) async fn change(&self, id: &AccountId, changes: AccountChanges) {
+        let id = id.clone();
+        let changed = self
+            .store
+            .transact("test", move |connection| {
+                let (id, changes) = (id.clone(), changes.clone());
+                async move { accounts::update(connection, &id, &changes).await }.boxed()
+            })
+            .await;
+        let changed: Result<_, LedgerError> = changed;
+        changed.expect("done").expect("the account is there");
+    }
+
+    pub(super) async fn sql(&self, statement: &str) {
+        let mut connection = self.store.read().await.expect("a connection");
+        let statement = AssertSqlSafe(statement.to_owned());
+        sqlx::raw_sql(statement).execute(&mut *connection).await.expect("the statement runs");
+    }
+
+    /// Charges calls of an account, each of so many seconds, and tells nobody.
+    pub(super) async fn charge(&self, id: &AccountId, calls: &[(&str, u32)]) -> (Batch, Committed) {
+        let now = self.clock.now();
+        let ended = |&(call_sid, seconds): &(&str, u32)| {
+            Event::CallEnded(CallEnded {
+                twilio_account_sid: twilio(id.as_str()),
+                call: Call {
+                    call_sid: sid(call_sid),
+                    parent_call_sid: None,
+                    from: Some("+15550001".into()),
+                    to: Some("+15550002".into()),
+                    direction: None,
+                    ended_at: now,
+                    seconds,
+                    twilio_minutes: None,
+                    tag: None,
+                },
+            })
+        };
+        self.commit(calls.iter().map(ended).collect()).await
+    }
+
+    /// Commits a batch of events, on a partition of its own.
+    pub(super) async fn commit(&self, events: Vec<Event>) -> (Batch, Committed) {
+        let partition = self.next_offset.fetch_add(1, Ordering::Relaxed);
+        let partition = i32::try_from(partition).expect("few batches");
+        let now = self.clock.now();
+        let stored = offsets::open(&self.store, "calls", partition, 0, "cluster", now).await;
+        let stored = stored.expect("an offset");
+        let mut batch = Batch::starting_at(stored.next_offset);
+        for (offset, event) in events.into_iter().enumerate() {
+            batch.push(i64::try_from(offset).expect("small"), Some(now), event, None, None);
+        }
+        let source = Source::Partition(&stored.stream);
+        let committed = self.charger.commit_batch(source, &batch, now, true).await;
+        (batch, committed.expect("committed"))
+    }
+
+    pub(super) fn signalled(&self, id: &AccountId, call_sid: &str, status: CallStatus) -> Event {
+        self.signalled_at(id, call_sid, status, self.clock.now())
+    }
+
+    pub(super) fn signalled_at(
+        &self,
+        id: &AccountId,
+        call_sid: &str,
+        status: CallStatus,
+        at: DateTime<Utc>,
+    ) -> Event {
+        Event::CallSignalled(CallSignalled {
+            status,
+            twilio_account_sid: Some(twilio(id.as_str())),
+            call_sid: Some(sid(call_sid)),
+            direction: None,
+            from: Some("+15550001".into()),
+            to: Some("+15550002".into()),
+            parent_call_sid: None,
+            signalled_at: at,
+        })
+    }
+
+    pub(super) async fn authorize(&self, id: &AccountId, call_sid: &str, seconds: u32) -> Decision {
+        authorize(&self.balance, id, call_sid, seconds).await
+    }
+
+    /// Money held, as Redis has it; `None`: the account is not in Redis.
+    pub(super) async fn held(&self, id: &AccountId) -> Option<(i64, i64)> {
+        let held = self.balance.held(id, None).await.expect("redis answers")?;
+        Some((held.holds, held.money.micros()))
+    }
+
+    /// Empties Redis.
+    pub(super) async fn flush(&self) {
+        let client = redis::Client::open(self.redis_url.as_str()).expect("an address");
+        let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
+        redis::cmd("FLUSHDB").exec_async(&mut connection).await.expect("emptied");
+    }
+
+    /// What Redis and Postgres disagree about.
+    pub(super) async fn drift(&self) -> Vec<String> {
+        let drift = self.balance.verify().await.expect("both answer");
+        drift.into_iter().map(|drift| drift.to_string()).collect()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
+        let url = self.server_url.clone();
+        for (stop, _) in &self.running {
+            stop.cancel();
+        }
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(sql(&url, &statement));
+        });
+        drop(dropped.join());
+    }
+}
+
+async fn sql(url: &str, statement: &str) {
+    let mut server = PgConnection::connect(url).await.expect("Postgres answers");
+    let statement = AssertSqlSafe(statement.to_owned());
+    sqlx::raw_sql(statement).execute(&mut server).await.expect("the statement runs");
+}
+
+pub(super) async fn authorize(
+    balance: &Balance,
+    id: &AccountId,
+    call_sid: &str,
+    seconds: u32,
+) -> Decision {
+    let call_sid = sid(call_sid);
+    let ends = CallEnds { to: Some("+15550002"), ..CallEnds::default() };
+    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, ends, seconds };
+    balance.authorize(ask).await.expect("a decision")
+}
+
+#[track_caller]
+pub(super) fn allowed(decision: &Decision) -> Allowance {
+    match decision {
+        Decision::Allow(allowance) => *allowance,
+        other => panic!("not allowed: {other:?}"),
+    }
+}
+
+/// Asks until the answer is what it should be, for at most ten seconds.
+pub(super) async fn until<T: PartialEq + std::fmt::Debug>(
+    expected: T,
+    mut ask: impl AsyncFnMut() -> T,
+) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = ask().await;
+        if answer == expected {
+            return;
+        }
+        assert!(Instant::now() < deadline, "still {answer:?}, and should be {expected:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
