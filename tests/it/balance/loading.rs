@@ -1,6 +1,6 @@
 //! Accounts are brought into Redis, kept there, and brought back after a loss.
 
-use super::world::{World, account, allowed, authorize, sid, until};
+use super::world::{World, account, allowed, authorize, sid, signalled, until};
 use callmeter::balance::{Decision, Denial, HoldSettings};
 use callmeter::ledger::accounts::AccountChanges;
 use callmeter_core::domain::{CallStatus, Money};
@@ -140,19 +140,20 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
 #[tokio::test]
 async fn calls_of_the_stream_hold_and_free() {
     let mut world = World::new().await;
-    let acme = world.open("acme", 100_000).await;
+    let acme = world.open("acme", 200_000).await;
     world.run(&world.balance.clone());
-    let old = world.clock.now() - TimeDelta::days(2);
+    let now = world.clock.now();
+    let old = now - TimeDelta::days(2);
     let events = vec![
-        world.signalled(&acme, "CA1", CallStatus::InProgress),
-        world.signalled(&acme, "CA2", CallStatus::Ringing),
-        world.signalled_at(&acme, "CA3", CallStatus::InProgress, old),
+        signalled(&acme, "CA1", CallStatus::InProgress, now),
+        signalled(&acme, "CA2", CallStatus::Ringing, now),
+        signalled(&acme, "CA3", CallStatus::InProgress, old),
     ];
     let (batch, mut committed) = world.commit(events).await;
     world.balance.projector().committed(&batch, &mut committed);
-    until(Some((2, 98_000)), async || world.held(&acme).await).await;
+    until(Some((2, 140_000)), async || world.held(&acme).await).await;
     let (batch, mut committed) =
-        world.commit(vec![world.signalled(&acme, "CA2", CallStatus::Busy)]).await;
+        world.commit(vec![signalled(&acme, "CA2", CallStatus::Busy, now)]).await;
     world.balance.projector().committed(&batch, &mut committed);
     until(Some((1, 70_000)), async || world.held(&acme).await).await;
     let (batch, mut committed) = world.charge(&acme, &[("CA1", 30)]).await;
@@ -160,9 +161,9 @@ async fn calls_of_the_stream_hold_and_free() {
     until(Some((0, 0)), async || world.held(&acme).await).await;
     // Late, and over: nothing is placed. The one after it shows that they were looked at.
     let events = vec![
-        world.signalled(&acme, "CA1", CallStatus::InProgress),
-        world.signalled(&acme, "CA2", CallStatus::InProgress),
-        world.signalled(&acme, "CA4", CallStatus::InProgress),
+        signalled(&acme, "CA1", CallStatus::InProgress, now),
+        signalled(&acme, "CA2", CallStatus::InProgress, now),
+        signalled(&acme, "CA4", CallStatus::InProgress, now),
     ];
     let (batch, mut committed) = world.commit(events).await;
     world.balance.projector().committed(&batch, &mut committed);

@@ -2,6 +2,8 @@
 
 mod grant;
 mod loading;
+mod losses;
 mod scripts;
+mod stress;
 mod table;
 mod world;

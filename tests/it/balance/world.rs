@@ -18,6 +18,7 @@ use futures::FutureExt as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -49,6 +50,8 @@ pub(super) struct World {
     pub(super) balance: Balance,
     pub(super) clock: Clock,
     charger: Charger,
+    /// As the meter bounds its commits.
+    commits: Semaphore,
     running: Vec<(CancellationToken, JoinHandle<()>)>,
     _redis: Option<RedisDatabase>,
     server_url: String,
@@ -71,21 +74,22 @@ pub(super) fn twilio(id: &str) -> TwilioAccountSid {
 impl World {
     /// On a database of the shared Redis.
     pub(super) async fn new() -> World {
-        let redis = RedisDatabase::take(&Servers::shared().redis_url);
-        let url = redis.url.clone();
-        World::on(url, Some(redis), HoldSettings::default()).await
+        let mut servers = Servers::shared();
+        let redis = RedisDatabase::take(&servers.redis_url);
+        servers.redis_url.clone_from(&redis.url);
+        World::on(&servers, Some(redis), HoldSettings::default()).await
     }
 
-    /// On any Redis.
+    /// On any servers.
     pub(super) async fn on(
-        redis_url: String,
+        servers: &Servers,
         redis: Option<RedisDatabase>,
         settings: HoldSettings,
     ) -> World {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let database = format!("callmeter_balance_{}_{number}", std::process::id());
-        let server_url = Servers::shared().database_url;
+        let server_url = servers.database_url.clone();
         sql(&server_url, &format!("CREATE DATABASE {database}")).await;
         let (address, _) = server_url.rsplit_once('/').expect("an address ends in a name");
         let store = Store::open(&format!("{address}/{database}"), 20).expect("an address");
@@ -96,12 +100,13 @@ impl World {
             zero_duration_completed: ZeroDurationCompleted::Minimum,
             rental_retry_seconds: 86_400,
         };
-        let balance = Balance::open(&redis_url, store.clone(), clock.clone(), settings);
+        let balance = Balance::open(&servers.redis_url, store.clone(), clock.clone(), settings);
         World {
             charger: Charger::new(store.clone(), policy),
+            commits: Semaphore::new(4),
             balance: balance.expect("an address"),
             store,
-            redis_url,
+            redis_url: servers.redis_url.clone(),
             clock,
             running: Vec::new(),
             _redis: redis,
@@ -142,14 +147,13 @@ impl World {
             opening_balance: Money::from_micros(balance),
         };
         let now = self.clock.now();
-        let created = self
+        let created: Result<_, LedgerError> = self
             .store
             .transact("test", move |connection| {
                 let new = new.clone();
                 async move { accounts::create(connection, &new, now).await }.boxed()
             })
             .await;
-        let created: Result<_, LedgerError> = created;
         created.expect("an account");
         account(id)
     }
@@ -157,15 +161,14 @@ impl World {
     /// Changes an account as an administrator does, without telling Redis.
     pub(super) async fn change(&self, id: &AccountId, changes: AccountChanges) {
         let id = id.clone();
-        let changed = self
+        let answer: Result<_, LedgerError> = self
             .store
             .transact("test", move |connection| {
                 let (id, changes) = (id.clone(), changes.clone());
                 async move { accounts::update(connection, &id, &changes).await }.boxed()
             })
             .await;
-        let changed: Result<_, LedgerError> = changed;
-        changed.expect("done").expect("the account is there");
+        answer.expect("done").expect("the account is there");
     }
 
     pub(super) async fn sql(&self, statement: &str) {
@@ -198,6 +201,7 @@ impl World {
 
     /// Commits a batch of events, on a partition of its own.
     pub(super) async fn commit(&self, events: Vec<Event>) -> (Batch, Committed) {
+        let _permit = self.commits.acquire().await;
         let partition = self.next_offset.fetch_add(1, Ordering::Relaxed);
         let partition = i32::try_from(partition).expect("few batches");
         let now = self.clock.now();
@@ -210,29 +214,6 @@ impl World {
         let source = Source::Partition(&stored.stream);
         let committed = self.charger.commit_batch(source, &batch, now, true).await;
         (batch, committed.expect("committed"))
-    }
-
-    pub(super) fn signalled(&self, id: &AccountId, call_sid: &str, status: CallStatus) -> Event {
-        self.signalled_at(id, call_sid, status, self.clock.now())
-    }
-
-    pub(super) fn signalled_at(
-        &self,
-        id: &AccountId,
-        call_sid: &str,
-        status: CallStatus,
-        at: DateTime<Utc>,
-    ) -> Event {
-        Event::CallSignalled(CallSignalled {
-            status,
-            twilio_account_sid: Some(twilio(id.as_str())),
-            call_sid: Some(sid(call_sid)),
-            direction: None,
-            from: Some("+15550001".into()),
-            to: Some("+15550002".into()),
-            parent_call_sid: None,
-            signalled_at: at,
-        })
     }
 
     pub(super) async fn authorize(&self, id: &AccountId, call_sid: &str, seconds: u32) -> Decision {
@@ -272,6 +253,25 @@ impl Drop for World {
         });
         drop(dropped.join());
     }
+}
+
+/// A status event of a call.
+pub(super) fn signalled(
+    id: &AccountId,
+    call_sid: &str,
+    status: CallStatus,
+    at: DateTime<Utc>,
+) -> Event {
+    Event::CallSignalled(CallSignalled {
+        status,
+        twilio_account_sid: Some(twilio(id.as_str())),
+        call_sid: Some(sid(call_sid)),
+        direction: None,
+        from: Some("+15550001".into()),
+        to: Some("+15550002".into()),
+        parent_call_sid: None,
+        signalled_at: at,
+    })
 }
 
 async fn sql(url: &str, statement: &str) {
