@@ -192,7 +192,10 @@ fn describe() {
     describe_gauge!(HELD_DOLLARS, "Dollars held for calls in progress");
     describe_gauge!(HOLD_JOURNAL_LAG_SECONDS, "Age of the oldest hold that is not journaled");
     describe_counter!(HOLDS_EXPIRED, "Holds that were due and were released");
-    describe_counter!(HOLDS_BEYOND_POOL_DOLLARS, "Dollars granted beyond the pool by a loss of Redis");
+    describe_counter!(
+        HOLDS_BEYOND_POOL_DOLLARS,
+        "Dollars granted beyond the pool by a loss of Redis"
+    );
     describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");

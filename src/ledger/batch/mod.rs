@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use callmeter_core::domain::catalog::CatalogHistory;
-use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::ids::CallSid;
+use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
 use chrono::{DateTime, Utc};
