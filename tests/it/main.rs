@@ -5,6 +5,7 @@ mod api_money;
 mod architecture;
 mod balance;
 mod catalog;
+mod dashboards;
 mod harness;
 mod ledger;
 mod model;
