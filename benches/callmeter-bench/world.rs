@@ -16,7 +16,7 @@ use callmeter::simulate::publish::{self, Extent, Progress, Publisher, Topics};
 use callmeter::simulate::traffic::{Profile, Traffic};
 use callmeter::simulate::{Share, Skew, accounts};
 use callmeter_core::domain::Money;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 /// Wallets that calls are spread over.
 pub(crate) const WALLETS: u32 = 1_000;
@@ -67,7 +67,7 @@ impl World {
             self.admin = Some(PgConnection::connect(self.settings.database.url.expose()).await?);
         }
         let Some(admin) = &mut self.admin else { bail!("no connection") };
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(admin).await?;
+        sqlx::raw_sql(&sql).execute(admin).await?;
         Ok(())
     }
 

@@ -88,10 +88,11 @@ pub async fn find(
     topic: &str,
     partition: i32,
 ) -> Result<Option<StoredOffset>, StoreError> {
-    let statement = sqlx::AssertSqlSafe(format!(
+    let statement = format!(
         "/* offsets::find */ SELECT {COLUMNS} FROM partition_offsets WHERE topic = $1 AND partition = $2"
-    ));
-    let row = sqlx::query(statement).bind(topic).bind(partition).fetch_optional(connection).await?;
+    );
+    let row =
+        sqlx::query(&statement).bind(topic).bind(partition).fetch_optional(connection).await?;
     Ok(row.as_ref().map(read).transpose()?)
 }
 
@@ -100,10 +101,10 @@ pub async fn find(
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, StoreError> {
-    let statement = sqlx::AssertSqlSafe(format!(
+    let statement = format!(
         "/* offsets::list */ SELECT {COLUMNS} FROM partition_offsets ORDER BY topic, partition"
-    ));
-    let rows = sqlx::query(statement).fetch_all(connection).await?;
+    );
+    let rows = sqlx::query(&statement).fetch_all(connection).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 

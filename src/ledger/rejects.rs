@@ -104,13 +104,13 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Reject>, StoreError> {
-    let statement = sqlx::AssertSqlSafe(format!(
+    let statement = format!(
         "/* rejects::list */ SELECT {COLUMNS} FROM rejects
           WHERE reject_id > $1 AND ($2::text IS NULL OR reason = $2)
             AND ($3 OR replayed_at IS NULL)
           ORDER BY reject_id LIMIT $4"
-    ));
-    let rows = sqlx::query(statement)
+    );
+    let rows = sqlx::query(&statement)
         .bind(after)
         .bind(filter.reason.as_deref())
         .bind(filter.with_replayed)
@@ -125,11 +125,11 @@ pub async fn list(
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, StoreError> {
-    let statement = sqlx::AssertSqlSafe(format!(
+    let statement = format!(
         "/* rejects::show */ SELECT {COLUMNS}, record_key, record_value FROM rejects
           WHERE reject_id = $1"
-    ));
-    let row = sqlx::query(statement).bind(id).fetch_optional(&mut *store.read().await?).await?;
+    );
+    let row = sqlx::query(&statement).bind(id).fetch_optional(&mut *store.read().await?).await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(RejectedRecord {
         reject: read(&row)?,

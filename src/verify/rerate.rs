@@ -84,7 +84,7 @@ pub(super) async fn rerate(
     let mut charges = 0;
     loop {
         let fetched: Vec<Charge> =
-            sqlx::query_as(sqlx::AssertSqlSafe(fetch.as_str())).fetch_all(&mut *connection).await?;
+            sqlx::query_as(fetch.as_str()).fetch_all(&mut *connection).await?;
         let mut timelines = load_subscriptions(connection, &fetched).await?;
         charges += fetched.len() as u64;
         for charge in &fetched {

@@ -10,7 +10,7 @@ use crate::ledger::overview::Overview;
 
 /// A wallet at one instant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the words of CHARGING.md")]
+#[expect(missing_docs, reason = "the words of docs/charging.md")]
 pub struct WalletView {
     pub balance: Money,
     pub held: Money,
@@ -24,7 +24,7 @@ pub struct WalletView {
 
 /// The allowance of the current cycle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[expect(missing_docs, reason = "the words of CHARGING.md")]
+#[expect(missing_docs, reason = "the words of docs/charging.md")]
 pub struct AllowanceView {
     pub plan: PlanId,
     pub cycle_start: DateTime<Utc>,

@@ -6,7 +6,7 @@ use callmeter::ledger::store::Store;
 use callmeter::verify::{INVARIANTS, Report, examine, verify};
 use damage::DAMAGE;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{Connection, PgConnection};
 
 use crate::harness::servers::Servers;
 
@@ -46,14 +46,14 @@ impl Databases {
         self.run(format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         self.made.push(name.clone());
         let mut connection = self.connect(&name).await;
-        let run = sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&mut connection).await;
+        let run = sqlx::raw_sql(sql).execute(&mut connection).await;
         run.unwrap_or_else(|error| panic!("{sql}: {error}"));
         connection.close().await.expect("the connection closes");
         name
     }
 
     async fn run(&mut self, sql: String) {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.admin).await.expect("Postgres obeys");
+        sqlx::raw_sql(&sql).execute(&mut self.admin).await.expect("Postgres obeys");
     }
 
     async fn connect(&self, name: &str) -> PgConnection {
