@@ -49,8 +49,8 @@ pub fn low_threshold(alert_thresholds: &[Money], setting: Money) -> Money {
     alert_thresholds.iter().copied().max().unwrap_or(setting)
 }
 
-/// Gives the state of a wallet (CHARGING.md, "Available, and states"). The most severe word that
-/// applies wins: closed, then empty, then low.
+/// Gives the state of a wallet (docs/charging.md, "Available, and states"). The most severe word
+/// that applies wins: closed, then empty, then low.
 ///
 /// `allowance_remaining_seconds` is what is left of the current cycle, 0 without a plan;
 /// `available` and `low_threshold` are of [`available`] and [`low_threshold()`]. Alerts look at the
@@ -73,7 +73,7 @@ pub fn wallet_state(
 }
 
 /// Gives how far one debit takes the balance beyond the credit limit, so that the overshoots of a
-/// row of debits add up to where the balance ended (CHARGING.md, "What pays").
+/// row of debits add up to where the balance ended (docs/charging.md, "What pays").
 ///
 /// `before` and `after` are balances, from the ledger alone: holds do not count. A credit has no
 /// overshoot.

@@ -35,7 +35,7 @@ named_enum! {
 }
 
 impl CallStatus {
-    /// Says whether a call with this status costs anything: `completed` alone (CHARGING.md, "A
+    /// Says whether a call with this status costs anything: `completed` alone (docs/charging.md, "A
     /// call").
     pub const fn is_billable(self) -> bool {
         matches!(self, Self::Completed)
@@ -75,7 +75,7 @@ pub struct Call {
 
 impl Call {
     /// Gives the start: the end less the duration. It decides the cycle, the subscription and the
-    /// catalog version (CHARGING.md, "A call").
+    /// catalog version (docs/charging.md, "A call").
     pub fn started_at(&self) -> DateTime<Utc> {
         self.ended_at
             .checked_sub_signed(TimeDelta::seconds(i64::from(self.seconds)))
@@ -95,7 +95,7 @@ impl Call {
 }
 
 /// Picks the end of the line that is not ours: `From` for `inbound` and `trunking-originating`,
-/// else `To` (CHARGING.md, "What pays").
+/// else `To` (docs/charging.md, "What pays").
 pub fn far_end<'a>(
     direction: Option<&str>,
     from: Option<&'a str>,

@@ -26,10 +26,10 @@ impl Cycle {
 /// Finds the monthly cycle that an instant is in, for a subscription that started at `anchor`.
 ///
 /// Cycles begin on the anchor's day and time of day; where a month lacks the day, on its last
-/// day, and the next one returns to the anchor's: 31 January, 28 February, 31 March (CHARGING.md,
-/// "What pays"). An instant before the anchor has no cycle of the subscription; the answer is then
-/// the cycle that would hold it had the subscription started whole months earlier, so the function
-/// is total and cycles partition all of time.
+/// day, and the next one returns to the anchor's: 31 January, 28 February, 31 March
+/// (docs/charging.md, "What pays"). An instant before the anchor has no cycle of the subscription;
+/// the answer is then the cycle that would hold it had the subscription started whole months
+/// earlier, so the function is total and cycles partition all of time.
 pub fn cycle_containing(anchor: DateTime<Utc>, at: DateTime<Utc>) -> Cycle {
     let months = month_number(at) - month_number(anchor);
     let begins_later = months_after(anchor, months) > at;

@@ -49,8 +49,8 @@ impl RatePerMinute {
         self.0
     }
 
-    /// Prices seconds: `round(rate × seconds / 60)`, half away from zero, once (CHARGING.md, "What
-    /// pays").
+    /// Prices seconds: `round(rate × seconds / 60)`, half away from zero, once (docs/charging.md,
+    /// "What pays").
     ///
     /// # Errors
     /// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars: no rate that a catalog accepts

@@ -27,7 +27,7 @@ const DAY_IN_EVERY_MONTH: u32 = 28;
 
 /// Gives the day on which the `n`th period after the first begins; the 0th is `first` itself.
 ///
-/// Answers `None` past the end of the calendar (CHARGING.md, "Numbers").
+/// Answers `None` past the end of the calendar (docs/charging.md, "Numbers").
 pub fn rental_period_start(first: NaiveDate, n: u32, anchor: RentalAnchor) -> Option<NaiveDate> {
     match anchor {
         RentalAnchor::Calendar => first.checked_add_months(Months::new(n)),

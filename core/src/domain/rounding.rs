@@ -6,7 +6,7 @@
 //!
 //! It must never round twice: whoever calls it holds the exact numerator.
 
-/// Divides and rounds to the nearest integer, halves away from zero (CHARGING.md, "Money and
+/// Divides and rounds to the nearest integer, halves away from zero (docs/charging.md, "Money and
 /// time"): 5/2 is 3 and -5/2 is -3.
 ///
 /// # Panics

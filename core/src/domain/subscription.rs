@@ -49,7 +49,8 @@ impl SubscriptionTimeline {
     }
 
     /// Gives the plan and the cycle at an instant, or `None` where no subscription runs. The
-    /// cycle ends early where the next entry starts: a change cuts it (CHARGING.md, "What pays").
+    /// cycle ends early where the next entry starts: a change cuts it (docs/charging.md, "What
+    /// pays").
     pub fn in_force(&self, at: DateTime<Utc>) -> Option<SubscriptionInForce<'_>> {
         let started = self.started_by(at);
         let subscription = self.0[..started].last()?;
@@ -73,7 +74,7 @@ impl SubscriptionTimeline {
 
     /// Says whether a request to be on `plan` (`None`: on none) from `starts_at` on needs a new
     /// entry. The plan already in force then is no change, and neither is ending what does not run
-    /// (CHARGING.md, "What pays").
+    /// (docs/charging.md, "What pays").
     pub fn change_needed(&self, plan: Option<&PlanId>, starts_at: DateTime<Utc>) -> bool {
         let in_force = self.entry_at(starts_at).and_then(|entry| entry.plan.as_ref());
         in_force != plan

@@ -17,7 +17,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// What a transaction is for (CHARGING.md, "The ledger").
+    /// What a transaction is for (docs/charging.md, "The ledger").
     pub enum TransactionKind ("transaction kind") {
         /// The customer's own refill by card.
         RefillManual = "refill_manual",

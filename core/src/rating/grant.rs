@@ -94,7 +94,7 @@ pub struct Grant {
 }
 
 /// Grants the longest billing length whose price, at the allowance left, is at most the money
-/// available, cut to what was asked for and to the cap (CHARGING.md, "Holds").
+/// available, cut to what was asked for and to the cap (docs/charging.md, "Grants").
 ///
 /// Cutting comes last: the grant may then end within a billing length, and the hold keeps the
 /// price of the whole one, which is payable because it is no longer than the longest. An asked time

@@ -35,7 +35,7 @@ pub struct Price {
     pub kind: TransactionKind,
 }
 
-/// Prices a completed call (CHARGING.md, "A call" and "What pays").
+/// Prices a completed call (docs/charging.md, "A call" and "What pays").
 ///
 /// `terms` are those at the call's start; `used_seconds` is the allowance that earlier charges of
 /// the same cycle used. The billed time takes what is left of the allowance, second for second; the

@@ -4,7 +4,7 @@
 //! used seconds the ledger has to bring to [`rate`](super::rate).
 //!
 //! It must never look at the time of the event or of the commit: a late event belongs where its
-//! call started (CHARGING.md, "A call").
+//! call started (docs/charging.md, "A call").
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;

@@ -3,7 +3,8 @@
 //! Place in the flow: the last look-up before a price; also what authorization asks whether a
 //! destination is blocked.
 //!
-//! It must never inherit: a plan's deck holds the plan's rates alone (CHARGING.md, "What pays").
+//! It must never inherit: a plan's deck holds the plan's rates alone (docs/charging.md, "What
+//! pays").
 
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};

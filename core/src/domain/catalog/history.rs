@@ -48,7 +48,7 @@ pub struct CatalogHistory {
 
 impl CatalogHistory {
     /// Takes the versions in any order. The one with the least number is the first: it counts from
-    /// the beginning of time, whatever its `effective_at` (CHARGING.md, "What pays").
+    /// the beginning of time, whatever its `effective_at` (docs/charging.md, "What pays").
     ///
     /// # Errors
     /// [`CatalogHistoryError`] where there is none, or a number comes twice.

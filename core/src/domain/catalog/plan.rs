@@ -44,7 +44,7 @@ impl Catalog {
     /// The most minutes that a plan includes: a thousand million.
     pub const INCLUDED_MINUTES_MAX: u64 = 1_000_000_000;
 
-    /// Reads a catalog file (CONTRACT.md, "Settings").
+    /// Reads a catalog file (docs/charging.md, "The catalog").
     ///
     /// # Errors
     /// [`CatalogError`] with line, key path and remedy of the first fault. The caller keeps the
