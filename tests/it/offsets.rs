@@ -185,7 +185,12 @@ async fn serve_creates_the_topics_that_are_missing() {
     let index = system.start("meter,api", &[("CALLMETER__KAFKA__PARTITIONS", "3")]);
     let api = system.ready(index).await;
     for topic in [Topic::Calls, Topic::Rentals] {
-        assert_eq!(system.kafka.partitions(&system.topic(topic)), 3);
+        let topic = system.topic(topic);
+        let made = until("the topic is made", SOON, async || {
+            let partitions = system.kafka.partitions(&topic);
+            (partitions > 0).then_some(partitions)
+        });
+        assert_eq!(made.await, 3);
     }
     system.open(&api, []).await;
     system.settle(&api).await;

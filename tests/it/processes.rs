@@ -6,7 +6,7 @@ use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::System;
 use crate::model::account::Account;
 use crate::traffic::Outgoing;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const CALLS: usize = 4_000;
 
@@ -104,4 +104,34 @@ async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
     system.services[first].kill();
     // Nobody starts it again: the other one has all partitions before the time is over.
     system.settle_within(Duration::from_secs(10), &watch).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let first = system.start("meter", &[]);
+    system.ready(first).await;
+    let second = system.start("meter", &[]);
+    system.ready(second).await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&watch, [&acme]).await;
+    system.settle(&watch).await;
+    system.produce(&calls(&acme, 0..CALLS)).await;
+    let before = system.services[second].log_text().matches("partitions revoked").count();
+    system.services[first].kill();
+    system.restart(first, "meter");
+    // The second one has answered the rebalance, and waits for what it is given.
+    until("the second one gives its partitions back", SOON, async || {
+        let log = system.services[second].log_text();
+        (log.matches("partitions revoked").count() > before).then_some(())
+    })
+    .await;
+    system.services[second].kill();
+    let killed = Instant::now();
+    system.restart(second, "meter");
+    // Its old membership ends only after that of the first: twice the session's time-out.
+    system.settle_within(Duration::from_secs(20), &watch).await;
+    println!("from the second kill to new charges in every partition: {:?}", killed.elapsed());
+    all_charged_once(&watch, &acme, CALLS).await;
 }
