@@ -29,6 +29,20 @@ async fn all_charged_once(api: &Api, account: &Account, count: usize) {
     assert_eq!(balance, account.opening_balance - minutes * 20_000);
 }
 
+/// Feeds all partitions until each of two processes has charged something.
+async fn both_charge(system: &mut System, watch: &Api, indexes: [usize; 2]) {
+    until("both charge", SOON, async || {
+        system.settle(watch).await;
+        let mut busy = Vec::new();
+        for index in indexes {
+            let api = system.api(index);
+            busy.push(api.metric("callmeter_events_total", &[("outcome", "charged")]).await);
+        }
+        busy.iter().all(|count| count.is_some_and(|count| count > 0)).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sigterm_ends_serve_within_fifteen_seconds_and_loses_nothing() {
     let mut system = System::new().await;
@@ -91,16 +105,7 @@ async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
     let second = system.start("meter", &[]);
     system.ready(second).await;
     system.open(&watch, []).await;
-    until("both charge", SOON, async || {
-        system.settle(&watch).await;
-        let mut busy = Vec::new();
-        for index in [first, second] {
-            let api = system.api(index);
-            busy.push(api.metric("callmeter_events_total", &[("outcome", "charged")]).await);
-        }
-        busy.iter().all(|count| count.is_some_and(|count| count > 0)).then_some(())
-    })
-    .await;
+    both_charge(&mut system, &watch, [first, second]).await;
     system.services[first].kill();
     // Nobody starts it again: the other one has all partitions before the time is over.
     system.settle_within(Duration::from_secs(10), &watch).await;
@@ -116,7 +121,7 @@ async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
     system.ready(second).await;
     let acme = account("acme", 1_000_000_000);
     system.open(&watch, [&acme]).await;
-    system.settle(&watch).await;
+    both_charge(&mut system, &watch, [first, second]).await;
     system.produce(&calls(&acme, 0..CALLS)).await;
     let before = system.services[second].log_text().matches("partitions revoked").count();
     system.services[first].kill();
