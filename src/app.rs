@@ -30,6 +30,7 @@ use crate::ledger::store::{Store, StoreError};
 use crate::ledger::{catalogs, idempotency};
 use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
+use crate::verify;
 
 /// Longest time that stages may take to end; with the runtime's own end it stays below 15 s.
 const DRAIN_MAX: Duration = Duration::from_secs(12);
@@ -39,6 +40,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(5);
 /// Time between two rounds of forgetting old answers.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// Time between two measurements of the ledger's drift; each reads all transactions.
+const DRIFT_EVERY: Duration = Duration::from_hours(1);
 const SECONDS_A_DAY: u32 = 86_400;
 /// Answers forgotten in one transaction.
 const PURGE_LIMIT: i64 = 1000;
@@ -210,6 +213,7 @@ impl App {
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
+            stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
         }
         if roles.contains(&Role::Meter) {
             let meter = meter::run(self.meter()?, self.shutdown.clone());
@@ -306,6 +310,18 @@ impl App {
             if let Err(error) = purged.await {
                 tracing::warn!(error = one_line(&error), "old answers were not forgotten");
             }
+        }
+    }
+
+    /// Holds balances against transactions now and then; `callmeter verify` finds where they differ.
+    async fn measure_drift(self) {
+        loop {
+            match verify::publish_drift(&self.store).await {
+                Ok(drift) if drift.is_zero() => {}
+                Ok(drift) => tracing::error!(%drift, "balances differ from their transactions"),
+                Err(error) => tracing::warn!(error = one_line(&error), "drift was not measured"),
+            }
+            tokio::time::sleep(DRIFT_EVERY).await;
         }
     }
 

@@ -21,6 +21,8 @@ pub const BATCH_RECORDS: &str = "callmeter_batch_records";
 pub const EVENT_LAG_SECONDS: &str = "callmeter_event_lag_seconds";
 /// Records in Kafka that are not yet charged, by topic and partition.
 pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
+/// 1 where a partition waits for an operator to decide where it goes on, by topic and partition.
+pub const PARTITION_HALTED: &str = "callmeter_partition_halted";
 /// Dollars by which charges took balances beyond their credit limits. Count with [`add_dollars`].
 pub const OVERSHOOT_DOLLARS: &str = "callmeter_overshoot_dollars_total";
 /// Rejected records that wait for a replay.
@@ -174,6 +176,7 @@ fn describe() {
     describe_histogram!(BATCH_RECORDS, "Records in one committed batch");
     describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "From Twilio's timestamp to commit");
     describe_gauge!(CONSUMER_LAG_RECORDS, "Records in Kafka that are not yet charged");
+    describe_gauge!(PARTITION_HALTED, "1 where a partition waits for an operator");
     describe_counter!(OVERSHOOT_DOLLARS, "Dollars by which charges went beyond credit limits");
     describe_gauge!(REJECTED_RECORDS, "Rejected records that wait for a replay");
     describe_gauge!(REJECTED_BYTES, "Bytes of rejected records that are kept");

@@ -106,7 +106,8 @@ impl Store {
             // A statement that hangs must not hold a wallet's lock for ever.
             .options([
                 ("statement_timeout", "60s"),
-                ("idle_in_transaction_session_timeout", "30s"),
+                // Nothing pauses inside a transaction: a process that hangs gives its locks up soon.
+                ("idle_in_transaction_session_timeout", "5s"),
                 ("timezone", "UTC"),
             ]);
         let pool = PgPoolOptions::new()

@@ -36,6 +36,16 @@ pub(super) fn lag(name: &TopicPartition, records: i64) {
     .set(records);
 }
 
+/// Tells whether a partition waits for an operator.
+pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
+    ::metrics::gauge!(
+        metrics::PARTITION_HALTED,
+        "topic" => name.topic.clone(),
+        "partition" => name.partition.to_string()
+    )
+    .set(if is_halted { 1.0 } else { 0.0 });
+}
+
 /// Tells how many rejected records wait, by reason, and what all of them take on disk.
 pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {

@@ -6,12 +6,13 @@
 
 pub(crate) mod checkpoint;
 mod count;
+mod gathering;
 mod partition;
 mod rentals;
 mod watch;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -22,11 +23,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::health::Health;
+use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::partition::BatchLimits;
 use crate::ingest::topics;
-use crate::ledger::batch::Charger;
+use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
 
 /// How long a failed attempt waits before the next one, doubled up to the most.
@@ -76,8 +78,8 @@ struct Shared {
     meter: Meter,
     /// Bounds the batches that are committed at the same time.
     commits: Semaphore,
-    /// Rejected records are kept with their values.
-    keep_values: AtomicBool,
+    /// Bytes that rejected records may still take before their values stay in Kafka.
+    reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
     positions: Mutex<HashMap<TopicPartition, i64>>,
     /// A partition asks for a new assignment.
@@ -91,6 +93,15 @@ impl Shared {
 
     fn gone(&self, name: &TopicPartition) {
         self.lock().remove(name);
+    }
+
+    /// Counts a batch's rejected records against the cap, until the next look at what they take.
+    fn take_reject_room(&self, batch: &Batch, committed: &Committed) {
+        let is_kept = |outcome: &Outcome| matches!(outcome, Outcome::Rejected | Outcome::Conflict);
+        if committed.outcomes.iter().any(is_kept) {
+            let bytes = i64::try_from(batch.bytes()).unwrap_or(i64::MAX);
+            self.reject_room_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     fn position(&self, name: &TopicPartition) -> Option<i64> {
@@ -116,7 +127,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     let mut membership = client::join(&settings.kafka, &names)?;
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
-        keep_values: AtomicBool::new(true),
+        reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
         positions: Mutex::default(),
         rejoin: Notify::new(),
         meter,

@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::{self, Halt};
+use super::gathering::{Facts, FromGathering, Gathering};
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
 use crate::ingest::batch::Batch;
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
-use crate::ingest::partition::{GatherSettings, Gathered, Partition};
+use crate::ingest::partition::Partition;
 use crate::ledger;
 use crate::ledger::batch::{CommitError, Source};
 use crate::ledger::offsets::{self, StoredOffset, Stream};
@@ -40,7 +41,7 @@ pub(super) struct Worker {
 
 /// Why a worker's session ended; it starts another one, unless it was stopped.
 #[derive(Debug)]
-enum End {
+pub(super) enum End {
     /// The partition was taken away, or the process stops.
     Stopped,
     /// Another consumer moved the offset, or the log's ends moved: look anew.
@@ -80,6 +81,7 @@ impl Worker {
                 End::Halted(halt) => {
                     tracing::error!(partition = %self.name, %halt, "partition halted");
                     health.down(component.clone(), halt.to_string());
+                    count::halted(&self.name, true);
                     let mut halted_wait = HALTED_WAIT;
                     if sleep_or_stop(&mut halted_wait, &self.stop).await {
                         return;
@@ -156,6 +158,7 @@ impl Worker {
         let meter = &self.shared.meter;
         let session = self.stop.child_token();
         let _ends_with_this = session.clone().drop_guard();
+        self.shared.moved(&self.name, stored.next_offset);
         let is_busy = Arc::new(AtomicBool::new(false));
         // The gathering thread sends only while nothing is in flight: one place is enough.
         let (sender, mut gathered) = mpsc::channel(1);
@@ -173,6 +176,7 @@ impl Worker {
                 None => break End::Stopped,
                 Some(FromGathering::Started) => {
                     meter.health.up(component(&self.name));
+                    count::halted(&self.name, false);
                 }
                 Some(FromGathering::Ended(end)) => break end,
                 Some(FromGathering::Batch(batch)) => {
@@ -201,6 +205,8 @@ impl Worker {
             tracing::debug!(partition = %self.name, %error, "not paused");
         }
         self.shared.gone(&self.name);
+        // From here on another process tells how far it is.
+        count::lag(&self.name, 0);
         Ok(if self.stop.is_cancelled() { End::Stopped } else { end })
     }
 
@@ -291,7 +297,7 @@ impl Worker {
     ) -> Result<Result<(), CommitError>, End> {
         let meter = &self.shared.meter;
         let Ok(_permit) = self.shared.commits.acquire().await else { return Err(End::Stopped) };
-        let keep_values = self.shared.keep_values.load(Ordering::Relaxed);
+        let keep_values = self.shared.reject_room_bytes.load(Ordering::Relaxed) > 0;
         let started = Instant::now();
         let now = meter.clock.now();
         let source = Source::Partition(stream);
@@ -299,6 +305,7 @@ impl Worker {
             Ok(committed) => {
                 meter.health.up("postgres");
                 meter.health.up(component(&self.name));
+                self.shared.take_reject_room(batch, &committed);
                 let committed_at = meter.clock.now();
                 let ends = committed.ended_at.iter();
                 let lags = ends.map(|end| (committed_at - *end).to_std().unwrap_or_default());
@@ -306,89 +313,6 @@ impl Worker {
                 Ok(Ok(()))
             }
             Err(error) => Ok(Err(error)),
-        }
-    }
-}
-
-/// What Kafka says about a partition before it starts.
-#[derive(Debug)]
-struct Facts {
-    watermarks: crate::ingest::partition::Watermarks,
-    cluster_id: String,
-    committed: Option<i64>,
-}
-
-/// What the gathering thread has to say.
-enum FromGathering {
-    Started,
-    Batch(Batch),
-    Ended(End),
-}
-
-/// The gathering side of a session; lives on a thread that may block.
-struct Gathering {
-    partition: Arc<Partition>,
-    shared: Arc<Shared>,
-    topic: Topic,
-    stop: CancellationToken,
-    is_busy: Arc<AtomicBool>,
-}
-
-impl Gathering {
-    fn run(&self, facts: &Facts, stored: &StoredOffset, sender: &mpsc::Sender<FromGathering>) {
-        let end = match self.start(facts, stored, sender) {
-            Ok(()) => self.gather(stored.next_offset, sender),
-            Err(end) => end,
-        };
-        let _ = sender.blocking_send(FromGathering::Ended(end));
-    }
-
-    /// Starts reading, and looks at the record before the offset where Kafka still has it.
-    fn start(
-        &self,
-        facts: &Facts,
-        stored: &StoredOffset,
-        sender: &mpsc::Sender<FromGathering>,
-    ) -> Result<(), End> {
-        let is_stopped = || self.stop.is_cancelled();
-        if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
-            self.partition.start(witness).map_err(End::GivenUp)?;
-            // Out of range: the log's ends have moved since we asked.
-            let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
-            let Some((offset, record_at)) = found else { return Err(End::Stopped) };
-            checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
-        }
-        self.partition.start(stored.next_offset).map_err(End::GivenUp)?;
-        sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
-    }
-
-    fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
-        let settings = &self.shared.meter.settings;
-        let clock = &self.shared.meter.clock;
-        let how =
-            GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
-        let mut expected = start;
-        loop {
-            let gathered = self.partition.gather(
-                expected,
-                how,
-                || !self.is_busy.load(Ordering::Acquire),
-                &|| self.stop.is_cancelled(),
-                &|| clock.now(),
-            );
-            let batch = match gathered {
-                Gathered::Batch(batch) => batch,
-                Gathered::Stopped => return End::Stopped,
-                Gathered::OutOfRange(error) => {
-                    tracing::warn!(%error, "offset out of range");
-                    return End::Restart;
-                }
-            };
-            expected = batch.next_offset;
-            self.is_busy.store(true, Ordering::Release);
-            if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
-                return End::Stopped;
-            }
         }
     }
 }

@@ -69,7 +69,7 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
                     "rejected records reached their cap: values stay in kafka"
                 );
             }
-            shared.keep_values.store(!is_full, Ordering::Relaxed);
+            shared.reject_room_bytes.store(cap.saturating_sub(bytes), Ordering::Relaxed);
             count::rejects(&totals, bytes);
         }
         if tokio::time::timeout(LOOK_EVERY * 5, shutdown.cancelled()).await.is_ok() {

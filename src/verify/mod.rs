@@ -130,7 +130,7 @@ pub async fn examine(connection: &mut PgConnection) -> Result<Report, VerifyErro
     let mut findings = Findings::new();
     for query in invariants::QUERIES {
         let broken: Vec<(String, Option<String>)> =
-            sqlx::query_as(*query).fetch_all(&mut *connection).await?;
+            sqlx::query_as(query).fetch_all(&mut *connection).await?;
         for (name, violation) in broken {
             findings
                 .add(&name, violation.unwrap_or_else(|| "a row without its account".to_owned()));

@@ -104,7 +104,7 @@ async fn an_empty_and_a_right_ledger_are_proven_and_each_kind_of_damage_is_found
     let mut missed = Vec::new();
     for (name, damage) in DAMAGE {
         let mut spoilt = connection.begin().await.expect("a transaction begins");
-        let run = sqlx::raw_sql(*damage).execute(&mut *spoilt).await;
+        let run = sqlx::raw_sql(damage).execute(&mut *spoilt).await;
         run.unwrap_or_else(|error| panic!("{damage}: {error}"));
         let report = examine(&mut spoilt).await.expect("the ledger can be read");
         spoilt.rollback().await.expect("the damage is undone");

@@ -1,0 +1,104 @@
+//! The gathering side of a partition: reads on a thread that may block, and hands batches over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Shared;
+use super::checkpoint;
+use super::partition::End;
+use crate::ingest::batch::Batch;
+use crate::ingest::decode::Topic;
+use crate::ingest::partition::{GatherSettings, Gathered, Partition, Watermarks};
+use crate::ledger::offsets::StoredOffset;
+
+/// What Kafka says about a partition before it starts.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub watermarks: Watermarks,
+    pub cluster_id: String,
+    pub committed: Option<i64>,
+}
+
+/// What the gathering thread has to say.
+pub(super) enum FromGathering {
+    Started,
+    Batch(Batch),
+    Ended(End),
+}
+
+/// The gathering side of a session; lives on a thread that may block.
+pub(super) struct Gathering {
+    pub partition: Arc<Partition>,
+    pub shared: Arc<Shared>,
+    pub topic: Topic,
+    pub stop: CancellationToken,
+    pub is_busy: Arc<AtomicBool>,
+}
+
+impl Gathering {
+    /// Gathers until the session ends, and says why it ended.
+    pub(super) fn run(
+        &self,
+        facts: &Facts,
+        stored: &StoredOffset,
+        sender: &mpsc::Sender<FromGathering>,
+    ) {
+        let end = match self.start(facts, stored, sender) {
+            Ok(()) => self.gather(stored.next_offset, sender),
+            Err(end) => end,
+        };
+        let _ = sender.blocking_send(FromGathering::Ended(end));
+    }
+
+    /// Starts reading, and looks at the record before the offset where Kafka still has it.
+    fn start(
+        &self,
+        facts: &Facts,
+        stored: &StoredOffset,
+        sender: &mpsc::Sender<FromGathering>,
+    ) -> Result<(), End> {
+        let is_stopped = || self.stop.is_cancelled();
+        if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
+            self.partition.start(witness).map_err(End::GivenUp)?;
+            // Out of range: the log's ends have moved since we asked.
+            let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
+            let Some((offset, record_at)) = found else { return Err(End::Stopped) };
+            checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
+        }
+        self.partition.start(stored.next_offset).map_err(End::GivenUp)?;
+        sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
+    }
+
+    fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
+        let settings = &self.shared.meter.settings;
+        let clock = &self.shared.meter.clock;
+        let how =
+            GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
+        let mut expected = start;
+        loop {
+            let gathered = self.partition.gather(
+                expected,
+                how,
+                || !self.is_busy.load(Ordering::Acquire),
+                &|| self.stop.is_cancelled(),
+                &|| clock.now(),
+            );
+            let batch = match gathered {
+                Gathered::Batch(batch) => batch,
+                Gathered::Stopped => return End::Stopped,
+                Gathered::OutOfRange(error) => {
+                    tracing::warn!(%error, "offset out of range");
+                    return End::Restart;
+                }
+            };
+            expected = batch.next_offset;
+            self.is_busy.store(true, Ordering::Release);
+            if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
+                return End::Stopped;
+            }
+        }
+    }
+}
