@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::balance::Balance;
 use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -39,6 +40,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_secs(5);
 /// Time between two rounds of forgetting old answers.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// Connections of the balance alone: what it loads must not wait behind other requests.
+const BALANCE_CONNECTIONS: u32 = 8;
 const SECONDS_A_DAY: u32 = 86_400;
 /// Answers forgotten in one transaction.
 const PURGE_LIMIT: i64 = 1000;
@@ -59,6 +62,7 @@ pub enum Role {
 struct App {
     settings: Arc<Settings>,
     store: Store,
+    balance: Balance,
     clock: Clock,
     health: Health,
     shutdown: CancellationToken,
@@ -75,10 +79,14 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let recorder = Recorder::install()?;
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
-    let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
+    let (url, redis_url) = (settings.database.url.expose(), settings.redis.url.expose());
+    let store = Store::open(url, settings.database.connections_max)?;
+    let own_store = Store::open(url, BALANCE_CONNECTIONS)?;
+    let balance = Balance::open(redis_url, own_store, clock.clone(), (&settings).into())?;
     let app = App {
         settings: Arc::new(settings),
         store,
+        balance,
         health: Health::new(clock.clone()),
         clock,
         shutdown: CancellationToken::new(),
@@ -208,6 +216,7 @@ impl App {
         let app = self.clone();
         stages.spawn(app.clone().until_shutdown(app.clone().probe_postgres()));
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
+        stages.spawn(app.clone().keep_balance());
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
         }
@@ -257,6 +266,7 @@ impl App {
         Ok(Meter {
             settings: Arc::new(settings),
             charger: Arc::new(Charger::new(store, policy)),
+            projector: self.balance.projector().clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
         })
@@ -294,6 +304,11 @@ impl App {
                 }
             }
         }
+    }
+
+    async fn keep_balance(self) -> anyhow::Result<()> {
+        self.balance.run(self.shutdown.clone()).await;
+        Ok(())
     }
 
     async fn forget_old_answers(self) {

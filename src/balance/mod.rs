@@ -23,6 +23,7 @@ mod snapshot;
 mod stage;
 mod sweep;
 mod terms;
+mod under_way;
 mod verify;
 
 pub use authorizer::{Allowance, Ask, Decision, Payer};

@@ -19,6 +19,7 @@ pub struct Settings {
     pub kafka: Kafka,
     pub batch: Batch,
     pub charging: Charging,
+    pub holds: Holds,
     pub rentals: Rentals,
     pub rejects: Rejects,
     pub wallet: Wallet,
@@ -91,6 +92,19 @@ pub struct Charging {
     pub zero_duration_completed: ZeroDurationCompleted,
     pub call_seconds_max: u32,
     pub end_ahead_seconds_max: u32,
+}
+
+/// `[holds]`: what calls in progress keep of allowance and money.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Holds {
+    pub granted_seconds_max: u32,
+    pub ring_seconds: u32,
+    pub grace_seconds: u32,
+    pub stream_seconds: u32,
+    pub unjournaled_max: usize,
+    pub unjournaled_account_max: usize,
 }
 
 /// `[rentals]`: monthly fees of numbers.
@@ -198,6 +212,7 @@ impl Settings {
                 "give 864000 or less",
             );
         }
+        self.holds.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }
@@ -253,6 +268,25 @@ impl Settings {
             return refuse("kafka.group", "is empty", "give a name for the consumer group");
         }
         Ok(())
+    }
+}
+
+impl Holds {
+    fn check(&self) -> Result<(), Problem> {
+        if !(1..=86_400).contains(&self.granted_seconds_max) {
+            let remedy = "give 1 to 86400";
+            return refuse("holds.granted_seconds_max", "is not within a day", remedy);
+        }
+        // Together they stay below the two days for which an idle wallet stays in Redis.
+        let short = [
+            ("holds.ring_seconds", self.ring_seconds),
+            ("holds.grace_seconds", self.grace_seconds),
+            ("holds.stream_seconds", self.stream_seconds),
+        ];
+        match short.into_iter().find(|(_, seconds)| *seconds > 36_000) {
+            Some((key, _)) => refuse(key, "is more than 10 hours", "give 36000 or less"),
+            None => Ok(()),
+        }
     }
 }
 

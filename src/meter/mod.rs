@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::balance::Projector;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
@@ -64,6 +65,8 @@ pub struct Meter {
     pub settings: Arc<MeterSettings>,
     /// The ledger's door for batches.
     pub charger: Arc<Charger>,
+    /// Is told what was committed.
+    pub projector: Projector,
     /// Tells the time.
     pub clock: Clock,
     /// Where the state of Kafka, Postgres and each partition is reported.

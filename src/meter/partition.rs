@@ -296,7 +296,8 @@ impl Worker {
         let now = meter.clock.now();
         let source = Source::Partition(stream);
         match meter.charger.commit_batch(source, batch, now, keep_values).await {
-            Ok(committed) => {
+            Ok(mut committed) => {
+                meter.projector.committed(batch, &mut committed);
                 meter.health.up("postgres");
                 meter.health.up(component(&self.name));
                 let committed_at = meter.clock.now();
