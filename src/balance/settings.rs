@@ -45,11 +45,12 @@ impl From<&Settings> for HoldSettings {
     fn from(settings: &Settings) -> Self {
         let holds = &settings.holds;
         Self {
-            granted_seconds_max: holds.granted_seconds_max,
+            granted_seconds_max: holds.grant_seconds_max,
             ring_seconds: holds.ring_seconds,
             grace_seconds: holds.grace_seconds,
             stream_seconds: holds.stream_seconds,
             call_seconds_max: settings.charging.call_seconds_max,
+            expired_per_step_max: holds.expired_per_step_max,
             unjournaled_max: holds.unjournaled_max,
             unjournaled_account_max: holds.unjournaled_account_max,
             ..Self::default()
