@@ -283,7 +283,10 @@ impl Balance {
 
     /// The account that pays for a Twilio account. What this process remembers is checked by the
     /// script that uses it.
-    pub(super) async fn account_of(
+    ///
+    /// # Errors
+    /// Where it has to be looked up and the ledger cannot be asked.
+    pub async fn account_of(
         &self,
         sid: &TwilioAccountSid,
     ) -> Result<Option<AccountId>, BalanceError> {

@@ -244,7 +244,7 @@ impl Balance {
         }
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         account: &AccountId,
         purpose: Purpose,
