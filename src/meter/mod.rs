@@ -1,4 +1,4 @@
-//! The charging loop: who drives Kafka → decode → rate → commit, partition by partition.
+//! The charging loop: who drives Kafka → decode → rate → commit → project, partition by partition.
 //!
 //! The only owner of control flow between [`ingest`](crate::ingest) and [`ledger`](crate::ledger):
 //! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
