@@ -15,6 +15,8 @@ use super::stage::Balance;
 /// What the calls in progress of an account hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
+    /// How many they are.
+    pub holds: i64,
     /// Money.
     pub money: Money,
     /// Seconds of the allowance of each cycle.
@@ -53,12 +55,12 @@ impl Balance {
     ///
     /// # Errors
     /// Where neither Redis knows nor Postgres can be asked.
-    pub async fn held_by_calls(
+    pub async fn held(
         &self,
         account: &AccountId,
         version: i64,
     ) -> Result<Option<Held>, BalanceError> {
-        match self.looked(account, version).await {
+        match self.held_in_redis(account, version).await {
             Ok(Some(held)) => return Ok(Some(held)),
             Ok(None) => {}
             // Lost, or projected by others faster than it can be read: the journal tells.
@@ -68,7 +70,11 @@ impl Balance {
         Ok(self.read(account, Purpose::Load).await?.as_ref().map(Held::of_journal))
     }
 
-    async fn looked(
+    /// The same, where Redis knows the account; `None`: it does not.
+    ///
+    /// # Errors
+    /// `Lost` where Redis cannot be reached.
+    pub async fn held_in_redis(
         &self,
         account: &AccountId,
         version: i64,
@@ -81,6 +87,7 @@ impl Balance {
             looked = again;
         }
         Ok(Some(Held {
+            holds: looked.holds,
             money: looked.money,
             cycles: looked.cycles,
             source: HeldSource::Live,
@@ -94,6 +101,7 @@ impl Held {
     fn of_journal(snapshot: &Snapshot) -> Self {
         let mut held = Self { version: snapshot.version, ..Self::default() };
         for (_, hold) in &snapshot.holds {
+            held.holds += 1;
             let micros = held.money.micros().saturating_add(hold.money.micros());
             held.money = Money::from_micros(micros);
             let Some(cycle) = hold.cycle else { continue };

@@ -40,4 +40,4 @@ pub use scripts::Denial;
 pub use settings::HoldSettings;
 pub use stage::Balance;
 pub use terms::{CallEnds, CallTerms};
-pub use verify::{Drift, Held};
+pub use verify::Drift;

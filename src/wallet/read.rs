@@ -57,7 +57,7 @@ impl Wallets {
         for _ in 0..READS_MAX {
             let overview = overview::read(&mut *self.store.read().await?, id, now).await?;
             let Some(overview) = overview else { return Ok(None) };
-            let held = self.balance.held_by_calls(id, overview.version).await?;
+            let held = self.balance.held(id, overview.version).await?;
             let Some(held) = held else { return Ok(None) };
             let is_of_one_instant = held.version == overview.version;
             last = Some((overview, held));

@@ -3,13 +3,13 @@
 -- KEYS 1-8, ARGV 1-3: see common.lua.
 --
 -- Reply, one of
---   {standing, version, held, count of words, cycle, held seconds, ...}
+--   {standing, version, holds, held, count of words, cycle, held seconds, ...}
 --   {unknown, why}   what is held must be asked of the journal
 --
 -- A hold that is due counts until it is released, as it does for all who ask.
 --
 -- Worked example: version 4, one hold of 28000 and 20 s of the allowance of cycle 7:0:
--- {standing, 4, 28000, 2, 7:0, 20}.
+-- {standing, 4, 1, 28000, 2, 7:0, 20}.
 
 local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end
@@ -21,4 +21,4 @@ for _, field in ipairs(redis.call('HKEYS', WALLET)) do
     cycles[#cycles + 1] = whole(redis.call('HGET', WALLET, field), 'held allowance')
   end
 end
-return { 'standing', wallet.version, wallet.held, #cycles, unpack(cycles) }
+return { 'standing', wallet.version, wallet.holds, wallet.held, #cycles, unpack(cycles) }

@@ -20,6 +20,8 @@ pub struct Look<'a> {
 pub struct Looked {
     /// Version of the ledger that Redis has projected.
     pub version: i64,
+    /// How many they are.
+    pub holds: i64,
     /// Money.
     pub money: Money,
     /// Seconds of the allowance of each cycle.
@@ -44,14 +46,15 @@ impl Request for Look<'_> {
         let (word, mut reply) = Reply::of("look", value)?;
         match word.as_str() {
             "standing" => {
-                let (version, held) = (reply.number()?, reply.number()?);
+                let (version, holds) = (reply.number()?, reply.number()?);
+                let money = Money::from_micros(reply.number()?);
                 let mut cycles = Vec::new();
                 for _ in 0..reply.number()? / 2 {
                     let cycle = reply.text()?;
                     let cycle = CycleRef::parse(&cycle).ok_or_else(|| reply.unreadable(&cycle))?;
                     cycles.push((cycle, u64::try_from(reply.number()?).unwrap_or_default()));
                 }
-                Ok(Some(Looked { version, money: Money::from_micros(held), cycles }))
+                Ok(Some(Looked { version, holds, money, cycles }))
             }
             "unknown" => Ok(None),
             other => Err(reply.unreadable(other)),
