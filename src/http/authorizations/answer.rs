@@ -1,7 +1,5 @@
 //! What an authorization is answered.
 
-use std::time::Instant;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{CallSid, Money};
@@ -10,7 +8,6 @@ use serde::Serialize;
 
 use crate::balance::{BalanceError, Decision};
 use crate::http::problem::Problem;
-use crate::metrics;
 
 /// An authorization as JSON says it.
 #[derive(Debug, Serialize)]
@@ -30,11 +27,12 @@ enum DecisionJson<'a> {
     },
 }
 
-/// Answers a decision and counts it; `absent` is what is said where there is nothing to decide on.
+/// Answers a decision and counts it in the metric `counted`; `absent` is what is said where there is
+/// nothing to decide on.
 pub(super) fn decided(
     decision: Result<Decision, BalanceError>,
     call_sid: &CallSid,
-    started: Instant,
+    counted: &'static str,
     absent: fn() -> Problem,
 ) -> Response {
     let (word, reason, response) = match decision {
@@ -59,8 +57,6 @@ pub(super) fn decided(
         Ok(Decision::NotFound) => return absent().into_response(),
         Err(error) => ("unavailable", "error", Problem::from(error).into_response()),
     };
-    ::metrics::counter!(metrics::AUTHORIZATIONS, "decision" => word, "reason" => reason)
-        .increment(1);
-    ::metrics::histogram!(metrics::AUTHORIZATION_SECONDS).record(started.elapsed());
+    metrics::counter!(counted, "decision" => word, "reason" => reason).increment(1);
     response
 }

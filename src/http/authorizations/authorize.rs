@@ -15,6 +15,7 @@ use crate::http::act::Act;
 use crate::http::auth::Scope;
 use crate::http::fields::{Fielded, Fields, line, parsed};
 use crate::http::problem::Problem;
+use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// Whose call a body says it is.
 #[derive(Clone, Debug)]
@@ -96,5 +97,6 @@ pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Respon
         seconds: wanted.seconds.unwrap_or(api.asked_seconds),
     };
     let decision = api.balance.authorize(ask).await;
-    Ok(decided(decision, &wanted.call_sid, started, Problem::unknown_account))
+    metrics::histogram!(AUTHORIZATION_SECONDS).record(started.elapsed());
+    Ok(decided(decision, &wanted.call_sid, AUTHORIZATIONS, Problem::unknown_account))
 }

@@ -1,8 +1,6 @@
 //! `POST /v1/authorizations/{call_sid}/extend?account=`: lets a call in progress go on. The seconds
 //! asked for are the call's total since its answer, so a request that is repeated asks for no more.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::Response;
 
@@ -12,6 +10,7 @@ use crate::http::Api;
 use crate::http::act::Act;
 use crate::http::fields::{Fielded, Fields};
 use crate::http::problem::Problem;
+use crate::metrics::EXTENSIONS;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
@@ -29,9 +28,8 @@ pub(super) async fn extend(
     CallPath { account, call_sid }: CallPath,
     act: Act,
 ) -> Result<Response, Problem> {
-    let started = Instant::now();
     let account = act.credential.calls_account(account)?;
     let wanted: Wanted = act.read()?;
     let decision = api.balance.extend(&account, &call_sid, wanted.seconds).await;
-    Ok(decided(decision, &call_sid, started, unknown_authorization))
+    Ok(decided(decision, &call_sid, EXTENSIONS, unknown_authorization))
 }
