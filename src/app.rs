@@ -2,7 +2,8 @@
 //!
 //! The HTTP listeners come first, so that `/livez` and `/readyz` answer while Postgres is still away;
 //! then the schema is checked and the catalog offered; then the stages of the roles start. A signal,
-//! or a stage that fails, ends all of them.
+//! or a stage that fails, ends all of them: first those that take requests and records, then the
+//! balance stage, which journals what they have granted.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,6 +16,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::balance::Balance;
 use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -32,9 +34,12 @@ use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
 use crate::verify;
 
-/// Longest time that stages may take to end; with the runtime's own end it stays below 15 s.
-const DRAIN_MAX: Duration = Duration::from_secs(12);
-/// Time between two looks at Postgres.
+/// Longest time that stages may take to end; with the next and the runtime's own end it stays below
+/// 15 s.
+const DRAIN_MAX: Duration = Duration::from_secs(10);
+/// Longest time that the balance stage may take after them.
+const LAST_DRAIN_MAX: Duration = Duration::from_secs(3);
+/// Time between two looks at Postgres and Redis.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest time that one look may take.
 const PROBE_MAX: Duration = Duration::from_secs(5);
@@ -62,9 +67,12 @@ pub enum Role {
 struct App {
     settings: Arc<Settings>,
     store: Store,
+    balance: Balance,
     clock: Clock,
     health: Health,
     shutdown: CancellationToken,
+    /// Ends the balance stage, after all others.
+    shutdown_last: CancellationToken,
 }
 
 /// Runs the roles until a signal ends them.
@@ -79,15 +87,19 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
+    let balance = Balance::of(&settings, clock.clone())?;
     let app = App {
         settings: Arc::new(settings),
         store,
+        balance,
         health: Health::new(clock.clone()),
         clock,
         shutdown: CancellationToken::new(),
+        shutdown_last: CancellationToken::new(),
     };
     app.health.down("postgres", "not reached yet");
     let mut stages = JoinSet::new();
+    let mut last_stages = JoinSet::new();
     app.start_http(&mut stages, &roles, &recorder).await?;
     stages.spawn(app.clone().until_shutdown(keep_metrics(recorder)));
     let mut prepared = tokio::select! {
@@ -97,19 +109,24 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     };
     if let Ok(true) = prepared {
         prepared = app.start_stages(&mut stages, &roles, reload).map(|()| true);
+        app.start_balance(&mut last_stages, &roles);
         tracing::info!(?roles, "serving");
     }
     let ended = match prepared {
         Ok(true) => tokio::select! {
             () = signals.received() => Ok(()),
             failed = first_failure(&mut stages) => Err(failed),
+            failed = first_failure(&mut last_stages), if !last_stages.is_empty() => Err(failed),
         },
         Ok(false) => Ok(()),
         Err(error) => Err(error),
     };
     app.shutdown.cancel();
     tracing::info!("ending");
-    ended.and(drain(&mut stages).await)
+    let drained = drain(&mut stages, DRAIN_MAX).await;
+    app.shutdown_last.cancel();
+    let last_drained = drain(&mut last_stages, LAST_DRAIN_MAX).await;
+    ended.and(drained).and(last_drained)
 }
 
 impl App {
@@ -127,6 +144,7 @@ impl App {
         let api = Api::new(
             &self.settings,
             self.store.clone(),
+            self.balance.clone(),
             self.clock.clone(),
             self.health.clone(),
             recorder.clone(),
@@ -222,6 +240,24 @@ impl App {
         Ok(())
     }
 
+    /// Starts what keeps Redis in step, where this process asks it or feeds it.
+    fn start_balance(&self, stages: &mut JoinSet<anyhow::Result<()>>, roles: &BTreeSet<Role>) {
+        if !roles.contains(&Role::Api) && !roles.contains(&Role::Meter) {
+            return;
+        }
+        let (balance, shutdown) = (self.balance.clone(), self.shutdown_last.clone());
+        stages.spawn(async move {
+            balance.run(shutdown).await;
+            Ok(())
+        });
+        let shutdown = self.shutdown_last.clone();
+        let probe = self.clone().probe_redis();
+        stages.spawn(async move {
+            shutdown.run_until_cancelled(probe).await;
+            Ok(())
+        });
+    }
+
     fn meter(&self) -> anyhow::Result<Meter> {
         let Settings { kafka, batch, charging, rentals, rejects, .. } = &*self.settings;
         let retry = RetryPolicy {
@@ -261,6 +297,7 @@ impl App {
         Ok(Meter {
             settings: Arc::new(settings),
             charger: Arc::new(Charger::new(store, policy)),
+            projector: self.balance.projector().clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
         })
@@ -279,6 +316,18 @@ impl App {
                 Ok(Ok(())) => self.health.up("postgres"),
                 Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
                 Err(_) => self.health.down("postgres", "does not answer"),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    /// Looks at Redis, so that `/readyz` tells of an outage, and of a Redis that may drop holds.
+    async fn probe_redis(self) {
+        loop {
+            match tokio::time::timeout(PROBE_MAX, self.balance.probe()).await {
+                Ok(Ok(())) => self.health.up("redis"),
+                Ok(Err(fault)) => self.health.down("redis", fault.to_string()),
+                Err(_) => self.health.down("redis", "does not answer"),
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
@@ -349,7 +398,7 @@ async fn first_failure(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Erro
 }
 
 /// Waits for every stage to end; those that take too long are given up.
-async fn drain(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+async fn drain(stages: &mut JoinSet<anyhow::Result<()>>, longest: Duration) -> anyhow::Result<()> {
     let all = async {
         let mut first = Ok(());
         while let Some(ended) = stages.join_next().await {
@@ -358,9 +407,9 @@ async fn drain(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
         }
         first
     };
-    match tokio::time::timeout(DRAIN_MAX, all).await {
+    match tokio::time::timeout(longest, all).await {
         Ok(ended) => ended,
-        Err(_) => bail!("stages did not end within {} s and were given up", DRAIN_MAX.as_secs()),
+        Err(_) => bail!("stages did not end within {} s and were given up", longest.as_secs()),
     }
 }
 

@@ -154,7 +154,7 @@ impl World {
         let outcome = tokio::task::spawn_blocking(move || {
             let publisher = Publisher::open(&kafka, topics)?;
             let traffic = Traffic::new(profile, seed);
-            publish::run(traffic, extent, &publisher, &clock, &Progress::default())
+            publish::run(traffic, extent, &publisher, &clock, &Progress::default(), None)
         });
         let outcome = outcome.await??;
         ensure!(outcome.undelivered == 0, "Kafka did not take {} records", outcome.undelivered);

@@ -26,13 +26,17 @@ lag() { count callmeter_consumer_lag_records; }
 milliseconds() { printf '%s' $((${EPOCHREALTIME/[^0-9]/} / 1000)); }
 
 print_figures_head() {
-  printf '\n%7s %9s %11s %11s %9s %14s %8s\n' time calls/s charged duplicates rejected dollars lag
+  printf '\n%7s %8s %10s %10s %8s %13s %7s %10s %8s %7s %12s\n' time calls/s charged duplicates \
+    rejected dollars lag allowed denied holds held
 }
 
 # print_figures SECONDS RATE
 print_figures() {
-  printf '%4d:%02d %9d %11d %11d %9d %14s %8d\n' $(($1 / 60)) $(($1 % 60)) "$2" "$(charged)" \
-    "$(count callmeter_events_total 'outcome="duplicate"')" \
+  printf '%4d:%02d %8d %10d %10d %8d %13s %7d %10d %8d %7d %12s\n' $(($1 / 60)) $(($1 % 60)) "$2" \
+    "$(charged)" "$(count callmeter_events_total 'outcome="duplicate"')" \
     "$(count callmeter_events_total 'outcome="rejected"')" \
-    "$(metric callmeter_charged_dollars_total)" "$(lag)"
+    "$(metric callmeter_charged_dollars_total)" "$(lag)" \
+    "$(count callmeter_authorizations_total 'decision="allow"')" \
+    "$(count callmeter_authorizations_total 'decision="deny"')" \
+    "$(count callmeter_holds_active)" "$(metric callmeter_held_dollars)"
 }

@@ -5,23 +5,26 @@
 //! does not know is loaded first; where Redis is lost, the account's policy decides.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
 use callmeter_core::rating::terms_at;
 use chrono::{DateTime, Utc};
 use sqlx::Row;
+use tokio::time::Instant;
 
 use super::document::Document;
 use super::error::BalanceError;
 use super::hold::{Hold, HoldSource};
-use super::scripts::{Denial, Extend, Extended, Place, Placed, PlacedHold, Void};
+use super::scripts::{Denial, Place, Placed, PlacedHold};
 use super::stage::Balance;
 use super::terms::{CallEnds, CallTerms};
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::OnRedisLoss;
+use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// How often an authorization is tried: an account is loaded, terms are computed anew.
-const ATTEMPTS_MAX: u32 = 8;
+pub(super) const ATTEMPTS_MAX: u32 = 8;
 
 /// Whose call it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +107,10 @@ impl Balance {
     /// # Errors
     /// Where the ledger or a script refuses; the caller answers that it cannot tell.
     pub async fn authorize(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
-        self.authorize_from(ask, HoldSource::Authorize).await
+        let began = Instant::now();
+        let decision = self.authorize_from(ask, HoldSource::Authorize).await;
+        count(&decision, began.elapsed());
+        decision
     }
 
     /// Holds for a call that was seen in the stream; it is never refused for want of money.
@@ -275,88 +281,12 @@ impl Balance {
         Ok(Decision::Allow(Allowance::from(&hold)))
     }
 
-    /// Lets a call that was allowed go on, to a total of `seconds` since its answer.
-    ///
-    /// # Errors
-    /// As [`Self::authorize`].
-    pub async fn extend(
-        &self,
-        account: &AccountId,
-        call_sid: &CallSid,
-        seconds: u32,
-    ) -> Result<Decision, BalanceError> {
-        let operation = uuid::Uuid::now_v7().simple().to_string();
-        let settings = &self.0.settings;
-        let extend =
-            Extend { account, operation: &operation, call_sid, asked_seconds: seconds, settings };
-        let mut was_lost = false;
-        for _ in 0..ATTEMPTS_MAX {
-            match self.ask(&extend).await {
-                Ok(Extended::Held(held)) => {
-                    self.0.journal.placed(account, held.account_key, call_sid, &held.hold);
-                    return Ok(Decision::Allow(Allowance::from(&held.hold)));
-                }
-                Ok(Extended::Settled) => {
-                    let reason = Denial::CallAlreadySettled;
-                    return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
-                }
-                Ok(Extended::Absent) => return Ok(Decision::NotFound),
-                Ok(Extended::Unknown { .. }) => {
-                    if !self.load(account).await? {
-                        return Ok(Decision::NotFound);
-                    }
-                }
-                Err(error) if error.is_lost() && !was_lost => was_lost = true,
-                Err(error) if error.is_lost() => return Ok(Decision::Unavailable),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Decision::Unavailable)
-    }
-
-    /// Frees a call's hold; no hold is placed for the call after it. False: Redis is lost, ask again.
-    ///
-    /// # Errors
-    /// As [`Self::authorize`].
-    pub async fn void(
-        &self,
-        account: &AccountId,
-        call_sid: &CallSid,
-    ) -> Result<bool, BalanceError> {
-        let void = Void { account, call_sid };
-        let voided = match self.ask(&void).await {
-            Err(error) if error.is_lost() => match self.ask(&void).await {
-                Err(error) if error.is_lost() => return Ok(false),
-                // The first attempt may have freed it, and told nobody.
-                voided => voided.map(|voided| super::scripts::Voided { was_held: true, ..voided }),
-            },
-            voided => voided,
-        }?;
-        if voided.was_held {
-            self.journal_void(account, call_sid, voided.revision).await;
-        }
-        Ok(true)
-    }
-
-    /// Notes in the journal that a call's hold is no more.
-    pub(super) async fn journal_void(
-        &self,
-        account: &AccountId,
-        call_sid: &CallSid,
-        revision: i64,
-    ) {
-        let document = match self.document(account) {
-            Some(document) => Some(document),
-            None => self.learn_document(account).await,
-        };
-        if let Some(document) = document {
-            self.0.journal.voided(account, document.account_key, call_sid, revision);
-        }
-    }
-
     /// The account that pays for a Twilio account. What this process remembers is checked by the
     /// script that uses it.
-    pub(super) async fn account_of(
+    ///
+    /// # Errors
+    /// Where it has to be looked up and the ledger cannot be asked.
+    pub async fn account_of(
         &self,
         sid: &TwilioAccountSid,
     ) -> Result<Option<AccountId>, BalanceError> {
@@ -380,11 +310,23 @@ impl Balance {
     }
 
     /// Reads an account's document from the ledger; `None`: it cannot be asked, or has no such account.
-    async fn learn_document(&self, account: &AccountId) -> Option<Arc<Document>> {
+    pub(super) async fn learn_document(&self, account: &AccountId) -> Option<Arc<Document>> {
         let now = self.0.clock.now();
         let purpose = super::snapshot::Purpose::Project { charge_sequence: i64::MAX };
         let read = super::snapshot::read(&self.0.store, account, purpose, now).await;
         let snapshot = read.ok().flatten()?;
         Some(self.keep_document(account, snapshot.document))
     }
+}
+
+fn count(decided: &Result<Decision, BalanceError>, took: Duration) {
+    let (decision, reason) = match decided {
+        Ok(Decision::Allow(_)) => ("allow", "none"),
+        Ok(Decision::Deny { reason, .. }) => ("deny", reason.as_str()),
+        Ok(Decision::NotFound) => ("not_found", "none"),
+        Ok(Decision::Unavailable) => ("unavailable", "holds_unavailable"),
+        Err(_) => ("unavailable", "error"),
+    };
+    metrics::counter!(AUTHORIZATIONS, "decision" => decision, "reason" => reason).increment(1);
+    metrics::histogram!(AUTHORIZATION_SECONDS).record(took);
 }

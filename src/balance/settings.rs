@@ -1,5 +1,7 @@
 //! Settings of holds.
 
+use crate::config::Settings;
+
 /// How long holds live and how much they take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldSettings {
@@ -35,6 +37,23 @@ impl Default for HoldSettings {
             unjournaled_account_max: 1_000,
             unjournaled_max: 20_000,
             redis_clock_offset_micros: 0,
+        }
+    }
+}
+
+impl From<&Settings> for HoldSettings {
+    fn from(settings: &Settings) -> Self {
+        let holds = &settings.holds;
+        Self {
+            granted_seconds_max: holds.grant_seconds_max,
+            ring_seconds: holds.ring_seconds,
+            grace_seconds: holds.grace_seconds,
+            stream_seconds: holds.stream_seconds,
+            call_seconds_max: settings.charging.call_seconds_max,
+            expired_per_step_max: holds.expired_per_step_max,
+            unjournaled_max: holds.unjournaled_max,
+            unjournaled_account_max: holds.unjournaled_account_max,
+            ..Self::default()
         }
     }
 }

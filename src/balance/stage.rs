@@ -28,6 +28,7 @@ use super::settings::HoldSettings;
 use super::snapshot::{self, Purpose, Snapshot};
 use super::sweep;
 use crate::clock::Clock;
+use crate::config::Settings;
 use crate::ledger::incarnation;
 use crate::ledger::store::Store;
 use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, add_dollars};
@@ -40,6 +41,8 @@ const PROJECTION_MAX: Duration = Duration::from_secs(2);
 const JOURNAL_LAG_MAX: Duration = Duration::from_millis(60);
 /// Accounts that are loaded at the same time.
 const LOADS_MAX: usize = 16;
+/// Connections for loading accounts, journaling holds and comparing versions.
+const CONNECTIONS_MAX: u32 = 8;
 /// How often a load or a projection is tried when others are faster.
 const ATTEMPTS_MAX: u32 = 10;
 /// Documents and names that a process keeps.
@@ -79,6 +82,16 @@ struct Turn {
 }
 
 impl Balance {
+    /// Prepares the stage as the settings say, with connections to Postgres of its own: what an
+    /// authorization loads must not wait behind other requests.
+    ///
+    /// # Errors
+    /// Where a URL cannot be read.
+    pub fn of(settings: &Settings, clock: Clock) -> Result<Self, BalanceError> {
+        let store = Store::open(settings.database.url.expose(), CONNECTIONS_MAX)?;
+        Self::open(settings.redis.url.expose(), store, clock, settings.into())
+    }
+
     /// Prepares the stage; connects when it is first used.
     ///
     /// # Errors
@@ -244,7 +257,7 @@ impl Balance {
         }
     }
 
-    async fn read(
+    pub(super) async fn read(
         &self,
         account: &AccountId,
         purpose: Purpose,

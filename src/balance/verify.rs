@@ -39,17 +39,6 @@ impl fmt::Display for Drift {
     }
 }
 
-/// What is held of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Calls that hold something.
-    pub holds: i64,
-    /// Money.
-    pub money: Money,
-    /// Seconds of the allowance of the cycle that was asked for.
-    pub allowance_seconds: u64,
-}
-
 /// The fields and holds of one account, read in one step.
 struct Contents {
     fields: BTreeMap<String, String>,
@@ -75,32 +64,6 @@ impl Balance {
                 return Ok(drift);
             }
         }
-    }
-
-    /// What is held of an account, and of the allowance of one cycle; `None`: the account is not in
-    /// Redis, so holds are unknown.
-    ///
-    /// # Errors
-    /// `Lost` where Redis cannot be reached.
-    pub async fn held(
-        &self,
-        account: &AccountId,
-        cycle: Option<super::CycleRef>,
-    ) -> Result<Option<Held>, BalanceError> {
-        let look = Expire { account, most: 0 };
-        let Some(standing) = self.ask(&look).await? else { return Ok(None) };
-        let mut allowance_seconds = 0;
-        if let Some(cycle) = cycle {
-            let session = self.0.link.session().await?;
-            let [wallet, ..] = keys(account);
-            let mut command = redis::cmd("HGET");
-            command.arg(wallet).arg(format!("a:{cycle}"));
-            let answer = self.0.link.send(&session, &command).await?;
-            let seconds: Option<u64> = redis::from_redis_value(answer)
-                .map_err(|_| BalanceError::unreadable("HGET", "no seconds"))?;
-            allowance_seconds = seconds.unwrap_or_default();
-        }
-        Ok(Some(Held { holds: standing.holds, money: standing.held, allowance_seconds }))
     }
 
     async fn verify_account(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {

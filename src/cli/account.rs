@@ -7,6 +7,8 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::{CommandError, open, print};
+use crate::app::one_line;
+use crate::balance::{Balance, BalanceError};
 use crate::catalog_file;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -15,8 +17,8 @@ use crate::ledger::accounts::{self, Created, NewAccount};
 use crate::ledger::links::{self, Linked};
 use crate::ledger::store::Store;
 use crate::ledger::subscriptions::{self, SubscriptionChanged};
-use crate::ledger::{catalogs, overview, schema};
-use crate::wallet::{Catalogs, WalletView, view};
+use crate::ledger::{catalogs, schema};
+use crate::wallet::{WalletView, Wallets};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Account {
@@ -109,13 +111,17 @@ fn instant(text: &str) -> Result<DateTime<Utc>, String> {
 struct Desk<'a> {
     settings: &'a Settings,
     store: Store,
+    balance: Balance,
     now: DateTime<Utc>,
 }
 
 pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
-    let desk = Desk { settings, store, now: Clock::system().now() };
+    let clock = Clock::system();
+    let balance = Balance::of(settings, clock.clone());
+    let balance = balance.map_err(|error| refused(one_line(&error)))?;
+    let desk = Desk { settings, store, balance, now: clock.now() };
     match command {
         Account::Create(command) => desk.create(command).await,
         Account::Show(command) => desk.show(&command.id, command.json).await,
@@ -155,18 +161,16 @@ impl Desk<'_> {
     async fn show(&self, id: &AccountId, as_json: bool) -> Result<(), CommandError> {
         let mut connection = self.store.read().await?;
         let account = accounts::find(&mut connection, id).await?;
-        let overview = overview::read(&mut connection, id, self.now).await?;
         drop(connection);
-        let (Some(account), Some(overview)) = (account, overview) else {
+        let threshold = self.settings.wallet.low_balance_threshold;
+        let wallets = Wallets::new(self.store.clone(), self.balance.clone(), threshold);
+        let wallet = wallets.view(id, self.now).await.map_err(|error| match error {
+            BalanceError::Ledger(error) => CommandError::from(error),
+            error => refused(one_line(&error)),
+        });
+        let (Some(account), Some(wallet)) = (account, wallet?) else {
             return Err(unknown(id));
         };
-        let catalogs = Catalogs::default();
-        let kept = match overview.catalog {
-            Some(stamp) => Some(catalogs.history(&self.store, stamp).await?),
-            None => None,
-        };
-        let threshold = self.settings.wallet.low_balance_threshold;
-        let wallet = view(&overview, kept.as_ref().map(|kept| &kept.1), threshold, self.now)?;
         if as_json {
             let mut shown = json!(AccountJson::from(account));
             shown["wallet"] = json!(wallet);
@@ -200,6 +204,7 @@ impl Desk<'_> {
                 }));
             }
         };
+        self.tell(&command.id).await;
         if command.json {
             let (plan, id) = (command.plan, command.id);
             let shown =
@@ -233,8 +238,20 @@ impl Desk<'_> {
             async move { accounts::set_status(connection, &id, status).await }.boxed()
         });
         match account.await? {
-            Some(account) => self.show(&account.id, command.json).await,
+            Some(account) => {
+                self.tell(&account.id).await;
+                self.show(&account.id, command.json).await
+            }
             None => Err(unknown(&command.id)),
+        }
+    }
+
+    /// Makes a change visible to the next authorization; a service that runs does so by itself, a
+    /// moment later, where Redis is away now.
+    async fn tell(&self, id: &AccountId) {
+        if let Err(error) = self.balance.refresh(id).await {
+            let error = one_line(&error);
+            tracing::debug!(%id, error, "a change reaches Redis later");
         }
     }
 
@@ -244,8 +261,13 @@ impl Desk<'_> {
             let (id, sid) = (id.clone(), sid.clone());
             async move { links::link(connection, &id, &sid, now).await }.boxed()
         });
-        match linked.await? {
+        let linked = linked.await?;
+        match linked {
             Linked::Linked | Linked::AlreadyLinked | Linked::Moved { .. } => {
+                if let Linked::Moved { from } = &linked {
+                    self.tell(from).await;
+                }
+                self.tell(&command.id).await;
                 self.show(&command.id, command.json).await
             }
             Linked::Charged { by } => Err(refused(format!(
@@ -287,6 +309,7 @@ fn text(account: &accounts::Account, wallet: &WalletView) -> String {
         ("wallet", wallet.state.to_string()),
         ("balance", wallet.balance.to_string()),
         ("credit limit", wallet.credit_limit.to_string()),
+        ("held", wallet.held.to_string()),
         ("available", wallet.available.to_string()),
         ("allowance", allowance),
     ];

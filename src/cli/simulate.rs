@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::topics;
 use crate::ledger::{catalogs, schema};
+use crate::simulate::dialer::{self, Dialer};
 use crate::simulate::publish::{self, Extent, Outcome, Progress, Publisher, Topics};
 use crate::simulate::traffic::{Profile, Traffic};
 use crate::simulate::watch::{Watch, per_second};
@@ -67,6 +68,12 @@ pub(super) struct Simulate {
     /// Dollars that a new customer begins with
     #[arg(long, value_name = "DOLLARS", default_value = "500.00", value_parser = super::account::opening_balance)]
     opening_balance: Money,
+    /// Lets callers ask this service before each call, and while it lasts: http://host:port
+    #[arg(long, value_name = "URL", value_parser = dialer::service)]
+    authorize: Option<String>,
+    /// A key that may authorize; without it, http.admin_key of the settings
+    #[arg(long, requires = "authorize")]
+    key: Option<String>,
     /// Makes no customers; calls of those that are missing are rejected
     #[arg(long)]
     no_accounts: bool,
@@ -120,12 +127,30 @@ pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), Co
     watch.say(&format!("seed {seed}; Ctrl-C ends the traffic"));
     let progress = Arc::new(Progress::default());
     let shown = Arc::clone(&progress);
+    let dialer = match &command.authorize {
+        Some(service) => Some(open_dialer(service, &command, settings, &progress).await?),
+        None => None,
+    };
     let publishing = tokio::task::spawn_blocking(move || {
         let publisher = Publisher::open(&kafka, topics)?;
-        publish::run(traffic, extent, &publisher, &clock, &shown)
+        publish::run(traffic, extent, &publisher, &clock, &shown, dialer)
     });
     let outcome = watch_until_done(publishing, &progress, &mut watch).await?;
     sum_up(&outcome, seed, &command)
+}
+
+async fn open_dialer(
+    service: &str,
+    command: &Simulate,
+    settings: &Settings,
+    progress: &Arc<Progress>,
+) -> Result<Dialer, CommandError> {
+    let of_settings = || settings.http.admin_key.as_ref().map(|key| key.expose().to_owned());
+    let key = command.key.clone().or_else(of_settings).ok_or_else(|| {
+        CommandError::Usage("--authorize needs --key, or http.admin_key in the settings".to_owned())
+    })?;
+    let dialer = Dialer::open(service, &key, Arc::clone(progress)).await;
+    dialer.map_err(|error| CommandError::Refused(crate::app::one_line(&error)))
 }
 
 fn profile(command: &Simulate) -> Profile {
@@ -191,6 +216,9 @@ fn sum_up(outcome: &Outcome, seed: u64, command: &Simulate) -> Result<(), Comman
         let mut summary = json!(made);
         summary["seed"] = json!(seed);
         summary["accounts"] = json!(command.accounts);
+        if let Some(authorizations) = &outcome.authorizations {
+            summary["authorizations"] = json!(authorizations);
+        }
         summary["undelivered"] = json!(outcome.undelivered);
         summary["elapsed_milliseconds"] = json!(outcome.elapsed.as_millis());
         summary["records_per_second"] = json!(rate);
@@ -210,6 +238,12 @@ fn sum_up(outcome: &Outcome, seed: u64, command: &Simulate) -> Result<(), Comman
             made.faulty,
             made.rentals,
         ))?;
+        if let Some(authorizations) = &outcome.authorizations {
+            print(&authorizations.to_string())?;
+        }
+    }
+    if let Some(refused) = outcome.authorizations.as_ref().and_then(|it| it.refused.as_ref()) {
+        return Err(CommandError::Refused(refused.clone()));
     }
     if outcome.undelivered == 0 {
         return Ok(());

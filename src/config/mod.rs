@@ -14,8 +14,8 @@ pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use settings::{
-    Batch, CatalogFile, Charging, Database, Http, Kafka, Log, LogFormat, Redis, Rejects, Rentals,
-    Settings, Stripe, Twilio, Wallet,
+    Batch, CatalogFile, Charging, Database, Holds, Http, Kafka, Log, LogFormat, Redis, Rejects,
+    Rentals, Settings, Stripe, Twilio, Wallet,
 };
 
 /// The built-in defaults, with every key documented.

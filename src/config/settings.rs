@@ -19,6 +19,7 @@ pub struct Settings {
     pub kafka: Kafka,
     pub batch: Batch,
     pub charging: Charging,
+    pub holds: Holds,
     pub rentals: Rentals,
     pub rejects: Rejects,
     pub wallet: Wallet,
@@ -91,6 +92,21 @@ pub struct Charging {
     pub zero_duration_completed: ZeroDurationCompleted,
     pub call_seconds_max: u32,
     pub end_ahead_seconds_max: u32,
+}
+
+/// `[holds]`: what calls in progress keep of allowance and money.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Holds {
+    pub asked_seconds: u32,
+    pub grant_seconds_max: u32,
+    pub ring_seconds: u32,
+    pub grace_seconds: u32,
+    pub stream_seconds: u32,
+    pub expired_per_step_max: u32,
+    pub unjournaled_account_max: usize,
+    pub unjournaled_max: usize,
 }
 
 /// `[rentals]`: monthly fees of numbers.
@@ -198,6 +214,7 @@ impl Settings {
                 "give 864000 or less",
             );
         }
+        self.holds.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }
@@ -285,6 +302,37 @@ impl Http {
             return refuse("http.internal_listen", "is http.listen again", remedy);
         }
         Ok(())
+    }
+}
+
+impl Holds {
+    /// The longest grant for which the scripts in Redis compute exactly; no call is longer.
+    const GRANT_SECONDS_MAX: u32 = 86_400;
+
+    fn check(&self) -> Result<(), Problem> {
+        // A wallet stays in Redis for two idle days: longer than the longest of these together.
+        let ranges = [
+            ("holds.asked_seconds", self.asked_seconds, 1..=Self::GRANT_SECONDS_MAX),
+            ("holds.grant_seconds_max", self.grant_seconds_max, 1..=Self::GRANT_SECONDS_MAX),
+            ("holds.stream_seconds", self.stream_seconds, 1..=Self::GRANT_SECONDS_MAX),
+            ("holds.ring_seconds", self.ring_seconds, 0..=3_600),
+            ("holds.grace_seconds", self.grace_seconds, 0..=43_200),
+            ("holds.expired_per_step_max", self.expired_per_step_max, 1..=1_000),
+        ];
+        if let Some((key, value, _)) =
+            ranges.iter().find(|(_, value, range)| !range.contains(value))
+        {
+            let remedy = "config/callmeter.toml tells its range";
+            return refuse(key, format!("is {value}, out of its range"), remedy);
+        }
+        let counts = [
+            ("holds.unjournaled_account_max", self.unjournaled_account_max),
+            ("holds.unjournaled_max", self.unjournaled_max),
+        ];
+        match counts.iter().find(|(_, value)| *value == 0) {
+            Some((key, _)) => refuse(key, "is zero", "give 1 or more"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -2,9 +2,11 @@
 //! the request's Idempotency-Key.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -29,6 +31,8 @@ pub(super) struct Act {
     /// Who asks; check its scope before anything else.
     pub(super) credential: Credential,
     path: String,
+    /// The account that the path names, where it names one.
+    account: Option<AccountId>,
     idempotency_key: Option<String>,
     body: Bytes,
 }
@@ -91,14 +95,20 @@ impl Act {
     {
         let now = api.clock.now();
         let request = self.name()?;
+        let account = self.account;
         let ran = api.store.transact(name, move |connection| {
             let (request, effect) = (request.clone(), effect.clone());
             run_in(connection, request, effect, now).boxed()
         });
         match ran.await? {
-            Ran::Now(Outcome::Done(status, body)) => Ok(respond(status, body, false)),
+            Ran::Now(Outcome::Done(status, body)) => {
+                show(api, account.as_ref()).await;
+                Ok(respond(status, body, false))
+            }
             Ran::Now(Outcome::Refused(problem)) => Err(problem),
             Ran::Before(answer) => {
+                // Whoever did it may have died before others could see it.
+                show(api, account.as_ref()).await;
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                 Ok(respond(status, answer.body, true))
             }
@@ -122,6 +132,18 @@ impl Act {
             key,
             body_sha256: Sha256::digest(body).into(),
         }))
+    }
+}
+
+/// Makes a change of an account visible to the next authorization, before the change is answered.
+///
+/// While Redis is away nothing is allowed on what it knew: it is brought up to date before it is asked
+/// again. So the change is answered as done, which it is.
+async fn show(api: &Api, account: Option<&AccountId>) {
+    let Some(account) = account else { return };
+    if let Err(error) = api.balance.refresh(account).await {
+        let error = &error as &dyn std::error::Error;
+        tracing::warn!(%account, error, "a change reaches Redis later than its answer");
     }
 }
 
@@ -185,6 +207,7 @@ impl FromRequest<Api> for Act {
         let credential = Credential::from_request_parts(&mut parts, api).await?;
         let idempotency_key = idempotency_key(&parts.headers)?;
         let path = parts.uri.path().to_owned();
+        let account = account_in(&mut parts, api).await;
         let is_json = is_json(&parts.headers);
         let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
         let body = body.map_err(|rejection| match rejection.into_response().status() {
@@ -204,8 +227,14 @@ impl FromRequest<Api> for Act {
                 "send `Content-Type: application/json`",
             ));
         }
-        Ok(Self { credential, path, idempotency_key, body })
+        Ok(Self { credential, path, account, idempotency_key, body })
     }
+}
+
+async fn account_in(parts: &mut Parts, api: &Api) -> Option<AccountId> {
+    let parameters = RawPathParams::from_request_parts(parts, api).await.ok()?;
+    let mut named = parameters.iter().filter(|(name, _)| *name == "account");
+    named.next().and_then(|(_, id)| AccountId::parse(id).ok())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

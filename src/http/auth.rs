@@ -59,6 +59,30 @@ impl Credential {
             Scope::Authorize => Err(Problem::forbidden()),
         }
     }
+
+    /// Lets pass what concerns calls of an account: authorizing, extending, voiding.
+    ///
+    /// # Errors
+    /// 404 for an account that is not the key's.
+    pub(super) fn require_calls_of<'a>(&self, id: &'a AccountId) -> Result<&'a AccountId, Problem> {
+        match &self.scope {
+            Scope::Admin | Scope::Authorize => Ok(id),
+            Scope::Account(own) if own == id => Ok(id),
+            Scope::Account(_) => Err(Problem::unknown_account()),
+        }
+    }
+
+    /// The account whose call is meant; a key of an account need not name it.
+    ///
+    /// # Errors
+    /// 400 where a key of many accounts names none; else as [`Self::require_calls_of`].
+    pub(super) fn calls_account(&self, named: Option<AccountId>) -> Result<AccountId, Problem> {
+        match (named, &self.scope) {
+            (Some(id), _) => self.require_calls_of(&id).cloned(),
+            (None, Scope::Account(own)) => Ok(own.clone()),
+            (None, _) => Err(Problem::missing("account", "is missing; give it in the query")),
+        }
+    }
 }
 
 /// SHA-256 of a key: what is compared and kept, so that no key lies around in memory.
@@ -130,6 +154,27 @@ mod tests {
             ];
             let statuses = answers.map(|answer| answer.err().map(|p| p.status().as_u16()));
             assert_eq!(statuses, expected, "{credential:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_authorizes_calls_of_every_account_or_of_its_own() {
+        let own = AccountId::parse("own").unwrap();
+        let foreign = AccountId::parse("foreign").unwrap();
+        // Each scope, and what it gets: naming its own account, another, none.
+        let cases = [
+            (Scope::Admin, [Ok("own"), Ok("foreign"), Err(400)]),
+            (Scope::Authorize, [Ok("own"), Ok("foreign"), Err(400)]),
+            (Scope::Account(own.clone()), [Ok("own"), Err(404), Ok("own")]),
+        ];
+        for (scope, expected) in cases {
+            let credential = Credential { id: "key".to_owned(), scope };
+            let named = [Some(own.clone()), Some(foreign.clone()), None];
+            let found = named.map(|named| credential.calls_account(named));
+            let found = found.each_ref().map(|found| {
+                found.as_ref().map(AccountId::as_str).map_err(|p| p.status().as_u16())
+            });
+            assert_eq!(found, expected, "{credential:?}");
         }
     }
 }

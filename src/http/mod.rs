@@ -6,6 +6,7 @@
 mod accounts;
 mod act;
 mod auth;
+mod authorizations;
 mod csv;
 mod fields;
 mod health;
@@ -21,16 +22,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use callmeter_core::domain::Money;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::balance::Balance;
 use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
 use crate::ledger::store::Store;
 use crate::metrics::Recorder;
-use crate::wallet::Catalogs;
+use crate::wallet::Wallets;
 use auth::KeyDigest;
 use layers::Limits;
 use problem::Problem;
@@ -39,12 +40,13 @@ use problem::Problem;
 #[derive(Clone, Debug)]
 pub struct Api {
     store: Store,
+    balance: Balance,
     clock: Clock,
     health: Health,
     recorder: Recorder,
-    catalogs: Arc<Catalogs>,
+    wallets: Arc<Wallets>,
     admin_key: Option<KeyDigest>,
-    low_balance_threshold: Money,
+    asked_seconds: u32,
     body_bytes_max: usize,
     request_time_max: Duration,
     requests_in_progress_max: usize,
@@ -64,19 +66,23 @@ impl Api {
     pub fn new(
         settings: &config::Settings,
         store: Store,
+        balance: Balance,
         clock: Clock,
         health: Health,
         recorder: Recorder,
     ) -> Self {
         let http = &settings.http;
+        let threshold = settings.wallet.low_balance_threshold;
+        let wallets = Wallets::new(store.clone(), balance.clone(), threshold);
         Self {
             store,
+            balance,
             clock,
             health,
             recorder,
-            catalogs: Arc::default(),
+            wallets: Arc::new(wallets),
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
-            low_balance_threshold: settings.wallet.low_balance_threshold,
+            asked_seconds: settings.holds.asked_seconds,
             body_bytes_max: http.body_bytes_max,
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
             requests_in_progress_max: http.requests_in_progress_max,
@@ -91,7 +97,7 @@ impl Api {
             router = router.merge(health::internal_routes());
         }
         if surface.api {
-            router = router.merge(accounts::routes());
+            router = router.merge(accounts::routes()).merge(authorizations::routes());
         }
         if surface.api && surface.internal {
             router = router.merge(accounts::admin_routes());

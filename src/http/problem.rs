@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::balance::BalanceError;
 use crate::ledger::LedgerError;
 use crate::ledger::store::StoreError;
 
@@ -87,6 +88,12 @@ impl Problem {
         Self::invalid(vec![FieldError { field: String::new(), message: message.into() }])
     }
 
+    /// 400 for a field that has to be there.
+    pub(super) fn missing(field: &str, message: &str) -> Self {
+        let error = FieldError { field: field.to_owned(), message: message.to_owned() };
+        Self::invalid(vec![error])
+    }
+
     /// 401: no key, or an unknown one.
     pub(super) fn unauthorized() -> Self {
         let detail = "send `Authorization: Bearer <key>` with a key of this service";
@@ -101,7 +108,12 @@ impl Problem {
 
     /// 404: an account that does not exist or is not the key's.
     pub(super) fn unknown_account() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "unknown_account", "There is no such account", "")
+        Self::not_found("unknown_account", "There is no such account")
+    }
+
+    /// 404: something that does not exist or is not the key's.
+    pub(super) fn not_found(code: &'static str, title: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, title, "")
     }
 
     /// 404: a path that does not exist.
@@ -127,6 +139,12 @@ impl Problem {
     pub(super) fn unavailable(code: &'static str, title: &'static str) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, "try again");
         Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
+    }
+
+    /// 503: Redis is away, or an account cannot be loaded into it.
+    pub(super) fn holds_unavailable() -> Self {
+        let title = "Holds are unknown right now: a call is neither allowed nor denied";
+        Self::unavailable("holds_unavailable", title)
     }
 
     /// 500: a fault of ours, which the log describes.
@@ -184,6 +202,19 @@ impl From<LedgerError> for Problem {
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "request failed");
                 Self::internal()
+            }
+        }
+    }
+}
+
+impl From<BalanceError> for Problem {
+    /// Where holds cannot be told or changed: never that a call is denied.
+    fn from(error: BalanceError) -> Self {
+        match error {
+            BalanceError::Ledger(error) if !error.is_transient() => error.into(),
+            error => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "holds are unknown");
+                Self::holds_unavailable()
             }
         }
     }

@@ -46,14 +46,17 @@ pub async fn link(
         return Ok(Linked::UnknownAccount);
     };
     let Some(holder) = holder_of(connection, sid).await? else {
+        let head = wallets::lock(connection, account_key).await?;
         insert(connection, account_key, sid, now).await?;
+        raise(connection, head).await?;
         return Ok(Linked::Linked);
     };
     if holder.account_key == account_key {
         return Ok(Linked::AlreadyLinked);
     }
+    let mut heads = Vec::with_capacity(2);
     for key in [account_key.min(holder.account_key), account_key.max(holder.account_key)] {
-        wallets::lock(connection, key).await?;
+        heads.push(wallets::lock(connection, key).await?);
     }
     let charged: bool = sqlx::query_scalar(
         "-- links::link, whether a call was charged
@@ -75,7 +78,7 @@ pub async fn link(
     .bind(holder.account_key)
     .bind(account_key)
     .bind(now)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
     if moved.rows_affected() != 1 {
         // Moved by somebody else since it was read: tell it as a conflict, so that this runs again.
@@ -83,7 +86,19 @@ pub async fn link(
             sqlx::Error::RowNotFound,
         )));
     }
+    for head in heads {
+        raise(connection, head).await?;
+    }
     Ok(Linked::Moved { from: holder.account })
+}
+
+/// Lets the projection see which Twilio accounts an account pays for.
+async fn raise(
+    connection: &mut PgConnection,
+    head: Option<wallets::WalletHead>,
+) -> Result<(), LedgerError> {
+    let mut head = head.ok_or_else(|| LedgerError::unreadable("an account", "it has no wallet"))?;
+    wallets::raise_version(connection, &mut head).await
 }
 
 struct Holder {

@@ -16,6 +16,8 @@ pub struct Overview {
     pub account_key: i32,
     /// Open or closed.
     pub status: AccountStatus,
+    /// Version of the wallet.
+    pub version: i64,
     /// Balance after the last transaction.
     pub balance: Money,
     /// How far below zero the balance may go before calls are refused.
@@ -69,7 +71,7 @@ pub async fn read(
     // A cycle lasts 31 days at most: one that began earlier is not the current one.
     let row = sqlx::query(
         "-- overview::read
-         SELECT a.account_key, a.status, w.balance_micros, w.credit_limit_micros,
+         SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros,
              s.subscription_ids, s.plans, s.starts,
              c.cycle_subscription_ids, c.cycle_starts, c.used_seconds,
              v.version, v.accepted_at
@@ -113,6 +115,7 @@ pub async fn read(
         account_key: row.try_get("account_key")?,
         status: AccountStatus::parse(row.try_get("status")?)
             .map_err(|error| LedgerError::unreadable("an account's status", error))?,
+        version: row.try_get("wallet_version")?,
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
         timeline: SubscriptionTimeline::new(entries),

@@ -1,4 +1,4 @@
-//! The charging loop: who drives Kafka → decode → rate → commit, partition by partition.
+//! The charging loop: who drives Kafka → decode → rate → commit → project, partition by partition.
 //!
 //! The only owner of control flow between [`ingest`](crate::ingest) and [`ledger`](crate::ledger):
 //! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::balance::Projector;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::ingest::batch::Batch;
@@ -66,6 +67,8 @@ pub struct Meter {
     pub settings: Arc<MeterSettings>,
     /// The ledger's door for batches.
     pub charger: Arc<Charger>,
+    /// Is told what was committed.
+    pub projector: Projector,
     /// Tells the time.
     pub clock: Clock,
     /// Where the state of Kafka, Postgres and each partition is reported.

@@ -302,7 +302,8 @@ impl Worker {
         let now = meter.clock.now();
         let source = Source::Partition(stream);
         match meter.charger.commit_batch(source, batch, now, keep_values).await {
-            Ok(committed) => {
+            Ok(mut committed) => {
+                meter.projector.committed(batch, &mut committed);
                 meter.health.up("postgres");
                 meter.health.up(component(&self.name));
                 self.shared.take_reject_room(batch, &committed);

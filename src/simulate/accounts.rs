@@ -119,6 +119,11 @@ pub async fn ensure(
     Ok(made_count)
 }
 
+/// The id of a simulated account; indices count from 0.
+pub(super) fn id_text(index: u32) -> String {
+    format!("sim-{:04}", index + 1)
+}
+
 fn customer(
     index: u32,
     plans: &[PlanId],
@@ -127,9 +132,10 @@ fn customer(
 ) -> Result<Customer, AccountsError> {
     let named = |source| AccountsError::Name { index, source };
     let number = index + 1;
+    let id = id_text(index);
     let sid = String::from_utf8_lossy(&account_sid(index)).into_owned();
     let account = NewAccount {
-        id: AccountId::parse(&format!("sim-{number:04}")).map_err(named)?,
+        id: AccountId::parse(&id).map_err(named)?,
         name: format!("Simulated customer {number}"),
         email: None,
         twilio_account_sid: TwilioAccountSid::parse(&sid).map_err(named)?,

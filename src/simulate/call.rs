@@ -259,6 +259,12 @@ impl Call {
         }
     }
 
+    /// Ends an answered call after so many seconds, as Twilio's `TimeLimit` does.
+    pub(super) fn cut_to(&mut self, seconds: u32) {
+        self.seconds = self.seconds.min(seconds);
+        self.minutes = self.minutes.map(|_| self.seconds.div_ceil(60));
+    }
+
     /// The events before the end, in order.
     pub(super) fn leads(&self) -> &'static [Status] {
         match (self.direction, self.end) {

@@ -1,12 +1,13 @@
 //! Believable Twilio traffic into Kafka, for demonstrations, tests and benchmarks.
 //!
 //! [`traffic`] makes the records and is pure; [`accounts`] makes the customers; [`publish`] sends the
-//! records, [`watch`] shows how far it is.
+//! records, [`watch`] shows how far it is. With a [`dialer`] the callers ask a service before they call.
 //!
 //! It must never write the ledger but by the ledger's own functions, nor anything but accounts.
 
 pub mod accounts;
 mod call;
+pub mod dialer;
 mod draw;
 pub mod publish;
 mod render;

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
+use super::dialer::{self, Authorizations, Dialer};
 use super::traffic::{Made, Record, Topic, Traffic};
 use crate::clock::Clock;
 use crate::ingest::client::KafkaSettings;
@@ -178,6 +180,8 @@ pub struct Progress {
 pub struct Outcome {
     /// What was made.
     pub made: Made,
+    /// What callers asked and were answered, where they asked.
+    pub authorizations: Option<Authorizations>,
     /// Records that no broker acknowledged.
     pub undelivered: u64,
     /// Why the first of them failed.
@@ -186,7 +190,8 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// Publishes `traffic` to its extent. Blocks: give it a thread of its own.
+/// Publishes `traffic` to its extent; with a dialer, only calls that were allowed. Blocks: give it a
+/// thread of its own.
 ///
 /// # Errors
 /// Where Kafka refuses a record for good; records that are only not acknowledged are counted in
@@ -197,6 +202,7 @@ pub fn run(
     publisher: &Publisher,
     clock: &Clock,
     progress: &Progress,
+    mut dialer: Option<Dialer>,
 ) -> Result<Outcome, PublishError> {
     let mut pace = Pace::new(extent.rate);
     let started = pace.started;
@@ -218,10 +224,19 @@ pub fn run(
                 break;
             }
         }
-        traffic.start_call(now, &mut publish);
+        match &mut dialer {
+            None => traffic.start_call(now, &mut publish),
+            Some(dialer) => dial(&mut traffic, dialer, now, &mut publish),
+        }
         calls += 1;
         progress.calls.store(calls, Ordering::Relaxed);
     }
+    let authorizations = dialer.map(|mut dialer| {
+        while let Some(allowed) = dialer.wait() {
+            traffic.make_call(allowed, clock.now(), &mut publish);
+        }
+        dialer.end()
+    });
     traffic.finish(clock.now(), &mut publish);
     if let Some(refusal) = refusal {
         return Err(refusal);
@@ -233,10 +248,31 @@ pub fn run(
     let failure = reports.first_failure.get().map(KafkaError::to_string);
     Ok(Outcome {
         made: traffic.made(),
+        authorizations,
         undelivered: reports.failed.load(Ordering::Relaxed) + waiting,
         failure: failure.or_else(|| flushed.err().map(|error| error.to_string())),
         elapsed: started.elapsed(),
     })
+}
+
+/// Lets a caller ask whether a call may be made, and makes the calls that were allowed meanwhile.
+/// Calls that come in from outside nobody asks about.
+fn dial(
+    traffic: &mut Traffic,
+    dialer: &mut Dialer,
+    now: DateTime<Utc>,
+    publish: &mut impl FnMut(Record<'_>),
+) {
+    while let Some(allowed) = dialer.allowed() {
+        traffic.make_call(allowed, now, publish);
+    }
+    let planned = traffic.plan_call();
+    if dialer::is_dialled(&planned) {
+        dialer.ask(planned);
+    } else {
+        traffic.make_call(planned, now, publish);
+    }
+    traffic.publish_due(now, publish);
 }
 
 /// Starts calls evenly in time.

@@ -254,6 +254,13 @@ fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// An end of a call as Twilio names it.
+pub(super) fn end_name(end: End) -> String {
+    let mut name = Vec::new();
+    put_end(&mut name, end);
+    String::from_utf8_lossy(&name).into_owned()
+}
+
 fn put_end(out: &mut Vec<u8>, end: End) {
     match end {
         End::Phone { place, line } => {

@@ -97,6 +97,14 @@ struct Waiting {
     at: Option<DateTime<Utc>>,
 }
 
+/// A call that is drawn and not made yet: whoever dials it may ask first.
+#[derive(Clone, Copy)]
+pub struct Planned {
+    pub(super) call: Call,
+    late_seconds: u32,
+    pub(super) account_sid: Sid,
+}
+
 /// The generator.
 pub struct Traffic {
     profile: Profile,
@@ -138,6 +146,13 @@ impl Traffic {
 
     /// Starts one call at `now`, and gives `publish` every record that is due.
     pub fn start_call(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
+        let planned = self.plan_call();
+        self.make_call(planned, now, publish);
+        self.publish_due(now, publish);
+    }
+
+    /// Draws a call that is not made yet.
+    pub fn plan_call(&mut self) -> Planned {
         let account = self.accounts.draw(&mut self.random);
         let call = if self.profile.ends_only {
             Call::draw_completed(account, &mut self.random)
@@ -145,6 +160,17 @@ impl Traffic {
             Call::draw(account, &mut self.random)
         };
         let late_seconds = self.draw_lateness();
+        Planned { call, late_seconds, account_sid: self.sids[account as usize] }
+    }
+
+    /// Makes a call that was planned, with what follows from it.
+    pub fn make_call(
+        &mut self,
+        planned: Planned,
+        now: DateTime<Utc>,
+        publish: &mut impl FnMut(Record<'_>),
+    ) {
+        let Planned { call, late_seconds, .. } = planned;
         self.schedule(call, late_seconds);
         let dials = call.seconds > 10
             && !call.by_machine
@@ -157,9 +183,8 @@ impl Traffic {
             self.schedule_fault(call);
         }
         if self.profile.rentals.hits(&mut self.random) {
-            self.publish_rental(account, now, publish);
+            self.publish_rental(call.account, now, publish);
         }
-        self.publish_due(now, publish);
     }
 
     /// Gives `publish` everything that still waits.
@@ -244,7 +269,8 @@ impl Traffic {
         self.ring[place].push(event);
     }
 
-    fn publish_due(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
+    /// Gives `publish` every record that is due at this call.
+    pub fn publish_due(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
         let mut slot = std::mem::take(&mut self.ring[self.due]);
         for event in slot.drain(..) {
             self.publish_event(event, now, publish);

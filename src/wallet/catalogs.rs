@@ -12,7 +12,7 @@ use crate::ledger::{LedgerError, catalogs};
 /// Parsed catalogs of one process. An accepted version never changes, so the stamp, which each
 /// request reads from Postgres, tells whether what is kept is right.
 #[derive(Debug, Default)]
-pub struct Catalogs {
+pub(super) struct Catalogs {
     kept: ArcSwapOption<(CatalogStamp, CatalogHistory)>,
 }
 
@@ -21,7 +21,7 @@ impl Catalogs {
     ///
     /// # Errors
     /// Those of the ledger; `Unreadable` where there is no catalog after all.
-    pub async fn history(
+    pub(super) async fn history(
         &self,
         store: &Store,
         stamp: CatalogStamp,

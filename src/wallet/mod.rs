@@ -3,7 +3,8 @@
 //! Beside the flow: asks the ledger and the pure core, never writes money by itself.
 
 mod catalogs;
+mod read;
 mod view;
 
-pub use catalogs::Catalogs;
-pub use view::{AllowanceView, WalletView, view};
+pub use read::Wallets;
+pub use view::{AllowanceView, WalletView};

@@ -5,6 +5,7 @@ use callmeter_core::rating::{Terms, terms_at};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::balance::{CycleRef, Held, HeldSource};
 use crate::ledger::LedgerError;
 use crate::ledger::overview::Overview;
 
@@ -19,6 +20,8 @@ pub struct WalletView {
     pub state: WalletState,
     pub currency: &'static str,
     pub allowance: Option<AllowanceView>,
+    /// Who says what is held: `live`, or `journal` while Redis does not know the account.
+    pub held_source: HeldSource,
     pub as_of: DateTime<Utc>,
 }
 
@@ -35,39 +38,40 @@ pub struct AllowanceView {
     pub remaining_seconds: u64,
 }
 
-/// Computes what a wallet shows from what the ledger says.
+/// Computes what a wallet shows from what the ledger says and what calls in progress hold.
 ///
 /// # Errors
 /// `Unreadable` where a plan is in no catalog, or the sums are out of range.
-pub fn view(
+pub(super) fn view(
     overview: &Overview,
+    held: &Held,
     catalogs: Option<&CatalogHistory>,
     low_balance_threshold: Money,
     now: DateTime<Utc>,
 ) -> Result<WalletView, LedgerError> {
     let allowance = match catalogs {
-        Some(catalogs) => allowance(overview, catalogs, now)?,
+        Some(catalogs) => allowance(overview, held, catalogs, now)?,
         None => None,
     };
-    // Holds come with authorizations: until then nothing is held.
-    let held = Money::ZERO;
-    let available = available(overview.balance, overview.credit_limit, held)
+    let available = available(overview.balance, overview.credit_limit, held.money)
         .map_err(|error| LedgerError::unreadable("a wallet", error))?;
     let remaining = allowance.as_ref().map_or(0, |allowance| allowance.remaining_seconds);
     Ok(WalletView {
         balance: overview.balance,
-        held,
+        held: held.money,
         available,
         credit_limit: overview.credit_limit,
         state: wallet_state(overview.status, remaining, available, low_balance_threshold),
         currency: "USD",
         allowance,
+        held_source: held.source,
         as_of: now,
     })
 }
 
 fn allowance(
     overview: &Overview,
+    held: &Held,
     catalogs: &CatalogHistory,
     now: DateTime<Utc>,
 ) -> Result<Option<AllowanceView>, LedgerError> {
@@ -76,6 +80,7 @@ fn allowance(
     let Terms::Plan { plan, subscription, cycle, included_seconds, .. } = terms else {
         return Ok(None);
     };
+    let held_seconds = held.seconds_of(CycleRef { subscription, start: cycle.start });
     let used_seconds = overview.used_seconds(subscription, cycle.start);
     Ok(Some(AllowanceView {
         plan: plan.id.clone(),
@@ -83,7 +88,7 @@ fn allowance(
         cycle_end: cycle.end,
         included_seconds,
         used_seconds,
-        held_seconds: 0,
-        remaining_seconds: terms.allowance_left(used_seconds),
+        held_seconds,
+        remaining_seconds: terms.allowance_left(used_seconds.saturating_add(held_seconds)),
     }))
 }

@@ -3,10 +3,12 @@
 mod api_accounts;
 mod api_money;
 mod architecture;
+mod authorizations;
 mod balance;
 mod catalog;
 mod dashboards;
 mod harness;
+mod holds_lost;
 mod ledger;
 mod model;
 mod offsets;

@@ -6,6 +6,7 @@
 mod expire;
 mod extend;
 mod load;
+mod look;
 mod place;
 mod reply;
 mod restore;
@@ -22,6 +23,7 @@ use super::error::BalanceError;
 pub use expire::{Expire, Standing};
 pub use extend::{Extend, Extended};
 pub use load::{Load, Loaded};
+pub use look::{Look, Looked};
 pub use place::{Denial, Place, Placed, PlacedHold};
 pub use restore::{Restore, Restored};
 pub use settle::{Settle, Settled, WholeAccount};
@@ -56,12 +58,13 @@ script!(VOID, "common.lua", "void.lua");
 script!(SETTLE, "common.lua", "settle.lua");
 script!(EXPIRE, "common.lua", "expire.lua");
 script!(LOAD, "common.lua", "load.lua");
+script!(LOOK, "common.lua", "look.lua");
 script!(RESTORE, "common.lua", "restore.lua");
 
 /// Commands that give Redis every script, so that each can then be called by its digest.
 pub(super) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD, &RESTORE] {
+    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD, &LOOK, &RESTORE] {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
     }
     pipeline

@@ -1,5 +1,8 @@
-//! `GET /v1/accounts/{id}/wallet`: what the account has. One round trip to Postgres, two after a new
-//! catalog was accepted.
+//! `GET /v1/accounts/{id}/wallet`: what the account has. One round trip to Postgres and one to Redis;
+//! more after a new catalog was accepted, and where Redis is behind or does not know the account.
+//!
+//! While Redis is away the wallet is shown all the same: what is held is then the journal's word,
+//! which `held_source` says.
 
 use axum::Json;
 use axum::extract::State;
@@ -8,8 +11,7 @@ use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
 use crate::http::problem::Problem;
-use crate::ledger::overview;
-use crate::wallet::{WalletView, view};
+use crate::wallet::WalletView;
 
 pub(super) async fn wallet(
     State(api): State<Api>,
@@ -17,15 +19,6 @@ pub(super) async fn wallet(
     AccountPath(id): AccountPath,
 ) -> Result<Json<WalletView>, Problem> {
     credential.require_account(&id)?;
-    let now = api.clock.now();
-    let mut connection = api.store.read().await?;
-    let overview = overview::read(&mut connection, &id, now).await?;
-    drop(connection);
-    let overview = overview.ok_or_else(Problem::unknown_account)?;
-    let catalogs = match overview.catalog {
-        Some(stamp) => Some(api.catalogs.history(&api.store, stamp).await?),
-        None => None,
-    };
-    let history = catalogs.as_ref().map(|kept| &kept.1);
-    Ok(Json(view(&overview, history, api.low_balance_threshold, now)?))
+    let view = api.wallets.view(&id, api.clock.now()).await?;
+    view.map(Json).ok_or_else(Problem::unknown_account)
 }

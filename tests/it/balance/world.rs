@@ -221,7 +221,7 @@ impl World {
 
     /// Money held, as Redis has it; `None`: the account is not in Redis.
     pub(super) async fn held(&self, id: &AccountId) -> Option<(i64, i64)> {
-        let held = self.balance.held(id, None).await.expect("redis answers")?;
+        let held = self.balance.held_in_redis(id, 0).await.expect("redis answers")?;
         Some((held.holds, held.money.micros()))
     }
 

@@ -1,0 +1,89 @@
+//! What callers ask of a call that was allowed: to go on for longer, or to be given up.
+
+use callmeter_core::domain::{AccountId, CallSid, Money};
+
+use super::authorizer::{ATTEMPTS_MAX, Allowance, Decision};
+use super::error::BalanceError;
+use super::scripts::{Denial, Extend, Extended, Void, Voided};
+use super::stage::Balance;
+
+impl Balance {
+    /// Lets a call that was allowed go on, to a total of `seconds` since its answer.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn extend(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        seconds: u32,
+    ) -> Result<Decision, BalanceError> {
+        let operation = uuid::Uuid::now_v7().simple().to_string();
+        let settings = &self.0.settings;
+        let extend =
+            Extend { account, operation: &operation, call_sid, asked_seconds: seconds, settings };
+        let mut was_lost = false;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.ask(&extend).await {
+                Ok(Extended::Held(held)) => {
+                    self.0.journal.placed(account, held.account_key, call_sid, &held.hold);
+                    return Ok(Decision::Allow(Allowance::from(&held.hold)));
+                }
+                Ok(Extended::Settled) => {
+                    let reason = Denial::CallAlreadySettled;
+                    return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
+                }
+                Ok(Extended::Absent) => return Ok(Decision::NotFound),
+                Ok(Extended::Unknown { .. }) => {
+                    if !self.load(account).await? {
+                        return Ok(Decision::NotFound);
+                    }
+                }
+                Err(error) if error.is_lost() && !was_lost => was_lost = true,
+                Err(error) if error.is_lost() => return Ok(Decision::Unavailable),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Decision::Unavailable)
+    }
+
+    /// Frees a call's hold; no hold is placed for the call after it. False: Redis is lost, ask again.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn void(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+    ) -> Result<bool, BalanceError> {
+        let void = Void { account, call_sid };
+        let voided = match self.ask(&void).await {
+            Err(error) if error.is_lost() => match self.ask(&void).await {
+                Err(error) if error.is_lost() => return Ok(false),
+                // The first attempt may have freed it, and told nobody.
+                voided => voided.map(|voided| Voided { was_held: true, ..voided }),
+            },
+            voided => voided,
+        }?;
+        if voided.was_held {
+            self.journal_void(account, call_sid, voided.revision).await;
+        }
+        Ok(true)
+    }
+
+    /// Notes in the journal that a call's hold is no more.
+    pub(super) async fn journal_void(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        revision: i64,
+    ) {
+        let document = match self.document(account) {
+            Some(document) => Some(document),
+            None => self.learn_document(account).await,
+        };
+        if let Some(document) = document {
+            self.0.journal.voided(account, document.account_key, call_sid, revision);
+        }
+    }
+}

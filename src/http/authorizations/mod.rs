@@ -1,0 +1,76 @@
+//! Authorizations of calls, under `/v1/authorizations`: may this call go ahead, and for how long?
+//!
+//! Idempotent by call, so that they take no Idempotency-Key: a caller that lost an answer asks again.
+
+mod answer;
+mod authorize;
+mod extend;
+mod void;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::routing::{delete, post};
+use callmeter_core::domain::{AccountId, CallSid};
+use serde_json::Value;
+
+use super::Api;
+use super::auth::Credential;
+use super::fields::{Fielded, Fields, Query, parsed};
+use super::problem::Problem;
+
+/// The longest time that a call may ask for; a grant is capped by the settings besides.
+const ASKED_SECONDS_MAX: u32 = 86_400;
+
+/// Paths that a key of the scope `authorize`, or of the account, may reach.
+pub(super) fn routes() -> Router<Api> {
+    Router::new()
+        .route("/v1/authorizations", post(authorize::authorize))
+        .route("/v1/authorizations/{call_sid}", delete(void::void))
+        .route("/v1/authorizations/{call_sid}/extend", post(extend::extend))
+}
+
+/// The call that the path names, and the account that the query names.
+#[derive(Clone, Debug)]
+struct CallPath {
+    account: Option<AccountId>,
+    call_sid: CallSid,
+}
+
+/// The query of a request that names a call in its path.
+#[derive(Clone, Debug)]
+struct Named {
+    account: Option<AccountId>,
+}
+
+impl Fielded for Named {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        Some(Self { account: fields.optional("account", parsed::<AccountId>) })
+    }
+}
+
+impl FromRequestParts<Api> for CallPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        Credential::from_request_parts(parts, api).await?;
+        let Query(Named { account }) = Query::from_request_parts(parts, api).await?;
+        let path = axum::extract::Path::<String>::from_request_parts(parts, api).await;
+        let call_sid = path.ok().and_then(|path| CallSid::parse(&path).ok());
+        let call_sid = call_sid.ok_or_else(unknown_authorization)?;
+        Ok(Self { account, call_sid })
+    }
+}
+
+/// 404: the call has no hold that this key could reach.
+fn unknown_authorization() -> Problem {
+    let title = "The call has no authorization that stands";
+    Problem::not_found("unknown_authorization", title)
+}
+
+/// Reads a number of seconds from 1 to a day.
+fn seconds(value: &Value) -> Result<u32, String> {
+    let seconds = value.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+    let seconds = seconds.filter(|seconds| (1..=ASKED_SECONDS_MAX).contains(seconds));
+    seconds.ok_or_else(|| format!("is not a whole number from 1 to {ASKED_SECONDS_MAX}"))
+}
