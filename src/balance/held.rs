@@ -62,9 +62,8 @@ impl Balance {
     ) -> Result<Option<Held>, BalanceError> {
         match self.held_in_redis(account, version).await {
             Ok(Some(held)) => return Ok(Some(held)),
-            Ok(None) => {}
-            // Lost, or projected by others faster than it can be read: the journal tells.
-            Err(BalanceError::Lost(_) | BalanceError::NotLoaded { .. }) => {}
+            // Not there, lost, or projected by others faster than it can be read: the journal tells.
+            Ok(None) | Err(BalanceError::Lost(_) | BalanceError::NotLoaded { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(self.read(account, Purpose::Load).await?.as_ref().map(Held::of_journal))

@@ -71,7 +71,7 @@ pub(super) struct Simulate {
     /// Lets callers ask this service before each call, and while it lasts: http://host:port
     #[arg(long, value_name = "URL", value_parser = dialer::service)]
     authorize: Option<String>,
-    /// A key that may authorize; without it, http.admin_key of the settings
+    /// A key that may authorize; without it, the `http.admin_key` of the settings
     #[arg(long, requires = "authorize")]
     key: Option<String>,
     /// Makes no customers; calls of those that are missing are rejected

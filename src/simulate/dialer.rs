@@ -204,7 +204,7 @@ impl Caller {
         let answer = self.send(self.client.post(path).json(&question)).await?;
         let mut granted = self.read(&answer)?;
         lock(&self.counts).allowed += 1;
-        if planned.call.sid % VOIDED_OF == 0 {
+        if planned.call.sid.is_multiple_of(VOIDED_OF) {
             self.void(&planned, &call_sid).await;
             return None;
         }

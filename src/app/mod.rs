@@ -5,6 +5,8 @@
 //! or a stage that fails, ends all of them: first those that take requests and records, then the
 //! balance stage, which journals what they have granted.
 
+mod upkeep;
+
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -26,13 +28,12 @@ use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
 use crate::ingest::partition::BatchLimits;
 use crate::ledger::batch::{Charger, ChargingPolicy};
+use crate::ledger::catalogs;
 use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::schema::{self, SchemaError};
-use crate::ledger::store::{Store, StoreError};
-use crate::ledger::{catalogs, idempotency};
+use crate::ledger::store::Store;
 use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
-use crate::verify;
 
 /// Longest time that stages may take to end; with the next and the runtime's own end it stays below
 /// 15 s.
@@ -43,13 +44,7 @@ const LAST_DRAIN_MAX: Duration = Duration::from_secs(3);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest time that one look may take.
 const PROBE_MAX: Duration = Duration::from_secs(5);
-/// Time between two rounds of forgetting old answers.
-const PURGE_EVERY: Duration = Duration::from_mins(1);
-/// Time between two measurements of the ledger's drift; each reads all transactions.
-const DRIFT_EVERY: Duration = Duration::from_hours(1);
 const SECONDS_A_DAY: u32 = 86_400;
-/// Answers forgotten in one transaction.
-const PURGE_LIMIT: i64 = 1000;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -301,77 +296,6 @@ impl App {
             clock: self.clock.clone(),
             health: self.health.clone(),
         })
-    }
-
-    /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.
-    async fn probe_postgres(self) {
-        loop {
-            let look = async {
-                let mut connection = self.store.read().await?;
-                sqlx::Connection::ping(&mut *connection).await.map_err(Into::into)
-            };
-            let looked: Result<Result<(), StoreError>, _> =
-                tokio::time::timeout(PROBE_MAX, look).await;
-            match looked {
-                Ok(Ok(())) => self.health.up("postgres"),
-                Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
-                Err(_) => self.health.down("postgres", "does not answer"),
-            }
-            tokio::time::sleep(PROBE_EVERY).await;
-        }
-    }
-
-    /// Looks at Redis, so that `/readyz` tells of an outage, and of a Redis that may drop holds.
-    async fn probe_redis(self) {
-        loop {
-            match tokio::time::timeout(PROBE_MAX, self.balance.probe()).await {
-                Ok(Ok(())) => self.health.up("redis"),
-                Ok(Err(fault)) => self.health.down("redis", fault.to_string()),
-                Err(_) => self.health.down("redis", "does not answer"),
-            }
-            tokio::time::sleep(PROBE_EVERY).await;
-        }
-    }
-
-    async fn reload_catalog(self, mut reload: Signal) {
-        while reload.recv().await.is_some() {
-            let path = &self.settings.catalog.path;
-            match catalog_file::offer(&self.store, path, self.clock.now()).await {
-                Ok(accepted) => {
-                    let (version, new) = (accepted.version.0, accepted.new);
-                    tracing::info!(version, new, "catalog accepted");
-                }
-                Err(error) => {
-                    let error = one_line(&error);
-                    tracing::error!(error, "catalog refused; the old one stays");
-                }
-            }
-        }
-    }
-
-    async fn forget_old_answers(self) {
-        loop {
-            tokio::time::sleep(PURGE_EVERY).await;
-            let purged = async {
-                let mut connection = self.store.read().await?;
-                idempotency::purge(&mut connection, PURGE_LIMIT, self.clock.now()).await
-            };
-            if let Err(error) = purged.await {
-                tracing::warn!(error = one_line(&error), "old answers were not forgotten");
-            }
-        }
-    }
-
-    /// Holds balances against transactions now and then; `callmeter verify` finds where they differ.
-    async fn measure_drift(self) {
-        loop {
-            match verify::publish_drift(&self.store).await {
-                Ok(drift) if drift.is_zero() => {}
-                Ok(drift) => tracing::error!(%drift, "balances differ from their transactions"),
-                Err(error) => tracing::warn!(error = one_line(&error), "drift was not measured"),
-            }
-            tokio::time::sleep(DRIFT_EVERY).await;
-        }
     }
 
     /// Runs what never ends by itself until the process ends.

@@ -1,0 +1,92 @@
+//! What `serve` does by the clock: looks at Postgres and Redis, reads the catalog anew when told to,
+//! forgets old answers, and measures the ledger's drift. None of it ends by itself.
+
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+
+use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
+use crate::catalog_file;
+use crate::ledger::idempotency;
+use crate::ledger::store::StoreError;
+use crate::verify;
+
+/// Time between two rounds of forgetting old answers.
+const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// Answers forgotten in one transaction.
+const PURGE_LIMIT: i64 = 1000;
+/// Time between two measurements of the ledger's drift; each reads all transactions.
+const DRIFT_EVERY: Duration = Duration::from_hours(1);
+
+impl App {
+    /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.
+    pub(super) async fn probe_postgres(self) {
+        loop {
+            let look = async {
+                let mut connection = self.store.read().await?;
+                sqlx::Connection::ping(&mut *connection).await.map_err(Into::into)
+            };
+            let looked: Result<Result<(), StoreError>, _> =
+                tokio::time::timeout(PROBE_MAX, look).await;
+            match looked {
+                Ok(Ok(())) => self.health.up("postgres"),
+                Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
+                Err(_) => self.health.down("postgres", "does not answer"),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    /// Looks at Redis, so that `/readyz` tells of an outage, and of a Redis that may drop holds.
+    pub(super) async fn probe_redis(self) {
+        loop {
+            match tokio::time::timeout(PROBE_MAX, self.balance.probe()).await {
+                Ok(Ok(())) => self.health.up("redis"),
+                Ok(Err(fault)) => self.health.down("redis", fault.to_string()),
+                Err(_) => self.health.down("redis", "does not answer"),
+            }
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
+    }
+
+    pub(super) async fn reload_catalog(self, mut reload: Signal) {
+        while reload.recv().await.is_some() {
+            let path = &self.settings.catalog.path;
+            match catalog_file::offer(&self.store, path, self.clock.now()).await {
+                Ok(accepted) => {
+                    let (version, new) = (accepted.version.0, accepted.new);
+                    tracing::info!(version, new, "catalog accepted");
+                }
+                Err(error) => {
+                    let error = one_line(&error);
+                    tracing::error!(error, "catalog refused; the old one stays");
+                }
+            }
+        }
+    }
+
+    pub(super) async fn forget_old_answers(self) {
+        loop {
+            tokio::time::sleep(PURGE_EVERY).await;
+            let purged = async {
+                let mut connection = self.store.read().await?;
+                idempotency::purge(&mut connection, PURGE_LIMIT, self.clock.now()).await
+            };
+            if let Err(error) = purged.await {
+                tracing::warn!(error = one_line(&error), "old answers were not forgotten");
+            }
+        }
+    }
+
+    /// Holds balances against transactions now and then; `callmeter verify` finds where they differ.
+    pub(super) async fn measure_drift(self) {
+        loop {
+            match verify::publish_drift(&self.store).await {
+                Ok(drift) if drift.is_zero() => {}
+                Ok(drift) => tracing::error!(%drift, "balances differ from their transactions"),
+                Err(error) => tracing::warn!(error = one_line(&error), "drift was not measured"),
+            }
+            tokio::time::sleep(DRIFT_EVERY).await;
+        }
+    }
+}
