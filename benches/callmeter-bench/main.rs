@@ -4,11 +4,14 @@
 //! machines are noisy. The table goes to standard output, progress to standard error; a budget that
 //! is not met is no failure.
 
+mod authorization;
 mod charging;
+mod client;
 mod floor;
 mod recovery;
 mod report;
 mod stored;
+mod visible;
 mod world;
 
 use std::path::PathBuf;
@@ -19,6 +22,7 @@ use callmeter::config;
 use callmeter::simulate::Skew;
 use clap::Parser;
 
+use authorization::Figures;
 use charging::Run;
 use floor::Floor;
 use report::{Goal, Report};
@@ -109,8 +113,35 @@ async fn measure(
         let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
         report.ratio(&name, with_stored, figure, 800);
     }
+    measure_authorization(arguments, world, report).await?;
+    let seconds = if arguments.quick { 5 } else { 20 };
+    let milliseconds = visible::measure(world, seconds).await?;
+    let name = "published to visible at 1,000 calls/s, p99 (ms)";
+    report.limit(name, milliseconds, Goal::AtMost(150));
     let milliseconds = recovery::measure(world).await?;
     report.limit("kill -9 to charges of every partition (ms)", milliseconds, Goal::AtMost(10_000));
     report.limit("memory of serve while charging, peak (MB)", memory / 1024, Goal::AtMost(200));
+    Ok(())
+}
+
+async fn measure_authorization(
+    arguments: &Arguments,
+    world: &mut World,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    if !authorization::has_redis_benchmark() {
+        report.note("authorization: not measured, redis-benchmark is missing".to_owned());
+        return Ok(());
+    }
+    let (seconds, turns) = if arguments.quick { (3, 2) } else { (10, 3) };
+    let measured = authorization::measure(world, seconds, turns).await?;
+    let median = |of: fn(&(Figures, Figures)) -> u64| {
+        report::median(&mut measured.iter().map(of).collect::<Vec<_>>())
+    };
+    let (figure, floor) = (median(|it| it.0.per_second), median(|it| it.1.per_second));
+    report.ratio("authorization over HTTP, 50 connections (1/s)", figure, floor, 750);
+    let (figure, floor) = (median(|it| it.0.p99_micros), median(|it| it.1.p99_micros));
+    report.ratio_at_most("the same, p99 (\u{b5}s)", figure, floor, 2_500);
+    report.note("floor: redis-benchmark of the same script, 50 connections".to_owned());
     Ok(())
 }

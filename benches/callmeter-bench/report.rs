@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 pub(crate) enum Goal {
     /// Thousandths of the floor, at least.
     RatioAtLeast(u64),
+    /// Thousandths of the floor, at most.
+    RatioAtMost(u64),
     /// The figure, at most.
     AtMost(u64),
 }
@@ -35,6 +37,7 @@ impl Row {
     fn met(&self) -> bool {
         match self.goal {
             Goal::RatioAtLeast(thousandths) => self.ratio().is_some_and(|it| it >= thousandths),
+            Goal::RatioAtMost(thousandths) => self.ratio().is_some_and(|it| it <= thousandths),
             Goal::AtMost(most) => self.figure <= most,
         }
     }
@@ -44,6 +47,12 @@ impl Report {
     /// A figure held against a floor.
     pub(crate) fn ratio(&mut self, name: &str, figure: u64, floor: u64, thousandths: u64) {
         let (floor, goal) = (Some(floor), Goal::RatioAtLeast(thousandths));
+        self.rows.push(Row { name: name.to_owned(), figure, floor, goal });
+    }
+
+    /// A figure held against a floor that it may exceed by so much.
+    pub(crate) fn ratio_at_most(&mut self, name: &str, figure: u64, floor: u64, thousandths: u64) {
+        let (floor, goal) = (Some(floor), Goal::RatioAtMost(thousandths));
         self.rows.push(Row { name: name.to_owned(), figure, floor, goal });
     }
 
@@ -69,6 +78,7 @@ impl Report {
             let ratio = row.ratio().map_or_else(|| "-".to_owned(), thousandths);
             let budget = match row.goal {
                 Goal::RatioAtLeast(least) => format!(">= {}", thousandths(least)),
+                Goal::RatioAtMost(most) => format!("<= {}", thousandths(most)),
                 Goal::AtMost(most) => format!("<= {most}"),
             };
             let met = if row.met() { "yes" } else { "no" };
@@ -85,7 +95,7 @@ impl Report {
     pub(crate) fn json(&self) -> anyhow::Result<String> {
         let rows = self.rows.iter().map(|row| {
             let budget = match row.goal {
-                Goal::RatioAtLeast(least) => number(least)?,
+                Goal::RatioAtLeast(ratio) | Goal::RatioAtMost(ratio) => number(ratio)?,
                 Goal::AtMost(most) => json!(most),
             };
             Ok(json!({

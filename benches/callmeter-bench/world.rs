@@ -1,6 +1,6 @@
 //! What a measurement runs in: a database, topics and a consumer group of its own, and the program.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -17,6 +17,8 @@ use callmeter::simulate::traffic::{Profile, Traffic};
 use callmeter::simulate::{Share, Skew, accounts};
 use callmeter_core::domain::Money;
 use sqlx::{Connection, PgConnection};
+
+use crate::client::KEY;
 
 /// Wallets that calls are spread over.
 pub(crate) const WALLETS: u32 = 1_000;
@@ -103,6 +105,7 @@ impl World {
     /// Makes a ledger with its wallets, and topics for it.
     pub(crate) async fn make_site(&mut self) -> anyhow::Result<Site> {
         let database = self.make_database().await?;
+        self.empty_redis().await?;
         let store = self.store(&database)?;
         let now = self.clock.now();
         catalog_file::offer(&store, &self.settings.catalog.path, now).await?;
@@ -163,11 +166,18 @@ impl World {
 
     /// Starts a meter on `site`.
     pub(crate) fn start_meter(&self, site: &Site) -> anyhow::Result<Meter> {
+        Ok(self.start(site, "meter")?.process)
+    }
+
+    /// Starts the program in some roles on `site`.
+    pub(crate) fn start(&self, site: &Site, roles: &str) -> anyhow::Result<Service> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let meter = Command::new(&self.program)
-            .args(["serve", "--role", "meter"])
+            .args(["serve", "--role", roles])
             .env("DATABASE_URL", self.url(&site.database)?)
+            .env("REDIS_URL", self.redis_url())
             .env("CALLMETER__HTTP__LISTEN", format!("127.0.0.1:{port}"))
+            .env("CALLMETER__HTTP__ADMIN_KEY", KEY)
             .env("CALLMETER__KAFKA__GROUP", &site.group)
             .env("CALLMETER__KAFKA__TOPIC_CALLS", &site.calls)
             .env("CALLMETER__KAFKA__TOPIC_RENTALS", &site.rentals)
@@ -177,8 +187,32 @@ impl World {
             .spawn();
         let meter =
             meter.with_context(|| format!("{} cannot be started", self.program.display()))?;
-        Ok(Meter(meter))
+        Ok(Service { process: Meter(meter), address: ([127, 0, 0, 1], port).into() })
     }
+
+    /// A database of Redis of our own, unless the settings name one.
+    pub(crate) fn redis_url(&self) -> String {
+        let url = self.settings.redis.url.expose();
+        let has_path = url.trim_start_matches("redis://").contains('/');
+        if has_path { url.to_owned() } else { format!("{url}/15") }
+    }
+
+    /// Empties it: every ledger of ours has accounts of the same names.
+    async fn empty_redis(&self) -> anyhow::Result<()> {
+        let client = redis::Client::open(self.redis_url())?;
+        let mut connection = client.get_multiplexed_async_connection().await?;
+        Ok(redis::cmd("FLUSHDB").exec_async(&mut connection).await?)
+    }
+
+    pub(crate) fn brokers(&self) -> &str {
+        &self.settings.kafka.brokers
+    }
+}
+
+/// A running program, and where it answers.
+pub(crate) struct Service {
+    pub(crate) process: Meter,
+    pub(crate) address: SocketAddr,
 }
 
 /// A running meter; killed where it is dropped.

@@ -1,0 +1,223 @@
+//! Authorizations over HTTP, held against the very script that places a hold, asked by
+//! redis-benchmark of the same Redis: each over 50 connections.
+
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use callmeter::balance::scripts::{Place, Request, Stamp};
+use callmeter::balance::{CallTerms, HoldSettings, HoldSource};
+use callmeter::simulate::watch::per_second;
+use callmeter_core::domain::{AccountId, CallSid, Increments, RatePerMinute};
+use redis::{Arg, Client as RedisClient};
+
+use crate::client::Client;
+use crate::world::{Service, WALLETS, World};
+
+/// Connections of either side.
+const CONNECTIONS: usize = 50;
+/// The account that the floor asks for: it has no plan.
+const FLOOR_ACCOUNT: &str = "sim-0001";
+/// What redis-benchmark replaces by a number.
+const NUMBER: &str = "__rand_int__";
+/// A call's rate in the floor's request, in micro-dollars a minute.
+const RATE_MICROS: i64 = 20_000;
+
+/// What one side does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Figures {
+    /// Answers per second.
+    pub(crate) per_second: u64,
+    /// 99 of 100 answers come within so many microseconds.
+    pub(crate) p99_micros: u64,
+}
+
+/// Measures both sides, in turns; answers the API's figures and the floor's.
+pub(crate) async fn measure(
+    world: &mut World,
+    seconds: u64,
+    turns: usize,
+) -> anyhow::Result<Vec<(Figures, Figures)>> {
+    let site = world.make_site().await?;
+    let service = world.start(&site, "api")?;
+    service.ready().await?;
+    let sids = Arc::new(AtomicU64::new(0));
+    warm(service.address, &sids).await?;
+    let time = Duration::from_secs(seconds);
+    let mut measured = Vec::new();
+    for turn in 1..=turns {
+        let floor = floor(world, seconds).await?;
+        let api = api(service.address, time, &sids).await?;
+        eprintln!("authorization, turn {turn}: {api:?}, floor {floor:?}");
+        measured.push((api, floor));
+    }
+    service.process.stop()?;
+    world.drop_database(&site.database).await?;
+    Ok(measured)
+}
+
+/// Whether the floor can be measured here.
+pub(crate) fn has_redis_benchmark() -> bool {
+    let asked = Command::new("redis-benchmark").arg("--version").output();
+    asked.is_ok()
+}
+
+fn body(number: u64) -> String {
+    let account = number % u64::from(WALLETS) + 1;
+    format!(
+        r#"{{"account":"sim-{account:04}","call_sid":"CA{number:032x}","from":"+15005550001","to":"+12125550123","direction":"outbound-api","seconds":60}}"#
+    )
+}
+
+/// Asks once for each account, so that Redis knows all of them.
+async fn warm(address: SocketAddr, sids: &Arc<AtomicU64>) -> anyhow::Result<()> {
+    let callers = (0..CONNECTIONS).map(|_| {
+        let sids = Arc::clone(sids);
+        tokio::spawn(async move {
+            let mut client = Client::connect(address).await?;
+            loop {
+                let number = sids.fetch_add(1, Ordering::Relaxed);
+                if number >= u64::from(WALLETS) {
+                    return anyhow::Ok(());
+                }
+                let (status, answer) =
+                    client.send("POST", "/v1/authorizations", &body(number)).await?;
+                ensure!(status == 200, "{status}: {answer}");
+            }
+        })
+    });
+    for caller in callers.collect::<Vec<_>>() {
+        caller.await??;
+    }
+    Ok(())
+}
+
+/// Asks for calls, each a new one, for some time.
+async fn api(
+    address: SocketAddr,
+    time: Duration,
+    sids: &Arc<AtomicU64>,
+) -> anyhow::Result<Figures> {
+    let started = Instant::now();
+    let callers = (0..CONNECTIONS).map(|_| {
+        let sids = Arc::clone(sids);
+        tokio::spawn(async move {
+            let mut client = Client::connect(address).await?;
+            let mut micros = Vec::new();
+            while started.elapsed() < time {
+                let body = body(sids.fetch_add(1, Ordering::Relaxed));
+                let asked = Instant::now();
+                let (status, answer) = client.send("POST", "/v1/authorizations", &body).await?;
+                micros.push(u64::try_from(asked.elapsed().as_micros())?);
+                ensure!(status == 200 && answer.contains("allow"), "{status}: {answer}");
+            }
+            anyhow::Ok(micros)
+        })
+    });
+    let mut micros = Vec::new();
+    for caller in callers.collect::<Vec<_>>() {
+        micros.extend(caller.await??);
+    }
+    let count = u64::try_from(micros.len())?;
+    let per_second = per_second(count, started.elapsed());
+    Ok(Figures { per_second, p99_micros: percentile(&mut micros, 99) })
+}
+
+/// The value that so many of a hundred do not exceed.
+pub(crate) fn percentile(values: &mut [u64], percent: usize) -> u64 {
+    values.sort_unstable();
+    let place = (values.len() * percent).div_ceil(100);
+    values.get(place.saturating_sub(1)).copied().unwrap_or(0)
+}
+
+/// The same script, asked by redis-benchmark.
+async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
+    let url = world.redis_url();
+    let words = words(&url).await?;
+    let (address, database) = place_of(&url)?;
+    let (host, port) = address.rsplit_once(':').context("a port in redis.url")?;
+    // As many as take about the time: it is fast or slow by less than ten times.
+    let requests = (seconds * 50_000).to_string();
+    let mut command = Command::new("redis-benchmark");
+    command
+        .args(["-h", host, "-p", port, "--dbnum", database, "-c", &CONNECTIONS.to_string()])
+        .args(["-n", &requests, "-r", "1000000000", "--csv"])
+        .args(&words)
+        .stderr(Stdio::inherit());
+    let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let output = output.context("redis-benchmark cannot be run")?;
+    let text = String::from_utf8(output.stdout)?;
+    let line = text.lines().last().context("redis-benchmark says nothing")?;
+    // "test","rps","avg","min","p50","p95","p99","max", the times in milliseconds; the test's own
+    // name holds commas.
+    let fields: Vec<&str> = line.rsplit(',').map(|field| field.trim_matches('"')).collect();
+    let thousandths = |field: &str| -> anyhow::Result<u64> {
+        let (whole, rest) = field.split_once('.').unwrap_or((field, ""));
+        Ok(format!("{whole}{rest:0<3}").get(..whole.len() + 3).context("a figure")?.parse()?)
+    };
+    ensure!(fields.len() >= 7, "redis-benchmark says {line}");
+    Ok(Figures { per_second: thousandths(fields[6])? / 1_000, p99_micros: thousandths(fields[1])? })
+}
+
+/// The words of the command that the service sends, with a number in place of the call.
+async fn words(url: &str) -> anyhow::Result<Vec<String>> {
+    let client = RedisClient::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let account = AccountId::parse(FLOOR_ACCOUNT)?;
+    let wallet = format!("cm:{{{account}}}");
+    let (epoch, incarnation, terms_revision): (String, i64, String) = redis::cmd("HMGET")
+        .arg(wallet)
+        .arg(&["epoch", "incarnation", "terms"])
+        .query_async(&mut connection)
+        .await
+        .context("the floor's wallet is not in Redis")?;
+    let terms = CallTerms {
+        rate: RatePerMinute::from_micros(RATE_MICROS)?,
+        increments: Increments::new(60, 60)?,
+        ..CallTerms::default()
+    };
+    let place = Place {
+        account: &account,
+        operation: NUMBER,
+        call_sid: &CallSid::parse(&format!("CA{NUMBER}"))?,
+        source: HoldSource::Authorize,
+        terms_revision: &terms_revision,
+        twilio_account_sid: None,
+        terms: &terms,
+        asked_seconds: 60,
+        settings: &HoldSettings::default(),
+    };
+    let stamp = Stamp { epoch: epoch.into(), incarnation, offset_micros: 0 };
+    let command = place.command(&stamp);
+    let words = command.args_iter().map(|argument| match argument {
+        Arg::Simple(bytes) => Ok(std::str::from_utf8(bytes)?.to_owned()),
+        _ => anyhow::bail!("a word that is no text"),
+    });
+    words.collect()
+}
+
+/// Address and database of a Redis URL.
+fn place_of(url: &str) -> anyhow::Result<(&str, &str)> {
+    let rest = url.strip_prefix("redis://").context("redis.url is no redis:// URL")?;
+    let (address, database) = rest.split_once('/').unwrap_or((rest, "0"));
+    Ok((address, if database.is_empty() { "0" } else { database }))
+}
+
+impl Service {
+    /// Waits until the service says that it is ready.
+    pub(crate) async fn ready(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            if let Ok(mut client) = Client::connect(self.address).await
+                && let Ok((200, _)) = client.send("GET", "/readyz", "").await
+            {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "the service is not ready within 30 s");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
