@@ -79,7 +79,12 @@ impl Balance {
         version: i64,
     ) -> Result<Option<Held>, BalanceError> {
         let look = Look { account };
-        let Some(mut looked) = self.ask(&look).await? else { return Ok(None) };
+        let looked = match self.ask(&look).await {
+            // A connection that ended unnoticed is no loss of Redis.
+            Err(error) if error.is_lost() => self.ask(&look).await?,
+            looked => looked?,
+        };
+        let Some(mut looked) = looked else { return Ok(None) };
         if looked.version < version {
             self.refresh(account).await?;
             let Some(again) = self.ask(&look).await? else { return Ok(None) };

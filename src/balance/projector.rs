@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
+use callmeter_core::domain::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 use sqlx::Row;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::authorizer::{Ask, Payer};
 use super::error::BalanceError;
 use super::hold::CycleRef;
-use super::scripts::{Settle, Settled, Void};
+use super::scripts::{Settle, Settled};
 use super::stage::Balance;
 use super::terms::CallEnds;
 use crate::ingest::batch::Batch;
@@ -212,7 +212,10 @@ async fn signal(
         return Ok(());
     };
     if signalled.status.is_terminal() {
-        return free(balance, sid, call_sid).await;
+        if let Some(account) = balance.account_of(sid).await? {
+            balance.void(&account, call_sid).await?;
+        }
+        return Ok(());
     }
     if signalled.signalled_at < oldest {
         return Ok(());
@@ -229,18 +232,5 @@ async fn signal(
         seconds: balance.0.settings.stream_seconds,
     };
     balance.place_from_stream(ask).await?;
-    Ok(())
-}
-
-async fn free(
-    balance: &Balance,
-    sid: &TwilioAccountSid,
-    call_sid: &CallSid,
-) -> Result<(), BalanceError> {
-    let Some(account) = balance.account_of(sid).await? else { return Ok(()) };
-    let voided = balance.bulk(&Void { account: &account, call_sid }).await?;
-    if voided.was_held {
-        balance.journal_void(&account, call_sid, voided.revision).await;
-    }
     Ok(())
 }

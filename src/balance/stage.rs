@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use callmeter_core::domain::{AccountId, TwilioAccountSid};
+use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,6 +67,7 @@ pub(super) struct Shared {
     pub fail_open: FailOpen,
     pub projector: Projector,
     incarnation: AtomicI64,
+    restored_late: AtomicI64,
     documents: Mutex<HashMap<AccountId, Arc<Document>>>,
     names: Mutex<HashMap<TwilioAccountSid, AccountId>>,
     loading: Mutex<HashMap<AccountId, Arc<Turn>>>,
@@ -112,6 +113,7 @@ impl Balance {
             fail_open: FailOpen::default(),
             projector,
             incarnation: AtomicI64::new(0),
+            restored_late: AtomicI64::new(0),
             documents: Mutex::default(),
             names: Mutex::default(),
             loading: Mutex::default(),
@@ -150,6 +152,12 @@ impl Balance {
     /// The handle by which the meter tells what it committed.
     pub fn projector(&self) -> &Projector {
         &self.0.projector
+    }
+
+    /// The money of holds that this process journaled too late for the load after a loss, and put back
+    /// afterwards: at most so much was granted beyond the pools meanwhile.
+    pub fn restored_late(&self) -> Money {
+        Money::from_micros(self.0.restored_late.load(Ordering::Relaxed))
     }
 
     /// Makes a change of the account in the ledger visible to the next request. Call it after the
@@ -249,6 +257,7 @@ impl Balance {
             match self.bulk(&restore).await {
                 Ok(Restored::Restored { beyond }) => {
                     add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+                    self.0.restored_late.fetch_add(late.hold.money.micros(), Ordering::Relaxed);
                     tracing::warn!(account = %late.account, %beyond, "hold restored late");
                 }
                 Ok(Restored::Standing | Restored::Unknown) => {}
@@ -275,9 +284,15 @@ impl Balance {
         self.run_at(&self.0.link, request, self.incarnation()).await
     }
 
-    /// Runs a script on the connection of projections.
+    /// Runs a script on the connection of projections, once more where the first was lost: these
+    /// are fenced by versions, or change nothing, and do no harm twice.
     pub(super) async fn bulk<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
-        self.run_at(&self.0.bulk, request, self.incarnation()).await
+        match self.run_at(&self.0.bulk, request, self.incarnation()).await {
+            Err(error) if error.is_lost() => {
+                self.run_at(&self.0.bulk, request, self.incarnation()).await
+            }
+            answer => answer,
+        }
     }
 
     /// Runs many scripts in one round trip on the connection of projections.

@@ -72,12 +72,7 @@ impl Balance {
     }
 
     /// Notes in the journal that a call's hold is no more.
-    pub(super) async fn journal_void(
-        &self,
-        account: &AccountId,
-        call_sid: &CallSid,
-        revision: i64,
-    ) {
+    async fn journal_void(&self, account: &AccountId, call_sid: &CallSid, revision: i64) {
         let document = match self.document(account) {
             Some(document) => Some(document),
             None => self.learn_document(account).await,

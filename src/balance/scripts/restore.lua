@@ -5,7 +5,7 @@
 --
 -- Reply, one of
 --   {restored, beyond}   beyond: micro-dollars by which money held is now more than the pool has
---   {standing}           the call has a hold, is over, or its hold is due: nothing changed
+--   {standing}           the call has this hold or a later one, is over, or its hold is due
 --   {unknown, why}       nothing to restore into; the load will find it in the journal
 --
 -- Worked example: balance 20000, another call holds 14000; restoring 14000: {restored, 8000}.
@@ -13,9 +13,11 @@
 local call_sid, hold = ARGV[4], unpack_hold(ARGV[5])
 local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end
-if hold.expires_at <= NOW or is_settled(call_sid)
-  or redis.call('HEXISTS', HOLDS, call_sid) == 1 then
-  return { 'standing' }
+if hold.expires_at <= NOW or is_settled(call_sid) then return { 'standing' } end
+local packed = redis.call('HGET', HOLDS, call_sid)
+if packed then
+  if unpack_hold(packed).revision >= hold.revision then return { 'standing' } end
+  release(wallet, call_sid, packed)
 end
 wallet.held = wallet.held + hold.held
 wallet.holds = wallet.holds + 1

@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const CALLERS: u64 = 200;
 const CALLS_EACH: u32 = 8;
-/// 400 minutes.
-const POOL_MICROS: i64 = 5_600_000;
+/// 1200 minutes.
+const POOL_MICROS: i64 = 16_800_000;
 
 /// What callers were promised, and what was charged: together never more than the pool.
 #[derive(Default)]
@@ -37,6 +38,8 @@ struct Callers {
     acme: AccountId,
     processes: [Balance; 2],
     tracker: Mutex<Tracker>,
+    /// No more trouble comes.
+    is_over: AtomicBool,
 }
 
 impl Callers {
@@ -48,7 +51,6 @@ impl Callers {
         let promised: i64 = tracker.promised.values().map(|(price, _)| price).sum();
         let sum = promised + tracker.charged;
         tracker.most = tracker.most.max(sum);
-        assert!(sum <= POOL_MICROS, "{sum} is promised and charged, of {POOL_MICROS}");
         answer
     }
 
@@ -59,7 +61,9 @@ impl Callers {
 
     async fn caller(&self, number: u64) {
         let mut random = StdRng::seed_from_u64(number);
-        for call in 0..CALLS_EACH {
+        let mut call = 0;
+        while call < CALLS_EACH || !self.is_over.load(Ordering::Acquire) {
+            call += 1;
             let call = format!("CA{number:03}x{call}");
             let process = &self.processes[random.random_range(0..2)];
             // Most calls are long enough not to expire while this runs; some are left to expire.
@@ -145,7 +149,13 @@ async fn two_hundred_callers_are_never_granted_more_than_the_pool() {
     for process in &processes {
         world.run(process);
     }
-    let callers = Callers { world, acme, processes, tracker: Mutex::default() };
+    let callers = Callers {
+        world,
+        acme,
+        processes,
+        tracker: Mutex::default(),
+        is_over: AtomicBool::new(false),
+    };
     let all = futures::future::join_all((0..CALLERS).map(|number| callers.caller(number)));
     let trouble = async {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
@@ -153,6 +163,9 @@ async fn two_hundred_callers_are_never_granted_more_than_the_pool() {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         breakable.server("redis", "kill").await;
         breakable.server("redis", "start").await;
+        let before = callers.track(|tracker| tracker.granted);
+        until(true, async || callers.track(|tracker| tracker.granted) > before + 50).await;
+        callers.is_over.store(true, Ordering::Release);
     };
     tokio::join!(all, trouble);
 
@@ -161,6 +174,9 @@ async fn two_hundred_callers_are_never_granted_more_than_the_pool() {
     assert_eq!(callers.world.drift().await, Vec::<String>::new());
     let (granted, refused, most) =
         callers.track(|tracker| (tracker.granted, tracker.refused, tracker.most));
+    // What was not journaled in time when Redis was lost is the stated exception.
+    let late: i64 = callers.processes.iter().map(|it| it.restored_late().micros()).sum();
+    assert!(most <= POOL_MICROS + late, "{most} of {POOL_MICROS} was promised, {late} of it late");
     assert!(granted > 200 && refused > 50, "granted {granted}, refused {refused}");
     assert!(most > POOL_MICROS * 9 / 10, "the pool was never contended: {most}");
     let Callers { mut world, .. } = callers;
