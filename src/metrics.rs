@@ -37,8 +37,6 @@ pub const LEDGER_DRIFT_DOLLARS: &str = "callmeter_ledger_drift_dollars";
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
 /// Authorizations, by decision and reason.
 pub const AUTHORIZATIONS: &str = "callmeter_authorizations_total";
-/// Extensions of calls in progress, by decision and reason.
-pub const EXTENSIONS: &str = "callmeter_extensions_total";
 /// Seconds that an authorization took to decide.
 pub const AUTHORIZATION_SECONDS: &str = "callmeter_authorization_seconds";
 /// Holds of calls in progress, as last swept.
@@ -192,7 +190,6 @@ fn describe() {
     );
     describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
     describe_counter!(AUTHORIZATIONS, "Authorizations, by decision and reason");
-    describe_counter!(EXTENSIONS, "Extensions of calls in progress, by decision and reason");
     describe_histogram!(AUTHORIZATION_SECONDS, Unit::Seconds, "Time to decide an authorization");
     describe_gauge!(HOLDS_ACTIVE, "Holds of calls in progress");
     describe_gauge!(HELD_DOLLARS, "Dollars held for calls in progress");

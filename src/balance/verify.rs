@@ -55,7 +55,11 @@ impl Balance {
         let mut drift = Vec::new();
         let mut cursor = 0;
         loop {
-            let (next, accounts) = scan(self, cursor).await?;
+            let (next, accounts) = match scan(self, cursor).await {
+                // A connection that ended unnoticed is no loss of Redis.
+                Err(error) if error.is_lost() => scan(self, cursor).await?,
+                scanned => scanned?,
+            };
             for account in accounts {
                 drift.extend(self.verify_account(&account).await?);
             }

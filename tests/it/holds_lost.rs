@@ -94,8 +94,11 @@ async fn without_redis_the_policy_decides_and_charging_goes_on() {
     // The call ends while Redis is away, and is charged.
     system.produce(&[on_calls(0, &completed(&acme, &call_sid(1), 61, now()))]).await;
     system.settle(&api).await;
-    let down = api.get("/readyz").await;
-    assert!(down.status == 503 && down.text.contains("redis"), "{down:?}");
+    until("readyz tells of it", SOON, async || {
+        let down = api.get("/readyz").await;
+        (down.status == 503 && down.text.contains("redis")).then_some(())
+    })
+    .await;
 
     breakable.server("redis", "start").await;
     is_ready(&api).await;

@@ -27,36 +27,27 @@ enum DecisionJson<'a> {
     },
 }
 
-/// Answers a decision and counts it in the metric `counted`; `absent` is what is said where there is
+/// Answers a decision, which the balance stage has counted; `absent` is what is said where there is
 /// nothing to decide on.
 pub(super) fn decided(
     decision: Result<Decision, BalanceError>,
     call_sid: &CallSid,
-    counted: &'static str,
     absent: fn() -> Problem,
 ) -> Response {
-    let (word, reason, response) = match decision {
-        Ok(Decision::Allow(allowance)) => {
-            let body = DecisionJson::Allow {
-                call_sid,
-                granted_seconds: allowance.granted_seconds,
-                // A second is what callers act upon.
-                valid_until: allowance.valid_until.trunc_subsecs(3),
-                is_final: allowance.is_final,
-                rate_per_minute: allowance.rate.per_minute(),
-            };
-            ("allow", "", Json(body).into_response())
-        }
+    match decision {
+        Ok(Decision::Allow(allowance)) => Json(DecisionJson::Allow {
+            call_sid,
+            granted_seconds: allowance.granted_seconds,
+            valid_until: allowance.valid_until.trunc_subsecs(3),
+            is_final: allowance.is_final,
+            rate_per_minute: allowance.rate.per_minute(),
+        })
+        .into_response(),
         Ok(Decision::Deny { reason, shortfall }) => {
-            let reason = reason.as_str();
-            ("deny", reason, Json(DecisionJson::Deny { reason, shortfall }).into_response())
+            Json(DecisionJson::Deny { reason: reason.as_str(), shortfall }).into_response()
         }
-        Ok(Decision::Unavailable) => {
-            ("unavailable", "holds_unavailable", Problem::holds_unavailable().into_response())
-        }
-        Ok(Decision::NotFound) => return absent().into_response(),
-        Err(error) => ("unavailable", "error", Problem::from(error).into_response()),
-    };
-    metrics::counter!(counted, "decision" => word, "reason" => reason).increment(1);
-    response
+        Ok(Decision::Unavailable) => Problem::holds_unavailable().into_response(),
+        Ok(Decision::NotFound) => absent().into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    }
 }

@@ -1,8 +1,6 @@
 //! `POST /v1/authorizations`: may this call go ahead? Holds what it may cost. One round trip to Redis
 //! for an account that Redis knows, and none to Postgres.
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
@@ -15,7 +13,6 @@ use crate::http::act::Act;
 use crate::http::auth::Scope;
 use crate::http::fields::{Fielded, Fields, line, parsed};
 use crate::http::problem::Problem;
-use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// Whose call a body says it is.
 #[derive(Clone, Debug)]
@@ -68,7 +65,6 @@ impl Fielded for Wanted {
 }
 
 pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
-    let started = Instant::now();
     let wanted: Wanted = act.read()?;
     let payer = match (&wanted.whose, &act.credential.scope) {
         (Whose::Account(account), _) => Payer::Account(act.credential.require_calls_of(account)?),
@@ -97,6 +93,5 @@ pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Respon
         seconds: wanted.seconds.unwrap_or(api.asked_seconds),
     };
     let decision = api.balance.authorize(ask).await;
-    metrics::histogram!(AUTHORIZATION_SECONDS).record(started.elapsed());
-    Ok(decided(decision, &wanted.call_sid, AUTHORIZATIONS, Problem::unknown_account))
+    Ok(decided(decision, &wanted.call_sid, Problem::unknown_account))
 }

@@ -10,7 +10,6 @@ use crate::http::Api;
 use crate::http::act::Act;
 use crate::http::fields::{Fielded, Fields};
 use crate::http::problem::Problem;
-use crate::metrics::EXTENSIONS;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
@@ -31,5 +30,5 @@ pub(super) async fn extend(
     let account = act.credential.calls_account(account)?;
     let wanted: Wanted = act.read()?;
     let decision = api.balance.extend(&account, &call_sid, wanted.seconds).await;
-    Ok(decided(decision, &call_sid, EXTENSIONS, unknown_authorization))
+    Ok(decided(decision, &call_sid, unknown_authorization))
 }
