@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
+use redis::{Cmd, Value};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -291,6 +292,16 @@ impl Balance {
             Err(error) if error.is_lost() => {
                 self.run_at(&self.0.bulk, request, self.incarnation()).await
             }
+            answer => answer,
+        }
+    }
+
+    /// Sends a command that changes nothing on the connection of projections, once more where the
+    /// first was lost.
+    pub(super) async fn look(&self, command: &Cmd) -> Result<Value, BalanceError> {
+        let bulk = &self.0.bulk;
+        match bulk.send(&bulk.session().await?, command).await {
+            Err(error) if error.is_lost() => bulk.send(&bulk.session().await?, command).await,
             answer => answer,
         }
     }

@@ -93,10 +93,9 @@ pub(super) async fn scan(
     balance: &Balance,
     cursor: u64,
 ) -> Result<(u64, Vec<AccountId>), BalanceError> {
-    let session = balance.0.bulk.session().await?;
     let mut command = redis::cmd("SCAN");
     command.arg(cursor).arg("MATCH").arg("cm:{*}").arg("COUNT").arg(KEYS_PER_STEP);
-    let answer = balance.0.bulk.send(&session, &command).await?;
+    let answer = balance.look(&command).await?;
     let unreadable = || BalanceError::unreadable("SCAN", "no cursor and keys");
     let Value::Array(parts) = answer else { return Err(unreadable()) };
     let [cursor, keys] = <[Value; 2]>::try_from(parts).map_err(|_| unreadable())?;

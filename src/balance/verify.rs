@@ -8,7 +8,6 @@ use std::fmt;
 use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, Money};
-use redis::Value;
 
 use super::error::BalanceError;
 use super::hold::Hold;
@@ -166,7 +165,6 @@ impl Balance {
 
     /// Everything that an account has in Redis, in one step.
     async fn contents(&self, account: &AccountId) -> Result<Contents, BalanceError> {
-        let session = self.0.bulk.session().await?;
         let [wallet, holds, expiries, ..] = keys(account);
         let mut command = redis::cmd("EVAL");
         command.arg(
@@ -174,7 +172,7 @@ impl Balance {
              redis.call('ZCARD', KEYS[3]) }",
         );
         command.arg(3).arg(wallet).arg(holds).arg(expiries);
-        let answer: Value = self.0.bulk.send(&session, &command).await?;
+        let answer = self.look(&command).await?;
         let (fields, holds, expiries) = redis::from_redis_value(answer)
             .map_err(|_| BalanceError::unreadable("a look at an account", "no hashes"))?;
         Ok(Contents { fields, holds, expiries })
