@@ -5,13 +5,11 @@
 //! does not know is loaded first; where Redis is lost, the account's policy decides.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
 use callmeter_core::rating::terms_at;
 use chrono::{DateTime, Utc};
 use sqlx::Row;
-use tokio::time::Instant;
 
 use super::document::Document;
 use super::error::BalanceError;
@@ -21,7 +19,6 @@ use super::stage::Balance;
 use super::terms::{CallEnds, CallTerms};
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::OnRedisLoss;
-use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// How often an authorization is tried: an account is loaded, terms are computed anew.
 pub(super) const ATTEMPTS_MAX: u32 = 8;
@@ -107,10 +104,7 @@ impl Balance {
     /// # Errors
     /// Where the ledger or a script refuses; the caller answers that it cannot tell.
     pub async fn authorize(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
-        let began = Instant::now();
-        let decision = self.authorize_from(ask, HoldSource::Authorize).await;
-        count(&decision, began.elapsed());
-        decision
+        self.authorize_from(ask, HoldSource::Authorize).await
     }
 
     /// Holds for a call that was seen in the stream; it is never refused for want of money.
@@ -317,16 +311,4 @@ impl Balance {
         let snapshot = read.ok().flatten()?;
         Some(self.keep_document(account, snapshot.document))
     }
-}
-
-fn count(decided: &Result<Decision, BalanceError>, took: Duration) {
-    let (decision, reason) = match decided {
-        Ok(Decision::Allow(_)) => ("allow", "none"),
-        Ok(Decision::Deny { reason, .. }) => ("deny", reason.as_str()),
-        Ok(Decision::NotFound) => ("not_found", "none"),
-        Ok(Decision::Unavailable) => ("unavailable", "holds_unavailable"),
-        Err(_) => ("unavailable", "error"),
-    };
-    metrics::counter!(AUTHORIZATIONS, "decision" => decision, "reason" => reason).increment(1);
-    metrics::histogram!(AUTHORIZATION_SECONDS).record(took);
 }
