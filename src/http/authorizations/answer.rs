@@ -1,5 +1,7 @@
 //! What an authorization is answered.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{CallSid, Money};
@@ -8,6 +10,7 @@ use serde::Serialize;
 
 use crate::balance::{BalanceError, Decision};
 use crate::http::problem::Problem;
+use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// An authorization as JSON says it.
 #[derive(Debug, Serialize)]
@@ -27,8 +30,20 @@ enum DecisionJson<'a> {
     },
 }
 
-/// Answers a decision, which the balance stage has counted; `absent` is what is said where there is
-/// nothing to decide on.
+/// Counts what a call that asked to go ahead was answered; extensions are told by their route.
+pub(super) fn count(decision: &Result<Decision, BalanceError>, took: Duration) {
+    let (decision, reason) = match decision {
+        Ok(Decision::Allow(_)) => ("allow", "none"),
+        Ok(Decision::Deny { reason, .. }) => ("deny", reason.as_str()),
+        Ok(Decision::NotFound) => ("not_found", "none"),
+        Ok(Decision::Unavailable) => ("unavailable", "holds_unavailable"),
+        Err(_) => ("unavailable", "error"),
+    };
+    metrics::counter!(AUTHORIZATIONS, "decision" => decision, "reason" => reason).increment(1);
+    metrics::histogram!(AUTHORIZATION_SECONDS).record(took);
+}
+
+/// Answers a decision; `absent` is what is said where there is nothing to decide on.
 pub(super) fn decided(
     decision: Result<Decision, BalanceError>,
     call_sid: &CallSid,

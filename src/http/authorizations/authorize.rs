@@ -1,11 +1,13 @@
 //! `POST /v1/authorizations`: may this call go ahead? Holds what it may cost. One round trip to Redis
 //! for an account that Redis knows, and none to Postgres.
 
+use std::time::Instant;
+
 use axum::extract::State;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
 
-use super::answer::decided;
+use super::answer::{count, decided};
 use super::seconds;
 use crate::balance::{Ask, CallEnds, Payer};
 use crate::http::Api;
@@ -92,6 +94,8 @@ pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Respon
         },
         seconds: wanted.seconds.unwrap_or(api.asked_seconds),
     };
+    let asked = Instant::now();
     let decision = api.balance.authorize(ask).await;
+    count(&decision, asked.elapsed());
     Ok(decided(decision, &wanted.call_sid, Problem::unknown_account))
 }
