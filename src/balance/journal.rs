@@ -175,8 +175,13 @@ impl Journal {
             }
         }
         self.0.written.send_if_modified(|written| std::mem::replace(written, last) != last);
+        // A revision is Redis's clock when the hold was made: its answer may have been slow to come.
+        let now = self.0.clock.now().timestamp_micros();
+        let late_micros = i64::try_from(LATE.as_micros()).unwrap_or(i64::MAX);
         let held_late = changes.into_iter().filter_map(|((_, call_sid), change)| {
-            let hold = change.hold.filter(|_| change.at.elapsed() > LATE)?;
+            let is_late =
+                change.at.elapsed() > LATE || now.saturating_sub(change.revision) > late_micros;
+            let hold = change.hold.filter(|_| is_late)?;
             Some(LateHold { account: change.account, call_sid, hold })
         });
         Ok(held_late.collect())

@@ -119,6 +119,11 @@ impl Callers {
             return;
         }
         let seconds = random.random_range(1..=allowance.granted_seconds);
+        // The call is over: what it costs is known, and the rest of its promise is given back. The
+        // charge may be projected by another caller's batch before this one hears of its commit.
+        self.track(|tracker| {
+            tracker.promised.insert(call.to_owned(), (price(seconds), allowance.valid_until))
+        });
         let (batch, mut committed) = self.world.charge(&self.acme, &[(call, seconds)]).await;
         self.track(|tracker| {
             tracker.promised.remove(call);
