@@ -10,6 +10,7 @@ use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAcc
 use callmeter_core::rating::terms_at;
 use chrono::{DateTime, Utc};
 use sqlx::Row;
+use tokio::time::Instant;
 
 use super::document::Document;
 use super::error::BalanceError;
@@ -96,6 +97,7 @@ struct Placing<'a> {
     seconds: u32,
     source: HoldSource,
     operation: String,
+    asked_at: Instant,
 }
 
 impl Balance {
@@ -132,6 +134,7 @@ impl Balance {
             seconds: ask.seconds,
             source,
             operation: uuid::Uuid::now_v7().simple().to_string(),
+            asked_at: Instant::now(),
         };
         let decision = match self.place(&mut placing).await {
             Err(error) if error.is_lost() && source == HoldSource::Authorize => {
@@ -229,10 +232,14 @@ impl Balance {
     }
 
     fn granted(&self, placing: &Placing<'_>, held: &PlacedHold) -> Decision {
-        let key = held.account_key;
-        self.0.journal.placed(&placing.account, key, placing.call_sid, &held.hold);
+        self.note(placing, held.account_key, &held.hold);
         self.0.fail_open.end(&placing.account);
         Decision::Allow(Allowance::from(&held.hold))
+    }
+
+    fn note(&self, placing: &Placing<'_>, account_key: i32, hold: &Hold) {
+        let Placing { account, call_sid, asked_at, .. } = placing;
+        self.0.journal.placed(account, account_key, call_sid, hold, *asked_at);
     }
 
     async fn terms(
@@ -270,8 +277,7 @@ impl Balance {
             self.0.clock.now(),
         );
         let Some(hold) = hold else { return Ok(Decision::Unavailable) };
-        let key = document.account_key;
-        self.0.journal.placed(&placing.account, key, placing.call_sid, &hold);
+        self.note(placing, document.account_key, &hold);
         Ok(Decision::Allow(Allowance::from(&hold)))
     }
 

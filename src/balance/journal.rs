@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, CallSid};
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -22,7 +22,7 @@ use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
 
 /// Changes are gathered for so long before they are written.
 const GATHER: Duration = Duration::from_millis(20);
-/// A change that waited longer may have been missed by a load, and is looked after.
+/// A change that was asked for longer ago may have been missed by a load, and is looked after.
 const LATE: Duration = Duration::from_millis(50);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
@@ -31,12 +31,13 @@ const VOID_LIFE: TimeDelta = TimeDelta::days(1);
 /// Most rows of one statement.
 const ROWS_MAX: usize = 2_000;
 
-/// A hold that was journaled late: a load in between may not have seen it.
+/// A change that was journaled late: a load in between may not have seen it.
 #[derive(Clone, Debug)]
-pub(super) struct LateHold {
+pub(super) struct LateChange {
     pub account: AccountId,
     pub call_sid: CallSid,
-    pub hold: Hold,
+    /// `None`: voided.
+    pub hold: Option<Hold>,
 }
 
 /// The journal of this process; cheap to clone.
@@ -71,7 +72,8 @@ struct Change {
     revision: i64,
     /// `None`: voided.
     hold: Option<Hold>,
-    at: Instant,
+    /// When Redis was asked for it.
+    asked_at: Instant,
 }
 
 impl Journal {
@@ -94,30 +96,32 @@ impl Journal {
         waiting.changes.len() < self.0.total_max && of_account < self.0.account_max
     }
 
-    /// Notes a hold as it was granted.
+    /// Notes a hold as it was granted to who asked at `asked_at`.
     pub(super) fn placed(
         &self,
         account: &AccountId,
         account_key: i32,
         call_sid: &CallSid,
         hold: &Hold,
+        asked_at: Instant,
     ) {
         let (revision, hold) = (hold.revision, Some(hold.clone()));
-        let change = Change { account: account.clone(), revision, hold, at: Instant::now() };
+        let change = Change { account: account.clone(), revision, hold, asked_at };
         self.lock().put((account_key, call_sid.clone()), change);
         self.0.wake.notify_one();
     }
 
-    /// Notes that a call's hold is no more.
+    /// Notes that a call's hold is no more, by a void that was asked for at `asked_at`.
     pub(super) fn voided(
         &self,
         account: &AccountId,
         account_key: i32,
         call_sid: &CallSid,
         revision: i64,
+        asked_at: Instant,
     ) {
         let account = account.clone();
-        let change = Change { account, revision, hold: None, at: Instant::now() };
+        let change = Change { account, revision, hold: None, asked_at };
         self.lock().put((account_key, call_sid.clone()), change);
         self.0.wake.notify_one();
     }
@@ -130,39 +134,49 @@ impl Journal {
         let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
     }
 
-    /// Writes behind until `shutdown`, then what is left; `late` is given the holds that a load may
-    /// have missed.
-    pub(super) async fn run<F, Done>(&self, shutdown: CancellationToken, late: F)
-    where
-        F: Fn(Vec<LateHold>) -> Done,
-        Done: Future<Output = ()>,
-    {
+    /// Writes behind until `shutdown`, then what is left; `late` is given the changes that a load may
+    /// have missed. While it takes none they wait here.
+    pub(super) async fn run(
+        &self,
+        shutdown: CancellationToken,
+        late: mpsc::Sender<Vec<LateChange>>,
+    ) {
+        let mut changed_late = Vec::new();
         while !shutdown.is_cancelled() {
             let woken = shutdown.run_until_cancelled(self.0.wake.notified());
             // Looked at now and then without being woken, so that the lag is told.
             let _ = tokio::time::timeout(Duration::from_secs(1), woken).await;
             tokio::time::sleep(GATHER).await;
-            let held_late = match self.write_waiting().await {
-                Ok(held_late) => held_late,
+            match self.write_waiting().await {
+                Ok(more) => changed_late.extend(more),
                 Err(error) => {
                     tracing::warn!(%error, "holds wait to be journaled");
                     let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
                     self.0.wake.notify_one();
-                    Vec::new()
                 }
-            };
+            }
             self.tell_lag();
-            if !held_late.is_empty() {
-                late(held_late).await;
+            if !changed_late.is_empty()
+                && let Ok(place) = late.try_reserve()
+            {
+                place.send(std::mem::take(&mut changed_late));
             }
         }
-        if let Err(error) = self.write_waiting().await {
-            tracing::error!(%error, holds = self.lock().changes.len(), "holds are not journaled");
+        match self.write_waiting().await {
+            Ok(more) => changed_late.extend(more),
+            Err(error) => {
+                let holds = self.lock().changes.len();
+                tracing::error!(%error, holds, "holds are not journaled");
+            }
+        }
+        if !changed_late.is_empty() {
+            // Refused only where whoever restores has ended already.
+            let _ = late.send(changed_late).await;
         }
     }
 
     /// Writes all that waits; on an error what is not written waits on.
-    async fn write_waiting(&self) -> Result<Vec<LateHold>, StoreError> {
+    async fn write_waiting(&self) -> Result<Vec<LateChange>, StoreError> {
         let (changes, last) = self.lock().take();
         let changes: Vec<_> = changes.into_iter().collect();
         for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
@@ -175,16 +189,13 @@ impl Journal {
             }
         }
         self.0.written.send_if_modified(|written| std::mem::replace(written, last) != last);
-        // A revision is Redis's clock when the hold was made: its answer may have been slow to come.
-        let now = self.0.clock.now().timestamp_micros();
-        let late_micros = i64::try_from(LATE.as_micros()).unwrap_or(i64::MAX);
-        let held_late = changes.into_iter().filter_map(|((_, call_sid), change)| {
-            let is_late =
-                change.at.elapsed() > LATE || now.saturating_sub(change.revision) > late_micros;
-            let hold = change.hold.filter(|_| is_late)?;
-            Some(LateHold { account: change.account, call_sid, hold })
+        let late = changes.into_iter().filter(|(_, change)| change.asked_at.elapsed() > LATE);
+        let late = late.map(|((_, call_sid), Change { account, hold, .. })| LateChange {
+            account,
+            call_sid,
+            hold,
         });
-        Ok(held_late.collect())
+        Ok(late.collect())
     }
 
     async fn write(&self, changes: &[((i32, CallSid), Change)]) -> Result<(), StoreError> {
@@ -251,7 +262,7 @@ impl Waiting {
 
     /// Keeps the later of two changes of one call.
     fn put_back(&mut self, key: (i32, CallSid), change: Change) {
-        let at = self.since.map_or(change.at, |since| since.min(change.at));
+        let at = self.since.map_or(change.asked_at, |since| since.min(change.asked_at));
         self.since = Some(at);
         let account_key = key.0;
         match self.changes.entry(key) {

@@ -19,6 +19,7 @@ mod hold;
 mod journal;
 mod probe;
 mod projector;
+mod restore;
 pub mod scripts;
 mod settings;
 mod snapshot;

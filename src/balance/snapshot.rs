@@ -70,9 +70,10 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn load(&self) -> Load<'_> {
+    pub(super) fn load<'a>(&'a self, ticket: &'a str) -> Load<'a> {
         Load {
             account: &self.account,
+            ticket,
             account_key: self.document.account_key,
             version: self.version,
             charge_sequence: self.charge_sequence,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
 use redis::{Cmd, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,9 +22,10 @@ use super::denials::Denials;
 use super::document::Document;
 use super::error::BalanceError;
 use super::fail_open::FailOpen;
-use super::journal::{Journal, LateHold};
+use super::journal::Journal;
 use super::projector::{self, Projector};
-use super::scripts::{self, Expire, Loaded, Request, Restore, Restored, Settled};
+use super::restore;
+use super::scripts::{self, Announce, Expire, Loaded, Request, Settled};
 use super::settings::HoldSettings;
 use super::snapshot::{self, Purpose, Snapshot};
 use super::sweep;
@@ -32,7 +33,6 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::incarnation;
 use crate::ledger::store::Store;
-use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, add_dollars};
 
 /// Longest wait for an answer to an authorization's script.
 const ANSWER_MAX: Duration = Duration::from_millis(250);
@@ -68,7 +68,7 @@ pub(super) struct Shared {
     pub fail_open: FailOpen,
     pub projector: Projector,
     incarnation: AtomicI64,
-    restored_late: AtomicI64,
+    pub restored_late: AtomicI64,
     documents: Mutex<HashMap<AccountId, Arc<Document>>>,
     names: Mutex<HashMap<TwilioAccountSid, AccountId>>,
     loading: Mutex<HashMap<AccountId, Arc<Turn>>>,
@@ -141,11 +141,10 @@ impl Balance {
         let this = self.clone();
         let stop = shutdown.clone();
         tasks.spawn(async move { this.0.denials.run(stop).await });
+        let (late, changed_late) = mpsc::channel(1);
+        tasks.spawn(restore::run(self.clone(), changed_late, shutdown.clone()));
         let this = self.clone();
-        tasks.spawn(async move {
-            let restore = |late| this.restore(late);
-            this.0.journal.run(shutdown, restore).await;
-        });
+        tasks.spawn(async move { this.0.journal.run(shutdown, late).await });
         tasks.close();
         tasks.wait().await;
     }
@@ -155,8 +154,8 @@ impl Balance {
         &self.0.projector
     }
 
-    /// The money of holds that this process journaled too late for the load after a loss, and put back
-    /// afterwards: at most so much was granted beyond the pools meanwhile.
+    /// The money of holds that this process journaled too late for the load after a loss: at most so
+    /// much was granted beyond the pools meanwhile.
     pub fn restored_late(&self) -> Money {
         Money::from_micros(self.0.restored_late.load(Ordering::Relaxed))
     }
@@ -212,12 +211,13 @@ impl Balance {
     }
 
     async fn load_now(&self, account: &AccountId) -> Result<bool, BalanceError> {
-        tokio::join!(self.0.journal.flush(), tokio::time::sleep(JOURNAL_LAG_MAX));
+        let mut ticket = self.announce(account).await?;
         for _ in 0..ATTEMPTS_MAX {
             let Some(snapshot) = self.read(account, Purpose::Load).await? else {
                 return Ok(false);
             };
-            match self.run_at(&self.0.link, &snapshot.load(), snapshot.incarnation).await? {
+            let load = snapshot.load(&ticket);
+            match self.run_at(&self.0.link, &load, snapshot.incarnation).await? {
                 Loaded::Loaded { holds } => {
                     tracing::debug!(%account, holds, version = snapshot.version, "loaded");
                     self.keep_document(account, snapshot.document);
@@ -229,10 +229,20 @@ impl Balance {
                     return Ok(true);
                 }
                 Loaded::Behind => {}
+                Loaded::Forgotten => ticket = self.announce(account).await?,
                 Loaded::Newer { incarnation } => self.saw_incarnation(incarnation),
             }
         }
         Err(not_loaded(account, "others project it all the time"))
+    }
+
+    /// Tells Redis that the account is about to be loaded, then waits until all that was granted
+    /// before is journaled. Redis forgets the ticket with everything else: a load is refused where
+    /// Redis was emptied after what it brings was read.
+    async fn announce(&self, account: &AccountId) -> Result<String, BalanceError> {
+        let ticket = self.ask(&Announce { account }).await?;
+        tokio::join!(self.0.journal.flush(), tokio::time::sleep(JOURNAL_LAG_MAX));
+        Ok(ticket)
     }
 
     /// Raises the incarnation: Redis has a version that the ledger does not reach.
@@ -248,23 +258,6 @@ impl Balance {
         let [wallet, ..] = scripts::keys(account);
         self.0.bulk.send(&session, redis::cmd("DEL").arg(wallet)).await?;
         Ok(())
-    }
-
-    /// Puts back holds that were journaled late and that Redis may have lost meanwhile.
-    async fn restore(&self, late: Vec<LateHold>) {
-        for late in late {
-            let restore =
-                Restore { account: &late.account, call_sid: &late.call_sid, hold: &late.hold };
-            match self.bulk(&restore).await {
-                Ok(Restored::Restored { beyond }) => {
-                    add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
-                    self.0.restored_late.fetch_add(late.hold.money.micros(), Ordering::Relaxed);
-                    tracing::warn!(account = %late.account, %beyond, "hold restored late");
-                }
-                Ok(Restored::Standing | Restored::Unknown) => {}
-                Err(error) => tracing::warn!(%error, "hold not restored"),
-            }
-        }
     }
 
     pub(super) async fn read(

@@ -1,10 +1,11 @@
 //! What callers ask of a call that was allowed: to go on for longer, or to be given up.
 
 use callmeter_core::domain::{AccountId, CallSid, Money};
+use tokio::time::Instant;
 
 use super::authorizer::{ATTEMPTS_MAX, Allowance, Decision};
 use super::error::BalanceError;
-use super::scripts::{Denial, Extend, Extended, Void, Voided};
+use super::scripts::{Denial, Extend, Extended, PlacedHold, Void, Voided};
 use super::stage::Balance;
 
 impl Balance {
@@ -22,12 +23,14 @@ impl Balance {
         let settings = &self.0.settings;
         let extend =
             Extend { account, operation: &operation, call_sid, asked_seconds: seconds, settings };
+        let asked_at = Instant::now();
         let mut was_lost = false;
         for _ in 0..ATTEMPTS_MAX {
             match self.ask(&extend).await {
                 Ok(Extended::Held(held)) => {
-                    self.0.journal.placed(account, held.account_key, call_sid, &held.hold);
-                    return Ok(Decision::Allow(Allowance::from(&held.hold)));
+                    let PlacedHold { hold, account_key, .. } = held;
+                    self.0.journal.placed(account, account_key, call_sid, &hold, asked_at);
+                    return Ok(Decision::Allow(Allowance::from(&hold)));
                 }
                 Ok(Extended::Settled) => {
                     let reason = Denial::CallAlreadySettled;
@@ -56,6 +59,7 @@ impl Balance {
         account: &AccountId,
         call_sid: &CallSid,
     ) -> Result<bool, BalanceError> {
+        let asked_at = Instant::now();
         let void = Void { account, call_sid };
         let voided = match self.ask(&void).await {
             Err(error) if error.is_lost() => match self.ask(&void).await {
@@ -66,19 +70,26 @@ impl Balance {
             voided => voided,
         }?;
         if voided.was_held {
-            self.journal_void(account, call_sid, voided.revision).await;
+            self.journal_void(account, call_sid, voided.revision, asked_at).await;
         }
         Ok(true)
     }
 
     /// Notes in the journal that a call's hold is no more.
-    async fn journal_void(&self, account: &AccountId, call_sid: &CallSid, revision: i64) {
+    async fn journal_void(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        revision: i64,
+        asked_at: Instant,
+    ) {
         let document = match self.document(account) {
             Some(document) => Some(document),
             None => self.learn_document(account).await,
         };
         if let Some(document) = document {
-            self.0.journal.voided(account, document.account_key, call_sid, revision);
+            let key = document.account_key;
+            self.0.journal.voided(account, key, call_sid, revision, asked_at);
         }
     }
 }

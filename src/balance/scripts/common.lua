@@ -6,6 +6,7 @@
 --   3 expiries   zset: CallSid by the instant at which its hold expires
 --   4-7 settled  sets: a ring of four, twelve hours each, of the CallSids that are over
 --   8 projected  string "epoch incarnation version": the newest projection that met no wallet
+--   9 loading    string "epoch ticket": a load was announced, and Redis has lost nothing since
 -- ARGV of every script:
 --   1 epoch        run_id of the Redis server, as the caller's connection learned it
 --   2 incarnation  of the ledger, as the caller last read it
@@ -18,7 +19,8 @@
 -- increment block placed_at valid_until expires_at source operation. `cycle` is
 -- "subscription:start", or "-" without a plan; `source` is "authorize" or "stream".
 
-local WALLET, HOLDS, EXPIRIES, PROJECTED = KEYS[1], KEYS[2], KEYS[3], KEYS[8]
+local WALLET, HOLDS, EXPIRIES = KEYS[1], KEYS[2], KEYS[3]
+local PROJECTED, LOADING = KEYS[8], KEYS[9]
 
 -- An idle wallet leaves Redis after two days; that is longer than any hold lives.
 local WALLET_LIFE_SECONDS = 172800

@@ -1,6 +1,6 @@
 -- expire: releases holds that are due, a bounded number, and tells how the account stands.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 most holds to release, 0 to look only.
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 most holds to release, 0 to look only.
 --
 -- Reply, one of
 --   {standing, expired, incarnation, version, charge_sequence, holds, held, account key, balance,

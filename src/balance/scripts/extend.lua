@@ -1,6 +1,6 @@
 -- extend: lets a call that has a hold go on for longer, as far as the pool allows.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 operation   5 call_sid   6 asked: the call's total since answer   7 cap   8 ring   9 grace,
 --   seconds      10 expire_max, holds
 --

@@ -1,8 +1,8 @@
 -- load: puts an account into Redis from the ledger and the journal of holds.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 version   5 charge_sequence   6 balance   7 credit_limit   8 status   9 calls_max, '' for none
---  10 terms    11 document         12 account key
+--  10 terms    11 document         12 account key        13 ticket, as announce answered it
 --   then four lists, each a count and its members:
 --   cycle, used seconds, ...; AccountSids; CallSid, packed hold, ...; CallSids that are over
 --
@@ -11,6 +11,7 @@
 --   {current, version}                the account is here, as new or newer; nothing changed
 --   {gap, version, charge_sequence}   it is here, older: project on it instead; nothing changed
 --   {behind, version}                 a later version was projected meanwhile: read the ledger again
+--   {forgotten}                       Redis lost its memory since the ticket: announce and read again
 --   {newer, incarnation}              the ledger went back in time since the caller looked
 --
 -- A wallet that is absent, of another epoch or torn is replaced with its holds. Where only the
@@ -20,7 +21,7 @@
 -- {loaded, 1}; held is 14000. The same again: {current, version}.
 
 local version = whole(ARGV[4], 'version')
-local cycles, at_sids = list_from(13)
+local cycles, at_sids = list_from(14)
 local twilio_sids, at_holds = list_from(at_sids)
 local holds, at_settled = list_from(at_holds)
 local settled = list_from(at_settled)
@@ -31,6 +32,7 @@ if standing and standing.incarnation == INCARNATION then
   if standing.version >= version then return { 'current', standing.version } end
   return { 'gap', standing.version, standing.charge_sequence }
 end
+if redis.call('GET', LOADING) ~= ARGV[13] then return { 'forgotten' } end
 local reached = projected_version()
 if reached > version then return { 'behind', reached } end
 
@@ -57,7 +59,8 @@ redis.call('DEL', WALLET)
 redis.call('HSET', WALLET, 'epoch', EPOCH, 'incarnation', INCARNATION, 'version', version,
   'charge_sequence', whole(ARGV[5], 'charge_sequence'), 'balance', whole(ARGV[6], 'balance'),
   'credit_limit', whole(ARGV[7], 'credit_limit'), 'status', ARGV[8], 'calls_max', ARGV[9],
-  'terms', ARGV[10], 'document', ARGV[11], 'account', whole(ARGV[12], 'account'))
+  'terms', ARGV[10], 'document', ARGV[11], 'account', whole(ARGV[12], 'account'),
+  'loaded_at', NOW)
 write_cycles(cycles)
 for _, sid in ipairs(twilio_sids) do redis.call('HSET', WALLET, 's:' .. sid, 1) end
 write_sums(wallet)

@@ -14,6 +14,8 @@ use crate::balance::hold::{CycleRef, Hold};
 pub struct Load<'a> {
     /// Whose wallet.
     pub account: &'a AccountId,
+    /// What [`Announce`](super::Announce) answered before any of this was read.
+    pub ticket: &'a str,
     /// Internal key of the account.
     pub account_key: i32,
     /// The version that this is.
@@ -53,6 +55,8 @@ pub enum Loaded {
     },
     /// A later version was projected meanwhile: read the ledger again.
     Behind,
+    /// Redis lost its memory since the load was announced: announce it again.
+    Forgotten,
     /// The ledger's incarnation is newer than the caller knows.
     Newer {
         /// The incarnation.
@@ -75,7 +79,7 @@ impl Request for Load<'_> {
         command.arg(self.version).arg(self.charge_sequence);
         command.arg(self.balance.micros()).arg(self.credit_limit.micros());
         self.whole.arguments(command);
-        command.arg(self.account_key);
+        command.arg(self.account_key).arg(self.ticket);
         pairs(command, self.cycles.iter().map(|(cycle, used)| (cycle.to_string(), *used)));
         list(command, self.whole.twilio_account_sids.iter().map(TwilioAccountSid::as_str));
         pairs(command, self.holds.iter().map(|(call_sid, hold)| (call_sid.as_str(), hold.pack())));
@@ -89,6 +93,7 @@ impl Request for Load<'_> {
             "current" => Ok(Loaded::Current),
             "gap" => Ok(Loaded::Gap { version: reply.number()?, charge_sequence: reply.number()? }),
             "behind" => Ok(Loaded::Behind),
+            "forgotten" => Ok(Loaded::Forgotten),
             "newer" => Ok(Loaded::Newer { incarnation: reply.number()? }),
             other => Err(reply.unreadable(other)),
         }

@@ -1,6 +1,6 @@
 -- look: tells what an account's calls in progress hold; changes nothing.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua.
+-- KEYS 1-9, ARGV 1-3: see common.lua.
 --
 -- Reply, one of
 --   {standing, version, holds, held, count of words, cycle, held seconds, ...}

@@ -3,6 +3,7 @@
 //! Every script is put together when the program is compiled, from the shared parts and its own; its
 //! contract is its header. Redis runs one at a time and whole, so each is one step as seen by all.
 
+mod announce;
 mod expire;
 mod extend;
 mod load;
@@ -20,6 +21,7 @@ use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use super::error::BalanceError;
 
+pub use announce::Announce;
 pub use expire::{Expire, Standing};
 pub use extend::{Extend, Extended};
 pub use load::{Load, Loaded};
@@ -52,6 +54,7 @@ macro_rules! script {
     };
 }
 
+script!(ANNOUNCE, "common.lua", "announce.lua");
 script!(PLACE, "common.lua", "grant.lua", "place.lua");
 script!(EXTEND, "common.lua", "grant.lua", "extend.lua");
 script!(VOID, "common.lua", "void.lua");
@@ -64,7 +67,8 @@ script!(RESTORE, "common.lua", "restore.lua");
 /// Commands that give Redis every script, so that each can then be called by its digest.
 pub(super) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    for script in [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &LOAD, &LOOK, &RESTORE] {
+    let scripts = [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &ANNOUNCE, &LOAD, &LOOK, &RESTORE];
+    for script in scripts {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
     }
     pipeline
@@ -113,8 +117,9 @@ pub trait Request {
 }
 
 /// The keys of an account, all in the slot of its hash tag, in the order that scripts know.
-pub fn keys(account: &AccountId) -> [String; 8] {
-    ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v"].map(|part| format!("cm:{{{account}}}{part}"))
+pub fn keys(account: &AccountId) -> [String; 9] {
+    ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v", ":l"]
+        .map(|part| format!("cm:{{{account}}}{part}"))
 }
 
 /// Adds a list: how many members it has, then each of them.

@@ -1,6 +1,6 @@
 -- place: reserves allowance and money for a call, or says why not.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 operation   id of this request, without spaces
 --   5 call_sid
 --   6 source      authorize: may be refused; stream: the call is under way, so it takes what there

@@ -1,11 +1,13 @@
 -- restore: puts back a hold that was granted before Redis lost it and journaled only after the
 -- account was loaded again.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 call_sid   5 packed hold
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid   5 packed hold
 --
 -- Reply, one of
 --   {restored, beyond}   beyond: micro-dollars by which money held is now more than the pool has
---   {standing}           the call has this hold or a later one, is over, or its hold is due
+--   {standing}           the call has this hold or a later one, or nothing was lost
+--   {over}               the hold was missing since the load, and is not needed any more: the call is
+--                        over, or its hold is due
 --   {unknown, why}       nothing to restore into; the load will find it in the journal
 --
 -- Worked example: balance 20000, another call holds 14000; restoring 14000: {restored, 8000}.
@@ -13,7 +15,11 @@
 local call_sid, hold = ARGV[4], unpack_hold(ARGV[5])
 local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end
-if hold.expires_at <= NOW or is_settled(call_sid) then return { 'standing' } end
+if hold.expires_at <= NOW or is_settled(call_sid) then
+  -- A hold that was granted after the load was never lost.
+  local loaded_at = whole(redis.call('HGET', WALLET, 'loaded_at'), 'loaded_at')
+  return { hold.revision < loaded_at and 'over' or 'standing' }
+end
 local packed = redis.call('HGET', HOLDS, call_sid)
 if packed then
   if unpack_hold(packed).revision >= hold.revision then return { 'standing' } end

@@ -27,8 +27,10 @@ pub enum Restored {
         /// By how much the money held is now more than there is.
         beyond: Money,
     },
-    /// It stands, or is not needed any more.
+    /// It stands, or was never lost.
     Standing,
+    /// It was missing until it was not needed any more.
+    Over,
     /// The account is not in Redis.
     Unknown,
 }
@@ -53,6 +55,7 @@ impl Request for Restore<'_> {
         match word.as_str() {
             "restored" => Ok(Restored::Restored { beyond: Money::from_micros(reply.number()?) }),
             "standing" => Ok(Restored::Standing),
+            "over" => Ok(Restored::Over),
             "unknown" => Ok(Restored::Unknown),
             other => Err(reply.unreadable(other)),
         }

@@ -1,7 +1,7 @@
 -- settle: projects a wallet from one version of the ledger to a later one, and settles the holds of
 -- all calls charged in between, in one step.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 from   version that the caller knows Redis may have: every change after it is in here
 --   5 to     version that this is          6 charge_sequence   number of the last charge
 --   7 balance   8 credit_limit             9 whole: 1 where 10 to 13 and the AccountSids are given

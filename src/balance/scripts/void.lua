@@ -1,6 +1,6 @@
 -- void: frees a call's hold and remembers that the call is over.
 --
--- KEYS 1-8, ARGV 1-3: see common.lua. Then 4 call_sid.
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid.
 --
 -- Reply: {voided, 1 a hold was freed, or may be in the journal; or 0 there was none, revision}. Where
 -- the wallet is unknown the call is remembered all the same, so that no load brings its hold back.

@@ -104,6 +104,37 @@ async fn an_extended_hold_comes_back_as_it_was_extended() {
 }
 
 #[tokio::test]
+async fn what_is_journaled_late_reaches_redis_after_a_load() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 100_000).await;
+    let slow = world.another(HoldSettings::default());
+    world.run(&world.balance.clone());
+    for (call, seconds) in [("CA1", 60), ("CA2", 120)] {
+        allowed(&world.authorize(&acme, call, seconds).await);
+    }
+    world.balance.void(&acme, &sid("CA9")).await.expect("redis answers");
+    // The slow process voids one call and grants three others, and journals nothing yet.
+    assert!(slow.void(&acme, &sid("CA1")).await.expect("redis answers"));
+    for (call, seconds) in [("CA3", 60), ("CA4", 60), ("CA5", 60)] {
+        allowed(&authorize(&slow, &acme, call, seconds).await);
+    }
+    world.flush().await;
+    // 100000, of which what is known to be held is 42000.
+    allowed(&world.authorize(&acme, "CA6", 240).await);
+    assert_eq!(world.held(&acme).await, Some((3, 98_000)));
+    // One of the lost calls ends before its hold is back.
+    let (batch, mut committed) = world.charge(&acme, &[("CA4", 60)]).await;
+    world.balance.projector().committed(&batch, &mut committed);
+    world.run(&slow);
+    until(Some((4, 112_000)), async || world.held(&acme).await).await;
+    assert_eq!(slow.restored_late(), Money::from_micros(42_000));
+    let settled = Decision::Deny { reason: Denial::CallAlreadySettled, shortfall: Money::ZERO };
+    assert_eq!(world.authorize(&acme, "CA1", 60).await, settled);
+    assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn an_administrators_change_is_seen_by_the_next_request() {
     let mut world = World::new().await;
     let acme = world.open("acme", 0).await;

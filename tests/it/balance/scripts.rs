@@ -61,6 +61,81 @@ async fn a_credit_limit_is_granted_and_a_debt_is_not() {
 }
 
 #[tokio::test]
+async fn a_load_is_refused_where_redis_lost_its_memory_after_what_it_brings_was_read() {
+    check(
+        "announce                       =>
+         flush                          =>
+         load balance=50000             => forgotten
+         state                          => unknown
+         announce                       =>
+         load balance=50000             => loaded 0
+         announce                       =>
+         load balance=50000             => current",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn restore_brings_back_what_a_load_missed_and_tells_by_how_much_the_pool_is_passed() {
+    check(
+        "load balance=48000             => loaded 0
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         place CA2 60                   => new granted=60 held=14000 allowance=0
+         restore CA1                    => standing
+         settle 1..2 CA2 balance=34000  => projected 1
+         restore CA2                    => standing
+         flush                          =>
+         restore CA1                    => unknown
+         load version=2 balance=34000 over=CA2 => loaded 0
+         place CA3 120                  => new granted=120 held=28000 allowance=0 final
+         restore CA2                    => over
+         restore CA1                    => restored beyond=8000
+         restore CA1                    => standing
+         state                          => version=2 balance=34000 holds=2 held=42000",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn restore_takes_the_later_of_two_holds_and_none_that_is_due() {
+    check(
+        "load balance=100000            => loaded 0
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         place CA2 60                   => new granted=60 held=14000 allowance=0
+         flush                          =>
+         load balance=100000 journal    => loaded 2
+         extend CA1 120                 => more granted=120 held=28000 allowance=0
+         flush                          =>
+         load balance=100000            => loaded 0
+         tick 1                         =>
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         restore CA1                    => standing
+         tick 481                       =>
+         restore CA2                    => over
+         state                          => version=1 balance=100000 holds=1 held=14000",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn look_tells_what_is_held_of_money_and_of_each_cycle() {
+    check(
+        "look                           => unknown
+         load balance=28000             => loaded 0
+         look                           => version=1 holds=0 held=0
+         plan 100                       =>
+         place CA1 50                   => new granted=50 held=0 allowance=60
+         place CA2 60                   => new granted=60 held=4667 allowance=40
+         look                           => version=1 holds=2 held=4667 allowance=100
+         tick 900                       =>
+         look                           => version=1 holds=2 held=4667 allowance=100
+         incarnation 2                  =>
+         look                           => unknown",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn place_refuses_for_every_reason_in_one_order() {
     check(
         "load balance=1000000 calls=2 over=CA9 => loaded 0

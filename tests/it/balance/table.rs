@@ -11,8 +11,8 @@
 use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
 use callmeter::balance::scripts::{
-    Expire, Extend, Extended, Load, Loaded, Place, Placed, PlacedHold, Settle, Settled, Void,
-    WholeAccount,
+    Announce, Expire, Extend, Extended, Load, Loaded, Look, Place, Placed, PlacedHold, Restore,
+    Restored, Settle, Settled, Void, WholeAccount,
 };
 use callmeter::balance::{BalanceError, CallTerms, CycleRef, Hold, HoldSettings, HoldSource, Link};
 use callmeter_core::domain::{
@@ -35,6 +35,8 @@ pub(super) struct Table {
     operations: u32,
     /// The holds that were answered last, by call: what a journal would have.
     journal: HashMap<CallSid, Hold>,
+    /// What the next load brings; none: it is announced just before.
+    ticket: Option<String>,
 }
 
 /// Words of a command: those before any `name=value`, and the others by name.
@@ -90,6 +92,7 @@ impl Table {
             incarnation: 1,
             operations: 0,
             journal: HashMap::new(),
+            ticket: None,
         }
     }
 
@@ -110,6 +113,12 @@ impl Table {
             "place" => self.place(&words).await,
             "extend" => self.extend(&words).await,
             "void" => self.void(&words).await,
+            "announce" => {
+                self.ticket = Some(self.announce().await);
+                String::new()
+            }
+            "restore" => self.restore(&words).await,
+            "look" => self.look().await,
             "settle" => self.settle(&words).await,
             "expire" => self.expire(&words).await,
             "state" => self.state().await,
@@ -158,8 +167,13 @@ impl Table {
         };
         let sid = TwilioAccountSid::parse("AC1").expect("a sid");
         let document = format!("document of {}", self.terms_revision);
+        let ticket = match self.ticket.take() {
+            Some(ticket) => ticket,
+            None => self.announce().await,
+        };
         let load = Load {
             account: &self.account,
+            ticket: &ticket,
             account_key: 17,
             version: words.number("version", 1),
             charge_sequence: words.number("charges", 0),
@@ -188,8 +202,42 @@ impl Table {
             Loaded::Current => "current".to_owned(),
             Loaded::Gap { version, charge_sequence } => format!("gap {version} {charge_sequence}"),
             Loaded::Behind => "behind".to_owned(),
+            Loaded::Forgotten => "forgotten".to_owned(),
             Loaded::Newer { incarnation } => format!("newer {incarnation}"),
         }
+    }
+
+    async fn announce(&self) -> String {
+        let announce = Announce { account: &self.account };
+        let answer = self.link.run(&announce, self.incarnation, self.offset_micros).await;
+        answer.expect("an answer")
+    }
+
+    /// Puts back what the journal has of a call.
+    async fn restore(&self, words: &Words<'_>) -> String {
+        let call_sid = CallSid::parse(words.plain[1]).expect("a sid");
+        let hold = &self.journal[&call_sid];
+        let restore = Restore { account: &self.account, call_sid: &call_sid, hold };
+        let answer = self.link.run(&restore, self.incarnation, self.offset_micros).await;
+        match answer.expect("an answer") {
+            Restored::Restored { beyond } => format!("restored beyond={}", beyond.micros()),
+            Restored::Standing => "standing".to_owned(),
+            Restored::Over => "over".to_owned(),
+            Restored::Unknown => "unknown".to_owned(),
+        }
+    }
+
+    async fn look(&self) -> String {
+        let look = Look { account: &self.account };
+        let answer = self.link.run(&look, self.incarnation, self.offset_micros).await;
+        let Some(looked) = answer.expect("an answer") else { return "unknown".to_owned() };
+        let cycles = looked.cycles.iter().map(|(found, seconds)| {
+            assert_eq!(*found, cycle());
+            format!(" allowance={seconds}")
+        });
+        let cycles: String = cycles.collect();
+        let (holds, held) = (looked.holds, looked.money.micros());
+        format!("version={} holds={holds} held={held}{cycles}", looked.version)
     }
 
     async fn place(&mut self, words: &Words<'_>) -> String {

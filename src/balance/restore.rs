@@ -1,0 +1,85 @@
+//! Brings to Redis what was journaled too late for the load of an account that Redis had lost.
+//!
+//! A load waits until every process should have journaled what it granted before. One that was slower
+//! than that hands its changes over here: holds that are put back, and voids that are repeated. What
+//! the pool did not have meanwhile is the stated exception, which is counted.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use callmeter_core::domain::Money;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::error::BalanceError;
+use super::journal::LateChange;
+use super::scripts::{Restore, Restored, Void};
+use super::stage::Balance;
+use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, add_dollars};
+
+/// Wait while Redis is lost.
+const RETRY: Duration = Duration::from_millis(200);
+/// Most scripts in one round trip.
+const MANY: usize = 500;
+
+/// Restores until the journal has ended; after `shutdown` each change is tried once.
+pub(super) async fn run(
+    balance: Balance,
+    mut late: mpsc::Receiver<Vec<LateChange>>,
+    shutdown: CancellationToken,
+) {
+    while let Some(changes) = late.recv().await {
+        for changes in changes.chunks(MANY) {
+            while let Err(error) = balance.restore(changes).await {
+                tracing::warn!(%error, changes = changes.len(), "not restored");
+                if !error.is_lost() || shutdown.is_cancelled() {
+                    break;
+                }
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+            }
+        }
+    }
+}
+
+impl Balance {
+    /// Repeats changes in Redis; where they stand, or were never lost, nothing happens.
+    async fn restore(&self, changes: &[LateChange]) -> Result<(), BalanceError> {
+        let holds: Vec<_> = changes
+            .iter()
+            .filter_map(|LateChange { account, call_sid, hold }| {
+                hold.as_ref().map(|hold| Restore { account, call_sid, hold })
+            })
+            .collect();
+        for (restore, answer) in holds.iter().zip(self.bulk_many(&holds).await?) {
+            self.count(restore, answer?);
+        }
+        let voids: Vec<_> = changes
+            .iter()
+            .filter(|change| change.hold.is_none())
+            .map(|change| Void { account: &change.account, call_sid: &change.call_sid })
+            .collect();
+        for answer in self.bulk_many(&voids).await? {
+            answer?;
+        }
+        Ok(())
+    }
+
+    fn count(&self, restore: &Restore<'_>, restored: Restored) {
+        let lost = match restored {
+            Restored::Restored { beyond } => {
+                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+                restore.hold.money
+            }
+            Restored::Over => {
+                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, restore.hold.money);
+                restore.hold.money
+            }
+            Restored::Standing | Restored::Unknown => Money::ZERO,
+        };
+        if lost > Money::ZERO {
+            let (account, call_sid) = (restore.account, restore.call_sid);
+            tracing::warn!(%account, %call_sid, %lost, "a hold was restored late");
+            self.0.restored_late.fetch_add(lost.micros(), Ordering::Relaxed);
+        }
+    }
+}

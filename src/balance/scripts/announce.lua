@@ -1,0 +1,15 @@
+-- announce: says that an account is about to be loaded, and answers a ticket that is lost when Redis
+-- loses its memory.
+--
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 a name for the ticket, should there be none.
+--
+-- Reply: {announced, ticket}. Whoever announces while one stands is answered the same.
+--
+-- Worked example: name a1: {announced, "<epoch> a1"}; within ten seconds, name b2: the same.
+
+local ticket = redis.call('GET', LOADING)
+if not ticket or string.sub(ticket, 1, #EPOCH + 1) ~= EPOCH .. ' ' then
+  ticket = EPOCH .. ' ' .. ARGV[4]
+end
+redis.call('SET', LOADING, ticket, 'EX', 10)
+return { 'announced', ticket }

@@ -1,0 +1,40 @@
+//! The caller of `announce.lua`.
+
+use callmeter_core::domain::AccountId;
+use redis::{Cmd, Value};
+
+use super::reply::Reply;
+use super::{ANNOUNCE, Request, Source};
+use crate::balance::error::BalanceError;
+
+/// Says that an account is about to be loaded. The answer is a ticket that the load brings along: it
+/// is gone where Redis lost its memory since.
+#[derive(Clone, Copy, Debug)]
+pub struct Announce<'a> {
+    /// Whose wallet.
+    pub account: &'a AccountId,
+}
+
+impl Request for Announce<'_> {
+    type Reply = String;
+
+    fn account(&self) -> &AccountId {
+        self.account
+    }
+
+    fn source(&self) -> &'static Source {
+        &ANNOUNCE
+    }
+
+    fn arguments(&self, command: &mut Cmd) {
+        command.arg(uuid::Uuid::now_v7().simple().to_string());
+    }
+
+    fn read(value: Value) -> Result<String, BalanceError> {
+        let (word, mut reply) = Reply::of("announce", value)?;
+        match word.as_str() {
+            "announced" => reply.text(),
+            other => Err(reply.unreadable(other)),
+        }
+    }
+}
