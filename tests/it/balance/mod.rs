@@ -1,6 +1,7 @@
 //! Holds and projections on a real Redis.
 
 mod grant;
+mod load_scripts;
 mod loading;
 mod losses;
 mod scripts;

@@ -138,7 +138,7 @@ impl Table {
                 String::new()
             }
             "terms" => {
-                self.terms_revision = words.plain[1].to_owned();
+                words.plain[1].clone_into(&mut self.terms_revision);
                 String::new()
             }
             "flush" => {
