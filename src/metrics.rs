@@ -50,6 +50,8 @@ pub const HOLDS_EXPIRED: &str = "callmeter_holds_expired_total";
 /// Dollars granted beyond the pool: holds that Redis lost before they were journaled. Count with
 /// [`add_dollars`].
 pub const HOLDS_BEYOND_POOL_DOLLARS: &str = "callmeter_holds_beyond_pool_dollars_total";
+/// Holds that were journaled too late for the load after a loss of Redis, and looked after.
+pub const HOLDS_RESTORED_LATE: &str = "callmeter_holds_restored_late_total";
 /// Projections that were dropped because too many waited; the sweep catches up.
 pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
 /// Status events of calls that placed or freed no hold because too many waited.
@@ -199,6 +201,7 @@ fn describe() {
         HOLDS_BEYOND_POOL_DOLLARS,
         "Dollars granted beyond the pool by a loss of Redis"
     );
+    describe_counter!(HOLDS_RESTORED_LATE, "Holds that were missing after a loss of Redis");
     describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");

@@ -15,7 +15,7 @@ use super::error::BalanceError;
 use super::journal::LateChange;
 use super::scripts::{Restore, Restored, Void};
 use super::stage::Balance;
-use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, add_dollars};
+use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, HOLDS_RESTORED_LATE, add_dollars};
 
 /// Wait while Redis is lost.
 const RETRY: Duration = Duration::from_millis(200);
@@ -76,10 +76,11 @@ impl Balance {
             }
             Restored::Standing | Restored::Unknown => Money::ZERO,
         };
-        if lost > Money::ZERO {
+        if !matches!(restored, Restored::Standing | Restored::Unknown) {
             let (account, call_sid) = (restore.account, restore.call_sid);
             tracing::warn!(%account, %call_sid, %lost, "a hold was restored late");
             self.0.restored_late.fetch_add(lost.micros(), Ordering::Relaxed);
+            metrics::counter!(HOLDS_RESTORED_LATE).increment(1);
         }
     }
 }

@@ -9,10 +9,8 @@ use crate::harness::system::{Setup, System};
 use serde_json::json;
 
 /// Runs a command on the Redis database of this system.
-fn redis(system: &System, command: &str, arguments: &[&str]) {
-    let settings = system.settings();
-    let url = settings.iter().find(|(name, _)| name == "REDIS_URL").map(|(_, url)| url.clone());
-    let client = redis::Client::open(url.expect("an address")).expect("an address");
+pub(crate) fn redis(system: &System, command: &str, arguments: &[&str]) {
+    let client = redis::Client::open(system.redis_url()).expect("an address");
     let mut connection = client.get_connection().expect("Redis answers");
     redis::cmd(command).arg(arguments).exec(&mut connection).expect("the command runs");
 }

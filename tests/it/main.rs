@@ -10,6 +10,7 @@ mod dashboards;
 mod harness;
 mod holds_lost;
 mod ledger;
+mod loss_under_load;
 mod model;
 mod offsets;
 mod operate;

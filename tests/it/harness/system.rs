@@ -291,6 +291,10 @@ impl System {
         self.run(&["verify"]).expect_success();
     }
 
+    pub(crate) fn redis_url(&self) -> String {
+        self.redis.url.clone()
+    }
+
     fn database_url(&self) -> String {
         let (server, _) = self.setup.servers.database_url.rsplit_once('/').expect("a name in it");
         format!("{server}/{}", self.database)
