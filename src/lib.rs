@@ -3,7 +3,7 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`metrics`], [`health`],
+//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`vault`], [`metrics`], [`health`],
 //! [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`http`],
 //! [`simulate`], [`verify`], [`status`], [`app`], [`cli`].
 
@@ -22,5 +22,6 @@ pub mod metrics;
 pub mod simulate;
 pub mod status;
 pub mod telemetry;
+pub mod vault;
 pub mod verify;
 pub mod wallet;

@@ -7,15 +7,17 @@
 mod error;
 mod load;
 mod secret;
+mod secrets;
 mod settings;
 mod variables;
 
 pub use error::SettingsError;
 pub use load::{load, load_from};
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
+pub use secrets::{Secrets, Twilio};
 pub use settings::{
     Batch, CatalogFile, Charging, Database, Holds, Http, Kafka, Log, LogFormat, Redis, Rejects,
-    Rentals, Settings, Stripe, Twilio, Wallet,
+    Rentals, Settings, Stripe, Wallet,
 };
 
 /// The built-in defaults, with every key documented.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use serde::{Deserialize, Serialize};
 
+use super::secrets::{Secrets, Twilio};
 use super::{ConnectionUrl, KafkaOptions, Secret};
 
 /// Every setting, checked.
@@ -26,6 +27,7 @@ pub struct Settings {
     pub catalog: CatalogFile,
     pub stripe: Stripe,
     pub twilio: Twilio,
+    pub secrets: Secrets,
     pub log: Log,
 }
 
@@ -152,16 +154,6 @@ pub struct Stripe {
     pub api_base: String,
 }
 
-/// `[twilio]`: the default Twilio account.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
-pub struct Twilio {
-    pub account_sid: Option<String>,
-    pub auth_token: Option<Secret>,
-    pub api_base: String,
-}
-
 /// `[log]`: what is written to standard error.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +207,8 @@ impl Settings {
             );
         }
         self.holds.check()?;
+        self.secrets.check()?;
+        self.twilio.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }
@@ -350,7 +344,7 @@ fn is_topic(name: &str) -> bool {
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
 }
 
-fn refuse(
+pub(super) fn refuse(
     key: &'static str,
     fault: impl Into<String>,
     remedy: &'static str,

@@ -66,7 +66,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 14] = [
+    let cases: [(&str, &str, &[&str]); 15] = [
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),
@@ -77,6 +77,7 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("CALLMETER__KAFKA__TOPIC_CALLS", "a b", &["kafka.topic_calls", "letters"]),
         ("CALLMETER__CHARGING__ZERO_DURATION_COMPLETED", "gift", &["minimum, free"]),
         ("CALLMETER__WALLET__LOW_BALANCE_THRESHOLD", "1.2345678", &["wallet.low_balance"]),
+        ("CALLMETER__SECRETS__KEY", "hunter2", &["secrets.key", "7 characters", "openssl"]),
         ("CALLMETER__LOG__LEVEL", "loud=x=y", &["log.level", "debug"]),
         ("DATABASE_URL", "mysql://u:hunter2@h/x", &["database.url", "DATABASE_URL", "postgres://"]),
         ("REDIS_URL", "redis://:hunter2@h/16", &["redis.url", "REDIS_URL"]),
@@ -113,6 +114,8 @@ fn secrets_are_masked_wherever_settings_are_shown() {
         ("STRIPE_API_KEY", "hunter2"),
         ("STRIPE_WEBHOOK_SECRET", "hunter2"),
         ("TWILIO_AUTH_TOKEN", "hunter2"),
+        ("CALLMETER__SECRETS__KEY", "hunter2-hunter2-hunter2-hunter2-"),
+        ("CALLMETER__SECRETS__PREVIOUS_KEY", "hunter2-hunter2-hunter2-hunter2-"),
         ("CALLMETER__KAFKA__OPTIONS__SASL_PASSWORD", "hunter2"),
         ("DATABASE_URL", "postgres://meter:hunter2@h/x?sslpassword=hunter2"),
     ])
@@ -134,6 +137,8 @@ fn every_key_is_documented_where_the_defaults_are() {
         ("STRIPE_WEBHOOK_SECRET", "x"),
         ("TWILIO_ACCOUNT_SID", "x"),
         ("TWILIO_AUTH_TOKEN", "x"),
+        ("CALLMETER__SECRETS__KEY", "a-key-that-is-long-enough-0123456789"),
+        ("CALLMETER__SECRETS__PREVIOUS_KEY", "a-key-that-is-long-enough-0123456789"),
     ]);
     let table = toml::Table::try_from(settings.unwrap()).unwrap();
     for (section, keys) in &table {

@@ -23,13 +23,15 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 8] = [
 ];
 
 /// Keys whose values must not be shown, and may be given as a file.
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 8] = [
     "http.admin_key",
     "database.url",
     "redis.url",
     "stripe.api_key",
     "stripe.webhook_secret",
     "twilio.auth_token",
+    "secrets.key",
+    "secrets.previous_key",
 ];
 
 /// One key given by one variable.

@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src` in the order of the flow. Each may use those before it.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "clock",
     "metrics",
     "config",
     "telemetry",
+    "vault",
     "ingest",
     "ledger",
     "catalog_file",

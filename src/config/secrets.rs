@@ -1,0 +1,65 @@
+//! `[secrets]` and `[twilio]`: keys by which others' secrets are kept, and whose word Twilio's is.
+
+use callmeter_core::domain::TwilioAccountSid;
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+use super::settings::{Problem, refuse};
+
+/// `[secrets]`: the keys that seal what Postgres keeps.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Secrets {
+    pub key: Option<Secret>,
+    pub previous_key: Option<Secret>,
+}
+
+/// `[twilio]`: the default Twilio account.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Twilio {
+    pub account_sid: Option<String>,
+    pub auth_token: Option<Secret>,
+    pub previous_token_hours: u32,
+    pub api_base: String,
+}
+
+impl Secrets {
+    const KEY_CHARACTERS_MIN: usize = 32;
+
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let keys = [("secrets.key", &self.key), ("secrets.previous_key", &self.previous_key)];
+        for (name, key) in keys {
+            let Some(key) = key else { continue };
+            let characters = key.expose().chars().count();
+            if characters < Self::KEY_CHARACTERS_MIN {
+                let fault = format!("has {characters} characters, fewer than 32");
+                return refuse(name, fault, "make one with `openssl rand -hex 32`");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Twilio {
+    const PREVIOUS_TOKEN_HOURS_MAX: u32 = 8_760;
+
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        if self.previous_token_hours > Self::PREVIOUS_TOKEN_HOURS_MAX {
+            let fault = format!("is {} hours, more than a year", self.previous_token_hours);
+            return refuse("twilio.previous_token_hours", fault, "give 0 to 8760");
+        }
+        if let Some(sid) = &self.account_sid
+            && let Err(error) = TwilioAccountSid::parse(sid)
+        {
+            return refuse(
+                "twilio.account_sid",
+                error.to_string(),
+                "give the account's AC... name",
+            );
+        }
+        Ok(())
+    }
+}
