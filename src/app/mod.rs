@@ -136,6 +136,12 @@ impl App {
         if has_api && http.admin_key.is_none() {
             tracing::warn!("http.admin_key is not set: no request can be authorized");
         }
+        if has_api && http.admin_key.is_some() && self.settings.secrets.key.is_none() {
+            tracing::warn!(
+                "secrets.key is not set: auth tokens are sealed by http.admin_key, and are lost \
+                 where that changes"
+            );
+        }
         let api = Api::new(
             &self.settings,
             self.store.clone(),
@@ -226,6 +232,7 @@ impl App {
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
+            stages.spawn(app.clone().until_shutdown(app.clone().tend_tokens()));
             stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
         }
         if roles.contains(&Role::Meter) {

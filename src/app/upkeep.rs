@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::signal::unix::Signal;
 
 use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
 use crate::catalog_file;
+use crate::ledger::LedgerError;
 use crate::ledger::idempotency;
 use crate::ledger::store::StoreError;
+use crate::ledger::tokens::TwilioTokens;
 use crate::verify;
 
 /// Time between two rounds of forgetting old answers.
@@ -75,6 +78,29 @@ impl App {
             if let Err(error) = purged.await {
                 tracing::warn!(error = one_line(&error), "old answers were not forgotten");
             }
+        }
+    }
+
+    /// Forgets auth tokens of before, and seals by the present key what an older one sealed.
+    pub(super) async fn tend_tokens(self) {
+        let tokens = TwilioTokens::of(&self.settings);
+        loop {
+            let now = self.clock.now();
+            let tended = self.store.transact("tokens::tend", |connection| {
+                let tokens = tokens.clone();
+                async move { tokens.tend(connection, now).await }.boxed()
+            });
+            match tended.await {
+                Ok(tended) if tended.lost > 0 => {
+                    let accounts = tended.lost;
+                    tracing::error!(accounts, "auth tokens are sealed by a key that is not set");
+                }
+                Ok(_) => {}
+                Err::<_, LedgerError>(error) => {
+                    tracing::warn!(error = one_line(&error), "auth tokens were not looked after");
+                }
+            }
+            tokio::time::sleep(PURGE_EVERY).await;
         }
     }
 

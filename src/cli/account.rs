@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use futures::FutureExt;
 use serde_json::json;
 
+use super::token::Token;
 use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
@@ -34,6 +35,8 @@ pub(super) enum Account {
     Reopen(Show),
     /// Makes an account pay for one more Twilio account
     Link(Link),
+    /// Sets or forgets the auth token of an account's Twilio account
+    Token(Token),
 }
 
 #[derive(Debug, Args)]
@@ -129,6 +132,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
+        Account::Token(command) => command.run(settings, &desk.store, desk.now).await,
     }
 }
 
@@ -279,11 +283,11 @@ impl Desk<'_> {
     }
 }
 
-fn unknown(id: &AccountId) -> CommandError {
+pub(super) fn unknown(id: &AccountId) -> CommandError {
     refused(format!("there is no account {id}"))
 }
 
-fn refused(why: impl Into<String>) -> CommandError {
+pub(super) fn refused(why: impl Into<String>) -> CommandError {
     CommandError::Refused(why.into())
 }
 

@@ -12,6 +12,7 @@ mod rejects;
 mod serve;
 mod simulate;
 mod status;
+mod token;
 mod usage;
 mod verify;
 

@@ -30,6 +30,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
 use crate::ledger::store::Store;
+use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
 use crate::wallet::Wallets;
 use auth::KeyDigest;
@@ -45,6 +46,7 @@ pub struct Api {
     health: Health,
     recorder: Recorder,
     wallets: Arc<Wallets>,
+    tokens: Arc<TwilioTokens>,
     admin_key: Option<KeyDigest>,
     asked_seconds: u32,
     body_bytes_max: usize,
@@ -81,6 +83,7 @@ impl Api {
             health,
             recorder,
             wallets: Arc::new(wallets),
+            tokens: Arc::new(TwilioTokens::of(settings)),
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             asked_seconds: settings.holds.asked_seconds,
             body_bytes_max: http.body_bytes_max,

@@ -141,6 +141,12 @@ impl Problem {
         Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
     }
 
+    /// 503: the settings lack what this needs.
+    pub(super) fn not_configured(detail: impl Into<String>) -> Self {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        Self::new(status, "not_configured", "The service lacks a setting for this", detail)
+    }
+
     /// 503: Redis is away, or an account cannot be loaded into it.
     pub(super) fn holds_unavailable() -> Self {
         let title = "Holds are unknown right now: a call is neither allowed nor denied";

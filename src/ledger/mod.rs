@@ -22,6 +22,7 @@ pub mod rentals;
 pub mod schema;
 pub mod store;
 pub mod subscriptions;
+pub mod tokens;
 pub mod wallets;
 
 pub use error::LedgerError;

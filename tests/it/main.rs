@@ -20,5 +20,6 @@ mod records;
 mod rentals;
 mod settings;
 mod stream;
+mod tokens;
 mod traffic;
 mod verify;

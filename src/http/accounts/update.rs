@@ -1,29 +1,58 @@
-//! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays.
+//! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays. The auth token of its
+//! Twilio account can be written here, and read nowhere.
 
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use callmeter_core::domain::{AccountId, TwilioAccountSid};
+use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use serde_json::Value;
+use sqlx::PgConnection;
 
 use super::AccountPath;
+use crate::config::Secret;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
-use crate::http::fields::{Fielded, Fields, amount, email, line, positive_number};
+use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
+use crate::ledger::LedgerError;
 use crate::ledger::accounts::{self, AccountChanges, OnRedisLoss};
+use crate::ledger::tokens::{self, TokenChanged, TwilioTokens};
 
-impl Fielded for AccountChanges {
+/// What the body asks for.
+#[derive(Clone, Debug)]
+struct Update {
+    changes: AccountChanges,
+    token: Option<NewToken>,
+}
+
+/// A token to be set, or forgotten.
+#[derive(Clone, Debug)]
+struct NewToken {
+    /// The Twilio account whose token it is; none: the account's first.
+    account_sid: Option<TwilioAccountSid>,
+    token: Option<Secret>,
+}
+
+impl Fielded for Update {
     fn read(fields: &mut Fields) -> Option<Self> {
-        Some(Self {
+        let changes = AccountChanges {
             name: fields.optional("name", line),
             email: fields.nullable("email", email),
             credit_limit: fields.optional("credit_limit", amount),
             on_redis_loss: fields.optional("on_redis_loss", on_redis_loss),
             redis_loss_cap: fields.optional("redis_loss_cap", amount),
             calls_in_progress_max: fields.nullable("calls_in_progress_max", positive_number),
-        })
+        };
+        let token = fields.nullable("twilio_auth_token", token);
+        let account_sid = fields.optional("twilio_account_sid", parsed::<TwilioAccountSid>);
+        if account_sid.is_some() && token.is_none() {
+            let message = "only says whose twilio_auth_token is given, and none is";
+            fields.fault("twilio_account_sid", message);
+        }
+        Some(Self { changes, token: token.map(|token| NewToken { account_sid, token }) })
     }
 }
 
@@ -32,22 +61,54 @@ fn on_redis_loss(value: &Value) -> Result<OnRedisLoss, String> {
     policy.ok_or_else(|| "is neither \"fail_closed\" nor \"fail_open\"".to_owned())
 }
 
+/// Reads a token.
+fn token(value: &Value) -> Result<Secret, String> {
+    value.as_str().and_then(tokens::read_token).ok_or_else(|| tokens::NOT_A_TOKEN.to_owned())
+}
+
 pub(super) async fn update(
     State(api): State<Api>,
     AccountPath(id): AccountPath,
     act: Act,
 ) -> Result<Response, Problem> {
     act.credential.require_admin()?;
-    let changes: AccountChanges = act.read()?;
-    act.run(&api, "accounts::update", move |connection, _| {
-        let (id, changes) = (id.clone(), changes.clone());
-        async move {
-            Ok(match accounts::update(connection, &id, &changes).await? {
-                Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
-                None => Outcome::Refused(Problem::unknown_account()),
-            })
-        }
-        .boxed()
+    let update: Update = act.read()?;
+    if update.token.as_ref().is_some_and(|it| it.token.is_some()) && !api.tokens.can_be_set() {
+        return Err(Problem::not_configured("set secrets.key: tokens are kept sealed by it"));
+    }
+    let tokens = api.tokens.clone();
+    act.run(&api, "accounts::update", move |connection, now| {
+        let (id, update, tokens) = (id.clone(), update.clone(), tokens.clone());
+        async move { apply(connection, &tokens, &id, &update, now).await }.boxed()
     })
     .await
+}
+
+async fn apply(
+    connection: &mut PgConnection,
+    tokens: &TwilioTokens,
+    id: &AccountId,
+    update: &Update,
+    now: DateTime<Utc>,
+) -> Result<Outcome, LedgerError> {
+    if let Some(new) = &update.token {
+        let sid = new.account_sid.as_ref();
+        match tokens.set(connection, id, sid, new.token.as_ref(), now).await? {
+            TokenChanged::Done => {}
+            TokenChanged::UnknownAccount => {
+                return Ok(Outcome::Refused(Problem::unknown_account()));
+            }
+            TokenChanged::NotLinked => {
+                return Ok(Outcome::Refused(Problem::unknown_name(
+                    "not_linked",
+                    "twilio_account_sid",
+                    "is no Twilio account of this account",
+                )));
+            }
+        }
+    }
+    Ok(match accounts::update(connection, id, &update.changes).await? {
+        Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
+        None => Outcome::Refused(Problem::unknown_account()),
+    })
 }

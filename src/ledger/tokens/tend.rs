@@ -1,0 +1,109 @@
+//! What is done to stored tokens by the clock: forgetting, and sealing anew.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
+
+use super::{TwilioTokens, read_sid};
+use crate::ledger::LedgerError;
+use crate::vault::{Sealed, Vault, VaultError};
+
+/// Rows sealed anew in one transaction.
+const RESEALED_AT_ONCE: i64 = 100;
+
+/// What looking after the tokens did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tended {
+    /// Tokens of before that no longer counted, and were forgotten.
+    pub forgotten: u64,
+    /// Rows that an older key had sealed, and that are sealed by the present one now.
+    pub resealed: u64,
+    /// Rows that no key of the settings opens.
+    pub lost: i64,
+}
+
+impl TwilioTokens {
+    /// Forgets tokens that no longer count, and seals anew what an older key sealed; some rows at a
+    /// time.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn tend(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<Tended, LedgerError> {
+        let forgotten = sqlx::query(
+            "-- tokens::tend, forget
+             UPDATE twilio_tokens
+             SET previous_sealed = NULL, previous_key_id = NULL, superseded_at = NULL
+             WHERE superseded_at <= $1",
+        )
+        .bind(now - self.previous_counts_for)
+        .execute(&mut *connection)
+        .await?;
+        let mut tended = Tended { forgotten: forgotten.rows_affected(), ..Tended::default() };
+        let Some(vault) = &self.vault else { return Ok(tended) };
+        let rows = sqlx::query(
+            "-- tokens::tend, sealed by an older key
+             SELECT owner.twilio_account_key, owner.twilio_account_sid AS owner,
+                 t.sealed, t.key_id, t.previous_sealed, t.previous_key_id, t.superseded_at
+             FROM twilio_tokens AS t JOIN twilio_accounts AS owner USING (twilio_account_key)
+             WHERE t.key_id = ANY ($2) OR t.previous_key_id = ANY ($2)
+             ORDER BY t.twilio_account_key LIMIT $1 FOR UPDATE OF t SKIP LOCKED",
+        )
+        .bind(RESEALED_AT_ONCE)
+        .bind(vault.older_key_ids())
+        .fetch_all(&mut *connection)
+        .await?;
+        for row in &rows {
+            tended.resealed += self.reseal(connection, vault, row).await?;
+        }
+        tended.lost = sqlx::query_scalar(
+            "-- tokens::tend, lost
+             SELECT count(*) FROM twilio_tokens WHERE NOT key_id = ANY ($1)",
+        )
+        .bind(vault.key_ids())
+        .fetch_one(connection)
+        .await?;
+        Ok(tended)
+    }
+
+    async fn reseal(
+        &self,
+        connection: &mut PgConnection,
+        vault: &Vault,
+        row: &PgRow,
+    ) -> Result<u64, LedgerError> {
+        let owner = read_sid(row, "owner")?;
+        let again = |key_id: String, bytes: Vec<u8>| {
+            let sealed = Sealed { key_id, bytes };
+            // What cannot be opened stays as it is: its key may be given again.
+            let Ok(secret) = vault.open(owner.as_str(), &sealed) else { return Ok(sealed) };
+            vault.seal(owner.as_str(), &secret)
+        };
+        let unsealable = |error: VaultError| LedgerError::unreadable("a token", error);
+        let current = again(row.try_get("key_id")?, row.try_get("sealed")?).map_err(unsealable)?;
+        let previous: Option<String> = row.try_get("previous_key_id")?;
+        let previous = match previous {
+            Some(key_id) => {
+                Some(again(key_id, row.try_get("previous_sealed")?).map_err(unsealable)?)
+            }
+            None => None,
+        };
+        let updated = sqlx::query(
+            "-- tokens::reseal
+             UPDATE twilio_tokens
+             SET sealed = $2, key_id = $3, previous_sealed = $4, previous_key_id = $5
+             WHERE twilio_account_key = $1",
+        )
+        .bind(row.try_get::<i32, _>("twilio_account_key")?)
+        .bind(&current.bytes)
+        .bind(&current.key_id)
+        .bind(previous.as_ref().map(|sealed| &sealed.bytes))
+        .bind(previous.as_ref().map(|sealed| &sealed.key_id))
+        .execute(connection)
+        .await?;
+        Ok(updated.rows_affected())
+    }
+}
