@@ -4,6 +4,7 @@ mod api_accounts;
 mod api_money;
 mod architecture;
 mod authorizations;
+mod backup;
 mod balance;
 mod catalog;
 mod dashboards;
