@@ -5,7 +5,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 /// Reads an instant in either form, in whole microseconds; `None` where the text is neither.
 ///
 /// The weekday of an RFC 2822 date is not compared with the date: Twilio's date counts.
-pub(super) fn parse(text: &str) -> Option<DateTime<Utc>> {
+pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     let without_weekday = text.split_once(',').map_or(text, |(_, date)| date.trim_start());
     DateTime::parse_from_rfc3339(text)

@@ -8,6 +8,8 @@ mod fields;
 mod instants;
 mod rental;
 
+pub use instants::parse as parse_instant;
+
 use callmeter_core::domain::call::{Call, CallStatus};
 use callmeter_core::domain::ids::{CallSid, PhoneNumberSid, TwilioAccountSid};
 use callmeter_core::domain::money::Money;

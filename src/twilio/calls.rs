@@ -1,0 +1,201 @@
+//! The Calls resource: what Twilio keeps of each leg.
+
+use callmeter_core::domain::{CallSid, TwilioAccountSid};
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Deserializer};
+
+use super::{Credentials, TwilioClient, TwilioError};
+
+/// Calls on a page: the most that Twilio gives.
+const PAGE_SIZE: &str = "1000";
+/// Pages of one listing, so that one without an end has one: ten million calls of an account.
+const PAGES_MAX: usize = 10_000;
+
+/// One leg, as Twilio keeps it. All values are strings there; empty ones are read as absent.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct CallRecord {
+    /// `CallSid`.
+    pub sid: String,
+    /// `AccountSid`.
+    pub account_sid: String,
+    /// The leg that made this one.
+    #[serde(default, deserialize_with = "text")]
+    pub parent_call_sid: Option<String>,
+    /// `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer`, `canceled`.
+    pub status: String,
+    /// The far or near end: E.164, `client:…`, `sip:…`.
+    #[serde(default, deserialize_with = "text")]
+    pub from: Option<String>,
+    /// The other end.
+    #[serde(default, deserialize_with = "text")]
+    pub to: Option<String>,
+    /// `inbound`, `outbound-api`, `outbound-dial`, `trunking-…`.
+    #[serde(default, deserialize_with = "text")]
+    pub direction: Option<String>,
+    /// Empty until it is dialled; RFC 2822, GMT.
+    #[serde(default, deserialize_with = "instant")]
+    pub start_time: Option<DateTime<Utc>>,
+    /// Empty until it ends; RFC 2822, GMT.
+    #[serde(default, deserialize_with = "instant")]
+    pub end_time: Option<DateTime<Utc>>,
+    /// Seconds as a string; empty for calls in progress and calls that nobody answered.
+    #[serde(default, deserialize_with = "seconds")]
+    pub duration: Option<u32>,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug)]
+pub struct CallsPage {
+    /// The calls, as they came: the same sid may come twice, on one page or on two.
+    pub calls: Vec<CallRecord>,
+    next: Option<reqwest::Url>,
+    number: usize,
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    calls: Vec<CallRecord>,
+    #[serde(default)]
+    next_page_uri: Option<String>,
+}
+
+impl CallRecord {
+    /// True where the leg is billed: `completed` alone.
+    pub fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
+
+    /// True where the leg has not ended.
+    pub fn is_under_way(&self) -> bool {
+        matches!(self.status.as_str(), "queued" | "initiated" | "ringing" | "in-progress")
+    }
+
+    /// When it started: as Twilio says, else reckoned from its end.
+    pub fn started_at(&self) -> Option<DateTime<Utc>> {
+        let reckoned = || Some(self.end_time? - chrono::TimeDelta::seconds(self.duration?.into()));
+        self.start_time.or_else(reckoned)
+    }
+}
+
+impl TwilioClient {
+    /// Lists the first page of an account's completed calls that started on the UTC days from
+    /// `first` to `last`, both included. The next ones by [`Self::more_calls`].
+    ///
+    /// Twilio documents its filters for dates alone, each of which "defaults to midnight": hence
+    /// `StartTime>=` the first day, and `StartTime<` the day after the last. Who needs a finer
+    /// period looks at each call.
+    ///
+    /// # Errors
+    /// Those of Twilio.
+    pub async fn calls(
+        &self,
+        credentials: &Credentials,
+        account_sid: &TwilioAccountSid,
+        first: NaiveDate,
+        last: NaiveDate,
+    ) -> Result<CallsPage, TwilioError> {
+        let (first, end) = (first.to_string(), last.checked_add_days(Days::new(1)));
+        let end = end.unwrap_or(last).to_string();
+        let query = [
+            ("Status", "completed"),
+            ("StartTime>", first.as_str()),
+            ("StartTime<", end.as_str()),
+            ("PageSize", PAGE_SIZE),
+        ];
+        let url = self.resource(&[account_sid.as_str(), "Calls.json"], &query);
+        self.page(credentials, &url, 1).await
+    }
+
+    /// The page after `page`; none where that was the last.
+    ///
+    /// # Errors
+    /// Those of Twilio; `TooManyPages` where there seems to be no end.
+    pub async fn more_calls(
+        &self,
+        credentials: &Credentials,
+        page: &CallsPage,
+    ) -> Result<Option<CallsPage>, TwilioError> {
+        let Some(url) = &page.next else { return Ok(None) };
+        if page.number >= PAGES_MAX {
+            return Err(TwilioError::TooManyPages { pages: page.number });
+        }
+        self.page(credentials, url, page.number + 1).await.map(Some)
+    }
+
+    async fn page(
+        &self,
+        credentials: &Credentials,
+        url: &reqwest::Url,
+        number: usize,
+    ) -> Result<CallsPage, TwilioError> {
+        let listing: Listing = self.get(credentials, url).await?;
+        let next = listing.next_page_uri.filter(|next| !next.is_empty());
+        let next = next.map(|next| self.next_page(&next)).transpose()?;
+        Ok(CallsPage { calls: listing.calls, next, number })
+    }
+
+    /// Looks one call up; none: Twilio knows no such call under this account.
+    ///
+    /// # Errors
+    /// Those of Twilio but 404.
+    pub async fn call(
+        &self,
+        credentials: &Credentials,
+        account_sid: &TwilioAccountSid,
+        call_sid: &CallSid,
+    ) -> Result<Option<CallRecord>, TwilioError> {
+        let name = format!("{call_sid}.json");
+        let url = self.resource(&[account_sid.as_str(), "Calls", &name], &[]);
+        match self.get(credentials, &url).await {
+            Ok(call) => Ok(Some(call)),
+            Err(TwilioError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
+fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let Some(text) = text(deserializer)? else { return Ok(None) };
+    let instant = crate::ingest::decode::parse_instant(&text);
+    instant.map(Some).ok_or_else(|| serde::de::Error::custom("no instant"))
+}
+
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    let Some(text) = text(deserializer)? else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| serde::de::Error::custom("no whole number of seconds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_reads_as_twilio_documents_it() {
+        let call: CallRecord = serde_json::from_str(
+            r#"{"account_sid": "AC1", "answered_by": "machine_start", "direction": "outbound-api",
+                "duration": "4", "end_time": "Fri, 18 Oct 2019 17:03:00 +0000", "from": "+15005550001",
+                "parent_call_sid": "", "price": null, "sid": "CA1", "status": "completed",
+                "start_time": "Fri, 18 Oct 2019 17:02:56 +0000", "to": "client:anna"}"#,
+        )
+        .expect("a call");
+        assert!(call.is_completed() && !call.is_under_way());
+        assert_eq!((call.duration, call.parent_call_sid.as_deref()), (Some(4), None));
+        assert_eq!(call.started_at().unwrap().to_rfc3339(), "2019-10-18T17:02:56+00:00");
+    }
+
+    #[test]
+    fn a_call_in_progress_lacks_what_only_the_end_tells() {
+        let call: CallRecord = serde_json::from_str(
+            r#"{"account_sid": "AC1", "sid": "CA1", "status": "in-progress", "duration": "",
+                "start_time": "", "end_time": null, "from": "+1", "to": "+2", "direction": "inbound"}"#,
+        )
+        .expect("a call");
+        assert!(call.is_under_way());
+        assert_eq!((call.duration, call.started_at()), (None, None));
+    }
+}

@@ -1,0 +1,214 @@
+//! Asks Twilio: one GET with its time limit, and the attempts around it.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::{Credentials, TwilioError};
+use crate::outbound;
+
+/// Longest time until a connection stands.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Longest time for one answer with its body; a page of 1,000 calls takes Twilio seconds.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
+/// How often a question is asked where the answer is "not now".
+const ATTEMPTS_MAX: u32 = 5;
+/// The first wait between two attempts; each next one is twice as long, and all are shortened at
+/// random, so that processes that failed together do not come back together.
+const WAIT_FIRST: Duration = Duration::from_millis(250);
+/// The longest wait, also where Twilio asks for more.
+const WAIT_MAX: Duration = Duration::from_secs(20);
+/// Bytes of an answer that are read; a page of 1,000 calls has about 2.5 million.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+/// The way to Twilio; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct TwilioClient {
+    http: Client,
+    base: Url,
+}
+
+/// Twilio's error body: `{"code": 20003, "message": …, "more_info": …, "status": 401}`. The message
+/// may repeat what was asked, so it is not kept.
+#[derive(Default, Deserialize)]
+struct Complaint {
+    #[serde(default)]
+    code: i64,
+}
+
+impl TwilioClient {
+    /// Prepares the way to the API at `base` (`twilio.api_base`); connects when it is first used.
+    ///
+    /// # Errors
+    /// `Client` where `base` is no HTTP address, or there are no root certificates.
+    pub fn open(base: &str) -> Result<Self, TwilioError> {
+        let problem = |problem: String| TwilioError::Client { problem };
+        let base = Url::parse(base).map_err(|error| problem(error.to_string()))?;
+        if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
+            return Err(problem("twilio.api_base is no HTTP address".to_owned()));
+        }
+        let http = outbound::client()
+            .connect_timeout(CONNECT_MAX)
+            .timeout(ANSWER_MAX)
+            // Credentials go to the API and nowhere else.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| problem(crate::telemetry::one_line(&error.without_url())))?;
+        Ok(Self { http, base })
+    }
+
+    /// The address of a resource below `/2010-04-01/Accounts`; each part is escaped.
+    pub(super) fn resource(&self, parts: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(["2010-04-01", "Accounts"]).extend(parts);
+        }
+        if !query.is_empty() {
+            // `StartTime>` and a date make `StartTime%3E=2026-11-24`, as Twilio's own clients send it.
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// The address of a listing's next page, which Twilio gives as a path with its query.
+    pub(super) fn next_page(&self, next: &str) -> Result<Url, TwilioError> {
+        let unreadable = || TwilioError::Unreadable {
+            problem: "next_page_uri is no path of this API".to_owned(),
+        };
+        let url = self.base.join(next).map_err(|_| unreadable())?;
+        // Credentials are never carried to another place.
+        if url.origin() == self.base.origin() { Ok(url) } else { Err(unreadable()) }
+    }
+
+    /// Asks for a resource, again where Twilio is busy or out of reach.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        credentials: &Credentials,
+        url: &Url,
+    ) -> Result<T, TwilioError> {
+        let mut attempt = 0;
+        loop {
+            attempt += 1;
+            let (error, asked_wait) = match self.ask(credentials, url).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            if !error.is_transient() || attempt == ATTEMPTS_MAX {
+                return Err(error);
+            }
+            let wait = wait_before(attempt, asked_wait);
+            tracing::debug!(%error, attempt, ?wait, "twilio is asked again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Asks once; an error comes with the wait that Twilio asks for.
+    async fn ask<T: DeserializeOwned>(
+        &self,
+        credentials: &Credentials,
+        url: &Url,
+    ) -> Result<T, (TwilioError, Option<Duration>)> {
+        let token = credentials.auth_token.expose();
+        let request = self.http.get(url.clone());
+        let request = request.basic_auth(credentials.account_sid.as_str(), Some(token));
+        let response = request.send().await.map_err(|error| (unavailable(error), None))?;
+        let status = response.status();
+        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let body = read(response).await.map_err(|error| (error, None))?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| {
+                // serde's own text may repeat a value; the place of the fault is enough.
+                let problem = format!("line {}, column {}", error.line(), error.column());
+                (TwilioError::Unreadable { problem }, None)
+            });
+        }
+        let code = serde_json::from_slice::<Complaint>(&body).unwrap_or_default().code;
+        let (number, is_busy) = (status.as_u16(), status == StatusCode::TOO_MANY_REQUESTS);
+        let error = match status {
+            _ if is_busy || status.is_server_error() => {
+                TwilioError::Unavailable { what: format!("status {number}, code {code}") }
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                TwilioError::Unauthorized { status: number, code }
+            }
+            StatusCode::NOT_FOUND => TwilioError::NotFound,
+            _ => TwilioError::Refused { status: number, code },
+        };
+        Err((error, wait))
+    }
+}
+
+/// Reads a body up to its limit.
+async fn read(mut response: Response) -> Result<Vec<u8>, TwilioError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(unavailable)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            let problem = format!("it has more than {ANSWER_BYTES_MAX} bytes");
+            return Err(TwilioError::Unreadable { problem });
+        }
+    }
+    Ok(body)
+}
+
+/// The address is left out: a query holds what was asked for.
+fn unavailable(error: reqwest::Error) -> TwilioError {
+    TwilioError::Unavailable { what: crate::telemetry::one_line(&error.without_url()) }
+}
+
+fn wait_before(attempt: u32, asked: Option<Duration>) -> Duration {
+    let doubled = WAIT_FIRST.saturating_mul(1 << attempt.min(16).saturating_sub(1));
+    let longest = doubled.max(asked.unwrap_or_default()).min(WAIT_MAX);
+    let shortest = asked.unwrap_or(longest / 2).min(longest);
+    rand::rng().random_range(shortest..=longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(base: &str) -> TwilioClient {
+        TwilioClient::open(base).expect("an address")
+    }
+
+    #[test]
+    fn what_is_asked_for_is_escaped_and_stays_below_the_base() {
+        let client = client("http://127.0.0.1:1/twilio/");
+        let url =
+            client.resource(&["AC1", "Calls", "a/../b c.json"], &[("StartTime>", "2026-11-24")]);
+        let expected = "http://127.0.0.1:1/twilio/2010-04-01/Accounts/AC1/Calls/a%2F..%2Fb%20c.json\
+                        ?StartTime%3E=2026-11-24";
+        assert_eq!(url.as_str(), expected);
+    }
+
+    #[test]
+    fn credentials_follow_no_page_to_another_place() {
+        let client = client("https://api.twilio.com");
+        let next = "/2010-04-01/Accounts/AC1/Calls.json?Page=1&PageToken=PA1";
+        assert_eq!(
+            client.next_page(next).unwrap().as_str(),
+            format!("https://api.twilio.com{next}")
+        );
+        for elsewhere in ["https://example.com/x", "//example.com/x", "http://api.twilio.com/x"] {
+            assert!(client.next_page(elsewhere).is_err(), "{elsewhere}");
+        }
+        for base in ["", "api.twilio.com", "file:///etc/passwd", "ftp://x"] {
+            assert!(TwilioClient::open(base).is_err(), "{base}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_are_spread_and_have_an_end() {
+        for attempt in 1..40 {
+            let wait = wait_before(attempt, None);
+            assert!(wait >= WAIT_FIRST / 2 && wait <= WAIT_MAX, "{attempt}: {wait:?}");
+        }
+        assert!(wait_before(1, Some(Duration::from_secs(3))) >= Duration::from_secs(3));
+        assert!(wait_before(1, Some(Duration::from_hours(1))) <= WAIT_MAX);
+    }
+}

@@ -1,0 +1,22 @@
+//! Twilio's REST API, as far as this service reads it: calls, and usage records.
+//!
+//! Beside the flow: what Twilio itself says of calls, for those whose callbacks were lost. It only
+//! reads. Every request has a time limit, is tried again within limits where that can help, and its
+//! errors say whether it can. No error holds a token, a phone number or a body.
+//!
+//! Sources: Twilio's documentation of the Call resource
+//! (<https://www.twilio.com/docs/voice/api/call-resource>), of usage records
+//! (<https://www.twilio.com/docs/usage/api/usage-record>) and of the two held against each other
+//! (<https://www.twilio.com/docs/voice/resolve-call-log-usage-discrepancies>).
+
+mod calls;
+mod client;
+mod credentials;
+mod error;
+mod usage;
+
+pub use calls::{CallRecord, CallsPage};
+pub use client::TwilioClient;
+pub use credentials::{AccessError, Accesses, Credentials};
+pub use error::TwilioError;
+pub use usage::UsageRecord;
