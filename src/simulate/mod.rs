@@ -1,7 +1,8 @@
 //! Believable Twilio traffic into Kafka, for demonstrations, tests and benchmarks.
 //!
 //! [`traffic`] makes the records and is pure; [`accounts`] makes the customers; [`publish`] sends the
-//! records, [`watch`] shows how far it is. With a [`dialer`] the callers ask a service before they call.
+//! records, [`watch`] shows how far it is. With a [`dialer`] the callers ask a service before they call. [`twilio`] is a local Twilio that is asked
+//! about them afterwards.
 //!
 //! It must never write the ledger but by the ledger's own functions, nor anything but accounts.
 
@@ -12,6 +13,7 @@ mod draw;
 pub mod publish;
 mod render;
 pub mod traffic;
+pub mod twilio;
 pub mod watch;
 
 pub use draw::{Share, ShareError, Skew};

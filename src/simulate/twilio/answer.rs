@@ -1,0 +1,81 @@
+//! Answers in Twilio's words: errors, and one call.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::world::{Habits, Leg};
+
+/// An error as Twilio's API answers it.
+pub(super) fn complaint(status: StatusCode, code: u32, message: &str) -> Response {
+    let body = json!({
+        "code": code,
+        "message": message,
+        "more_info": format!("https://www.twilio.com/docs/errors/{code}"),
+        "status": status.as_u16(),
+    });
+    (status, Json(body)).into_response()
+}
+
+pub(super) fn unauthorized() -> Response {
+    complaint(StatusCode::UNAUTHORIZED, 20003, "Authenticate")
+}
+
+pub(super) fn not_found(path: &str) -> Response {
+    let message = format!("The requested resource {path} was not found");
+    complaint(StatusCode::NOT_FOUND, 20404, &message)
+}
+
+pub(super) fn busy() -> Response {
+    let mut response = complaint(StatusCode::TOO_MANY_REQUESTS, 20429, "Too Many Requests");
+    response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("0"));
+    response
+}
+
+pub(super) fn instant(at: Option<DateTime<Utc>>) -> Value {
+    at.map_or(Value::Null, |at| json!(at.format("%a, %d %b %Y %H:%M:%S +0000").to_string()))
+}
+
+/// Dollars with five places, as prices of calls have; micro-dollars beyond that do not occur.
+pub(super) fn dollars(micros: i64) -> String {
+    let (sign, magnitude) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs() / 10);
+    format!("{sign}{}.{:05}", magnitude / 100_000, magnitude % 100_000)
+}
+
+/// A call as the Calls resource shows it.
+pub(super) fn call(leg: &Leg, habits: &Habits, now: DateTime<Utc>) -> Value {
+    let delay = TimeDelta::seconds(habits.price_delay_seconds.into());
+    let is_priced = leg.end.is_some_and(|end| end + delay <= now) && leg.status == "completed";
+    let account = &leg.account_sid;
+    let resource = format!("/2010-04-01/Accounts/{account}/Calls/{}", leg.sid);
+    json!({
+        "sid": leg.sid,
+        "account_sid": account,
+        "parent_call_sid": leg.parent_call_sid,
+        "api_version": "2010-04-01",
+        "answered_by": null,
+        "caller_name": "",
+        "date_created": instant(leg.start),
+        "date_updated": instant(Some(leg.changed_at)),
+        "direction": leg.direction,
+        "duration": leg.seconds.map(|seconds| seconds.to_string()).unwrap_or_default(),
+        "end_time": instant(leg.end),
+        "forwarded_from": "",
+        "from": leg.from,
+        "from_formatted": leg.from,
+        "group_sid": null,
+        "phone_number_sid": "",
+        "price": is_priced.then(|| dollars(-leg.cost_micros())),
+        "price_unit": "USD",
+        "queue_time": "0",
+        "start_time": instant(leg.start),
+        "status": leg.status,
+        "subresource_uris": { "events": format!("{resource}/Events.json") },
+        "to": leg.to,
+        "to_formatted": leg.to,
+        "trunk_sid": "",
+        "uri": format!("{resource}.json"),
+    })
+}

@@ -1,0 +1,150 @@
+//! The local Twilio over HTTP: Twilio's own paths, and `/simulated/…`, by which it is told of calls.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use super::answer::{busy, call, complaint, not_found, unauthorized};
+use super::world::{LocalTwilio, Subscriber, World};
+use super::{listing, usage};
+
+/// Bytes of calls that are told at once.
+const BODY_BYTES_MAX: usize = 64 << 20;
+
+/// Time between two looks whether a request still hangs.
+const HANG_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+type Parameters = Query<HashMap<String, String>>;
+
+/// Answers at `listener` until `shutdown`.
+///
+/// # Errors
+/// Where the listener fails.
+pub async fn serve(
+    twilio: LocalTwilio,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/2010-04-01/Accounts/{account}/Calls.json", get(calls))
+        .route("/2010-04-01/Accounts/{account}/Calls/{name}", get(one_call))
+        .route("/2010-04-01/Accounts/{account}/Usage/Records/Daily.json", get(daily_usage))
+        .route("/simulated/calls", post(learn))
+        .route("/simulated/accounts", post(subscribe))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(twilio);
+    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
+}
+
+async fn calls(
+    State(twilio): State<LocalTwilio>,
+    Path(account): Path<String>,
+    Query(query): Parameters,
+    headers: HeaderMap,
+) -> Response {
+    let now = twilio.clock.now();
+    match admit(&twilio, &account, &headers).await {
+        Some(refusal) => refusal,
+        None => listing::page(&twilio.lock(), &account, &query, now),
+    }
+}
+
+async fn one_call(
+    State(twilio): State<LocalTwilio>,
+    Path((account, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    let now = twilio.clock.now();
+    if let Some(refusal) = admit(&twilio, &account, &headers).await {
+        return refusal;
+    }
+    let world = twilio.lock();
+    let sid = name.strip_suffix(".json").unwrap_or(&name).to_owned();
+    match world.legs.get(&(account.clone(), sid)) {
+        Some(leg) => Json(call(leg, &world.habits, now)).into_response(),
+        None => not_found(&format!("/2010-04-01/Accounts/{account}/Calls/{name}")),
+    }
+}
+
+async fn daily_usage(
+    State(twilio): State<LocalTwilio>,
+    Path(account): Path<String>,
+    Query(query): Parameters,
+    headers: HeaderMap,
+) -> Response {
+    let now = twilio.clock.now();
+    match admit(&twilio, &account, &headers).await {
+        Some(refusal) => refusal,
+        None => usage::daily(&twilio.lock(), &account, &query, now),
+    }
+}
+
+/// Takes an array of status callbacks' parameters.
+async fn learn(State(twilio): State<LocalTwilio>, Json(callbacks): Json<Vec<Value>>) -> Response {
+    for callback in &callbacks {
+        if let Err(problem) = twilio.learn(callback) {
+            return (StatusCode::BAD_REQUEST, problem).into_response();
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+async fn subscribe(
+    State(twilio): State<LocalTwilio>,
+    Json(subscribers): Json<Vec<Subscriber>>,
+) -> Response {
+    for subscriber in subscribers {
+        twilio.subscribe(subscriber);
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
+/// Why a request for an account is not answered: Twilio's mood, or the credentials.
+async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Option<Response> {
+    let number = {
+        let mut world = twilio.lock();
+        world.requests += 1;
+        world.requests
+    };
+    while (1..number).contains(&twilio.lock().habits.hangs_after) {
+        tokio::time::sleep(HANG_LOOK_EVERY).await;
+    }
+    let world = twilio.lock();
+    let every = |some: u64| some > 0 && number.is_multiple_of(some);
+    if world.habits.is_down {
+        let message = "Service is unavailable";
+        return Some(complaint(StatusCode::SERVICE_UNAVAILABLE, 20503, message));
+    }
+    if every(world.habits.busy_every) {
+        return Some(busy());
+    }
+    if every(world.habits.broken_every) {
+        let message = "An internal server error has occurred";
+        return Some(complaint(StatusCode::INTERNAL_SERVER_ERROR, 20500, message));
+    }
+    if is_authorized(&world, account, headers) { None } else { Some(unauthorized()) }
+}
+
+/// True where the token is that of the account or of its parent.
+fn is_authorized(world: &World, account: &str, headers: &HeaderMap) -> bool {
+    let credentials = || {
+        let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+        String::from_utf8(decoded).ok()
+    };
+    let Some(text) = credentials() else { return false };
+    let Some((user, token)) = text.split_once(':') else { return false };
+    let Some(asked) = world.subscribers.get(account) else { return false };
+    let may = user == account || asked.parent.as_deref() == Some(user);
+    may && world.subscribers.get(user).is_some_and(|user| user.auth_token == token)
+}

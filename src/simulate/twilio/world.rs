@@ -1,0 +1,210 @@
+//! What the local Twilio knows: its accounts, their calls, and its habits.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::ingest::decode::parse_instant;
+
+/// An account of the local Twilio.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subscriber {
+    /// Its `AccountSid`.
+    pub account_sid: String,
+    /// Its auth token.
+    pub auth_token: String,
+    /// The account that it is a sub-account of.
+    #[serde(default)]
+    pub parent: Option<String>,
+}
+
+/// How Twilio behaves. Numbers of 0 switch a habit off.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Habits {
+    /// Every so many requests one is answered 429.
+    pub busy_every: u64,
+    /// Every so many requests one is answered 500.
+    pub broken_every: u64,
+    /// Calls of a page that the next one repeats.
+    pub repeated: usize,
+    /// The most calls of a page, whatever is asked for; Twilio's is 1,000.
+    pub page_max: usize,
+    /// Seconds after its end in which a call has no price.
+    pub price_delay_seconds: u32,
+    /// Seconds after its last change in which a listing does not show a call.
+    pub listing_delay_seconds: u32,
+    /// Seconds after its end in which usage records do not count a call.
+    pub usage_delay_seconds: u32,
+    /// Every request is answered 503.
+    pub is_down: bool,
+    /// Requests after this number get no answer for as long as it is so.
+    pub hangs_after: u64,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            busy_every: 0,
+            broken_every: 0,
+            repeated: 2,
+            page_max: 1_000,
+            price_delay_seconds: 60,
+            listing_delay_seconds: 0,
+            usage_delay_seconds: 0,
+            is_down: false,
+            hangs_after: 0,
+        }
+    }
+}
+
+/// One leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leg {
+    pub sid: String,
+    pub account_sid: String,
+    pub parent_call_sid: Option<String>,
+    pub status: String,
+    pub from: String,
+    pub to: String,
+    pub direction: String,
+    pub start: Option<DateTime<Utc>>,
+    pub end: Option<DateTime<Utc>>,
+    pub seconds: Option<u32>,
+    pub changed_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct World {
+    pub subscribers: BTreeMap<String, Subscriber>,
+    /// By `AccountSid` and `CallSid`.
+    pub legs: BTreeMap<(String, String), Leg>,
+    pub habits: Habits,
+    pub requests: u64,
+}
+
+/// The local Twilio; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct LocalTwilio {
+    pub(super) world: Arc<Mutex<World>>,
+    pub(super) clock: Clock,
+}
+
+impl LocalTwilio {
+    /// One without accounts and calls.
+    pub fn new(clock: Clock, habits: Habits) -> Self {
+        let world = World { habits, ..World::default() };
+        Self { world: Arc::new(Mutex::new(world)), clock }
+    }
+
+    /// Adds an account, or changes its token.
+    pub fn subscribe(&self, subscriber: Subscriber) {
+        self.lock().subscribers.insert(subscriber.account_sid.clone(), subscriber);
+    }
+
+    /// Changes the habits.
+    pub fn change_habits(&self, change: impl FnOnce(&mut Habits)) {
+        change(&mut self.lock().habits);
+    }
+
+    /// How many requests there were.
+    pub fn requests(&self) -> u64 {
+        self.lock().requests
+    }
+
+    /// Learns of a call by the parameters of a status callback, as JSON; a later status replaces
+    /// an earlier one, and nothing follows the call's end.
+    ///
+    /// # Errors
+    /// What is missing in the parameters.
+    pub fn learn(&self, callback: &Value) -> Result<(), String> {
+        let leg = Leg::read(callback, self.clock.now())?;
+        let mut world = self.lock();
+        let key = (leg.account_sid.clone(), leg.sid.clone());
+        match world.legs.get(&key) {
+            Some(known) if known.end.is_some() => {}
+            _ => drop(world.legs.insert(key, leg)),
+        }
+        Ok(())
+    }
+
+    /// Forgets a call, as deleting it does.
+    pub fn forget(&self, account_sid: &str, call_sid: &str) {
+        self.lock().legs.remove(&(account_sid.to_owned(), call_sid.to_owned()));
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Leg {
+    fn read(callback: &Value, now: DateTime<Utc>) -> Result<Self, String> {
+        let optional = |name: &str| match &callback[name] {
+            Value::String(text) if !text.is_empty() => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let required = |name: &str| optional(name).ok_or_else(|| format!("{name} is missing"));
+        let status = required("CallStatus")?;
+        let at = optional("Timestamp").and_then(|text| parse_instant(&text)).unwrap_or(now);
+        let seconds = optional("CallDuration").and_then(|text| text.parse::<u32>().ok());
+        let has_ended =
+            !matches!(status.as_str(), "queued" | "initiated" | "ringing" | "in-progress");
+        let end = has_ended.then_some(at);
+        if status == "completed" && seconds.is_none() {
+            return Err("CallDuration of a completed call is missing".to_owned());
+        }
+        let start = match status.as_str() {
+            "queued" => None,
+            _ => Some(at - TimeDelta::seconds(seconds.unwrap_or_default().into())),
+        };
+        Ok(Self {
+            sid: required("CallSid")?,
+            account_sid: required("AccountSid")?,
+            parent_call_sid: optional("ParentCallSid"),
+            status,
+            from: optional("From").unwrap_or_default(),
+            to: optional("To").unwrap_or_default(),
+            direction: optional("Direction").unwrap_or_else(|| "outbound-api".to_owned()),
+            start,
+            end,
+            seconds,
+            changed_at: at.min(now),
+        })
+    }
+
+    /// Minutes that Twilio bills: each completed leg is rounded up to whole ones.
+    pub(super) fn billed_minutes(&self) -> u32 {
+        if self.status == "completed" { self.seconds.unwrap_or_default().div_ceil(60) } else { 0 }
+    }
+
+    /// What Twilio takes, in micro-dollars.
+    pub(super) fn cost_micros(&self) -> i64 {
+        let rate = match self.category() {
+            "calls" if self.is_inbound() => 8_500,
+            "calls" => 14_000,
+            _ => 4_000,
+        };
+        i64::from(self.billed_minutes()) * rate
+    }
+
+    pub(super) fn is_inbound(&self) -> bool {
+        matches!(self.direction.as_str(), "inbound" | "trunking-terminating")
+    }
+
+    /// The usage category whose total it counts in.
+    pub(super) fn category(&self) -> &'static str {
+        let far = if self.is_inbound() { &self.from } else { &self.to };
+        match far.split_once(':') {
+            Some(("client", _)) => "calls-client",
+            Some(("sip" | "sips", _)) => "calls-sip",
+            _ => "calls",
+        }
+    }
+}
