@@ -1,0 +1,95 @@
+//! One process at a time: an advisory lock of Postgres, held by a connection of its own.
+//!
+//! The server frees it the moment that the connection ends, however the process did; where a whole
+//! machine vanished, TCP's keepalives tell within half a minute.
+
+use std::time::Duration;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{ConnectOptions, Connection};
+
+use crate::ledger::store::{Store, StoreError};
+
+/// First half of the locks' keys, so that they meet no other advisory lock: "jobs".
+const FAMILY: i32 = 0x6a6f_6273;
+/// Time between two looks whether the connection still stands.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Longest time for one look, and for connecting.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// The right to run a job. Dropped, it is given back.
+#[derive(Debug)]
+pub struct JobLock {
+    connection: PgConnection,
+}
+
+impl JobLock {
+    /// Takes the lock of the job `name`; none: another process has it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn take(store: &Store, name: &str) -> Result<Option<Self>, StoreError> {
+        let options = store.pool().connect_options();
+        let options = (*options).clone().options([
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ]);
+        let connected = tokio::time::timeout(ANSWER_MAX, options.connect()).await;
+        let mut connection = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let taken: bool = sqlx::query_scalar(
+            "-- jobs::lock
+             SELECT pg_try_advisory_lock($1, hashtext($2))",
+        )
+        .bind(FAMILY)
+        .bind(name)
+        .fetch_one(&mut connection)
+        .await?;
+        if taken {
+            return Ok(Some(Self { connection }));
+        }
+        drop(connection.close().await);
+        Ok(None)
+    }
+
+    /// Takes the lock, waiting for it as long as `patience`.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn wait(
+        store: &Store,
+        name: &str,
+        patience: Duration,
+    ) -> Result<Option<Self>, StoreError> {
+        let deadline = tokio::time::Instant::now() + patience;
+        loop {
+            let taken = Self::take(store, name).await?;
+            if taken.is_some() || tokio::time::Instant::now() >= deadline {
+                return Ok(taken);
+            }
+            tokio::time::sleep(Duration::from_millis(250)).await;
+        }
+    }
+
+    /// Runs `work` for as long as the lock is held; none: it was lost, and the work given up.
+    pub async fn hold<T>(mut self, work: impl Future<Output = T>) -> Option<T> {
+        let done = {
+            let lost = async {
+                loop {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    let look = tokio::time::timeout(ANSWER_MAX, self.connection.ping());
+                    if !matches!(look.await, Ok(Ok(()))) {
+                        return;
+                    }
+                }
+            };
+            tokio::select! {
+                done = work => Some(done),
+                () = lost => None,
+            }
+        };
+        // The connection's end frees the lock; asking for it is only the quicker way.
+        drop(tokio::time::timeout(ANSWER_MAX, self.connection.close()).await);
+        done
+    }
+}

@@ -1,0 +1,116 @@
+//! The table `jobs`: when each job ran, and what it found.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use crate::ledger::store::{Store, StoreError};
+
+/// How a job stands.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub struct JobRecord {
+    /// Its name.
+    pub name: String,
+    /// When it is due.
+    pub next_at: DateTime<Utc>,
+    /// Start of the last run.
+    pub last_started_at: Option<DateTime<Utc>>,
+    /// Start of the last run that ended well.
+    pub last_succeeded_at: Option<DateTime<Utc>>,
+    /// When a run failed last.
+    pub last_failed_at: Option<DateTime<Utc>>,
+    /// Why the last run failed; none where it ended well.
+    pub last_error: Option<String>,
+    /// What the last run that ended well found.
+    pub report: Option<Value>,
+}
+
+/// Reads every job that ever ran.
+///
+/// # Errors
+/// Those of the store.
+pub async fn list(connection: &mut PgConnection) -> Result<Vec<JobRecord>, StoreError> {
+    let records = sqlx::query_as(
+        "-- jobs::list
+         SELECT name, next_at, last_started_at, last_succeeded_at, last_failed_at, last_error, report
+         FROM jobs ORDER BY name",
+    );
+    Ok(records.fetch_all(connection).await?)
+}
+
+/// Reads one job; none: it never ran.
+///
+/// # Errors
+/// Those of the store.
+pub async fn read(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<Option<JobRecord>, StoreError> {
+    let record = sqlx::query_as(
+        "-- jobs::read
+         SELECT name, next_at, last_started_at, last_succeeded_at, last_failed_at, last_error, report
+         FROM jobs WHERE name = $1",
+    );
+    Ok(record.bind(name).fetch_optional(connection).await?)
+}
+
+/// Notes that a run begins. The job stays due: should its process die, another one goes on at once.
+pub(super) async fn started(
+    store: &Store,
+    name: &str,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- jobs::started
+         INSERT INTO jobs (name, next_at, last_started_at) VALUES ($1, $2, $2)
+         ON CONFLICT (name) DO UPDATE SET last_started_at = EXCLUDED.last_started_at",
+    )
+    .bind(name)
+    .bind(at)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the run that began at `started_at` ended well.
+pub(super) async fn succeeded(
+    store: &Store,
+    name: &str,
+    started_at: DateTime<Utc>,
+    next_at: DateTime<Utc>,
+    report: &Value,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- jobs::succeeded
+         UPDATE jobs SET next_at = $3, last_succeeded_at = $2, last_error = NULL, report = $4
+         WHERE name = $1",
+    )
+    .bind(name)
+    .bind(started_at)
+    .bind(next_at)
+    .bind(report)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}
+
+/// Notes that a run failed.
+pub(super) async fn failed(
+    store: &Store,
+    name: &str,
+    at: DateTime<Utc>,
+    next_at: DateTime<Utc>,
+    error: &str,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- jobs::failed
+         UPDATE jobs SET next_at = $3, last_failed_at = $2, last_error = $4 WHERE name = $1",
+    )
+    .bind(name)
+    .bind(at)
+    .bind(next_at)
+    .bind(error)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}

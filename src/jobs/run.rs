@@ -1,0 +1,118 @@
+//! Looks which jobs are due, and runs them, each by one process at a time.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::future::BoxFuture;
+use serde_json::Value;
+
+use super::lock::JobLock;
+use super::record::{self, JobRecord};
+use crate::clock::Clock;
+use crate::ledger::store::{Store, StoreError};
+use crate::metrics::{JOB_LAST_SUCCESS_TIMESTAMP, JOB_RUNS};
+use crate::telemetry::one_line;
+
+/// Time between two looks at what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// A run that failed is made again after this time, or after its period where that is shorter.
+const RETRY_AFTER: TimeDelta = TimeDelta::minutes(5);
+/// Characters of an error that are kept.
+const ERROR_CHARACTERS_MAX: usize = 500;
+
+/// Why a run failed. The text must hold no secret and no phone number.
+pub type JobError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that is due by the clock.
+pub struct Job {
+    /// Its name, in the table and in metrics.
+    pub name: &'static str,
+    /// Time from the start of one run to the next.
+    pub period: TimeDelta,
+    /// Does it; answers what it found.
+    pub run: Box<dyn Fn() -> BoxFuture<'static, Result<Value, JobError>> + Send + Sync>,
+    /// Shows what was found last: every process does, whoever ran the job.
+    pub show: fn(&Value),
+}
+
+impl std::fmt::Debug for Job {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Job").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Runs each job when it is due. Never ends by itself.
+pub async fn run_all(store: Store, clock: Clock, jobs: Vec<Job>) {
+    let loops = jobs.iter().map(|job| run_one(&store, &clock, job));
+    futures::future::join_all(loops).await;
+}
+
+async fn run_one(store: &Store, clock: &Clock, job: &Job) {
+    loop {
+        match look(store, clock, job).await {
+            Ok(()) => {}
+            Err(error) => {
+                tracing::warn!(job = job.name, error = one_line(&error), "the job waits");
+            }
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Runs the job if it is due and nobody else runs it; shows how it stands.
+async fn look(store: &Store, clock: &Clock, job: &Job) -> Result<(), StoreError> {
+    if is_due(read(store, job).await?.as_ref(), clock.now())
+        && let Some(lock) = JobLock::take(store, job.name).await?
+    {
+        // It may have been run between the look and the lock.
+        if is_due(read(store, job).await?.as_ref(), clock.now()) {
+            run_once(store, clock, job, lock).await?;
+        }
+    }
+    let record = read(store, job).await?;
+    if let Some(at) = record.as_ref().and_then(|record| record.last_succeeded_at) {
+        let seconds = u32::try_from(at.timestamp()).unwrap_or_default();
+        metrics::gauge!(JOB_LAST_SUCCESS_TIMESTAMP, "job" => job.name).set(f64::from(seconds));
+    }
+    if let Some(report) = record.and_then(|record| record.report) {
+        (job.show)(&report);
+    }
+    Ok(())
+}
+
+async fn read(store: &Store, job: &Job) -> Result<Option<JobRecord>, StoreError> {
+    record::read(&mut *store.read().await?, job.name).await
+}
+
+fn is_due(record: Option<&JobRecord>, now: DateTime<Utc>) -> bool {
+    record.is_none_or(|record| record.next_at <= now)
+}
+
+/// Runs a job whose lock is held, and notes how it ended.
+async fn run_once(
+    store: &Store,
+    clock: &Clock,
+    job: &Job,
+    lock: JobLock,
+) -> Result<(), StoreError> {
+    let started_at = clock.now();
+    record::started(store, job.name, started_at).await?;
+    let ran = lock.hold((job.run)()).await;
+    let ran = ran.unwrap_or_else(|| Err("the lock was lost: postgres went away".into()));
+    match ran {
+        Ok(report) => {
+            metrics::counter!(JOB_RUNS, "job" => job.name, "outcome" => "succeeded").increment(1);
+            let next_at = started_at + job.period;
+            record::succeeded(store, job.name, started_at, next_at, &report).await
+        }
+        Err(error) => {
+            metrics::counter!(JOB_RUNS, "job" => job.name, "outcome" => "failed").increment(1);
+            let error: String =
+                one_line(error.as_ref()).chars().take(ERROR_CHARACTERS_MAX).collect();
+            tracing::warn!(job = job.name, error, "the job failed; it is run again soon");
+            let now = clock.now();
+            let next_at = now + RETRY_AFTER.min(job.period);
+            record::failed(store, job.name, now, next_at, &error).await
+        }
+    }
+}
