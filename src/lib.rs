@@ -3,9 +3,10 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`vault`], [`metrics`], [`health`],
-//! [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`http`],
-//! [`simulate`], [`verify`], [`status`], [`app`], [`cli`].
+//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`outbound`], [`vault`], [`metrics`],
+//! [`health`], [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`verify`],
+//! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`http`], [`simulate`], [`status`], [`app`],
+//! [`cli`].
 
 pub mod app;
 pub mod balance;
@@ -16,12 +17,17 @@ pub mod config;
 pub mod health;
 pub mod http;
 pub mod ingest;
+pub mod jobs;
 pub mod ledger;
 pub mod meter;
 pub mod metrics;
+pub mod outbound;
+pub mod reconcile;
 pub mod simulate;
 pub mod status;
+pub mod sweep;
 pub mod telemetry;
+pub mod twilio;
 pub mod vault;
 pub mod verify;
 pub mod wallet;

@@ -62,6 +62,16 @@ pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
 /// Records whose offset was not the one after the last: transaction markers, compaction.
 pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";
+/// Unix time of the start of each job's last run that ended well.
+pub const JOB_LAST_SUCCESS_TIMESTAMP: &str = "callmeter_job_last_success_timestamp_seconds";
+/// Runs of jobs by this process, by job and outcome.
+pub const JOB_RUNS: &str = "callmeter_job_runs_total";
+/// Calls that the sweep found uncharged at Twilio and published, by what found them.
+pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
+/// Twilio accounts that a sweep could not list.
+pub const SWEEP_FAILURES: &str = "callmeter_sweep_failures_total";
+/// Expired holds that Twilio was asked about, by outcome.
+pub const EXPIRED_HOLDS: &str = "callmeter_expired_holds_total";
 /// Number of the catalog version accepted last.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Catalog files that were refused.
@@ -206,6 +216,15 @@ fn describe() {
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
+    describe_gauge!(
+        JOB_LAST_SUCCESS_TIMESTAMP,
+        Unit::Seconds,
+        "Unix time of each job's last run that ended well"
+    );
+    describe_counter!(JOB_RUNS, "Runs of jobs by this process, by job and outcome");
+    describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
+    describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
+    describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");
     describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");
     describe_counter!(CATALOG_REFUSED, "Catalog files that were refused");
     describe_gauge!(COMPONENT_UP, "1 where a part of the service works, 0 where it does not");

@@ -3,7 +3,7 @@
 //!
 //! It reads only, and works where the service itself does not run.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -11,6 +11,7 @@ use crate::ingest::partition::Watermarks;
 use crate::ledger::offsets::{self, StoredOffset};
 use crate::ledger::rejects;
 use crate::ledger::store::{Store, StoreError};
+use crate::{jobs, sweep};
 
 /// What Kafka has of the topics that are read.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +69,19 @@ pub struct RentalStatus {
     pub given_up: i64,
 }
 
+/// How a job stands that is due by the clock.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JobStatus {
+    /// The job.
+    pub name: String,
+    /// Start of its last run that ended well; none: there was none.
+    pub last_succeeded_at: Option<DateTime<Utc>>,
+    /// When it is due.
+    pub next_at: DateTime<Utc>,
+    /// Why its last run failed; none: it ended well.
+    pub last_error: Option<String>,
+}
+
 /// Something that wants an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -86,12 +100,20 @@ pub struct Status {
     pub rejects: Vec<RejectStatus>,
     /// Rents.
     pub rentals: RentalStatus,
+    /// Jobs that ever ran, by name.
+    pub jobs: Vec<JobStatus>,
+    /// Expired holds whose calls wait to be looked up at Twilio.
+    pub expired_holds: i64,
     /// What wants an operator; none: all is well.
     pub problems: Vec<Problem>,
 }
 
 /// Seconds after which an attempt that was due counts as overdue.
 const OVERDUE_SECONDS: i32 = 300;
+/// Seconds after which a job that was due counts as late.
+const JOB_LATE_SECONDS: i64 = 900;
+/// Twilio accounts that could not be swept and are named.
+const FAILING_MAX: i64 = 20;
 
 /// Reads the ledger and holds it against `logs`; an error in their place says why Kafka could not be
 /// asked.
@@ -106,6 +128,10 @@ pub async fn status(
     let mut connection = store.read().await?;
     let stored = offsets::list(&mut connection).await?;
     let rentals = read_rentals(&mut connection, now).await?;
+    let mut problems = Vec::new();
+    let jobs = read_jobs(&mut connection, now, &mut problems).await?;
+    let (expired_holds, _) =
+        sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
     drop(connection);
     let totals = rejects::totals(store).await?.into_iter();
     let rejects: Vec<RejectStatus> = totals
@@ -115,7 +141,6 @@ pub async fn status(
             oldest_at: total.oldest_at,
         })
         .collect();
-    let mut problems = Vec::new();
     let partitions = hold_against(&stored, logs, &mut problems);
     for reject in &rejects {
         problems.push(Problem {
@@ -129,7 +154,47 @@ pub async fn status(
             help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
         });
     }
-    Ok(Status { partitions, rejects, rentals, problems })
+    Ok(Status { partitions, rejects, rentals, jobs, expired_holds, problems })
+}
+
+/// Reads the jobs, and tells which are late or fail.
+async fn read_jobs(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    problems: &mut Vec<Problem>,
+) -> Result<Vec<JobStatus>, StoreError> {
+    let mut statuses = Vec::new();
+    for job in jobs::list(connection).await? {
+        let name = &job.name;
+        let last = job.last_succeeded_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        if now - job.next_at > TimeDelta::seconds(JOB_LATE_SECONDS) {
+            problems.push(Problem {
+                what: format!("job {name} is late; it ended well last: {last}"),
+                help: "`callmeter serve --role jobs` does it; is it running?".to_owned(),
+            });
+        } else if let Some(error) = &job.last_error {
+            problems.push(Problem {
+                what: format!("job {name} failed ({error}); it ended well last: {last}"),
+                help: format!(
+                    "it is tried again by itself; docs/runbook.md, *The job {name} fails*"
+                ),
+            });
+        }
+        statuses.push(JobStatus {
+            name: job.name,
+            last_succeeded_at: job.last_succeeded_at,
+            next_at: job.next_at,
+            last_error: job.last_error,
+        });
+    }
+    for failing in sweep::failing(connection, FAILING_MAX).await? {
+        let sweep::Failing { twilio_account_sid: sid, failing_since, last_error } = failing;
+        problems.push(Problem {
+            what: format!("{sid} was not swept since {failing_since}: {last_error}"),
+            help: "where its token is wrong: `callmeter account token`".to_owned(),
+        });
+    }
+    Ok(statuses)
 }
 
 async fn read_rentals(

@@ -5,6 +5,7 @@
 //! or a stage that fails, ends all of them: first those that take requests and records, then the
 //! balance stage, which journals what they have granted.
 
+mod jobs;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -28,12 +29,13 @@ use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
 use crate::ingest::partition::BatchLimits;
 use crate::ledger::batch::{Charger, ChargingPolicy};
-use crate::ledger::catalogs::{self, CatalogStamp};
+use crate::ledger::catalogs;
 use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
 use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
+pub use crate::telemetry::one_line;
 
 /// Longest time that stages may take to end; with the next and the runtime's own end it stays below
 /// 15 s.
@@ -211,8 +213,8 @@ impl App {
             return Err(error.into());
         }
         let mut connection = self.store.read().await?;
-        match catalogs::latest(&mut connection).await? {
-            Some(CatalogStamp { version, .. }) => {
+        match catalogs::latest_version(&mut connection).await? {
+            Some(version) => {
                 let error = one_line(&error);
                 tracing::error!(error, version = version.0, "catalog refused; the old one stays");
                 Ok(())
@@ -229,12 +231,12 @@ impl App {
     ) -> anyhow::Result<()> {
         let app = self.clone();
         stages.spawn(app.clone().until_shutdown(app.clone().probe_postgres()));
-        stages.spawn(app.clone().until_shutdown(app.clone().keep_catalog()));
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
             stages.spawn(app.clone().until_shutdown(app.clone().tend_tokens()));
             stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
+            stages.spawn(app.clone().until_shutdown(app.clone().run_jobs()));
         }
         if roles.contains(&Role::Meter) {
             let meter = meter::run(self.meter()?, self.shutdown.clone());
@@ -365,20 +367,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// An error and all its causes, on one line.
-pub fn one_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -40,6 +40,28 @@ pub(super) struct LateChange {
     pub hold: Option<Hold>,
 }
 
+/// Notes in `expired_holds` the holds that expired before `now` and whose calls are not charged: so
+/// they are looked up at Twilio, also once the journal has forgotten them.
+///
+/// # Errors
+/// Those of the store.
+pub async fn note_expired_holds(store: &Store, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let noted = sqlx::query(
+        "-- balance::note_expired_holds
+         INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
+         SELECT j.account_key, j.call_sid, j.expires_at, $1 FROM hold_journal AS j
+         WHERE j.expires_at < $1 AND j.hold IS NOT NULL AND NOT EXISTS (
+             SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (twilio_account_key)
+             WHERE t.account_key = j.account_key AND k.account_key = j.account_key
+               AND k.call_key = call_key_of(j.call_sid))
+         ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING",
+    )
+    .bind(now)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(noted.rows_affected())
+}
+
 /// The journal of this process; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Journal(Arc<Inner>);
@@ -229,19 +251,33 @@ impl Journal {
         Ok(())
     }
 
-    /// Deletes rows that expired an hour ago, so many at a time; answers how many.
+    /// Deletes rows that expired an hour ago, so many at a time; answers how many. Holds among them
+    /// whose calls are not charged go to `expired_holds` in the same step.
     pub(super) async fn forget_expired(&self, most: i64) -> Result<u64, StoreError> {
-        let deleted = sqlx::query(
+        let now = self.0.clock.now();
+        let deleted: i64 = sqlx::query_scalar(
             "-- balance::journal, forget
-             DELETE FROM hold_journal WHERE (account_key, call_sid) IN (
-                 SELECT account_key, call_sid FROM hold_journal WHERE expires_at < $1
-                 ORDER BY expires_at LIMIT $2)",
+             WITH forgotten AS (
+                 DELETE FROM hold_journal WHERE (account_key, call_sid) IN (
+                     SELECT account_key, call_sid FROM hold_journal WHERE expires_at < $1
+                     ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                 RETURNING account_key, call_sid, hold, expires_at),
+             noted AS (
+                 INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
+                 SELECT f.account_key, f.call_sid, f.expires_at, $3 FROM forgotten AS f
+                 WHERE f.hold IS NOT NULL AND NOT EXISTS (
+                     SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (twilio_account_key)
+                     WHERE t.account_key = f.account_key AND k.account_key = f.account_key
+                       AND k.call_key = call_key_of(f.call_sid))
+                 ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING)
+             SELECT count(*) FROM forgotten",
         )
-        .bind(self.0.clock.now() - TimeDelta::hours(1))
+        .bind(now - TimeDelta::hours(1))
         .bind(most)
-        .execute(&mut *self.0.store.read().await?)
+        .bind(now)
+        .fetch_one(&mut *self.0.store.read().await?)
         .await?;
-        Ok(deleted.rows_affected())
+        Ok(u64::try_from(deleted).unwrap_or_default())
     }
 
     fn tell_lag(&self) {

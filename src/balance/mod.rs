@@ -35,6 +35,7 @@ pub use document::Document;
 pub use error::BalanceError;
 pub use held::{Held, HeldSource};
 pub use hold::{CycleRef, Hold, HoldSource};
+pub use journal::note_expired_holds;
 pub use probe::Fault;
 pub use projector::Projector;
 pub use scripts::Denial;

@@ -227,7 +227,7 @@ impl Desk<'_> {
         if accounts::key_of(&mut connection, id).await?.is_none() {
             return Err(unknown(id));
         }
-        let latest = catalogs::latest(&mut connection).await?;
+        let latest = catalogs::latest_version(&mut connection).await?;
         drop(connection);
         if latest.is_none() {
             catalog_file::offer(&self.store, &self.settings.catalog.path, self.now).await?;

@@ -8,10 +8,12 @@ mod error;
 mod kafka;
 mod migrate;
 mod offsets;
+mod period;
 mod rejects;
 mod serve;
 mod simulate;
 mod status;
+mod sweep;
 mod token;
 mod usage;
 mod verify;
@@ -58,6 +60,8 @@ enum Command {
     Rejects(rejects::Rejects),
     /// Proves the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
+    /// Finds calls at Twilio that were never charged, and publishes them to be charged
+    Sweep(sweep::Sweep),
     /// Sends believable Twilio traffic into Kafka
     Simulate(simulate::Simulate),
     /// Checks or shows the settings
@@ -96,6 +100,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
+            Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Config(command) => config::run(command, &settings),
         }

@@ -66,6 +66,14 @@ fn text(status: &Status) -> String {
         let (failed, given_up) = (rentals.failed, rentals.given_up);
         let _ = writeln!(text, "{failed} rents unpaid{due}; {given_up} given up");
     }
+    for job in &status.jobs {
+        let last = job.last_succeeded_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let _ =
+            writeln!(text, "job {:<20}ended well last: {last}, next: {}", job.name, job.next_at);
+    }
+    if status.expired_holds > 0 {
+        let _ = writeln!(text, "{} expired holds to be looked up at Twilio", status.expired_holds);
+    }
     for problem in &status.problems {
         let _ = writeln!(text, "! {}\n  {}", problem.what, problem.help);
     }

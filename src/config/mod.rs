@@ -5,6 +5,7 @@
 //! Nothing here may log or print a secret, and nothing elsewhere may read an environment variable.
 
 mod error;
+mod jobs;
 mod load;
 mod secret;
 mod secrets;
@@ -12,6 +13,7 @@ mod settings;
 mod variables;
 
 pub use error::SettingsError;
+pub use jobs::{Reconcile, Sweep};
 pub use load::{load, load_from};
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use secrets::{Secrets, Twilio};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use serde::{Deserialize, Serialize};
 
+use super::jobs::{Reconcile, Sweep};
 use super::secrets::{Secrets, Twilio};
 use super::{ConnectionUrl, KafkaOptions, Secret};
 
@@ -28,6 +29,8 @@ pub struct Settings {
     pub stripe: Stripe,
     pub twilio: Twilio,
     pub secrets: Secrets,
+    pub sweep: Sweep,
+    pub reconcile: Reconcile,
     pub log: Log,
 }
 
@@ -209,6 +212,8 @@ impl Settings {
         self.holds.check()?;
         self.secrets.check()?;
         self.twilio.check()?;
+        self.sweep.check()?;
+        self.reconcile.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }

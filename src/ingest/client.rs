@@ -27,6 +27,17 @@ pub struct KafkaSettings {
     pub options: BTreeMap<String, String>,
 }
 
+impl From<&crate::config::Kafka> for KafkaSettings {
+    fn from(kafka: &crate::config::Kafka) -> Self {
+        let options = kafka.options.iter();
+        Self {
+            brokers: kafka.brokers.clone(),
+            group: kafka.group.clone(),
+            options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+        }
+    }
+}
+
 impl KafkaSettings {
     /// What every client of ours starts from.
     pub fn base(&self) -> ClientConfig {

@@ -13,6 +13,7 @@ mod error;
 pub mod history;
 pub mod idempotency;
 pub mod incarnation;
+pub mod known_calls;
 pub mod links;
 pub mod offsets;
 pub mod overview;

@@ -6,7 +6,6 @@ use callmeter_core::domain::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
-use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
 use super::subscriptions;
 
@@ -40,6 +39,15 @@ pub struct CycleUsed {
     pub start: DateTime<Utc>,
     /// Allowance seconds that its charges used.
     pub seconds: i64,
+}
+
+/// Tells one state of the catalog's history from any other, also after a restored backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogStamp {
+    /// The version accepted last.
+    pub version: CatalogVersion,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
 }
 
 impl Overview {

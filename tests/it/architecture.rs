@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src` in the order of the flow. Each may use those before it.
-const ORDER: [&str; 20] = [
+const ORDER: [&str; 25] = [
     "clock",
     "metrics",
     "config",
     "telemetry",
+    "outbound",
     "vault",
     "ingest",
     "ledger",
@@ -19,6 +20,10 @@ const ORDER: [&str; 20] = [
     "health",
     "meter",
     "verify",
+    "jobs",
+    "twilio",
+    "sweep",
+    "reconcile",
     "status",
     "simulate",
     "http",

@@ -52,7 +52,7 @@ impl Answer {
 
 impl Api {
     pub(crate) fn new(base: String) -> Api {
-        let client = reqwest::Client::builder()
+        let client = callmeter::outbound::client()
             .timeout(Duration::from_secs(20))
             .build()
             .expect("an HTTP client");

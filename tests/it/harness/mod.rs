@@ -13,3 +13,4 @@ pub(crate) mod samples;
 pub(crate) mod servers;
 pub(crate) mod service;
 pub(crate) mod system;
+pub(crate) mod twilio;

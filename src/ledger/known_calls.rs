@@ -1,0 +1,112 @@
+//! What the ledger knows of calls that Twilio tells of: whose they are, and which were charged.
+//!
+//! Reads only. A call that is not found may be on its way through Kafka: who publishes it again does
+//! no harm, since its key charges it once.
+
+use std::collections::HashMap;
+
+use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
+use sqlx::{PgConnection, Row};
+
+use super::call_key::CallKey;
+use super::error::LedgerError;
+
+/// A Twilio account, and the account that pays for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedAccount {
+    /// Internal key of the Twilio account.
+    pub twilio_account_key: i32,
+    /// Internal key of the account.
+    pub account_key: i32,
+    /// The account.
+    pub account: AccountId,
+    /// Its name at Twilio.
+    pub sid: TwilioAccountSid,
+}
+
+/// Lists Twilio accounts in the order of their keys, `limit` of those after `after`.
+///
+/// # Errors
+/// Those of the store.
+pub async fn linked_accounts(
+    connection: &mut PgConnection,
+    after: i32,
+    limit: i64,
+) -> Result<Vec<LinkedAccount>, LedgerError> {
+    let rows = sqlx::query(
+        "-- known_calls::linked_accounts
+         SELECT t.twilio_account_key, t.account_key, a.id, t.twilio_account_sid
+         FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
+         WHERE t.twilio_account_key > $1 ORDER BY t.twilio_account_key LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Lists the Twilio accounts that one account pays for.
+///
+/// # Errors
+/// Those of the store.
+pub async fn linked_to(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<Vec<LinkedAccount>, LedgerError> {
+    let rows = sqlx::query(
+        "-- known_calls::linked_to
+         SELECT t.twilio_account_key, t.account_key, a.id, t.twilio_account_sid
+         FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
+         WHERE t.account_key = $1 ORDER BY t.twilio_account_key",
+    )
+    .bind(account_key)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+fn read(row: &sqlx::postgres::PgRow) -> Result<LinkedAccount, LedgerError> {
+    Ok(LinkedAccount {
+        twilio_account_key: row.try_get("twilio_account_key")?,
+        account_key: row.try_get("account_key")?,
+        account: AccountId::parse(row.try_get("id")?)
+            .map_err(|error| LedgerError::unreadable("an account id", error))?,
+        sid: TwilioAccountSid::parse(row.try_get("twilio_account_sid")?)
+            .map_err(|error| LedgerError::unreadable("a Twilio account's sid", error))?,
+    })
+}
+
+/// Tells which of these calls were charged, and for how many seconds.
+///
+/// # Errors
+/// Those of the store.
+pub async fn charged(
+    connection: &mut PgConnection,
+    linked: &LinkedAccount,
+    sids: &[CallSid],
+) -> Result<HashMap<CallSid, i32>, LedgerError> {
+    let keys: Vec<CallKey> = sids.iter().map(CallKey::of).collect();
+    let bytes: Vec<&[u8]> = keys.iter().map(CallKey::as_bytes).collect();
+    let rows = sqlx::query(
+        "-- known_calls::charged
+         SELECT asked.place, k.seconds
+         FROM unnest($3::bytea[]) WITH ORDINALITY AS asked (call_key, place)
+         JOIN call_keys AS k ON k.account_key = $1 AND k.twilio_account_key = $2
+              AND k.call_key = asked.call_key",
+    )
+    .bind(linked.account_key)
+    .bind(linked.twilio_account_key)
+    .bind(&bytes)
+    .fetch_all(connection)
+    .await?;
+    let mut charged = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let place: i64 = row.try_get("place")?;
+        let index = usize::try_from(place - 1).unwrap_or(usize::MAX);
+        if let Some(sid) = sids.get(index) {
+            charged.insert(sid.clone(), row.try_get("seconds")?);
+        }
+    }
+    Ok(charged)
+}

@@ -1,0 +1,1 @@
+//! Our charges held against Twilio's usage records.

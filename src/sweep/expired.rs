@@ -1,0 +1,247 @@
+//! Expired holds: their calls never came to an end that anybody heard of, so Twilio is asked.
+//!
+//! A hold that was released by the clock comes from the journal to the table `expired_holds` before
+//! the journal forgets it. There it stays until it is decided: its charge came, Twilio told its end,
+//! Twilio knows no such call, or a week has gone by.
+
+use callmeter_core::domain::CallSid;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::event::event;
+use super::{Report, SweepError, Sweeper};
+use crate::ledger::known_calls::{self, LinkedAccount};
+use crate::ledger::store::{Store, StoreError};
+use crate::metrics::{EXPIRED_HOLDS, SWEEP_CALLS};
+use crate::twilio::{CallRecord, TwilioError};
+
+/// Holds that one sweep looks up at most; the others wait for the next.
+const LOOKUPS_MAX: usize = 5_000;
+/// Holds read from Postgres at once.
+const PAGE: i64 = 100;
+/// A call that is still in progress is looked up again after this time, doubled each time.
+const RETRY_FIRST: TimeDelta = TimeDelta::minutes(15);
+/// The longest time between two attempts.
+const RETRY_MAX: TimeDelta = TimeDelta::hours(6);
+/// A hold whose call did not end for so long is given up: no call is longer than a day.
+const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(7);
+/// Decided holds are kept for so long.
+const KEPT_FOR: TimeDelta = TimeDelta::days(30);
+
+/// A hold that waits for Twilio's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiredHold {
+    account_key: i32,
+    /// The call.
+    pub call_sid: CallSid,
+    /// When the hold was due.
+    pub expired_at: DateTime<Utc>,
+    attempts: i32,
+}
+
+/// What became of a hold's call.
+#[derive(Debug)]
+enum Decision {
+    /// Its charge is in the ledger.
+    Charged,
+    /// Its end went to Kafka.
+    Published,
+    /// No Twilio account of the account knows it.
+    Unknown,
+    /// Not decided yet: in progress, or Twilio could not be asked.
+    Later(Option<String>),
+}
+
+/// Tells how many holds wait whose next attempt should have been made before `at`, and since when
+/// the oldest is due.
+///
+/// # Errors
+/// Those of the store.
+pub async fn overdue(
+    connection: &mut PgConnection,
+    at: DateTime<Utc>,
+) -> Result<(i64, Option<DateTime<Utc>>), StoreError> {
+    let row = sqlx::query(
+        "-- sweep::overdue
+         SELECT count(*), min(expired_at) FROM expired_holds WHERE next_attempt_at < $1",
+    )
+    .bind(at)
+    .fetch_one(connection)
+    .await?;
+    Ok((row.try_get(0)?, row.try_get(1)?))
+}
+
+impl Sweeper {
+    /// Takes over holds that expired, and looks up those that are due.
+    pub(super) async fn look_up_expired_holds(
+        &self,
+        report: &mut Report,
+    ) -> Result<(), SweepError> {
+        let now = self.clock.now();
+        crate::balance::note_expired_holds(&self.store, now).await?;
+        forget_decided(&self.store, now).await?;
+        for _ in 0..LOOKUPS_MAX / usize::try_from(PAGE).unwrap_or(1) {
+            let due = due(&self.store, now).await?;
+            if due.is_empty() {
+                break;
+            }
+            for hold in &due {
+                let decision = self.decide(hold, report).await?;
+                self.note_decision(hold, &decision).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn decide(
+        &self,
+        hold: &ExpiredHold,
+        report: &mut Report,
+    ) -> Result<Decision, SweepError> {
+        let mut connection = self.store.read().await?;
+        let linked = known_calls::linked_to(&mut connection, hold.account_key).await?;
+        for linked in &linked {
+            let sids = std::slice::from_ref(&hold.call_sid);
+            if !known_calls::charged(&mut connection, linked, sids).await?.is_empty() {
+                return Ok(Decision::Charged);
+            }
+        }
+        drop(connection);
+        // A caller may hold for a name of its own, which Twilio never hears of.
+        if !is_of_twilio(&hold.call_sid) {
+            return Ok(Decision::Unknown);
+        }
+        report.holds_looked_up += 1;
+        let mut failure = None;
+        for linked in &linked {
+            match self.look_up(linked, &hold.call_sid).await {
+                Ok(Some(call)) => return self.publish_end(linked, &call, report).await,
+                Ok(None) => {}
+                Err(SweepError::Twilio(error)) => failure = Some(error.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(failure.map_or(Decision::Unknown, |failure| Decision::Later(Some(failure))))
+    }
+
+    async fn look_up(
+        &self,
+        linked: &LinkedAccount,
+        call_sid: &CallSid,
+    ) -> Result<Option<CallRecord>, SweepError> {
+        let credentials = self.accesses.for_account(&self.store, &linked.sid).await?;
+        let mut refusal = TwilioError::NotConfigured;
+        for credentials in &credentials {
+            match self.twilio.call(credentials, &linked.sid, call_sid).await {
+                Err(error @ TwilioError::Unauthorized { .. }) => refusal = error,
+                found => return Ok(found?),
+            }
+        }
+        Err(refusal.into())
+    }
+
+    /// Publishes the end of a call, billable or not: the latter leaves its tombstone.
+    async fn publish_end(
+        &self,
+        linked: &LinkedAccount,
+        call: &CallRecord,
+        report: &mut Report,
+    ) -> Result<Decision, SweepError> {
+        if call.is_under_way() {
+            return Ok(Decision::Later(None));
+        }
+        let Some(record) = event(&linked.sid, call, self.clock.now(), self.limits) else {
+            let problem = format!("twilio tells no usable end of a call that is {:?}", call.status);
+            return Ok(Decision::Later(Some(problem)));
+        };
+        self.publisher.publish(&linked.sid, &[record]).await?;
+        if call.is_completed() {
+            report.published += 1;
+            metrics::counter!(SWEEP_CALLS, "found_by" => "hold").increment(1);
+        }
+        report.holds_published += 1;
+        Ok(Decision::Published)
+    }
+
+    async fn note_decision(
+        &self,
+        hold: &ExpiredHold,
+        decision: &Decision,
+    ) -> Result<(), SweepError> {
+        let now = self.clock.now();
+        let (mut outcome, error) = match decision {
+            Decision::Charged => ("charged", None),
+            Decision::Published => ("published", None),
+            Decision::Unknown => ("unknown", None),
+            Decision::Later(error) => ("waiting", error.as_deref()),
+        };
+        if outcome == "waiting" && now - hold.expired_at > GIVEN_UP_AFTER {
+            outcome = "given_up";
+            tracing::warn!(call = %hold.call_sid, error, "an expired hold is given up");
+        }
+        let doubled = RETRY_FIRST * (1 << hold.attempts.clamp(0, 5));
+        let next_at = (outcome == "waiting").then(|| now + doubled.min(RETRY_MAX));
+        let decided_at = (outcome != "waiting").then_some(now);
+        metrics::counter!(EXPIRED_HOLDS, "outcome" => outcome).increment(1);
+        sqlx::query(
+            "-- sweep::note_decision
+             UPDATE expired_holds
+                SET attempts = attempts + 1, next_attempt_at = $3, outcome = $4, decided_at = $5,
+                    last_error = $6
+              WHERE account_key = $1 AND call_sid = $2 AND outcome = 'waiting'",
+        )
+        .bind(hold.account_key)
+        .bind(hold.call_sid.as_str())
+        .bind(next_at)
+        .bind(outcome)
+        .bind(decided_at)
+        .bind(error)
+        .execute(&mut *self.store.read().await?)
+        .await
+        .map_err(StoreError::from)?;
+        Ok(())
+    }
+}
+
+/// True for `CA` and 32 hexadecimal digits, as Twilio documents a call's sid.
+fn is_of_twilio(sid: &CallSid) -> bool {
+    let digits = sid.as_str().strip_prefix("CA");
+    digits.is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+async fn due(store: &Store, now: DateTime<Utc>) -> Result<Vec<ExpiredHold>, StoreError> {
+    let rows = sqlx::query(
+        "-- sweep::due
+         SELECT account_key, call_sid, expired_at, attempts FROM expired_holds
+         WHERE next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2",
+    )
+    .bind(now)
+    .bind(PAGE)
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        let call_sid = CallSid::parse(row.try_get("call_sid")?);
+        Ok(ExpiredHold {
+            account_key: row.try_get("account_key")?,
+            call_sid: call_sid.map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+            expired_at: row.try_get("expired_at")?,
+            attempts: row.try_get("attempts")?,
+        })
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, sqlx::Error>>()?)
+}
+
+async fn forget_decided(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- sweep::forget_decided
+         DELETE FROM expired_holds WHERE (account_key, call_sid) IN (
+             SELECT account_key, call_sid FROM expired_holds
+             WHERE decided_at < $1 ORDER BY decided_at LIMIT 10000)",
+    )
+    .bind(now - KEPT_FOR)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! Lists each Twilio account's completed calls, and publishes those that were never charged.
+
+use std::collections::{HashMap, HashSet};
+
+use callmeter_core::domain::CallSid;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::stream::{self, StreamExt, TryStreamExt};
+
+use super::event::event;
+use super::{Failure, Period, Report, SweepError, Sweeper, progress};
+use crate::ledger::known_calls::{self, LinkedAccount};
+use crate::metrics::{SWEEP_CALLS, SWEEP_FAILURES};
+use crate::telemetry::one_line;
+use crate::twilio::{CallRecord, CallsPage, Credentials, TwilioError};
+
+/// Twilio accounts read from Postgres at once.
+const PAGE: i64 = 500;
+
+/// What one Twilio account came to.
+#[derive(Debug, Default)]
+struct Counts {
+    calls: u64,
+    published: u64,
+    unusable: u64,
+}
+
+enum Listed {
+    Done(Counts),
+    NotConfigured,
+    Failed(TwilioError),
+}
+
+impl Sweeper {
+    /// Goes over all Twilio accounts, several at a time. `period` is told up to when an account was
+    /// swept last; where `by_the_clock`, how far each one came is noted.
+    pub(super) async fn list_accounts(
+        &self,
+        report: &mut Report,
+        period: impl Fn(Option<DateTime<Utc>>) -> Period,
+        by_the_clock: bool,
+    ) -> Result<(), SweepError> {
+        let mut after = 0;
+        loop {
+            let mut connection = self.store.read().await?;
+            let page = known_calls::linked_accounts(&mut connection, after, PAGE).await?;
+            drop(connection);
+            let Some(last) = page.last() else { return Ok(()) };
+            after = last.twilio_account_key;
+            let period = &period;
+            let listed = stream::iter(page).map(|linked| async move {
+                let period = if by_the_clock {
+                    period(progress::swept_to(&self.store, linked.twilio_account_key).await?)
+                } else {
+                    period(None)
+                };
+                let listed = self.list_account(&linked, period).await?;
+                if by_the_clock {
+                    self.note(&linked, period, &listed).await?;
+                }
+                Ok::<_, SweepError>((linked, listed))
+            });
+            let mut listed = listed.buffer_unordered(self.accounts_at_once.max(1));
+            while let Some((linked, listed)) = listed.try_next().await? {
+                report.add(&linked, listed);
+            }
+        }
+    }
+
+    async fn note(
+        &self,
+        linked: &LinkedAccount,
+        period: Period,
+        listed: &Listed,
+    ) -> Result<(), SweepError> {
+        let key = linked.twilio_account_key;
+        match listed {
+            Listed::Done(_) => progress::swept(&self.store, key, period.to).await?,
+            Listed::Failed(error) => {
+                progress::failed(&self.store, key, self.clock.now(), &one_line(error)).await?;
+            }
+            Listed::NotConfigured => {}
+        }
+        Ok(())
+    }
+
+    async fn list_account(
+        &self,
+        linked: &LinkedAccount,
+        period: Period,
+    ) -> Result<Listed, SweepError> {
+        let error = match self.list_as_anyone(linked, period).await {
+            Ok(counts) => return Ok(Listed::Done(counts)),
+            Err(SweepError::Twilio(error)) => error,
+            Err(other) => return Err(other),
+        };
+        if matches!(error, TwilioError::NotConfigured) {
+            return Ok(Listed::NotConfigured);
+        }
+        let sid = &linked.sid;
+        tracing::warn!(account = %linked.account, %sid, %error, "not swept");
+        Ok(Listed::Failed(error))
+    }
+
+    /// Lists an account by the first credentials that Twilio takes.
+    async fn list_as_anyone(
+        &self,
+        linked: &LinkedAccount,
+        period: Period,
+    ) -> Result<Counts, SweepError> {
+        let mut refusal = TwilioError::NotConfigured;
+        for credentials in self.accesses.for_account(&self.store, &linked.sid).await? {
+            match self.pages(linked, &credentials, period).await {
+                Err(SweepError::Twilio(error @ TwilioError::Unauthorized { .. })) => {
+                    refusal = error;
+                }
+                listed => return listed,
+            }
+        }
+        Err(refusal.into())
+    }
+
+    async fn pages(
+        &self,
+        linked: &LinkedAccount,
+        credentials: &Credentials,
+        period: Period,
+    ) -> Result<Counts, SweepError> {
+        let mut counts = Counts::default();
+        if period.from >= period.to {
+            return Ok(counts);
+        }
+        let first = period.from.date_naive();
+        let last = (period.to - TimeDelta::microseconds(1)).date_naive();
+        // A sid may come again on any later page.
+        let mut published = HashSet::new();
+        let mut page = self.twilio.calls(credentials, &linked.sid, first, last).await?;
+        loop {
+            self.publish_missing(linked, period, &page, &mut published, &mut counts).await?;
+            match self.twilio.more_calls(credentials, &page).await? {
+                Some(next) => page = next,
+                None => return Ok(counts),
+            }
+        }
+    }
+
+    async fn publish_missing(
+        &self,
+        linked: &LinkedAccount,
+        period: Period,
+        page: &CallsPage,
+        published: &mut HashSet<CallSid>,
+        counts: &mut Counts,
+    ) -> Result<(), SweepError> {
+        let of_period = |call: &&CallRecord| {
+            let started_at = call.started_at();
+            call.is_completed()
+                && call.account_sid == linked.sid.as_str()
+                && started_at.is_none_or(|at| at >= period.from && at < period.to)
+        };
+        let mut calls = HashMap::new();
+        for call in page.calls.iter().filter(of_period) {
+            match CallSid::parse(&call.sid) {
+                Ok(sid) => drop(calls.insert(sid, call)),
+                Err(_) => counts.unusable += 1,
+            }
+        }
+        counts.calls += u64::try_from(calls.len()).unwrap_or_default();
+        let sids: Vec<CallSid> = calls.keys().cloned().collect();
+        let mut connection = self.store.read().await?;
+        let charged = known_calls::charged(&mut connection, linked, &sids).await?;
+        drop(connection);
+        let now = self.clock.now();
+        let mut records = Vec::new();
+        for (sid, call) in calls {
+            if charged.contains_key(&sid) || !published.insert(sid.clone()) {
+                continue;
+            }
+            if let Some(record) = event(&linked.sid, call, now, self.limits) {
+                records.push(record);
+            } else {
+                counts.unusable += 1;
+                tracing::warn!(account = %linked.account, call = %sid, "cannot be charged");
+            }
+        }
+        self.publisher.publish(&linked.sid, &records).await?;
+        let records = u64::try_from(records.len()).unwrap_or_default();
+        counts.published += records;
+        metrics::counter!(SWEEP_CALLS, "found_by" => "listing").increment(records);
+        Ok(())
+    }
+}
+
+impl Report {
+    fn add(&mut self, linked: &LinkedAccount, listed: Listed) {
+        let twilio_account_sid = linked.sid.to_string();
+        match listed {
+            Listed::Done(counts) => {
+                self.accounts += 1;
+                self.calls += counts.calls;
+                self.published += counts.published;
+                self.unusable += counts.unusable;
+            }
+            Listed::NotConfigured => self.not_configured.push(twilio_account_sid),
+            Listed::Failed(error) => {
+                metrics::counter!(SWEEP_FAILURES).increment(1);
+                let error = one_line(&error);
+                self.failed.push(Failure { twilio_account_sid, error });
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Puts what was found into Kafka: acknowledged by every replica in sync, in bounded numbers.
+
+use std::time::Duration;
+
+use callmeter_core::domain::TwilioAccountSid;
+use futures::future::join_all;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+
+use crate::ingest::client::KafkaSettings;
+
+/// Longest time until a record is acknowledged.
+const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
+/// Records handed over before their acknowledgements are waited for.
+const AT_ONCE_MAX: usize = 1_000;
+
+/// Why nothing can be published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// librdkafka refuses a setting.
+    #[error("the Kafka producer cannot be made; check [kafka.options]")]
+    Producer(#[source] KafkaError),
+    /// A record was not acknowledged; it may have been written all the same.
+    #[error(
+        "Kafka at {brokers} did not take a record of {topic}; what was found is found again by the \
+         next sweep"
+    )]
+    NotAcknowledged {
+        /// The addresses.
+        brokers: Box<str>,
+        /// The topic.
+        topic: Box<str>,
+        /// What librdkafka says.
+        source: Box<KafkaError>,
+    },
+}
+
+/// The producer of the sweep; cheap to clone.
+#[derive(Clone)]
+pub struct Publisher {
+    producer: FutureProducer,
+    brokers: String,
+    topic: String,
+}
+
+impl std::fmt::Debug for Publisher {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Publisher").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// Prepares a producer for the topic of calls; connects by itself.
+    ///
+    /// # Errors
+    /// Where librdkafka refuses a setting.
+    pub fn open(kafka: &KafkaSettings, topic: &str) -> Result<Self, PublishError> {
+        let mut config = kafka.base();
+        // A record counts as published when every replica in sync has it, once and in order.
+        config.set("acks", "all");
+        config.set("enable.idempotence", "true");
+        // The partition that a Java producer would choose for the same key.
+        config.set("partitioner", "murmur2_random");
+        config.set("linger.ms", "5");
+        // A broker that is away this long fails the sweep, which is run again.
+        config.set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string());
+        // Memory: at most this much waits for the broker.
+        config.set("queue.buffering.max.messages", "10000");
+        let config = kafka.with_options(config);
+        let producer = config.create().map_err(PublishError::Producer)?;
+        Ok(Self { producer, brokers: kafka.brokers.clone(), topic: topic.to_owned() })
+    }
+
+    /// Publishes records under their `AccountSid`; returns when all are acknowledged.
+    ///
+    /// # Errors
+    /// Where one is not; others may have been.
+    pub async fn publish(
+        &self,
+        sid: &TwilioAccountSid,
+        records: &[Vec<u8>],
+    ) -> Result<(), PublishError> {
+        for records in records.chunks(AT_ONCE_MAX) {
+            let sent = records.iter().map(|record| {
+                let record = FutureRecord::to(&self.topic).key(sid.as_str()).payload(record);
+                self.producer.send(record, ACKNOWLEDGED_MAX)
+            });
+            for result in join_all(sent).await {
+                result.map_err(|(source, _)| PublishError::NotAcknowledged {
+                    brokers: self.brokers.as_str().into(),
+                    topic: self.topic.as_str().into(),
+                    source: Box::new(source),
+                })?;
+            }
+        }
+        Ok(())
+    }
+}

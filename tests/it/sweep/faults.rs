@@ -1,0 +1,133 @@
+//! Processes killed, servers away, two at once: a sweep is run again, and nothing is charged twice.
+
+use super::{command, report, run, sweep};
+use crate::harness::command::finish;
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{account, call_sid, now};
+use crate::harness::servers::Breakable;
+use crate::harness::system::{Setup, System};
+use crate::harness::twilio::{Twilio, callback};
+use crate::model::account::Account;
+use crate::model::time::{MINUTE, SECOND};
+use callmeter::simulate::twilio::Habits;
+use serde_json::json;
+use std::process::Stdio;
+
+/// Completed calls that nobody was told of, each with its own length.
+fn lost_calls(twilio: &Twilio, account: &Account, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let age = i64::try_from(number).expect("a small number") * SECOND;
+        let mut call = callback(account, &call_sid(number), "completed", now() - MINUTE - age);
+        call["CallDuration"] = json!((number + 1).to_string());
+        twilio.learn(&call);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_killed_midway_and_two_at_once_charge_each_call_once() {
+    let twilio = Twilio::start(Habits { page_max: 20, hangs_after: 4, ..Habits::default() });
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    lost_calls(&twilio, &acme, 0..200);
+    let settings = twilio.settings(&acme);
+    let mut first = command(&system, &settings, &["sweep"]);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    until("some pages are read", SOON, async || (twilio.local.requests() > 4).then_some(())).await;
+    first.kill().expect("it is killed");
+    first.wait().expect("it ends");
+    twilio.local.change_habits(|habits| habits.hangs_after = 0);
+    let two = [(); 2].map(|()| {
+        let sweep = command(&system, &settings, &["sweep", "--json"]);
+        std::thread::spawn(move || report(&finish(sweep).expect_success()))
+    });
+    for thread in two {
+        let report = thread.join().expect("a report");
+        assert_eq!(report["failed"], json!([]), "{report}");
+        assert_eq!(report["accounts"], 2, "{report}");
+    }
+    system.settle(&api).await;
+    let charges = api.charges("acme").await.expect("charges");
+    assert_eq!(charges.len(), 200, "each once");
+    let seconds: i64 = charges.iter().map(|charge| charge.seconds).sum();
+    assert_eq!(seconds, 200 * 201 / 2);
+    let swept = sweep(&system, &settings, &[]);
+    assert_eq!(swept["published"], 0, "{swept}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_kafka_is_away_a_sweep_says_so_and_the_next_one_finds_the_same() {
+    let twilio = Twilio::start(Habits::default());
+    let breakable = Breakable::take();
+    let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    lost_calls(&twilio, &acme, 0..30);
+    let mut settings = twilio.settings(&acme);
+    breakable.server("kafka", "stop").await;
+    let option = "CALLMETER__KAFKA__OPTIONS__MESSAGE_TIMEOUT_MS";
+    settings.push((option, "2000".to_owned()));
+    let ran = run(&system, &settings, &["sweep"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.lines().any(|line| line.contains("did not take a record")), "{ran:?}");
+    settings.pop();
+    breakable.server("kafka", "start").await;
+    let swept = sweep(&system, &settings, &[]);
+    assert_eq!(swept["published"], 30, "{swept}");
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("charges").len(), 30);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_job_sweeps_by_the_clock_and_goes_on_when_twilio_is_back() {
+    let twilio = Twilio::start(Habits { is_down: true, ..Habits::default() });
+    let mut system = System::new().await;
+    let acme = account("acme", 1_000_000_000);
+    let mut settings = twilio.settings(&acme);
+    settings.push(("CALLMETER__SWEEP__EVERY_SECONDS", "1".to_owned()));
+    let changed: Vec<(&str, &str)> =
+        settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let index = system.start("meter,api,jobs", &changed);
+    system.start("jobs", &changed);
+    let api = system.ready(index).await;
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    lost_calls(&twilio, &acme, 0..30);
+    let mut sql = system.sql().await;
+    let failing = "SELECT count(*) FROM twilio_sweeps WHERE failing_since IS NOT NULL";
+    until("both accounts fail", SOON, async || {
+        let count: i64 = sqlx::query_scalar(failing).fetch_one(&mut sql).await.expect("a count");
+        (count == 2).then_some(())
+    })
+    .await;
+    let told = system.run(&["status"]).expect_success();
+    assert!(told.stdout.contains("was not swept since") && told.stdout.contains("503"), "{told:?}");
+    twilio.local.change_habits(|habits| habits.is_down = false);
+    until("all is charged", SOON, async || {
+        (api.charges("acme").await.ok()?.len() == 30).then_some(())
+    })
+    .await;
+    lost_calls(&twilio, &acme, 30..40);
+    until("what is lost later, too", SOON, async || {
+        (api.charges("acme").await.ok()?.len() == 40).then_some(())
+    })
+    .await;
+    let other = system.api(1);
+    until("both processes tell of the last sweep", SOON, async || {
+        for api in [&api, &other] {
+            let name = "callmeter_job_last_success_timestamp_seconds";
+            let at = api.metric(name, &[("job", "sweep")]).await?;
+            (at > now() / SECOND - 60).then_some(())?;
+        }
+        Some(())
+    })
+    .await;
+}

@@ -1,0 +1,91 @@
+//! Holds that expired unsettled: their calls are looked up at Twilio.
+
+use super::sweep;
+use crate::authorizations::{allowed, ask};
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{self, account, call_sid, completed, now, on_calls};
+use crate::harness::system::{Setup, System};
+use crate::harness::twilio::{Twilio, callback};
+use crate::model::time::{HOUR, SECOND, rfc3339};
+use callmeter::simulate::twilio::Habits;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged() {
+    let twilio = Twilio::start(Habits::default());
+    let mut catalog = samples::catalog();
+    catalog.standard_increments = (1, 1);
+    let mut system = System::with(Setup { catalog, ..Setup::default() }).await;
+    let short = [("CALLMETER__HOLDS__RING_SECONDS", "0"), ("CALLMETER__HOLDS__GRACE_SECONDS", "0")];
+    let index = system.start("meter,api", &short);
+    let api = system.ready(index).await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    let [ended, settled, busy, talking, stranger] = [1, 2, 3, 4, 5].map(call_sid);
+    for sid in [&ended, &settled, &busy, &talking, &stranger, &"order-17".to_owned()] {
+        allowed(&ask(&api, "acme", sid, 1).await);
+    }
+    let at = now() - 3 * HOUR;
+    for sid in [&ended, &settled] {
+        let mut call = callback(&acme, sid, "completed", at);
+        call["CallDuration"] = json!("7");
+        twilio.learn(&call);
+    }
+    twilio.learn(&callback(&acme, &busy, "busy", at));
+    twilio.learn(&callback(&acme, &talking, "in-progress", at));
+    system.produce(&[on_calls(0, &completed(&acme, &settled, 7, at))]).await;
+    system.settle(&api).await;
+    let mut sql = system.sql().await;
+    until("all holds are due", SOON, async || {
+        let due = "SELECT count(*) FROM hold_journal WHERE expires_at < now()";
+        let count: i64 = sqlx::query_scalar(due).fetch_one(&mut sql).await.expect("a count");
+        (count == 6).then_some(())
+    })
+    .await;
+    // A period without calls: what is found is found by the holds.
+    let (from, to) = (rfc3339(now() - SECOND), rfc3339(now()));
+    let settings = twilio.settings(&acme);
+    let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
+    assert_eq!((&swept["holds_looked_up"], &swept["holds_published"]), (&json!(4), &json!(2)));
+    system.settle(&api).await;
+    let charges = api.charges("acme").await.expect("charges");
+    let seconds: BTreeMap<&str, i64> =
+        charges.iter().map(|charge| (charge.call_sid.as_str(), charge.seconds)).collect();
+    let both = [(ended.as_str(), 7), (settled.as_str(), 7)];
+    assert_eq!(seconds, BTreeMap::from(both));
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT call_sid, outcome FROM expired_holds ORDER BY call_sid")
+            .fetch_all(&mut sql)
+            .await
+            .expect("rows");
+    let outcomes: Vec<(&str, &str)> =
+        rows.iter().map(|(sid, outcome)| (sid.as_str(), outcome.as_str())).collect();
+    let expected = [
+        (ended.as_str(), "published"),
+        (busy.as_str(), "published"),
+        (talking.as_str(), "waiting"),
+        (stranger.as_str(), "unknown"),
+        ("order-17", "unknown"),
+    ];
+    assert_eq!(outcomes, expected, "the charged one is none");
+    let answer = ask(&api, "acme", &busy, 1).await.expect(200);
+    assert_eq!(answer["reason"], "call_already_settled", "a tombstone is left: {answer}");
+
+    // The call that went on ends; its turn comes again.
+    let mut end = callback(&acme, &talking, "completed", now());
+    end["CallDuration"] = json!("9000");
+    twilio.learn(&end);
+    let again = "UPDATE expired_holds SET next_attempt_at = now() WHERE outcome = 'waiting'";
+    sqlx::query(again).execute(&mut sql).await.expect("an update");
+    let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
+    assert_eq!((&swept["holds_looked_up"], &swept["holds_published"]), (&json!(1), &json!(1)));
+    let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
+    assert_eq!(swept["holds_looked_up"], 0, "each is decided once: {swept}");
+    system.settle(&api).await;
+    let charges = api.charges("acme").await.expect("charges");
+    assert_eq!(charges.len(), 3);
+    assert_eq!(charges[0].seconds, 9_000);
+}

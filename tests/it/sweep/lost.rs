@@ -1,0 +1,182 @@
+//! One call of a hundred lost, and all of them charged once after a sweep.
+
+use super::{run, sweep};
+use crate::harness::api::Api;
+use crate::harness::samples::{account, call_sid, now};
+use crate::harness::system::System;
+use crate::harness::twilio::{Twilio, callback, record, token};
+use crate::model::account::Account;
+use crate::model::time::{At, HOUR, MINUTE, SECOND, rfc3339};
+use callmeter::simulate::twilio::Habits;
+use proptest::prelude::Rng as _;
+use proptest::test_runner::{RngAlgorithm, TestRng};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Completed calls of each account; others come between them.
+const COMPLETED: usize = 600;
+
+/// What must be charged: seconds and start by sid.
+type Expected = BTreeMap<String, (i64, At)>;
+
+struct World {
+    expected: BTreeMap<String, Expected>,
+    lost: BTreeSet<String>,
+}
+
+/// Calls of the last day and a half to every end, known to Twilio; of each, Kafka is told in all but
+/// one of a hundred cases, always the same.
+async fn traffic(system: &System, twilio: &Twilio, accounts: &[&Account]) -> World {
+    let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
+    let mut world = World { expected: BTreeMap::new(), lost: BTreeSet::new() };
+    let mut records = Vec::new();
+    for (index, account) in accounts.iter().enumerate() {
+        let expected = world.expected.entry(account.id.clone()).or_default();
+        for number in 0..COMPLETED {
+            let sid = call_sid(index * 10_000 + number);
+            let seconds = i64::try_from(number).expect("a small number") + 1;
+            let age = i64::from(random.next_u32() % (36 * 3_600));
+            let end = now() - MINUTE - age * SECOND;
+            let mut call = callback(account, &sid, "completed", end);
+            call["CallDuration"] = json!(seconds.to_string());
+            call["Direction"] = json!(["outbound-api", "inbound", "outbound-dial"][number % 3]);
+            if number % 10 == 0 {
+                call["To"] = json!(["client:anna", "sip:anna@example.com"][number / 10 % 2]);
+            }
+            if number % 3 == 2 {
+                call["ParentCallSid"] = json!(call_sid(index * 10_000 + number - 2));
+            }
+            twilio.learn(&call);
+            expected.insert(sid.clone(), (seconds, end - seconds * SECOND));
+            if random.next_u32().is_multiple_of(100) {
+                world.lost.insert(sid);
+            } else {
+                records.push(record(number, &call));
+            }
+        }
+        for (place, status) in
+            ["busy", "no-answer", "failed", "canceled", "in-progress"].iter().enumerate()
+        {
+            let sid = call_sid(index * 10_000 + 9_000 + place);
+            twilio.learn(&callback(account, &sid, status, now() - HOUR));
+        }
+    }
+    system.produce(&records).await;
+    world
+}
+
+/// The charges are exactly those of `expected` less `lost`.
+async fn assert_charged(api: &Api, expected: &BTreeMap<String, Expected>, lost: &BTreeSet<String>) {
+    for (account, calls) in expected {
+        let charges = api.charges(account).await.expect("charges");
+        let mut found = Expected::new();
+        for charge in &charges {
+            let before = found.insert(charge.call_sid.clone(), (charge.seconds, charge.started_at));
+            assert!(before.is_none(), "{account}: {} is charged twice", charge.call_sid);
+        }
+        let mut due = calls.clone();
+        due.retain(|sid, _| !lost.contains(sid));
+        assert_eq!(found, due, "{account}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_whose_callback_was_lost_is_charged_once_after_a_sweep() {
+    let habits =
+        Habits { page_max: 100, repeated: 7, busy_every: 5, broken_every: 8, ..Habits::default() };
+    let twilio = Twilio::start(habits);
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let [parent, sub, own, bare, wrong] =
+        ["parent", "sub", "own", "bare", "wrong"].map(|id| account(id, 1_000_000_000));
+    system.open(&api, [&parent, &sub, &own, &bare, &wrong]).await;
+    twilio.subscribe(&parent, None);
+    twilio.subscribe(&sub, Some(&parent));
+    twilio.subscribe(&own, None);
+    twilio.subscribe(&wrong, None);
+    for (account, token) in [(&own, token(&own)), (&wrong, "another-token".to_owned())] {
+        let path = format!("/v1/accounts/{}", account.id);
+        api.patch(&path, &json!({ "twilio_auth_token": token })).await.expect(200);
+    }
+    let world = traffic(&system, &twilio, &[&parent, &sub, &own]).await;
+    assert!(world.lost.len() > 5, "the seed loses some: {:?}", world.lost);
+    system.settle(&api).await;
+    assert_charged(&api, &world.expected, &world.lost).await;
+
+    let settings = twilio.settings(&parent);
+    let from = rfc3339(now() - 48 * HOUR);
+    let ran = run(&system, &settings, &["sweep", "--json", "--from", &from]);
+    assert_eq!(ran.code, Some(1), "two accounts cannot be swept: {ran:?}");
+    let swept: Value = serde_json::from_str(&ran.stdout).expect("a report");
+    let failed: Vec<&str> = swept["failed"]
+        .as_array()
+        .expect("failures")
+        .iter()
+        .map(|failure| failure["twilio_account_sid"].as_str().expect("a sid"))
+        .collect();
+    let refused = [&bare, system.watchman(), &wrong].map(|account| account.sid.as_str());
+    assert_eq!(failed.iter().collect::<BTreeSet<_>>(), refused.iter().collect(), "{swept}");
+    assert!(!ran.stdout.contains("token-of") && !ran.stderr.contains("token-of"), "{ran:?}");
+    assert_eq!(swept["accounts"], 3);
+    assert_eq!(swept["published"], world.lost.len());
+    system.settle(&api).await;
+    assert_charged(&api, &world.expected, &BTreeSet::new()).await;
+
+    let again: Value = {
+        let ran = run(&system, &settings, &["sweep", "--json", "--from", &from]);
+        serde_json::from_str(&ran.stdout).expect("a report")
+    };
+    assert_eq!(again["published"], 0, "{again}");
+    assert!(again["calls"].as_u64() >= Some(1_800), "{again}");
+}
+
+#[tokio::test]
+async fn without_any_token_a_sweep_says_that_it_is_not_configured() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 0)]).await;
+    let ran = system.run(&["sweep"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("not_configured"), "{ran:?}");
+    assert!(ran.stdout.contains(&account("acme", 0).sid), "{ran:?}");
+    for (arguments, word) in [
+        (["sweep", "--from", "yesterday"], "yesterday"),
+        (["sweep", "--to", "1970-01-01T00:00:00"], "1970"),
+        (["sweep", "--from", "2999-01-01"], "--from"),
+    ] {
+        let ran = system.run(&arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(ran.stderr.contains(word) && ran.stderr.trim().lines().count() == 1, "{ran:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sweep_looks_at_calls_that_started_in_its_period_and_at_no_others() {
+    let twilio = Twilio::start(Habits::default());
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    let noon = now() - now() % (24 * HOUR) - 36 * HOUR;
+    for (number, start) in
+        [noon - SECOND, noon, noon + HOUR - SECOND, noon + HOUR].iter().enumerate()
+    {
+        let mut call = callback(&acme, &call_sid(number), "completed", start + 90 * SECOND);
+        call["CallDuration"] = json!("90");
+        twilio.learn(&call);
+    }
+    let (from, to) = (rfc3339(noon), rfc3339(noon + HOUR));
+    let settings = twilio.settings(&acme);
+    let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
+    assert_eq!(swept["published"], 2, "{swept}");
+    system.settle(&api).await;
+    let charged = api.charges("acme").await.expect("charges");
+    let mut sids: Vec<&str> = charged.iter().map(|charge| charge.call_sid.as_str()).collect();
+    sids.sort_unstable();
+    assert_eq!(sids, [call_sid(1), call_sid(2)]);
+    let day = rfc3339(noon)[..10].to_owned();
+    let swept = sweep(&system, &settings, &["--from", &day, "--to", &day]);
+    assert_eq!(swept["published"], 2, "a day is swept whole: {swept}");
+}
