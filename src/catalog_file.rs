@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
-
+use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, Accepted, CatalogRefused};
 use crate::ledger::store::Store;
 use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
@@ -43,13 +42,9 @@ impl CatalogFileError {
 ///
 /// # Errors
 /// Why it was not accepted.
-pub async fn offer(
-    store: &Store,
-    path: &Path,
-    now: DateTime<Utc>,
-) -> Result<Accepted, CatalogFileError> {
+pub async fn offer(store: &Store, path: &Path, by: By) -> Result<Accepted, CatalogFileError> {
     let accepted = match read(path) {
-        Ok(source) => catalogs::accept(store, &source, now)
+        Ok(source) => catalogs::accept(store, &source, by)
             .await
             .map_err(|source| CatalogFileError::Refused { path: path.to_owned(), source }),
         Err(error) => Err(error),

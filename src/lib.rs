@@ -18,6 +18,7 @@ pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
+pub mod keys;
 pub mod ledger;
 pub mod meter;
 pub mod metrics;

@@ -10,6 +10,7 @@ use callmeter::clock::Clock;
 use callmeter::config::Settings;
 use callmeter::ingest::client::KafkaSettings;
 use callmeter::ingest::topics;
+use callmeter::ledger::audit::By;
 use callmeter::ledger::schema;
 use callmeter::ledger::store::Store;
 use callmeter::simulate::publish::{self, Extent, Progress, Publisher, Topics};
@@ -108,7 +109,7 @@ impl World {
         self.empty_redis().await?;
         let store = self.store(&database)?;
         let now = self.clock.now();
-        catalog_file::offer(&store, &self.settings.catalog.path, now).await?;
+        catalog_file::offer(&store, &self.settings.catalog.path, By::new("bench", now)).await?;
         // As much as a call may cost, a million times.
         let balance = Money::from_micros(1_000_000_000_000);
         accounts::ensure(&store, WALLETS, balance, now, |_| {}).await?;

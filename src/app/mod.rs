@@ -28,6 +28,7 @@ use crate::http::{self, Api, Surface};
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
 use crate::ingest::partition::BatchLimits;
+use crate::ledger::audit::By;
 use crate::ledger::batch::{Charger, ChargingPolicy};
 use crate::ledger::catalogs;
 use crate::ledger::rentals::RetryPolicy;
@@ -201,7 +202,9 @@ impl App {
     /// is no older version to go on with: a restart must not stop charging.
     async fn offer_catalog(&self) -> anyhow::Result<()> {
         let path = &self.settings.catalog.path;
-        let error = match catalog_file::offer(&self.store, path, self.clock.now()).await {
+        let error = match catalog_file::offer(&self.store, path, By::new("serve", self.clock.now()))
+            .await
+        {
             Ok(accepted) => {
                 let (version, new) = (accepted.version.0, accepted.new);
                 tracing::info!(version, new, "catalog accepted");

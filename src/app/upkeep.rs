@@ -9,6 +9,7 @@ use tokio::signal::unix::Signal;
 use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
 use crate::catalog_file;
 use crate::ledger::LedgerError;
+use crate::ledger::audit::By;
 use crate::ledger::idempotency;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
@@ -55,7 +56,8 @@ impl App {
     pub(super) async fn reload_catalog(self, mut reload: Signal) {
         while reload.recv().await.is_some() {
             let path = &self.settings.catalog.path;
-            match catalog_file::offer(&self.store, path, self.clock.now()).await {
+            let by = By::new("serve", self.clock.now()).because(Some("SIGHUP".to_owned()));
+            match catalog_file::offer(&self.store, path, by).await {
                 Ok(accepted) => {
                     let (version, new) = (accepted.version.0, accepted.new);
                     tracing::info!(version, new, "catalog accepted");

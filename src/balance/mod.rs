@@ -20,6 +20,7 @@ mod journal;
 mod probe;
 mod projector;
 mod restore;
+mod revoked;
 pub mod scripts;
 mod settings;
 mod snapshot;

@@ -1,5 +1,7 @@
 //! `callmeter account …`: what an administrator does to accounts, past the API.
 
+use std::sync::Arc;
+
 use callmeter_core::domain::{AccountId, AccountStatus, Money, PlanId, TwilioAccountSid};
 use chrono::{DateTime, SubsecRound, Utc};
 use clap::{Args, Subcommand};
@@ -7,6 +9,7 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::token::Token;
+use super::who::{Why, by_user, printable};
 use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
@@ -30,9 +33,9 @@ pub(super) enum Account {
     /// Puts an account on a plan from an instant on, or ends its subscription
     Subscribe(Subscribe),
     /// Closes an account: no new calls; late ones are still charged
-    Close(Show),
+    Close(SetStatus),
     /// Opens a closed account again
-    Reopen(Show),
+    Reopen(SetStatus),
     /// Makes an account pay for one more Twilio account
     Link(Link),
     /// Sets or forgets the auth token of an account's Twilio account
@@ -55,6 +58,8 @@ pub(super) struct Create {
     /// Where it is written to
     #[arg(long)]
     email: Option<String>,
+    #[command(flatten)]
+    why: Why,
     /// Answers in JSON
     #[arg(long)]
     json: bool,
@@ -64,6 +69,17 @@ pub(super) struct Create {
 pub(super) struct Show {
     /// The account's id
     id: AccountId,
+    /// Answers in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SetStatus {
+    /// The account's id
+    id: AccountId,
+    #[command(flatten)]
+    why: Why,
     /// Answers in JSON
     #[arg(long)]
     json: bool,
@@ -82,6 +98,8 @@ pub(super) struct Subscribe {
     /// First instant, such as 2026-12-01T00:00:00Z; past ones too; now where absent
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     starts_at: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    why: Why,
     /// Answers in JSON
     #[arg(long)]
     json: bool,
@@ -94,6 +112,8 @@ pub(super) struct Link {
     /// The Twilio account (AC...)
     #[arg(value_name = "SID")]
     twilio_account_sid: TwilioAccountSid,
+    #[command(flatten)]
+    why: Why,
     /// Answers in JSON
     #[arg(long)]
     json: bool,
@@ -138,20 +158,18 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
 
 impl Desk<'_> {
     async fn create(&self, command: Create) -> Result<(), CommandError> {
-        if command.name.trim().is_empty() || command.name.chars().any(char::is_control) {
-            return Err(CommandError::Usage("--name is empty or not printable".to_owned()));
-        }
         let new = NewAccount {
             id: command.id,
-            name: command.name.trim().to_owned(),
+            name: printable(&command.name, "--name")?,
             email: command.email,
             twilio_account_sid: command.twilio_account_sid,
             opening_balance: command.opening_balance,
         };
-        let (now, id, sid) = (self.now, new.id.clone(), new.twilio_account_sid.clone());
+        let (id, sid) = (new.id.clone(), new.twilio_account_sid.clone());
+        let by = Arc::new(command.why.by(self.now));
         let created = self.store.transact("accounts::create", move |connection| {
-            let new = new.clone();
-            async move { accounts::create(connection, &new, now).await }.boxed()
+            let (new, by) = (new.clone(), Arc::clone(&by));
+            async move { accounts::create(connection, &new, &by).await }.boxed()
         });
         match created.await? {
             Created::Created(account) => self.show(&account.id, command.json).await,
@@ -187,10 +205,11 @@ impl Desk<'_> {
         self.ensure_catalog(&command.id).await?;
         let (id, plan, now) = (command.id.clone(), command.plan.clone(), self.now);
         let starts_at = command.starts_at.unwrap_or(now);
+        let by = Arc::new(command.why.by(now));
         let changed = self.store.transact("subscriptions::change", move |connection| {
-            let (id, plan) = (id.clone(), plan.clone());
+            let (id, plan, by) = (id.clone(), plan.clone(), Arc::clone(&by));
             async move {
-                    subscriptions::change(connection, &id, plan.as_ref(), starts_at, now).await
+                    subscriptions::change(connection, &id, plan.as_ref(), starts_at, &by).await
                 }
                 .boxed()
         });
@@ -230,16 +249,21 @@ impl Desk<'_> {
         let latest = catalogs::latest_version(&mut connection).await?;
         drop(connection);
         if latest.is_none() {
-            catalog_file::offer(&self.store, &self.settings.catalog.path, self.now).await?;
+            let by = by_user(self.now, None);
+            catalog_file::offer(&self.store, &self.settings.catalog.path, by).await?;
         }
         Ok(())
     }
 
-    async fn set_status(&self, command: Show, status: AccountStatus) -> Result<(), CommandError> {
-        let id = command.id.clone();
+    async fn set_status(
+        &self,
+        command: SetStatus,
+        status: AccountStatus,
+    ) -> Result<(), CommandError> {
+        let (id, by) = (command.id.clone(), Arc::new(command.why.by(self.now)));
         let account = self.store.transact("accounts::set_status", move |connection| {
-            let id = id.clone();
-            async move { accounts::set_status(connection, &id, status).await }.boxed()
+            let (id, by) = (id.clone(), Arc::clone(&by));
+            async move { accounts::set_status(connection, &id, status, &by).await }.boxed()
         });
         match account.await? {
             Some(account) => {
@@ -260,10 +284,11 @@ impl Desk<'_> {
     }
 
     async fn link(&self, command: Link) -> Result<(), CommandError> {
-        let (id, sid, now) = (command.id.clone(), command.twilio_account_sid.clone(), self.now);
+        let (id, sid) = (command.id.clone(), command.twilio_account_sid.clone());
+        let by = Arc::new(command.why.by(self.now));
         let linked = self.store.transact("links::link", move |connection| {
-            let (id, sid) = (id.clone(), sid.clone());
-            async move { links::link(connection, &id, &sid, now).await }.boxed()
+            let (id, sid, by) = (id.clone(), sid.clone(), Arc::clone(&by));
+            async move { links::link(connection, &id, &sid, &by).await }.boxed()
         });
         let linked = linked.await?;
         match linked {

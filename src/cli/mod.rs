@@ -6,6 +6,7 @@ mod account;
 mod config;
 mod error;
 mod kafka;
+mod key;
 mod migrate;
 mod offsets;
 mod period;
@@ -17,6 +18,7 @@ mod sweep;
 mod token;
 mod usage;
 mod verify;
+mod who;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -50,6 +52,9 @@ enum Command {
     /// Makes, shows and changes accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Makes, lists and revokes keys of the API
+    #[command(subcommand)]
+    Key(key::Keys),
     /// Shows lag, offsets, rejects and unpaid rents, each with the command that helps
     Status(status::Show),
     /// Shows or moves the stored offsets
@@ -96,6 +101,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Serve(command) => serve::run(command, settings).await,
             Command::Migrate => migrate::run(&settings).await,
             Command::Account(command) => account::run(command, &settings).await,
+            Command::Key(command) => key::run(command, &settings).await,
             Command::Status(command) => status::run(command, &settings).await,
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,

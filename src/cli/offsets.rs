@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::kafka::{ask, kafka_settings};
+use super::who::{by_user, printable};
 use super::{CommandError, open, print};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -80,9 +81,7 @@ async fn show(command: &Show, settings: &Settings) -> Result<(), CommandError> {
 
 async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
     let Set { topic, partition, offset, reason } = command;
-    if reason.trim().is_empty() || reason.chars().any(char::is_control) {
-        return Err(CommandError::Usage("--reason is empty or not printable".to_owned()));
-    }
+    let reason = printable(&reason, "--reason")?;
     let kafka = &settings.kafka;
     if ![&kafka.topic_calls, &kafka.topic_rentals].contains(&&topic) {
         return Err(CommandError::Usage(format!(
@@ -109,9 +108,8 @@ async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
             log.low, log.high
         )));
     }
-    let now = Clock::system().now();
-    let before =
-        offsets::set(&store, &topic, partition, offset, &cluster_id, reason.trim(), now).await?;
+    let by = by_user(Clock::system().now(), Some(&reason));
+    let before = offsets::set(&store, &topic, partition, offset, &cluster_id, &reason, by).await?;
     let before = before.map_or_else(|| "nothing stored".to_owned(), |before| before.to_string());
     print(&format!("{topic} {partition}: next offset {offset}, was {before}"))
 }

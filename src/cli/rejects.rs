@@ -9,10 +9,12 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::kafka::{ask, kafka_settings};
+use super::who::{by_user, one_line};
 use super::{CommandError, open, print};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::decode::{Limits, Topic};
+use crate::ledger::audit::By;
 use crate::ledger::batch::{Charger, ChargingPolicy, CommitError};
 use crate::ledger::rejects::{self, Reject, RejectFilter, RejectedRecord};
 use crate::ledger::schema;
@@ -65,6 +67,9 @@ pub(super) struct Replay {
     /// Of this reason only
     #[arg(long, conflicts_with = "ids", value_parser = PossibleValuesParser::new(REASONS))]
     reason: Option<String>,
+    /// Why they are tried again; it is kept in the audit
+    #[arg(long, value_name = "TEXT", value_parser = one_line)]
+    why: Option<String>,
     /// Sums up in JSON
     #[arg(long)]
     json: bool,
@@ -152,6 +157,7 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
         rental_retry_seconds: SECONDS_A_DAY,
     };
     let charger = Charger::new(store.clone(), policy);
+    let by = by_user(Clock::system().now(), command.why.as_deref());
     let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut count = |outcome: &'static str| *outcomes.entry(outcome).or_default() += 1;
     if command.ids.is_empty() {
@@ -162,12 +168,12 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
             let Some(last) = page.last() else { break };
             after = last.id;
             for reject in &page {
-                count(replay_one(reject.id, &charger, settings).await?);
+                count(replay_one(reject.id, &charger, settings, &by).await?);
             }
         }
     } else {
         for id in command.ids {
-            count(replay_one(id, &charger, settings).await?);
+            count(replay_one(id, &charger, settings, &by).await?);
         }
     }
     if command.json {
@@ -186,6 +192,7 @@ async fn replay_one(
     id: i64,
     charger: &Charger,
     settings: &Settings,
+    by: &By,
 ) -> Result<&'static str, CommandError> {
     let record = find(charger.store(), id).await?;
     if record.reject.replayed_at.is_some() {
@@ -214,8 +221,7 @@ async fn replay_one(
         call_seconds_max: settings.charging.call_seconds_max,
         end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
     };
-    let now = Clock::system().now();
-    match rejects::replay(charger, &record, value, topic, limits, now).await {
+    match rejects::replay(charger, &record, value, topic, limits, by).await {
         Ok(outcome) => Ok(outcome.as_str()),
         Err(error) => Err(refused(id, error)),
     }

@@ -16,6 +16,7 @@ use crate::catalog_file;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::topics;
+use crate::ledger::audit::By;
 use crate::ledger::{catalogs, schema};
 use crate::simulate::dialer::{self, Dialer};
 use crate::simulate::publish::{self, Extent, Outcome, Progress, Publisher, Topics};
@@ -176,7 +177,8 @@ async fn make_accounts(
     schema::check(&store).await?;
     let latest = catalogs::latest_version(&mut *store.read().await?).await?;
     if latest.is_none() {
-        catalog_file::offer(&store, &settings.catalog.path, clock.now()).await?;
+        let by = By::new("simulate", clock.now());
+        catalog_file::offer(&store, &settings.catalog.path, by).await?;
     }
     let (count, balance) = (command.accounts, command.opening_balance);
     let made = accounts::ensure(&store, count, balance, clock.now(), |_| {}).await;

@@ -3,6 +3,7 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, Utc};
@@ -10,6 +11,7 @@ use clap::Args;
 use futures::FutureExt;
 
 use super::account::{refused, unknown};
+use super::who::Why;
 use super::{CommandError, print};
 use crate::config::{Secret, Settings};
 use crate::ledger::store::Store;
@@ -27,6 +29,8 @@ pub(super) struct Token {
     twilio_account_sid: Option<TwilioAccountSid>,
     #[command(flatten)]
     source: Source,
+    #[command(flatten)]
+    why: Why,
 }
 
 #[derive(Debug, Args)]
@@ -56,10 +60,12 @@ impl Token {
             return Err(refused("no key to seal it with; set secrets.key"));
         }
         let forgotten = token.is_none();
-        let Self { id, twilio_account_sid: sid, .. } = self;
+        let Self { id, twilio_account_sid: sid, why, .. } = self;
+        let by = Arc::new(why.by(now));
         let set = store.transact("tokens::set", |connection| {
             let (tokens, id, sid, token) = (tokens.clone(), id.clone(), sid.clone(), token.clone());
-            async move { tokens.set(connection, &id, sid.as_ref(), token.as_ref(), now).await }
+            let by = Arc::clone(&by);
+            async move { tokens.set(connection, &id, sid.as_ref(), token.as_ref(), &by).await }
                 .boxed()
         });
         match set.await? {

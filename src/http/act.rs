@@ -1,5 +1,7 @@
 //! Requests that change something: one transaction holds the effect and the answer that is kept for
-//! the request's Idempotency-Key.
+//! the request's Idempotency-Key, and the row of the audit that tells of it.
+
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
@@ -7,7 +9,6 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::AccountId;
-use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde::Serialize;
@@ -17,13 +18,18 @@ use sqlx::PgConnection;
 
 use super::Api;
 use super::auth::Credential;
-use super::fields::{Fielded, Fields};
+use super::fields::{Fielded, Fields, line};
+use super::layers::RequestId;
 use super::problem::{self, Problem};
+use crate::keys::SealingKey;
 use crate::ledger::LedgerError;
+use crate::ledger::audit::By;
 use crate::ledger::idempotency::{self, Answer, Earlier, RequestName};
 
 /// Says that an answer is an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
+/// How a kept answer begins that is sealed; no other does, being JSON.
+const SEALED: &str = "sealed:";
 
 /// A request that changes something.
 #[derive(Clone, Debug)]
@@ -34,6 +40,8 @@ pub(super) struct Act {
     /// The account that the path names, where it names one.
     account: Option<AccountId>,
     idempotency_key: Option<String>,
+    why: Option<String>,
+    request_id: Option<String>,
     body: Bytes,
 }
 
@@ -42,6 +50,8 @@ pub(super) struct Act {
 pub(super) enum Outcome {
     /// It was done.
     Done(StatusCode, String),
+    /// It was done, and the answer tells a secret: it is kept sealed.
+    DoneInSecret(StatusCode, String),
     /// It was refused before anything was written.
     Refused(Problem),
 }
@@ -49,8 +59,22 @@ pub(super) enum Outcome {
 impl Outcome {
     /// Done, answering `body` as JSON.
     pub(super) fn done(status: StatusCode, body: &impl Serialize) -> Self {
+        Self::written(body, |body| Self::Done(status, body))
+    }
+
+    /// Done, answering `body` as JSON, which holds a secret that nobody must find in the ledger.
+    pub(super) fn done_in_secret(status: StatusCode, body: &impl Serialize) -> Self {
+        Self::written(body, |body| Self::DoneInSecret(status, body))
+    }
+
+    /// Done, with nothing to answer.
+    pub(super) const fn done_silently() -> Self {
+        Self::Done(StatusCode::NO_CONTENT, String::new())
+    }
+
+    fn written(body: &impl Serialize, done: impl Fn(String) -> Self) -> Self {
         match serde_json::to_string(body) {
-            Ok(body) => Self::Done(status, body),
+            Ok(body) => done(body),
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as JSON");
                 Self::Refused(Problem::internal())
@@ -80,7 +104,8 @@ impl Act {
     }
 
     /// Runs the effect once and answers it; for a key that was answered before, answers that again.
-    /// `name` names the transaction.
+    /// `name` names the transaction. What is done must be noted in the audit, by the [`By`] that the
+    /// effect is given.
     ///
     /// # Errors
     /// 422 for a key that came with another body before; the ledger's errors.
@@ -91,17 +116,18 @@ impl Act {
         effect: F,
     ) -> Result<Response, Problem>
     where
-        F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Effect<'c> + Clone + Send + 'static,
+        F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Clone + Send + 'static,
     {
-        let now = api.clock.now();
+        let by = By::new(&self.credential.id, api.clock.now()).because(self.why.clone());
+        let by = Arc::new(by.at_request(self.request_id.clone()));
         let request = self.name()?;
-        let account = self.account;
+        let (account, sealing) = (self.account, self.credential.sealing);
         let ran = api.store.transact(name, move |connection| {
             let (request, effect) = (request.clone(), effect.clone());
-            run_in(connection, request, effect, now).boxed()
+            run_in(connection, request, effect, Arc::clone(&by), sealing).boxed()
         });
         match ran.await? {
-            Ran::Now(Outcome::Done(status, body)) => {
+            Ran::Now(Outcome::Done(status, body) | Outcome::DoneInSecret(status, body)) => {
                 show(api, account.as_ref()).await;
                 Ok(respond(status, body, false))
             }
@@ -110,7 +136,11 @@ impl Act {
                 // Whoever did it may have died before others could see it.
                 show(api, account.as_ref()).await;
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-                Ok(respond(status, answer.body, true))
+                let body = match answer.body.strip_prefix(SEALED) {
+                    Some(sealed) => sealing.open(sealed).ok_or_else(Problem::internal)?,
+                    None => answer.body,
+                };
+                Ok(respond(status, body, true))
             }
             Ran::WithOtherBody => Err(Problem::refused(
                 "idempotency_key_reused",
@@ -158,41 +188,74 @@ async fn run_in<F>(
     connection: &mut PgConnection,
     request: Option<RequestName>,
     effect: F,
-    now: DateTime<Utc>,
+    by: Arc<By>,
+    sealing: SealingKey,
 ) -> Result<Ran, LedgerError>
 where
-    F: for<'c> Fn(&'c mut PgConnection, DateTime<Utc>) -> Effect<'c> + Send,
+    F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Send,
 {
-    let Some(request) = request else { return effect(connection, now).await.map(Ran::Now) };
-    match idempotency::earlier(connection, &request, now).await? {
+    let Some(request) = request else {
+        return run_noted(connection, effect, &by).await.map(Ran::Now);
+    };
+    match idempotency::earlier(connection, &request, by.at).await? {
         Earlier::Nothing => {}
         Earlier::Answered(answer) => return Ok(Ran::Before(answer)),
         Earlier::OtherBody => return Ok(Ran::WithOtherBody),
     }
-    let outcome = effect(connection, now).await?;
-    if let Some(answer) = answer_of(&outcome) {
-        idempotency::keep(connection, &request, &answer, now).await?;
+    let outcome = run_noted(connection, effect, &by).await?;
+    if let Some(answer) = answer_of(&outcome, sealing)? {
+        idempotency::keep(connection, &request, &answer, by.at).await?;
     }
     Ok(Ran::Now(outcome))
 }
 
-/// The answer to keep; `None` where the same request may fare better later.
-fn answer_of(outcome: &Outcome) -> Option<Answer> {
+/// Runs an effect, which must note what it does.
+async fn run_noted<F>(
+    connection: &mut PgConnection,
+    effect: F,
+    by: &Arc<By>,
+) -> Result<Outcome, LedgerError>
+where
+    F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Send,
+{
+    let noted_before = by.noted();
+    let outcome = effect(connection, Arc::clone(by)).await?;
     match outcome {
-        Outcome::Done(status, body) => Some(Answer { status: status.as_u16(), body: body.clone() }),
+        Outcome::Refused(_) => Ok(outcome),
+        _ if by.noted() > noted_before => Ok(outcome),
+        _ => Err(LedgerError::Unaudited),
+    }
+}
+
+/// The answer to keep; `None` where the same request may fare better later.
+fn answer_of(outcome: &Outcome, sealing: SealingKey) -> Result<Option<Answer>, LedgerError> {
+    let answer = |status: StatusCode, body| Some(Answer { status: status.as_u16(), body });
+    Ok(match outcome {
+        Outcome::Done(status, body) => answer(*status, body.clone()),
+        Outcome::DoneInSecret(status, body) => {
+            let sealed = sealing.seal(body);
+            let sealed =
+                sealed.ok_or_else(|| LedgerError::unreadable("an answer", "unsealable"))?;
+            answer(*status, format!("{SEALED}{sealed}"))
+        }
         Outcome::Refused(problem) if problem.is_final() => {
-            let body = serde_json::to_string(problem).ok()?;
-            Some(Answer { status: problem.status().as_u16(), body })
+            let body = serde_json::to_string(problem).ok();
+            body.and_then(|body| answer(problem.status(), body))
         }
         Outcome::Refused(_) => None,
-    }
+    })
 }
 
 fn respond(status: StatusCode, body: String, replayed: bool) -> Response {
     let media_type = if status.is_success() { "application/json" } else { problem::MEDIA_TYPE };
+    let is_empty = body.is_empty();
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    if is_empty {
+        headers.remove(header::CONTENT_TYPE);
+    } else {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
     if replayed {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
@@ -206,6 +269,8 @@ impl FromRequest<Api> for Act {
         let (mut parts, body) = request.into_parts();
         let credential = Credential::from_request_parts(&mut parts, api).await?;
         let idempotency_key = idempotency_key(&parts.headers)?;
+        let why = reason(&parts.headers)?;
+        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         let path = parts.uri.path().to_owned();
         let account = account_in(&mut parts, api).await;
         let is_json = is_json(&parts.headers);
@@ -227,7 +292,7 @@ impl FromRequest<Api> for Act {
                 "send `Content-Type: application/json`",
             ));
         }
-        Ok(Self { credential, path, account, idempotency_key, body })
+        Ok(Self { credential, path, account, idempotency_key, why, request_id, body })
     }
 }
 
@@ -250,4 +315,12 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
         Problem::malformed("the header Idempotency-Key has not 1 to 255 printable ASCII characters")
     };
     key.map(|key| Some(key.to_owned())).ok_or_else(fault)
+}
+
+/// Why an administrator does it, as the header `X-Reason` tells it: UTF-8, one line.
+fn reason(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("x-reason") else { return Ok(None) };
+    let fault = |why: &str| Problem::malformed(format!("the header X-Reason {why}"));
+    let text = std::str::from_utf8(value.as_bytes()).map_err(|_| fault("is not UTF-8"))?;
+    line(&Value::from(text)).map(Some).map_err(|why| fault(&why))
 }

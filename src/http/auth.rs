@@ -1,17 +1,20 @@
 //! Who asks, and how far that reaches: bearer keys and their scopes.
 //!
-//! Today the only key is the admin key of the settings; a key of the ledger becomes a [`Credential`]
-//! in [`Api::credential_of`] and nowhere else.
+//! The admin key of the settings is compared in the process; every other is a key of the ledger, and
+//! becomes a [`Credential`] in [`Api::credential_of`] and nowhere else.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use callmeter_core::domain::AccountId;
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 
 use super::Api;
 use super::problem::Problem;
+use crate::keys::{KeyDigest, SealingKey};
+pub(super) use crate::ledger::keys::Scope;
+
+/// Longest key that is looked at; ours are shorter, and so should an admin key of the settings be.
+const KEY_CHARACTERS_MAX: usize = 1_024;
 
 /// A known key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,18 +23,8 @@ pub(super) struct Credential {
     pub(super) id: String,
     /// How far it reaches.
     pub(super) scope: Scope,
-}
-
-/// How far a key reaches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "only keys of the ledger have the narrow scopes"))]
-pub(super) enum Scope {
-    /// Everything.
-    Admin,
-    /// Authorizations of every account, and nothing else.
-    Authorize,
-    /// One account.
-    Account(AccountId),
+    /// Seals what is kept for it alone.
+    pub(super) sealing: SealingKey,
 }
 
 impl Credential {
@@ -85,34 +78,19 @@ impl Credential {
     }
 }
 
-/// SHA-256 of a key: what is compared and kept, so that no key lies around in memory.
-#[derive(Clone, Copy)]
-pub(super) struct KeyDigest([u8; 32]);
-
-impl KeyDigest {
-    /// Digests a key.
-    pub(super) fn of(key: &str) -> Self {
-        Self(Sha256::digest(key).into())
-    }
-
-    fn is(self, other: Self) -> bool {
-        self.0.ct_eq(&other.0).into()
-    }
-}
-
-impl std::fmt::Debug for KeyDigest {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("KeyDigest")
-    }
-}
-
 impl Api {
-    /// Finds the credential of a key; `None`: an unknown key.
-    fn credential_of(&self, key: &str) -> Option<Credential> {
-        let admin = self.admin_key?;
-        admin
-            .is(KeyDigest::of(key))
-            .then(|| Credential { id: "admin".to_owned(), scope: Scope::Admin })
+    /// Finds the credential of a key; `None`: an unknown key, or a revoked one.
+    async fn credential_of(&self, key: &str) -> Result<Option<Credential>, Problem> {
+        let (digest, sealing) = (KeyDigest::of(key), SealingKey::of(key));
+        if self.admin_key.is_some_and(|admin| admin.is(digest)) {
+            let id = "admin".to_owned();
+            return Ok(Some(Credential { id, scope: Scope::Admin, sealing }));
+        }
+        let found = self.keys.find(digest).await?;
+        Ok(found.map(|key| {
+            let (id, scope) = (key.id.to_string(), key.scope.clone());
+            Credential { id, scope, sealing }
+        }))
     }
 }
 
@@ -120,12 +98,22 @@ impl FromRequestParts<Api> for Credential {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
         let key = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let key = key.and_then(|value| {
             let (scheme, key) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
         });
-        key.and_then(|key| api.credential_of(key)).ok_or_else(Problem::unauthorized)
+        let key = key.filter(|key| (1..=KEY_CHARACTERS_MAX).contains(&key.len()));
+        let credential = match key {
+            Some(key) => api.credential_of(key).await?,
+            None => None,
+        };
+        let credential = credential.ok_or_else(Problem::unauthorized)?;
+        parts.extensions.insert(credential.clone());
+        Ok(credential)
     }
 }
 
@@ -133,7 +121,7 @@ impl FromRequestParts<Api> for Credential {
 mod tests {
     use callmeter_core::domain::AccountId;
 
-    use super::{Credential, Scope};
+    use super::{Credential, Scope, SealingKey};
 
     #[test]
     fn a_key_reaches_what_its_scope_says_and_nothing_else() {
@@ -146,7 +134,8 @@ mod tests {
             (Scope::Account(own.clone()), [Some(403), None, Some(404)]),
         ];
         for (scope, expected) in cases {
-            let credential = Credential { id: "key".to_owned(), scope };
+            let credential =
+                Credential { id: "key".to_owned(), scope, sealing: SealingKey::of("key") };
             let answers = [
                 credential.require_admin(),
                 credential.require_account(&own),
@@ -168,7 +157,8 @@ mod tests {
             (Scope::Account(own.clone()), [Ok("own"), Err(404), Ok("own")]),
         ];
         for (scope, expected) in cases {
-            let credential = Credential { id: "key".to_owned(), scope };
+            let credential =
+                Credential { id: "key".to_owned(), scope, sealing: SealingKey::of("key") };
             let named = [Some(own.clone()), Some(foreign.clone()), None];
             let found = named.map(|named| credential.calls_account(named));
             let found = found.each_ref().map(|found| {

@@ -14,6 +14,16 @@ pub(super) trait Fielded: Sized {
     fn read(fields: &mut Fields) -> Option<Self>;
 }
 
+/// Nothing is expected in the body.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Nothing;
+
+impl Fielded for Nothing {
+    fn read(_: &mut Fields) -> Option<Self> {
+        Some(Self)
+    }
+}
+
 /// Fields not yet taken, and the faults found so far.
 #[derive(Debug, Default)]
 pub(super) struct Fields {

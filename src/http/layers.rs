@@ -16,6 +16,10 @@ use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 const REQUEST_ID: &str = "x-request-id";
 
+/// The id of a request, among its extensions.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(pub(super) String);
+
 /// Limits on requests.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
@@ -33,8 +37,13 @@ impl Limits {
 }
 
 /// Runs one request within its limits, and notes how it went.
-pub(super) async fn frame(State(limits): State<Limits>, request: Request, next: Next) -> Response {
+pub(super) async fn frame(
+    State(limits): State<Limits>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let id = request_id(&request);
+    request.extensions_mut().insert(RequestId(id.clone()));
     let method = method_label(request.method());
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("unmatched", MatchedPath::as_str).to_owned();

@@ -5,11 +5,13 @@
 
 mod accounts;
 mod act;
+mod audit;
 mod auth;
 mod authorizations;
 mod csv;
 mod fields;
 mod health;
+pub(crate) mod keys;
 mod layers;
 mod page;
 mod problem;
@@ -29,11 +31,11 @@ use crate::balance::Balance;
 use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
+use crate::keys::{Believed, KeyDigest};
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
 use crate::wallet::Wallets;
-use auth::KeyDigest;
 use layers::Limits;
 use problem::Problem;
 
@@ -48,6 +50,7 @@ pub struct Api {
     wallets: Arc<Wallets>,
     tokens: Arc<TwilioTokens>,
     admin_key: Option<KeyDigest>,
+    keys: Believed,
     asked_seconds: u32,
     body_bytes_max: usize,
     request_time_max: Duration,
@@ -76,6 +79,7 @@ impl Api {
         let http = &settings.http;
         let threshold = settings.wallet.low_balance_threshold;
         let wallets = Wallets::new(store.clone(), balance.clone(), threshold);
+        let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
         Self {
             store,
             balance,
@@ -85,6 +89,7 @@ impl Api {
             wallets: Arc::new(wallets),
             tokens: Arc::new(TwilioTokens::of(settings)),
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
+            keys,
             asked_seconds: settings.holds.asked_seconds,
             body_bytes_max: http.body_bytes_max,
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
@@ -104,6 +109,7 @@ impl Api {
         }
         if surface.api && surface.internal {
             router = router.merge(accounts::admin_routes());
+            router = router.merge(keys::admin_routes()).merge(audit::admin_routes());
         }
         router
             .fallback(|| async { Problem::unknown_path() })

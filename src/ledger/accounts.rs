@@ -8,9 +8,11 @@ use callmeter_core::domain::{
 };
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
+use super::audit::{self, Action, By, Deed};
 use super::error::LedgerError;
 use super::store::StoreError;
 use super::wallets::{self, Entry, WalletHead};
@@ -40,6 +42,34 @@ pub struct Account {
     pub calls_in_progress_max: Option<i32>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// What the audit keeps of it: people masked.
+    pub(super) fn audited(&self) -> Value {
+        json!({
+            "name": audit::masked(&self.name),
+            "email": self.email.as_deref().map(audit::masked),
+            "status": self.status,
+            "twilio_account_sids": self.twilio_account_sids,
+            "credit_limit": self.credit_limit,
+            "on_redis_loss": self.on_redis_loss,
+            "redis_loss_cap": self.redis_loss_cap,
+            "calls_in_progress_max": self.calls_in_progress_max,
+        })
+    }
+}
+
+/// Notes what was done to an account, as it was and as it is.
+pub(super) async fn note(
+    connection: &mut PgConnection,
+    by: &By,
+    action: Action,
+    account: &Account,
+    (before, after): (Value, Value),
+) -> Result<(), StoreError> {
+    let (subject, account_key) = (account.id.to_string(), Some(account.account_key));
+    audit::note(connection, by, &Deed { action, account_key, subject, before, after }).await
 }
 
 /// What authorizations do while holds are unknown.
@@ -103,7 +133,7 @@ pub enum Created {
 pub async fn create(
     connection: &mut PgConnection,
     new: &NewAccount,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Created, LedgerError> {
     let taken = sqlx::query(
         "-- accounts::create, what is taken
@@ -137,7 +167,7 @@ pub async fn create(
     .bind(&new.name)
     .bind(new.email.as_deref())
     .bind(new.twilio_account_sid.as_str())
-    .bind(now)
+    .bind(by.at)
     .fetch_one(&mut *connection)
     .await?;
     if new.opening_balance.is_positive() {
@@ -151,9 +181,13 @@ pub async fn create(
             payment_intent_id: None,
             call_sid: None,
         };
-        wallets::post(connection, &mut head, &entry, now).await?;
+        wallets::post(connection, &mut head, &entry, by.at).await?;
     }
-    Ok(Created::Created(find_known(connection, &new.id).await?))
+    let account = find_known(connection, &new.id).await?;
+    let mut after = account.audited();
+    after["opening_balance"] = json!(new.opening_balance);
+    note(connection, by, Action::AccountCreated, &account, (Value::Null, after)).await?;
+    Ok(Created::Created(account))
 }
 
 /// Reads an account; `None`: there is none.
@@ -222,8 +256,10 @@ pub async fn update(
     connection: &mut PgConnection,
     id: &AccountId,
     changes: &AccountChanges,
+    by: &By,
 ) -> Result<Option<Account>, LedgerError> {
     let Some(mut head) = lock(connection, id).await? else { return Ok(None) };
+    let before = find_known(connection, id).await?.audited();
     sqlx::query(
         "-- accounts::update
          UPDATE accounts SET
@@ -248,7 +284,10 @@ pub async fn update(
         Some(limit) => wallets::set_credit_limit(connection, &mut head, limit).await?,
         None => wallets::raise_version(connection, &mut head).await?,
     }
-    find_known(connection, id).await.map(Some)
+    let account = find_known(connection, id).await?;
+    let after = account.audited();
+    note(connection, by, Action::AccountChanged, &account, (before, after)).await?;
+    Ok(Some(account))
 }
 
 /// Opens or closes an account and answers it as it is then; `None`: there is none. An account that
@@ -260,8 +299,10 @@ pub async fn set_status(
     connection: &mut PgConnection,
     id: &AccountId,
     status: AccountStatus,
+    by: &By,
 ) -> Result<Option<Account>, LedgerError> {
     let Some(mut head) = lock(connection, id).await? else { return Ok(None) };
+    let before = find_known(connection, id).await?.audited();
     let changed = sqlx::query(
         "-- accounts::set_status
          UPDATE accounts SET status = $2 WHERE account_key = $1 AND status <> $2",
@@ -273,7 +314,13 @@ pub async fn set_status(
     if changed.rows_affected() > 0 {
         wallets::raise_version(connection, &mut head).await?;
     }
-    find_known(connection, id).await.map(Some)
+    let account = find_known(connection, id).await?;
+    let (action, after) = match status {
+        AccountStatus::Open => (Action::AccountReopened, account.audited()),
+        AccountStatus::Closed => (Action::AccountClosed, account.audited()),
+    };
+    note(connection, by, action, &account, (before, after)).await?;
+    Ok(Some(account))
 }
 
 /// Locks the wallet of an account by the id that outsiders use; `None`: there is none.

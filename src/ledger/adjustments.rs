@@ -3,9 +3,10 @@
 use callmeter_core::domain::{
     AccountId, Money, TransactionKind, TransactionStatus, TransactionType,
 };
-use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
+use super::audit::{self, Action, By, Deed};
 use super::error::LedgerError;
 use super::history::{self, Transaction};
 use super::{accounts, wallets};
@@ -42,7 +43,7 @@ pub async fn adjust(
     connection: &mut PgConnection,
     id: &AccountId,
     adjustment: &Adjustment,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Adjusted, LedgerError> {
     let Some(mut head) = accounts::lock(connection, id).await? else {
         return Ok(Adjusted::UnknownAccount);
@@ -64,7 +65,16 @@ pub async fn adjust(
         payment_intent_id: None,
         call_sid: None,
     };
-    let sequence = wallets::post(connection, &mut head, &entry, now).await?;
+    let before = json!({ "balance": head.balance });
+    let sequence = wallets::post(connection, &mut head, &entry, by.at).await?;
+    let deed = Deed {
+        action: Action::WalletAdjusted,
+        account_key: Some(head.account_key),
+        subject: id.to_string(),
+        before,
+        after: json!({ "balance": head.balance, "sequence": sequence }),
+    };
+    audit::note(connection, by, &deed).await?;
     let posted = history::transaction(connection, head.account_key, sequence).await?;
     posted.map(Adjusted::Posted).ok_or_else(|| {
         LedgerError::unreadable("a transaction", format!("{sequence} vanished after its posting"))

@@ -11,8 +11,10 @@ use callmeter_core::domain::{
 };
 use chrono::{DateTime, SubsecRound, Utc};
 use futures::FutureExt;
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
+use super::audit::{self, Action, By, Deed};
 use super::error::LedgerError;
 use super::store::{AsStoreError, Store, StoreError};
 
@@ -115,20 +117,16 @@ pub async fn latest_version(
 ///
 /// # Errors
 /// Why it was refused; the versions before it stay.
-pub async fn accept(
-    store: &Store,
-    source: &str,
-    now: DateTime<Utc>,
-) -> Result<Accepted, CatalogRefused> {
+pub async fn accept(store: &Store, source: &str, by: By) -> Result<Accepted, CatalogRefused> {
     let catalog = Catalog::parse(source)?;
     // To Postgres's resolution, so that what is compared is what is stored.
-    let effective_at = catalog.effective_at.unwrap_or(now).trunc_subsecs(6);
-    let source: Arc<str> = source.into();
+    let effective_at = catalog.effective_at.unwrap_or(by.at).trunc_subsecs(6);
+    let (source, by): (Arc<str>, _) = (source.into(), Arc::new(by));
     let plans: Arc<BTreeSet<PlanId>> = Arc::new(catalog.plans.into_keys().collect());
     store
         .transact("catalogs::accept", move |connection| {
             let (source, plans) = (Arc::clone(&source), Arc::clone(&plans));
-            accept_in(connection, source, plans, effective_at, now).boxed()
+            accept_in(connection, source, plans, effective_at, Arc::clone(&by)).boxed()
         })
         .await
 }
@@ -138,7 +136,7 @@ async fn accept_in(
     source: Arc<str>,
     plans: Arc<BTreeSet<PlanId>>,
     effective_at: DateTime<Utc>,
-    now: DateTime<Utc>,
+    by: Arc<By>,
 ) -> Result<Accepted, CatalogRefused> {
     lock(connection, Purpose::Accept).await?;
     let latest = sqlx::query(
@@ -168,10 +166,18 @@ async fn accept_in(
     )
     .bind(version)
     .bind(effective_at)
-    .bind(now)
+    .bind(by.at)
     .bind(&*source)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let deed = Deed {
+        action: Action::CatalogAccepted,
+        account_key: None,
+        subject: format!("catalog version {version}"),
+        before: json!((latest > 0).then(|| json!({ "version": latest }))),
+        after: json!({ "version": version, "effective_at": effective_at }),
+    };
+    audit::note(connection, &by, &deed).await?;
     Ok(Accepted { version: CatalogVersion(version), new: true })
 }
 

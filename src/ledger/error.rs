@@ -28,6 +28,9 @@ pub enum LedgerError {
         /// The sequence that the head holds.
         sequence: i64,
     },
+    /// An administrator's act was not noted in the audit: a fault of this program.
+    #[error("an act of an administrator was not noted in the audit")]
+    Unaudited,
     /// Postgres holds what this program never writes: stop and look.
     #[error("the ledger holds {what} that cannot be read: {problem}")]
     Unreadable {

@@ -181,7 +181,7 @@ pub async fn calls(
 }
 
 /// Cuts what was read one row too far, which tells whether there is a next page.
-fn page<T>(mut items: Vec<T>, limit: u16, number: impl Fn(&T) -> i64) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: u16, number: impl Fn(&T) -> i64) -> Page<T> {
     let more = items.len() > usize::from(limit);
     items.truncate(usize::from(limit));
     let next = if more { items.last().map(number) } else { None };

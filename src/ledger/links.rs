@@ -2,9 +2,11 @@
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
+use super::audit::{Action, By};
 use super::error::LedgerError;
 use super::wallets;
 
@@ -37,6 +39,28 @@ pub enum Linked {
 /// # Errors
 /// Those of the store.
 pub async fn link(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    sid: &TwilioAccountSid,
+    by: &By,
+) -> Result<Linked, LedgerError> {
+    let linked = link_unnoted(connection, id, sid, by.at).await?;
+    let before = match &linked {
+        Linked::Linked => None,
+        Linked::AlreadyLinked => Some(id),
+        Linked::Moved { from } => Some(from),
+        Linked::Charged { .. } | Linked::UnknownAccount => return Ok(linked),
+    };
+    let account = accounts::find_known(connection, id).await?;
+    let change = (
+        json!({ "twilio_account_sid": sid, "account": before }),
+        json!({ "twilio_account_sid": sid, "account": id }),
+    );
+    accounts::note(connection, by, Action::TwilioAccountLinked, &account, change).await?;
+    Ok(linked)
+}
+
+async fn link_unnoted(
     connection: &mut PgConnection,
     id: &AccountId,
     sid: &TwilioAccountSid,

@@ -5,6 +5,7 @@
 
 pub mod accounts;
 pub mod adjustments;
+pub mod audit;
 pub mod batch;
 mod call_key;
 pub mod catalogs;
@@ -13,6 +14,7 @@ mod error;
 pub mod history;
 pub mod idempotency;
 pub mod incarnation;
+pub mod keys;
 pub mod known_calls;
 pub mod links;
 pub mod offsets;

@@ -1,9 +1,13 @@
 //! Where each partition goes on: stored with the effects, moved by compare-and-set.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
+use super::audit::{self, Action, By, Deed};
 use super::batch::CommitError;
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
@@ -149,12 +153,14 @@ pub async fn set(
     next_offset: i64,
     cluster_id: &str,
     reason: &str,
-    now: DateTime<Utc>,
+    by: By,
 ) -> Result<Option<i64>, StoreError> {
+    let by = Arc::new(by);
     let (topic, cluster_id, reason) = (topic.to_owned(), cluster_id.to_owned(), reason.to_owned());
     store
         .transact("set_offset", move |connection| {
             let (topic, cluster_id, reason) = (topic.clone(), cluster_id.clone(), reason.clone());
+            let by = Arc::clone(&by);
             async move {
                 let before = find(connection, &topic, partition).await?.map(|it| it.next_offset);
                 sqlx::query(
@@ -170,7 +176,7 @@ pub async fn set(
                 .bind(partition)
                 .bind(next_offset)
                 .bind(&cluster_id)
-                .bind(now)
+                .bind(by.at)
                 .execute(&mut *connection)
                 .await?;
                 sqlx::query(
@@ -183,9 +189,17 @@ pub async fn set(
                 .bind(before)
                 .bind(next_offset)
                 .bind(&reason)
-                .bind(now)
+                .bind(by.at)
                 .execute(&mut *connection)
                 .await?;
+                let deed = Deed {
+                    action: Action::OffsetSet,
+                    account_key: None,
+                    subject: format!("{topic} {partition}"),
+                    before: json!(before.map(|offset| json!({ "next_offset": offset }))),
+                    after: json!({ "next_offset": next_offset }),
+                };
+                audit::note(connection, &by, &deed).await?;
                 Ok(before)
             }
             .boxed()

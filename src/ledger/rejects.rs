@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::Row;
 
+use super::audit::By;
 use super::batch::{Charger, CommitError, Outcome, Source};
 use super::offsets::{self, Stream};
 use super::store::{Store, StoreError};
@@ -183,7 +184,7 @@ pub async fn replay(
     value: Option<&[u8]>,
     topic: Topic,
     limits: Limits,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Outcome, CommitError> {
     let reject = &record.reject;
     let mut connection = charger.store().read().await?;
@@ -191,10 +192,10 @@ pub async fn replay(
     drop(connection);
     let stream: Stream =
         stored.map(|it| it.stream).ok_or(StoreError::Refused(sqlx::Error::RowNotFound))?;
-    let event = decode(topic, value.unwrap_or_default(), reject.record_at.unwrap_or(now), limits);
+    let event = decode(topic, value.unwrap_or_default(), reject.record_at.unwrap_or(by.at), limits);
     let mut batch = Batch::starting_at(reject.offset);
     batch.push(reject.offset, reject.record_at, event, record.key.as_deref(), value);
-    let source = Source::Replay { stream: &stream, reject_ids: &[reject.id] };
-    let committed = charger.commit_batch(source, &batch, now, true).await?;
+    let source = Source::Replay { stream: &stream, reject_ids: &[reject.id], by };
+    let committed = charger.commit_batch(source, &batch, by.at, true).await?;
     Ok(committed.outcomes.first().copied().unwrap_or(Outcome::Rejected))
 }

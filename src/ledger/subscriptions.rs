@@ -5,9 +5,11 @@ use callmeter_core::domain::{
     SubscriptionTimeline,
 };
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
+use super::audit::{self, Action, By, Deed};
 use super::catalogs::{self, Purpose};
 use super::error::LedgerError;
 use super::wallets;
@@ -39,14 +41,23 @@ pub async fn change(
     id: &AccountId,
     plan: Option<&PlanId>,
     starts_at: DateTime<Utc>,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<SubscriptionChanged, LedgerError> {
     catalogs::lock(connection, Purpose::Subscribe).await?;
     let Some(mut head) = accounts::lock(connection, id).await? else {
         return Ok(SubscriptionChanged::UnknownAccount);
     };
     let timeline = timeline(connection, head.account_key).await?;
+    let in_force = timeline.entry_at(starts_at).and_then(|entry| entry.plan.clone());
+    let deed = Deed {
+        action: Action::SubscriptionChanged,
+        account_key: Some(head.account_key),
+        subject: id.to_string(),
+        before: json!({ "plan": in_force }),
+        after: json!({ "plan": plan, "starts_at": starts_at }),
+    };
     if !timeline.change_needed(plan, starts_at) {
+        audit::note(connection, by, &deed).await?;
         return Ok(SubscriptionChanged::Unchanged);
     }
     if let Some(plan) = plan {
@@ -56,7 +67,7 @@ pub async fn change(
             return Ok(SubscriptionChanged::UnknownPlan { version: None });
         };
         // Calls before now are rated by the catalog of their time, or by the next that has the plan.
-        let lacking = first_lacking(&history, plan, starts_at.max(now), ends_at);
+        let lacking = first_lacking(&history, plan, starts_at.max(by.at), ends_at);
         if let Some(version) = lacking {
             return Ok(SubscriptionChanged::UnknownPlan { version: Some(version) });
         }
@@ -69,10 +80,11 @@ pub async fn change(
     .bind(head.account_key)
     .bind(plan.map(PlanId::as_str))
     .bind(starts_at)
-    .bind(now)
+    .bind(by.at)
     .fetch_one(&mut *connection)
     .await?;
     wallets::raise_version(connection, &mut head).await?;
+    audit::note(connection, by, &deed).await?;
     let id = SubscriptionId(subscription_id);
     Ok(SubscriptionChanged::Changed(Subscription { id, plan: plan.cloned(), starts_at }))
 }

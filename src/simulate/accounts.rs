@@ -12,6 +12,7 @@ use sqlx::PgConnection;
 use super::traffic::account_sid;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::{self, Created, NewAccount};
+use crate::ledger::audit::By;
 use crate::ledger::catalogs;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::ledger::subscriptions::{self, SubscriptionChanged};
@@ -160,9 +161,10 @@ async fn ensure_one(
     customer: &Customer,
     now: DateTime<Utc>,
 ) -> Result<bool, AccountsError> {
+    let by = By::new("simulate", now);
     let new = &customer.account;
     let taken = || AccountsError::Taken { id: new.id.clone(), sid: new.twilio_account_sid.clone() };
-    match accounts::create(connection, new, now).await? {
+    match accounts::create(connection, new, &by).await? {
         Created::Created(_) => {}
         Created::TwilioAccountSidTaken => return Err(taken()),
         Created::IdTaken => {
@@ -174,7 +176,7 @@ async fn ensure_one(
         }
     }
     for (plan, starts_at) in &customer.plans {
-        let changed = subscriptions::change(connection, &new.id, Some(plan), *starts_at, now);
+        let changed = subscriptions::change(connection, &new.id, Some(plan), *starts_at, &by);
         match changed.await? {
             SubscriptionChanged::Changed(_) | SubscriptionChanged::Unchanged => {}
             SubscriptionChanged::UnknownAccount | SubscriptionChanged::UnknownPlan { .. } => {

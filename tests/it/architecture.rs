@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The modules of `src` in the order of the flow. Each may use those before it.
-const ORDER: [&str; 25] = [
+const ORDER: &[&str] = &[
     "clock",
     "metrics",
     "config",
@@ -15,6 +15,7 @@ const ORDER: [&str; 25] = [
     "ledger",
     "catalog_file",
     "balance",
+    "keys",
     "notify",
     "wallet",
     "health",

@@ -3,12 +3,14 @@
 mod api_accounts;
 mod api_money;
 mod architecture;
+mod audit;
 mod authorizations;
 mod balance;
 mod catalog;
 mod dashboards;
 mod harness;
 mod holds_lost;
+mod keys;
 mod ledger;
 mod loss_under_load;
 mod model;

@@ -45,7 +45,7 @@ pub(super) async fn adjust(
 ) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     let wanted: Wanted = act.read()?;
-    act.run(&api, "adjustments::adjust", move |connection, now| {
+    act.run(&api, "adjustments::adjust", move |connection, by| {
         let (id, wanted) = (id.clone(), wanted.clone());
         async move {
             if let Some(reference) = wanted.refers_to {
@@ -61,7 +61,7 @@ pub(super) async fn adjust(
                 description: wanted.description,
                 refers_to: wanted.refers_to.map(|id| id.sequence),
             };
-            Ok(match adjustments::adjust(connection, &id, &adjustment, now).await? {
+            Ok(match adjustments::adjust(connection, &id, &adjustment, &by).await? {
                 Adjusted::Posted(row) => {
                     Outcome::done(StatusCode::CREATED, &TransactionJson::from(row))
                 }

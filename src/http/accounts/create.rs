@@ -33,10 +33,10 @@ impl Fielded for NewAccount {
 pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     let new: NewAccount = act.read()?;
-    act.run(&api, "accounts::create", move |connection, now| {
+    act.run(&api, "accounts::create", move |connection, by| {
         let new = new.clone();
         async move {
-            Ok(match accounts::create(connection, &new, now).await? {
+            Ok(match accounts::create(connection, &new, &by).await? {
                 Created::Created(account) => {
                     Outcome::done(StatusCode::CREATED, &AccountJson::from(account))
                 }

@@ -10,7 +10,7 @@ use futures::FutureExt;
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
-use crate::http::fields::{Fielded, Fields};
+use crate::http::fields::Nothing;
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::accounts;
@@ -31,15 +31,6 @@ pub(super) async fn reopen(
     set_status(&api, id, act, AccountStatus::Open).await
 }
 
-/// Nothing is expected in the body.
-struct Nothing;
-
-impl Fielded for Nothing {
-    fn read(_: &mut Fields) -> Option<Self> {
-        Some(Self)
-    }
-}
-
 async fn set_status(
     api: &Api,
     id: AccountId,
@@ -48,10 +39,10 @@ async fn set_status(
 ) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     act.read::<Nothing>()?;
-    act.run(api, "accounts::set_status", move |connection, _| {
+    act.run(api, "accounts::set_status", move |connection, by| {
         let id = id.clone();
         async move {
-            Ok(match accounts::set_status(connection, &id, status).await? {
+            Ok(match accounts::set_status(connection, &id, status, &by).await? {
                 Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
                 None => Outcome::Refused(Problem::unknown_account()),
             })

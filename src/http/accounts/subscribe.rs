@@ -36,12 +36,12 @@ pub(super) async fn subscribe(
 ) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     let wanted: Wanted = act.read()?;
-    act.run(&api, "subscriptions::change", move |connection, now| {
+    act.run(&api, "subscriptions::change", move |connection, by| {
         let (id, wanted) = (id.clone(), wanted.clone());
         async move {
             let Wanted { plan, starts_at } = &wanted;
             let changed =
-                subscriptions::change(connection, &id, plan.as_ref(), *starts_at, now).await?;
+                subscriptions::change(connection, &id, plan.as_ref(), *starts_at, &by).await?;
             Ok(answer(&wanted, &changed))
         }
         .boxed()

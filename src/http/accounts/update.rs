@@ -5,7 +5,6 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
-use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -19,6 +18,7 @@ use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::{self, AccountChanges, OnRedisLoss};
+use crate::ledger::audit::By;
 use crate::ledger::tokens::{self, TokenChanged, TwilioTokens};
 
 /// What the body asks for.
@@ -77,9 +77,9 @@ pub(super) async fn update(
         return Err(Problem::not_configured("set secrets.key: tokens are kept sealed by it"));
     }
     let tokens = api.tokens.clone();
-    act.run(&api, "accounts::update", move |connection, now| {
+    act.run(&api, "accounts::update", move |connection, by| {
         let (id, update, tokens) = (id.clone(), update.clone(), tokens.clone());
-        async move { apply(connection, &tokens, &id, &update, now).await }.boxed()
+        async move { apply(connection, &tokens, &id, &update, &by).await }.boxed()
     })
     .await
 }
@@ -89,11 +89,11 @@ async fn apply(
     tokens: &TwilioTokens,
     id: &AccountId,
     update: &Update,
-    now: DateTime<Utc>,
+    by: &By,
 ) -> Result<Outcome, LedgerError> {
     if let Some(new) = &update.token {
         let sid = new.account_sid.as_ref();
-        match tokens.set(connection, id, sid, new.token.as_ref(), now).await? {
+        match tokens.set(connection, id, sid, new.token.as_ref(), by).await? {
             TokenChanged::Done => {}
             TokenChanged::UnknownAccount => {
                 return Ok(Outcome::Refused(Problem::unknown_account()));
@@ -107,7 +107,7 @@ async fn apply(
             }
         }
     }
-    Ok(match accounts::update(connection, id, &update.changes).await? {
+    Ok(match accounts::update(connection, id, &update.changes, by).await? {
         Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
         None => Outcome::Refused(Problem::unknown_account()),
     })

@@ -33,8 +33,10 @@ use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
+use super::audit::{self, Action, By, Deed};
 use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Store, StoreError};
@@ -63,6 +65,8 @@ pub enum Source<'a> {
         stream: &'a Stream,
         /// The rejects, in the order of the batch's records.
         reject_ids: &'a [i64],
+        /// Who asks for it.
+        by: &'a By,
     },
 }
 
@@ -258,6 +262,9 @@ impl Charger {
             self.partitions.ensure(&self.store, last).await?;
         }
         write::write(&mut transaction, source, batch, rows, now).await?;
+        if let Source::Replay { reject_ids, by, .. } = source {
+            note_replays(&mut transaction, by, reject_ids, &committed.outcomes).await?;
+        }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(committed)
     }
@@ -279,4 +286,23 @@ impl Charger {
         self.catalogs.store(Some(Arc::clone(&history)));
         Ok(history)
     }
+}
+
+async fn note_replays(
+    connection: &mut PgConnection,
+    by: &By,
+    reject_ids: &[i64],
+    outcomes: &[Outcome],
+) -> Result<(), StoreError> {
+    for (id, outcome) in reject_ids.iter().zip(outcomes) {
+        let deed = Deed {
+            action: Action::RejectReplayed,
+            account_key: None,
+            subject: format!("reject {id}"),
+            before: Value::Null,
+            after: json!({ "outcome": outcome.as_str() }),
+        };
+        audit::note(connection, by, &deed).await?;
+    }
+    Ok(())
 }

@@ -13,10 +13,12 @@ use std::collections::HashMap;
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
+use super::audit::{self, Action, By, Deed};
 use super::error::LedgerError;
 use super::store::StoreError;
 use crate::config::{Secret, Settings};
@@ -144,26 +146,47 @@ impl TwilioTokens {
         id: &AccountId,
         sid: Option<&TwilioAccountSid>,
         token: Option<&Secret>,
-        now: DateTime<Utc>,
+        by: &By,
     ) -> Result<TokenChanged, LedgerError> {
-        if accounts::lock(connection, id).await?.is_none() {
+        let Some(head) = accounts::lock(connection, id).await? else {
             return Ok(TokenChanged::UnknownAccount);
-        }
+        };
         let Some(owner) = owner_of(connection, id, sid).await? else {
             return Ok(TokenChanged::NotLinked);
         };
+        let before = set_at(connection, &owner).await?;
+        let changed = self.set_unnoted(connection, &owner, token, by.at).await?;
+        let after = set_at(connection, &owner).await?;
+        let deed = Deed {
+            action: token.map_or(Action::TwilioTokenForgotten, |_| Action::TwilioTokenSet),
+            account_key: Some(head.account_key),
+            subject: owner.sid.to_string(),
+            before: json!({ "set_at": before }),
+            after: json!({ "set_at": after }),
+        };
+        audit::note(connection, by, &deed).await?;
+        Ok(changed)
+    }
+
+    async fn set_unnoted(
+        &self,
+        connection: &mut PgConnection,
+        owner: &Owner,
+        token: Option<&Secret>,
+        now: DateTime<Utc>,
+    ) -> Result<TokenChanged, LedgerError> {
         let Some(token) = token else {
-            forget(connection, &owner).await?;
+            forget(connection, owner).await?;
             return Ok(TokenChanged::Done);
         };
-        if self.current_is(connection, &owner, token).await? {
+        if self.current_is(connection, owner, token).await? {
             return Ok(TokenChanged::Done);
         }
         let vault = self.vault.as_ref();
         let vault = vault.ok_or_else(|| LedgerError::unreadable("a token", "there is no key"))?;
         let sealed = vault.seal(owner.sid.as_str(), token);
         let sealed = sealed.map_err(|error| LedgerError::unreadable("a token", error))?;
-        put(connection, &owner, &sealed, now).await?;
+        put(connection, owner, &sealed, now).await?;
         Ok(TokenChanged::Done)
     }
 
@@ -316,6 +339,21 @@ async fn owner_of(
 fn read_sid(row: &PgRow, column: &str) -> Result<TwilioAccountSid, LedgerError> {
     TwilioAccountSid::parse(row.try_get(column)?)
         .map_err(|error| LedgerError::unreadable("a Twilio account SID", error))
+}
+
+/// When the token that counts was set; none: there is none.
+async fn set_at(
+    connection: &mut PgConnection,
+    owner: &Owner,
+) -> Result<Option<DateTime<Utc>>, LedgerError> {
+    let set_at = sqlx::query_scalar(
+        "-- tokens::set_at
+         SELECT set_at FROM twilio_tokens WHERE twilio_account_key = $1",
+    )
+    .bind(owner.key)
+    .fetch_optional(connection)
+    .await?;
+    Ok(set_at)
 }
 
 async fn put(

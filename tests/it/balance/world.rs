@@ -7,6 +7,7 @@ use callmeter::clock::Clock;
 use callmeter::ingest::batch::Batch;
 use callmeter::ingest::decode::{CallEnded, CallSignalled, Event};
 use callmeter::ledger::accounts::{self, AccountChanges, NewAccount};
+use callmeter::ledger::audit::By;
 use callmeter::ledger::batch::{Charger, ChargingPolicy, Committed, Source};
 use callmeter::ledger::store::Store;
 use callmeter::ledger::{LedgerError, catalogs, offsets, schema};
@@ -16,6 +17,7 @@ use callmeter_core::domain::{
 use chrono::{DateTime, Utc};
 use futures::FutureExt as _;
 use sqlx::{Connection as _, PgConnection};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -95,7 +97,7 @@ impl World {
         let store = Store::open(&format!("{address}/{database}"), 20).expect("an address");
         schema::migrate(&store).await.expect("the schema is made");
         let clock = Clock::system();
-        catalogs::accept(&store, CATALOG, clock.now()).await.expect("a catalog");
+        catalogs::accept(&store, CATALOG, By::new("test", clock.now())).await.expect("a catalog");
         let policy = ChargingPolicy {
             zero_duration_completed: ZeroDurationCompleted::Minimum,
             rental_retry_seconds: 86_400,
@@ -146,12 +148,12 @@ impl World {
             twilio_account_sid: twilio(id),
             opening_balance: Money::from_micros(balance),
         };
-        let now = self.clock.now();
+        let by = Arc::new(By::new("test", self.clock.now()));
         let created: Result<_, LedgerError> = self
             .store
             .transact("test", move |connection| {
-                let new = new.clone();
-                async move { accounts::create(connection, &new, now).await }.boxed()
+                let (new, by) = (new.clone(), Arc::clone(&by));
+                async move { accounts::create(connection, &new, &by).await }.boxed()
             })
             .await;
         created.expect("an account");
@@ -160,12 +162,12 @@ impl World {
 
     /// Changes an account as an administrator does, without telling Redis.
     pub(super) async fn change(&self, id: &AccountId, changes: AccountChanges) {
-        let id = id.clone();
+        let (id, by) = (id.clone(), Arc::new(By::new("test", self.clock.now())));
         let answer: Result<_, LedgerError> = self
             .store
             .transact("test", move |connection| {
-                let (id, changes) = (id.clone(), changes.clone());
-                async move { accounts::update(connection, &id, &changes).await }.boxed()
+                let (id, changes, by) = (id.clone(), changes.clone(), Arc::clone(&by));
+                async move { accounts::update(connection, &id, &changes, &by).await }.boxed()
             })
             .await;
         answer.expect("done").expect("the account is there");

@@ -1,0 +1,38 @@
+//! `GET /v1/keys`: every key, newest first, revoked ones too; none with its text.
+
+use axum::Json;
+use axum::extract::State;
+use callmeter_core::domain::AccountId;
+
+use super::KeyJson;
+use crate::http::Api;
+use crate::http::auth::Credential;
+use crate::http::fields::{Fielded, Fields, Query, parsed};
+use crate::http::page::{List, stretch};
+use crate::http::problem::Problem;
+use crate::ledger::history::Stretch;
+use crate::ledger::keys;
+
+pub(super) struct Listing {
+    account: Option<AccountId>,
+    stretch: Stretch,
+}
+
+impl Fielded for Listing {
+    fn read(fields: &mut Fields) -> Option<Self> {
+        let account = fields.optional("account", parsed::<AccountId>);
+        Some(Self { account, stretch: stretch(fields) })
+    }
+}
+
+pub(super) async fn list(
+    State(api): State<Api>,
+    credential: Credential,
+    Query(listing): Query<Listing>,
+) -> Result<Json<List<KeyJson>>, Problem> {
+    credential.require_admin()?;
+    let mut connection = api.store.read().await?;
+    let Listing { account, stretch } = listing;
+    let page = keys::list(&mut connection, account.as_ref(), &stretch).await?;
+    Ok(Json(List::of(page, KeyJson::from)))
+}

@@ -1,0 +1,244 @@
+//! Who did what: one row for each act of an administrator, in the act's own transaction.
+//!
+//! Whatever an administrator may do takes a [`By`], and notes itself here with what was before and
+//! after. The API refuses to commit an act that noted nothing, so that none is forgotten. It must
+//! never hold a secret, and names people only [`masked`]: rows here are never blanked.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use callmeter_core::domain::AccountId;
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Row};
+
+use super::error::LedgerError;
+use super::history::{Page, Stretch, page};
+use super::store::StoreError;
+
+/// By whom something is done, when, and why.
+#[derive(Debug)]
+pub struct By {
+    /// The id of a credential, `cli:USER`, or a part of the service.
+    pub who: String,
+    /// The reason that was given.
+    pub why: Option<String>,
+    /// The id of the request that asked for it.
+    pub request_id: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+    noted: AtomicU32,
+}
+
+impl By {
+    /// By `who`, at an instant, without a reason.
+    pub fn new(who: impl Into<String>, at: DateTime<Utc>) -> Self {
+        Self { who: who.into(), why: None, request_id: None, at, noted: AtomicU32::new(0) }
+    }
+
+    /// With the reason that was given, if any.
+    #[must_use]
+    pub fn because(self, why: Option<String>) -> Self {
+        Self { why, ..self }
+    }
+
+    /// At the request of this id.
+    #[must_use]
+    pub fn at_request(self, request_id: Option<String>) -> Self {
+        Self { request_id, ..self }
+    }
+
+    /// How many acts were noted with this; a transaction that ran again counts again.
+    pub fn noted(&self) -> u32 {
+        self.noted.load(Ordering::Relaxed)
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)+) => {
+        /// What an administrator can do.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $name,)+
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// Its one spelling.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)+
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// An account was made.
+    AccountCreated = "account_created",
+    /// Something about an account was changed.
+    AccountChanged = "account_changed",
+    /// An account takes no new calls.
+    AccountClosed = "account_closed",
+    /// An account takes calls again.
+    AccountReopened = "account_reopened",
+    /// An account pays for one more Twilio account.
+    TwilioAccountLinked = "twilio_account_linked",
+    /// An account is on another plan from an instant on.
+    SubscriptionChanged = "subscription_changed",
+    /// The auth token of a Twilio account was set.
+    TwilioTokenSet = "twilio_token_set",
+    /// The auth token of a Twilio account was forgotten.
+    TwilioTokenForgotten = "twilio_token_forgotten",
+    /// A wallet was corrected by hand.
+    WalletAdjusted = "wallet_adjusted",
+    /// A key was made.
+    KeyCreated = "key_created",
+    /// A key is refused from now on.
+    KeyRevoked = "key_revoked",
+    /// A partition goes on at another offset.
+    OffsetSet = "offset_set",
+    /// A record that could not be charged was tried once more.
+    RejectReplayed = "reject_replayed",
+    /// A catalog was accepted.
+    CatalogAccepted = "catalog_accepted",
+}
+
+impl std::str::FromStr for Action {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().copied().find(|action| action.as_str() == text);
+        known.ok_or("is no action of the audit")
+    }
+}
+
+/// One act, as it is noted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deed {
+    /// What was done.
+    pub action: Action,
+    /// The account that it was done to, where it was one.
+    pub account_key: Option<i32>,
+    /// What it was done to.
+    pub subject: String,
+    /// As it was; null where there was nothing.
+    pub before: Value,
+    /// As it is then; null where nothing is left.
+    pub after: Value,
+}
+
+/// Notes an act in its own transaction.
+///
+/// # Errors
+/// Those of the store.
+pub async fn note(connection: &mut PgConnection, by: &By, deed: &Deed) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- audit::note
+         INSERT INTO audit
+             (at, who, action, account_key, subject, before, after, why, request_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(by.at)
+    .bind(&by.who)
+    .bind(deed.action.as_str())
+    .bind(deed.account_key)
+    .bind(&deed.subject)
+    .bind(Some(&deed.before).filter(|value| !value.is_null()))
+    .bind(Some(&deed.after).filter(|value| !value.is_null()))
+    .bind(by.why.as_deref())
+    .bind(by.request_id.as_deref())
+    .execute(connection)
+    .await?;
+    by.noted.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Shows that a text about people is there and how long it is, and not what it says.
+pub fn masked(text: &str) -> String {
+    let first = text.chars().next().map(String::from).unwrap_or_default();
+    format!("{first}*** ({})", text.chars().count())
+}
+
+/// A row of the audit.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "the columns are documented in the schema")]
+pub struct Noted {
+    pub audit_id: i64,
+    pub at: DateTime<Utc>,
+    pub who: String,
+    pub action: String,
+    pub account: Option<String>,
+    pub subject: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+    pub why: Option<String>,
+    pub request_id: Option<String>,
+}
+
+/// Lists what was done, newest first: to one account, of one action, or all.
+///
+/// # Errors
+/// Those of the store.
+pub async fn list(
+    connection: &mut PgConnection,
+    account: Option<&AccountId>,
+    action: Option<Action>,
+    stretch: &Stretch,
+) -> Result<Page<Noted>, LedgerError> {
+    let rows = sqlx::query(
+        "-- audit::list
+         SELECT n.audit_id, n.at, n.who, n.action, a.id, n.subject, n.before, n.after, n.why,
+             n.request_id
+         FROM audit AS n LEFT JOIN accounts AS a USING (account_key)
+         WHERE n.audit_id < $1
+           AND n.at >= coalesce($2, '-infinity') AND n.at < coalesce($3, 'infinity')
+           AND ($4::text IS NULL OR a.id = $4) AND ($5::text IS NULL OR n.action = $5)
+         ORDER BY n.audit_id DESC LIMIT $6",
+    )
+    .bind(stretch.below.unwrap_or(i64::MAX))
+    .bind(stretch.from)
+    .bind(stretch.to)
+    .bind(account.map(AccountId::as_str))
+    .bind(action.map(Action::as_str))
+    .bind(i64::from(stretch.limit) + 1)
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &sqlx::postgres::PgRow| {
+        Ok::<_, sqlx::Error>(Noted {
+            audit_id: row.try_get(0)?,
+            at: row.try_get(1)?,
+            who: row.try_get(2)?,
+            action: row.try_get(3)?,
+            account: row.try_get(4)?,
+            subject: row.try_get(5)?,
+            before: row.try_get(6)?,
+            after: row.try_get(7)?,
+            why: row.try_get(8)?,
+            request_id: row.try_get(9)?,
+        })
+    };
+    let items = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(page(items, stretch.limit, |noted| noted.audit_id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, masked};
+
+    #[test]
+    fn an_action_is_read_back_from_its_one_spelling() {
+        for action in Action::ALL {
+            assert_eq!(action.as_str().parse(), Ok(*action));
+        }
+        assert!("account".parse::<Action>().is_err());
+    }
+
+    #[test]
+    fn a_masked_text_tells_that_it_changed_and_not_what_it_says() {
+        assert_eq!(masked("Ada Lovelace"), "A*** (12)");
+        assert_eq!(masked(""), "*** (0)");
+    }
+}
