@@ -44,6 +44,8 @@ pub struct Ask<'a> {
     pub ends: CallEnds<'a>,
     /// How long it would like to last, in seconds since its answer.
     pub seconds: u32,
+    /// What the caller files it under, a campaign say: kept for the call's charge.
+    pub tag: Option<&'a str>,
 }
 
 /// The answer.
@@ -95,6 +97,7 @@ struct Placing<'a> {
     call_sid: &'a CallSid,
     ends: CallEnds<'a>,
     seconds: u32,
+    tag: Option<&'a str>,
     source: HoldSource,
     operation: String,
     asked_at: Instant,
@@ -132,6 +135,7 @@ impl Balance {
             call_sid: ask.call_sid,
             ends: ask.ends,
             seconds: ask.seconds,
+            tag: ask.tag,
             source,
             operation: uuid::Uuid::now_v7().simple().to_string(),
             asked_at: Instant::now(),
@@ -238,8 +242,11 @@ impl Balance {
     }
 
     fn note(&self, placing: &Placing<'_>, account_key: i32, hold: &Hold) {
-        let Placing { account, call_sid, asked_at, .. } = placing;
+        let Placing { account, call_sid, tag, asked_at, .. } = placing;
         self.0.journal.placed(account, account_key, call_sid, hold, *asked_at);
+        if let Some(tag) = tag {
+            self.0.journal.tagged(account_key, call_sid, tag);
+        }
     }
 
     async fn terms(

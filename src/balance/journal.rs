@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::hold::Hold;
 use super::settings::HoldSettings;
 use crate::clock::Clock;
+use crate::ledger::call_tags;
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
 
@@ -81,6 +82,8 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Waiting {
     changes: HashMap<(i32, CallSid), Change>,
+    /// Tags of calls whose changes wait.
+    tags: HashMap<(i32, CallSid), Box<str>>,
     by_account: HashMap<i32, usize>,
     /// Number of the last change.
     last: u64,
@@ -131,6 +134,12 @@ impl Journal {
         let change = Change { account: account.clone(), revision, hold, asked_at };
         self.lock().put((account_key, call_sid.clone()), change);
         self.0.wake.notify_one();
+    }
+
+    /// Notes the tag of a call whose hold was noted just before.
+    pub(super) fn tagged(&self, account_key: i32, call_sid: &CallSid, tag: &str) {
+        let key = (account_key, call_sid.clone());
+        self.lock().tags.entry(key).or_insert_with(|| tag.into());
     }
 
     /// Notes that a call's hold is no more, by a void that was asked for at `asked_at`.
@@ -199,6 +208,7 @@ impl Journal {
 
     /// Writes all that waits; on an error what is not written waits on.
     async fn write_waiting(&self) -> Result<Vec<LateChange>, StoreError> {
+        self.write_tags().await?;
         let (changes, last) = self.lock().take();
         let changes: Vec<_> = changes.into_iter().collect();
         for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
@@ -218,6 +228,26 @@ impl Journal {
             hold,
         });
         Ok(late.collect())
+    }
+
+    /// Writes the tags that wait; on an error they wait on.
+    async fn write_tags(&self) -> Result<(), StoreError> {
+        let tags = std::mem::take(&mut self.lock().tags);
+        if tags.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<i32> = tags.keys().map(|(key, _)| *key).collect();
+        let sids: Vec<&str> = tags.keys().map(|(_, sid)| sid.as_str()).collect();
+        let words: Vec<&str> = tags.values().map(|tag| &**tag).collect();
+        let written = call_tags::write(&self.0.store, &keys, &sids, &words, self.0.clock.now());
+        if let Err(error) = written.await {
+            let mut waiting = self.lock();
+            for (key, tag) in tags {
+                waiting.tags.insert(key, tag);
+            }
+            return Err(error);
+        }
+        Ok(())
     }
 
     async fn write(&self, changes: &[((i32, CallSid), Change)]) -> Result<(), StoreError> {

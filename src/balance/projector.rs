@@ -230,6 +230,7 @@ async fn signal(
             is_child_leg: signalled.parent_call_sid.as_deref().is_some_and(|it| !it.is_empty()),
         },
         seconds: balance.0.settings.stream_seconds,
+        tag: None,
     };
     balance.place_from_stream(ask).await?;
     Ok(())

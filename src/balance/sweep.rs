@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::BalanceError;
 use super::scripts::{Expire, Standing};
 use super::stage::Balance;
-use crate::ledger::incarnation;
+use crate::ledger::{call_tags, incarnation};
 use crate::metrics::{HELD_DOLLARS, HOLDS_ACTIVE, HOLDS_EXPIRED, set_dollars};
 
 /// Keys that one step looks through; bounds how long Redis is busy with it.
@@ -49,6 +49,10 @@ pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
                 set_dollars(HELD_DOLLARS, Money::from_micros(round.held_micros));
             }
             Some(Err(error)) => tracing::debug!(%error, "the sweep waits"),
+        }
+        let now = balance.0.clock.now();
+        if let Err(error) = call_tags::forget(&balance.0.store, now, FORGOTTEN_MAX).await {
+            tracing::debug!(%error, "old tags are not forgotten");
         }
         if let Err(error) = balance.0.journal.forget_expired(FORGOTTEN_MAX).await {
             tracing::debug!(%error, "expired holds stay in the journal");

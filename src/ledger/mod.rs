@@ -8,6 +8,7 @@ pub mod adjustments;
 pub mod audit;
 pub mod batch;
 mod call_key;
+pub mod call_tags;
 pub mod catalogs;
 mod copy;
 mod error;

@@ -121,6 +121,42 @@ async fn an_allowed_call_holds_what_it_may_cost_and_asking_again_answers_the_sam
 }
 
 #[tokio::test]
+async fn the_tag_of_an_authorization_is_kept_on_the_charge_unless_the_event_brings_one() {
+    let mut system = system().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    let tagged = |sid: &str, tag: &str| {
+        let mut body = body("acme", sid, 60);
+        body["tag"] = json!(tag);
+        body
+    };
+    for (number, tag) in [(1, "spring"), (1, "later"), (2, "summer")] {
+        allowed(&api.post("/v1/authorizations", &tagged(&call_sid(number), tag)).await);
+    }
+    allowed(&ask(&api, "acme", &call_sid(3), 60).await);
+    // A change that is journaled together with the placing loses no tag.
+    allowed(&extend(&api, "acme", &call_sid(2), 120).await);
+    let mut sql = system.sql().await;
+    until("the tags are written", SOON, async || {
+        let count = sqlx::query_scalar("SELECT count(*) FROM call_tags").fetch_one(&mut sql).await;
+        let count: i64 = count.expect("a count");
+        (count == 2).then_some(())
+    })
+    .await;
+    let ended = (1..4).map(|number| completed(&acme, &call_sid(number), 60, now()));
+    let records: Vec<_> = ended.map(|event| on_calls(0, &event)).collect();
+    system.produce(&records).await;
+    system.settle(&api).await;
+    let calls = api.get("/v1/accounts/acme/calls").await.expect(200);
+    let calls = calls["items"].as_array().expect("a list").iter();
+    let tags: Vec<_> = calls.map(|call| call["tag"].as_str().unwrap_or("none")).collect();
+    assert_eq!(tags, ["none", "summer", "spring"], "newest first");
+    let only = api.get("/v1/accounts/acme/calls?tag=spring").await.expect(200);
+    assert_eq!(only["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[tokio::test]
 async fn a_call_is_denied_for_a_reason_and_with_what_is_missing() {
     let mut system = system().await;
     let api = system.serve("api").await;

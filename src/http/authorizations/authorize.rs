@@ -33,6 +33,7 @@ struct Wanted {
     to: String,
     direction: Option<String>,
     seconds: Option<u32>,
+    tag: Option<String>,
 }
 
 impl Fielded for Wanted {
@@ -53,8 +54,7 @@ impl Fielded for Wanted {
         let to = fields.required("to", line);
         let direction = fields.nullable("direction", line);
         let seconds = fields.nullable("seconds", seconds);
-        // The charge takes its tag from the call's event.
-        fields.nullable("tag", line);
+        let tag = fields.nullable("tag", line);
         Some(Self {
             whose: whose?,
             call_sid: call_sid?,
@@ -62,6 +62,7 @@ impl Fielded for Wanted {
             to: to?,
             direction: direction.flatten(),
             seconds: seconds.flatten(),
+            tag: tag.flatten(),
         })
     }
 }
@@ -93,6 +94,7 @@ pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Respon
             is_child_leg: false,
         },
         seconds: wanted.seconds.unwrap_or(api.asked_seconds),
+        tag: wanted.tag.as_deref(),
     };
     let asked = Instant::now();
     let decision = api.balance.authorize(ask).await;

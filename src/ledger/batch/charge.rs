@@ -198,6 +198,7 @@ impl<'a> Books<'a> {
             transaction_sequence,
             record_offset: record.offset,
             call,
+            tag: call.tag.as_deref().or_else(|| snapshot.tag(owner.account_key, call)),
             call_key: identity.1.clone(),
         });
         Ok(())

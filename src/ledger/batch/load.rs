@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use callmeter_core::domain::call::Call;
 use callmeter_core::domain::catalog::CatalogHistory;
 use callmeter_core::domain::ids::{PhoneNumberSid, PlanId};
 use callmeter_core::domain::money::Money;
@@ -14,6 +15,7 @@ use super::{Charger, CommitError};
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::Event;
 use crate::ledger::call_key::CallKey;
+use crate::ledger::call_tags;
 use crate::ledger::store::StoreError;
 use crate::ledger::wallets::WalletHead;
 
@@ -51,12 +53,22 @@ pub(super) struct Snapshot {
     pub rentals: HashMap<RentalIdentity, KnownRental>,
     /// Seconds used of each cycle.
     pub cycles: HashMap<CycleKey, u64>,
+    /// Tags that callers gave, by account and call, of events that bring none.
+    pub tags: HashMap<(i32, Box<str>), Box<str>>,
 }
 
 impl Snapshot {
     /// An account's subscriptions; an empty timeline where it never had one.
     pub(super) fn timeline(&self, account_key: i32) -> &SubscriptionTimeline {
         self.timelines.get(&account_key).unwrap_or(&self.no_subscription)
+    }
+
+    /// The tag that a caller gave the call.
+    pub(super) fn tag(&self, account_key: i32, call: &Call) -> Option<&str> {
+        if self.tags.is_empty() {
+            return None;
+        }
+        self.tags.get(&(account_key, call.call_sid.as_str().into())).map(|tag| &**tag)
     }
 }
 
@@ -74,6 +86,7 @@ pub(super) async fn load(
         calls: HashMap::new(),
         rentals: HashMap::new(),
         cycles: HashMap::new(),
+        tags: HashMap::new(),
     };
     let mut sids: Vec<&str> = batch
         .records
@@ -96,7 +109,28 @@ pub(super) async fn load(
     read_calls(connection, batch, &mut snapshot).await?;
     read_rentals(connection, batch, &mut snapshot).await?;
     read_cycles(connection, batch, &mut snapshot).await?;
+    read_tags(connection, batch, &mut snapshot).await?;
     Ok(snapshot)
+}
+
+async fn read_tags(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    snapshot: &mut Snapshot,
+) -> Result<(), StoreError> {
+    if !call_tags::are_there(connection).await? {
+        return Ok(());
+    }
+    let calls = batch.records.iter().filter_map(|record| match &record.event {
+        Event::CallEnded(ended) if ended.call.tag.is_none() => {
+            let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
+            Some((owner.account_key, &ended.call.call_sid))
+        }
+        _ => None,
+    });
+    let calls: Vec<_> = calls.collect();
+    snapshot.tags = call_tags::of(connection, &calls).await?;
+    Ok(())
 }
 
 async fn lock_wallets(

@@ -43,6 +43,7 @@ pub(super) struct ChargeRow<'a> {
     pub transaction_sequence: Option<i64>,
     pub record_offset: i64,
     pub call: &'a Call,
+    pub tag: Option<&'a str>,
     pub call_key: CallKey,
 }
 

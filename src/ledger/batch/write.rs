@@ -81,7 +81,7 @@ async fn write_charges(
             charges.optional(text.as_deref(), |copy, text| copy.text(text));
         }
         charges.optional(row.plan, |copy, plan| copy.text(plan.as_str()));
-        charges.optional(call.tag.as_deref(), |copy, tag| copy.text(tag));
+        charges.optional(row.tag, |copy, tag| copy.text(tag));
         call_keys
             .row()
             .int4(row.owner.account_key)

@@ -288,7 +288,7 @@ pub(super) async fn authorize(
 ) -> Decision {
     let call_sid = sid(call_sid);
     let ends = CallEnds { to: Some("+15550002"), ..CallEnds::default() };
-    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, ends, seconds };
+    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, ends, seconds, tag: None };
     balance.authorize(ask).await.expect("a decision")
 }
 

@@ -1,0 +1,85 @@
+//! Tags that callers gave with their authorizations, for charges whose events bring none.
+//!
+//! No money: written behind by the stage that answers authorizations, read by the charging of a batch.
+
+use std::collections::HashMap;
+
+use callmeter_core::domain::ids::CallSid;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::store::{Store, StoreError};
+
+/// How long a tag waits for its call's charge.
+const LIFE: TimeDelta = TimeDelta::days(7);
+
+/// Keeps tags, of each call the first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn write(
+    store: &Store,
+    account_keys: &[i32],
+    call_sids: &[&str],
+    tags: &[&str],
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- call_tags::write
+         INSERT INTO call_tags (account_key, call_sid, tag, noted_at)
+         SELECT *, $4 FROM unnest($1::integer[], $2::text[], $3::text[])
+             ON CONFLICT ON CONSTRAINT call_tags_pk DO NOTHING",
+    )
+    .bind(account_keys)
+    .bind(call_sids)
+    .bind(tags)
+    .bind(now)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}
+
+/// Whether any tag waits: most batches need look no further.
+pub(super) async fn are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {
+    let query = "/* call_tags::are_there */ SELECT EXISTS (SELECT FROM call_tags)";
+    Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
+}
+
+/// The tags of calls, by account and call.
+pub(super) async fn of(
+    connection: &mut PgConnection,
+    calls: &[(i32, &CallSid)],
+) -> Result<HashMap<(i32, Box<str>), Box<str>>, StoreError> {
+    let rows = sqlx::query(
+        "-- call_tags::of
+         SELECT account_key, call_sid, tag FROM unnest($1::integer[], $2::text[])
+             AS wanted (account_key, call_sid) JOIN call_tags USING (account_key, call_sid)",
+    )
+    .bind(calls.iter().map(|(key, _)| *key).collect::<Vec<_>>())
+    .bind(calls.iter().map(|(_, sid)| sid.as_str()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let tags = rows.into_iter().map(|row| {
+        let (sid, tag): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        Ok(((row.try_get(0)?, sid.into()), tag.into()))
+    });
+    tags.collect()
+}
+
+/// Deletes tags that waited long enough, so many at a time; answers how many.
+///
+/// # Errors
+/// Those of the store.
+pub async fn forget(store: &Store, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
+    let deleted = sqlx::query(
+        "-- call_tags::forget
+         DELETE FROM call_tags WHERE (account_key, call_sid) IN (
+             SELECT account_key, call_sid FROM call_tags WHERE noted_at < $1
+             ORDER BY noted_at LIMIT $2)",
+    )
+    .bind(now - LIFE)
+    .bind(most)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(deleted.rows_affected())
+}
