@@ -72,6 +72,10 @@ pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 pub const SWEEP_FAILURES: &str = "callmeter_sweep_failures_total";
 /// Expired holds that Twilio was asked about, by outcome.
 pub const EXPIRED_HOLDS: &str = "callmeter_expired_holds_total";
+/// Minutes by which our charges and Twilio's usage differ, by reason, over the days compared last.
+pub const TWILIO_DRIFT_MINUTES: &str = "callmeter_twilio_drift_minutes";
+/// Dollars that we charged for calls less what Twilio took for them, over the days compared last.
+pub const TWILIO_MARGIN_DOLLARS: &str = "callmeter_twilio_margin_dollars";
 /// Number of the catalog version accepted last.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Catalog files that were refused.
@@ -225,6 +229,8 @@ fn describe() {
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");
+    describe_gauge!(TWILIO_DRIFT_MINUTES, "Minutes of ours and Twilio's that differ, by reason");
+    describe_gauge!(TWILIO_MARGIN_DOLLARS, "Dollars charged for calls less what Twilio took");
     describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");
     describe_counter!(CATALOG_REFUSED, "Catalog files that were refused");
     describe_gauge!(COMPONENT_UP, "1 where a part of the service works, 0 where it does not");

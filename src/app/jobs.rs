@@ -7,12 +7,17 @@ use futures::FutureExt;
 use serde_json::Value;
 
 use super::App;
+use crate::config::Settings;
 use crate::jobs::{self, Job, JobError};
 use crate::ledger::store::Store;
+use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
 
-/// Connections that all jobs together open, beside their locks.
-const CONNECTIONS_MAX: u32 = 4;
+/// Connections for a job that goes over Twilio accounts, several at a time: one each, and some for what
+/// takes longer.
+pub fn connections_for_accounts(settings: &Settings) -> u32 {
+    u32::try_from(settings.sweep.accounts_at_once).unwrap_or(u32::MAX).saturating_add(2)
+}
 
 impl App {
     /// Runs the jobs when they are due.
@@ -27,9 +32,13 @@ impl App {
     }
 
     fn jobs(&self) -> Result<(Store, Vec<Job>), JobError> {
-        let store = Store::open(self.settings.database.url.expose(), CONNECTIONS_MAX)?;
-        let sweeper = Sweeper::of(&self.settings, store.clone(), self.clock.clone())?;
-        Ok((store, vec![self.sweep(sweeper)]))
+        let settings = &self.settings;
+        let open =
+            || Store::open(settings.database.url.expose(), connections_for_accounts(settings));
+        let sweeper = Sweeper::of(settings, open()?, self.clock.clone())?;
+        let reconciler = Reconciler::of(settings, open()?, self.clock.clone())?;
+        let store = self.store.clone();
+        Ok((store, vec![self.sweep(sweeper), self.reconcile(reconciler)]))
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {
@@ -54,6 +63,37 @@ impl App {
             period: TimeDelta::seconds(settings.every_seconds.into()),
             run: Box::new(run),
             show: |_: &Value| {},
+        }
+    }
+}
+
+impl App {
+    fn reconcile(&self, reconciler: Reconciler) -> Job {
+        let settings = &self.settings.reconcile;
+        let (days, clock) = (settings.days, self.clock.clone());
+        let reconciler = Arc::new(reconciler);
+        let run = move || {
+            let (reconciler, clock) = (Arc::clone(&reconciler), clock.clone());
+            async move {
+                let report = reconciler.reconcile(DayRange::before(clock.now(), days)).await?;
+                if let (true, Some(first)) = (report.days.is_empty(), report.failed.first()) {
+                    return Err(format!("no Twilio account was compared: {}", first.error).into());
+                }
+                let (compared, differences) = (report.days.len(), report.faults());
+                tracing::info!(days = compared, differences, "held against twilio");
+                Ok(serde_json::to_value(&report.summary)?)
+            }
+            .boxed()
+        };
+        Job {
+            name: reconcile::NAME,
+            period: TimeDelta::seconds(settings.every_seconds.into()),
+            run: Box::new(run),
+            show: |report| {
+                if let Ok(summary) = serde_json::from_value::<Summary>(report.clone()) {
+                    summary.publish();
+                }
+            },
         }
     }
 }

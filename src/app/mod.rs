@@ -37,6 +37,7 @@ use crate::ledger::store::Store;
 use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
+pub use jobs::connections_for_accounts;
 
 /// Longest time that stages may take to end; with the next and the runtime's own end it stays below
 /// 15 s.

@@ -10,6 +10,7 @@ mod key;
 mod migrate;
 mod offsets;
 mod period;
+mod reconcile;
 mod rejects;
 mod serve;
 mod simulate;
@@ -67,6 +68,9 @@ enum Command {
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them to be charged
     Sweep(sweep::Sweep),
+    /// Holds our charges against what others billed
+    #[command(subcommand)]
+    Reconcile(reconcile::Reconcile),
     /// Sends believable Twilio traffic into Kafka
     Simulate(simulate::Simulate),
     /// Checks or shows the settings
@@ -107,6 +111,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
+            Command::Reconcile(command) => reconcile::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Config(command) => config::run(command, &settings),
         }
@@ -125,6 +130,12 @@ fn complain(line: &str) {
 /// Opens the ledger for a command that does one thing at a time.
 fn open(settings: &Settings) -> Result<Store, CommandError> {
     Ok(Store::open(settings.database.url.expose(), 2)?)
+}
+
+/// Opens the ledger for a command that goes over several Twilio accounts at a time.
+fn open_for_accounts(settings: &Settings) -> Result<Store, CommandError> {
+    let connections = crate::app::connections_for_accounts(settings);
+    Ok(Store::open(settings.database.url.expose(), connections)?)
 }
 
 /// Writes an answer to standard output. A reader that went away is no failure.

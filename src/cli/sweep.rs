@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::period::{Limit, limit, period};
-use super::{CommandError, open, print};
+use super::{CommandError, open_for_accounts, print};
 use crate::app::one_line;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -41,7 +41,7 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
     let overlap = TimeDelta::seconds(settings.sweep.overlap_seconds.into());
     let from = command.from.map_or_else(|| to - overlap, Limit::begins);
     let period = period(from, to)?;
-    let store = open(settings)?;
+    let store = open_for_accounts(settings)?;
     schema::check(&store).await?;
     let sweeper = Sweeper::of(settings, store.clone(), clock).map_err(refused)?;
     let Some(lock) = JobLock::wait(&store, sweep::NAME, PATIENCE).await? else {

@@ -1,1 +1,301 @@
-//! Our charges held against Twilio's usage records.
+//! Our charges held against what Twilio billed: minutes and money by account and UTC start day.
+//!
+//! Beside the flow, and reading only, save for its own tables. Twilio's usage records tell a day's
+//! minutes; where they are not ours, the day's calls are compared one by one, and each difference
+//! gets its reason. What remains unexplained is told as such: a day's reasons add up to its
+//! difference.
+
+mod compare;
+mod kept;
+mod ours;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use callmeter_core::domain::Money;
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use futures::stream::{self, StreamExt};
+
+pub use compare::{Difference, Reason};
+pub use ours::DayTotal;
+pub use report::{DayRow, DifferenceRow, Failure, Report, Summary};
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::ledger::LedgerError;
+use crate::ledger::known_calls::{self, LinkedAccount};
+use crate::ledger::store::{Store, StoreError};
+use crate::twilio::{AccessError, Accesses, Credentials, TwilioClient, TwilioError, UsageRecord};
+use compare::{TwilioCalls, explain};
+
+/// The job's name, also that of its lock.
+pub const NAME: &str = "reconcile";
+
+/// Twilio accounts read from Postgres at once.
+const PAGE: i64 = 500;
+/// Calls of an account and day that are compared one by one; bounds the memory for it.
+const CALLS_MAX: usize = 500_000;
+
+/// UTC days, both included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayRange {
+    /// The first day.
+    pub first: NaiveDate,
+    /// The last day.
+    pub last: NaiveDate,
+}
+
+/// What a comparison works with.
+#[derive(Clone, Debug)]
+pub struct Reconciler {
+    store: Store,
+    twilio: TwilioClient,
+    accesses: Accesses,
+    clock: Clock,
+    categories: Vec<String>,
+    final_after: TimeDelta,
+    accounts_at_once: usize,
+}
+
+/// Why a comparison ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Postgres cannot be asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Twilio does not answer for an account.
+    #[error(transparent)]
+    Twilio(#[from] TwilioError),
+}
+
+impl From<StoreError> for ReconcileError {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<AccessError> for ReconcileError {
+    fn from(error: AccessError) -> Self {
+        match error {
+            AccessError::Ledger(error) => Self::Ledger(error),
+            AccessError::Twilio(error) => Self::Twilio(error),
+        }
+    }
+}
+
+/// A day of one Twilio account, from both sides.
+#[derive(Clone, Debug)]
+struct Day {
+    date: NaiveDate,
+    ours: DayTotal,
+    twilio: UsageRecord,
+    differences: Vec<Difference>,
+}
+
+impl DayRange {
+    /// The days before the present one.
+    pub fn before(now: DateTime<Utc>, days: u32) -> Self {
+        let today = now.date_naive();
+        let back = |days: u32| today.checked_sub_days(Days::new(days.into())).unwrap_or(today);
+        Self { first: back(days), last: back(1) }
+    }
+}
+
+impl Reconciler {
+    /// Prepares a comparison as the settings say; connects when it is first used.
+    ///
+    /// # Errors
+    /// Where a setting of Twilio cannot be used.
+    pub fn of(settings: &Settings, store: Store, clock: Clock) -> Result<Self, TwilioError> {
+        let reconcile = &settings.reconcile;
+        Ok(Self {
+            store,
+            twilio: TwilioClient::open(&settings.twilio.api_base)?,
+            accesses: Accesses::of(settings, clock.clone()),
+            clock,
+            categories: reconcile.categories().map(str::to_owned).collect(),
+            final_after: TimeDelta::hours(reconcile.final_after_hours.into()),
+            accounts_at_once: settings.sweep.accounts_at_once,
+        })
+    }
+
+    /// Compares these days of every Twilio account, and keeps what it finds.
+    ///
+    /// # Errors
+    /// Where Postgres fails; what fails at Twilio is in the report, and holds up no other account.
+    pub async fn reconcile(&self, range: DayRange) -> Result<Report, ReconcileError> {
+        let mut report = Report::default();
+        let totals = ours::totals(&mut *self.store.read().await?, range).await?;
+        let mut after = 0;
+        loop {
+            let mut connection = self.store.read().await?;
+            let page = known_calls::linked_accounts(&mut connection, after, PAGE).await?;
+            drop(connection);
+            let Some(last) = page.last() else { break };
+            after = last.twilio_account_key;
+            let totals = &totals;
+            let compared = stream::iter(page).map(|linked| async move {
+                let ours = totals.get(&linked.twilio_account_key);
+                let compared = self.compare_and_keep(&linked, ours, range).await;
+                (linked, compared)
+            });
+            // Nothing is waited for between two of them: those that are not polled hold connections.
+            let mut compared = compared.buffer_unordered(self.accounts_at_once.max(1));
+            while let Some((linked, compared)) = compared.next().await {
+                report.take(&linked, compared)?;
+            }
+        }
+        report.sort();
+        Ok(report)
+    }
+
+    async fn compare_and_keep(
+        &self,
+        linked: &LinkedAccount,
+        ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
+        range: DayRange,
+    ) -> Result<Arc<[Day]>, ReconcileError> {
+        let days: Arc<[Day]> = self.compare_as_anyone(linked, ours, range).await?.into();
+        kept::keep(&self.store, linked, range, &days, self.clock.now()).await?;
+        Ok(days)
+    }
+
+    /// Compares an account by the first credentials that Twilio takes.
+    async fn compare_as_anyone(
+        &self,
+        linked: &LinkedAccount,
+        ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
+        range: DayRange,
+    ) -> Result<Vec<Day>, ReconcileError> {
+        let mut refusal = TwilioError::NotConfigured;
+        for credentials in self.accesses.for_account(&self.store, &linked.sid).await? {
+            match self.compare(linked, &credentials, ours, range).await {
+                Err(ReconcileError::Twilio(error @ TwilioError::Unauthorized { .. })) => {
+                    refusal = error;
+                }
+                compared => return compared,
+            }
+        }
+        Err(refusal.into())
+    }
+
+    async fn compare(
+        &self,
+        linked: &LinkedAccount,
+        credentials: &Credentials,
+        ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
+        range: DayRange,
+    ) -> Result<Vec<Day>, ReconcileError> {
+        let usage = self.usage(linked, credentials, range).await?;
+        let mut days = Vec::new();
+        for day in range.first.iter_days().take_while(|day| *day <= range.last) {
+            let ours = ours.and_then(|ours| ours.get(&day)).copied().unwrap_or_default();
+            let twilio = usage.get(&day).cloned().unwrap_or_else(|| nothing(day));
+            if ours.calls == 0 && twilio.calls == 0 && twilio.minutes == 0 {
+                continue;
+            }
+            let differences = if (ours.calls, ours.minutes) == (twilio.calls, twilio.minutes) {
+                Vec::new()
+            } else {
+                self.explain_day(linked, credentials, &twilio, ours).await?
+            };
+            days.push(Day { date: day, ours, twilio, differences });
+        }
+        Ok(days)
+    }
+
+    /// Adds up the categories, by day.
+    async fn usage(
+        &self,
+        linked: &LinkedAccount,
+        credentials: &Credentials,
+        range: DayRange,
+    ) -> Result<BTreeMap<NaiveDate, UsageRecord>, ReconcileError> {
+        let mut by_day = BTreeMap::<NaiveDate, UsageRecord>::new();
+        for category in &self.categories {
+            let asked =
+                self.twilio.usage(credentials, &linked.sid, category, range.first, range.last);
+            for record in asked.await? {
+                let sum = by_day
+                    .entry(record.day)
+                    .or_insert_with(|| UsageRecord { as_of: record.as_of, ..nothing(record.day) });
+                sum.calls += record.calls;
+                sum.minutes += record.minutes;
+                sum.cost = sum.cost.zip(record.cost).and_then(|(sum, cost)| sum.checked_add(cost));
+                sum.as_of = sum.as_of.min(record.as_of);
+            }
+        }
+        Ok(by_day)
+    }
+
+    /// Compares a day's calls one by one.
+    async fn explain_day(
+        &self,
+        linked: &LinkedAccount,
+        credentials: &Credentials,
+        twilio: &UsageRecord,
+        ours: DayTotal,
+    ) -> Result<Vec<Difference>, ReconcileError> {
+        let day = twilio.day;
+        let open = DateTime::<Utc>::from_naive_utc_and_offset(day.into(), Utc) + TimeDelta::days(1);
+        let is_final = self.clock.now() >= open + self.final_after
+            && twilio.as_of.is_none_or(|as_of| as_of >= open);
+        let rest = |explained: &[Difference]| {
+            let sum = |part: fn(&Difference) -> i64| explained.iter().map(part).sum::<i64>();
+            let calls = ours.calls - twilio.calls - sum(Difference::net_calls);
+            let minutes = ours.minutes - twilio.minutes - sum(|difference| difference.minutes);
+            (calls, minutes)
+        };
+        let theirs = self.calls_around(linked, credentials, day).await?;
+        let mut differences = match theirs {
+            Some(theirs) if ours.calls <= i64::try_from(CALLS_MAX).unwrap_or(i64::MAX) => {
+                let mut connection = self.store.read().await?;
+                let charged = ours::calls_around(&mut connection, linked, day, &theirs).await?;
+                explain(day, &charged, &theirs)
+            }
+            _ => {
+                let (calls, minutes) = rest(&[]);
+                vec![Difference::of(Reason::NotCompared, calls, minutes)]
+            }
+        };
+        let (calls, minutes) = rest(&differences);
+        if (calls, minutes) != (0, 0) {
+            let reason = if is_final { Reason::UsageDiffers } else { Reason::UsageNotFinal };
+            differences.push(Difference::of(reason, calls, minutes));
+        }
+        Ok(differences)
+    }
+
+    /// Lists the completed calls of a day and of its neighbours; none: there are too many.
+    async fn calls_around(
+        &self,
+        linked: &LinkedAccount,
+        credentials: &Credentials,
+        day: NaiveDate,
+    ) -> Result<Option<TwilioCalls>, ReconcileError> {
+        let (before, behind) = (day.pred_opt().unwrap_or(day), day.succ_opt().unwrap_or(day));
+        let mut calls = TwilioCalls::new();
+        let mut page = self.twilio.calls(credentials, &linked.sid, before, behind).await?;
+        loop {
+            for call in page.calls.iter().filter(|call| call.is_completed()) {
+                let (Some(at), Some(seconds)) = (call.started_at(), call.duration) else {
+                    continue;
+                };
+                calls.insert(call.sid.clone(), (at.date_naive(), i64::from(seconds.div_ceil(60))));
+            }
+            if calls.len() > 3 * CALLS_MAX {
+                return Ok(None);
+            }
+            match self.twilio.more_calls(credentials, &page).await? {
+                Some(next) => page = next,
+                None => return Ok(Some(calls)),
+            }
+        }
+    }
+}
+
+/// A day of which Twilio has no record: it billed nothing.
+fn nothing(day: NaiveDate) -> UsageRecord {
+    UsageRecord { day, calls: 0, minutes: 0, cost: Some(Money::ZERO), as_of: None }
+}

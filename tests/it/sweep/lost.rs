@@ -1,6 +1,6 @@
 //! One call of a hundred lost, and all of them charged once after a sweep.
 
-use super::{run, sweep};
+use super::{reconcile, run, sweep};
 use crate::harness::api::Api;
 use crate::harness::samples::{account, call_sid, now};
 use crate::harness::system::System;
@@ -105,6 +105,21 @@ async fn every_call_whose_callback_was_lost_is_charged_once_after_a_sweep() {
 
     let settings = twilio.settings(&parent);
     let from = rfc3339(now() - 48 * HOUR);
+    let days = [&from[..10], &rfc3339(now())[..10]].map(str::to_owned);
+    let days = [days[0].as_str(), days[1].as_str()];
+    let (before, _) = reconcile(&system, &settings, days, 1);
+    let missing: BTreeSet<String> = before["differences"]
+        .as_array()
+        .expect("differences")
+        .iter()
+        .flat_map(|row| {
+            assert_eq!(row["reason"], "missing_here", "{row}");
+            row["call_sids"].as_array().expect("sids").clone()
+        })
+        .map(|sid| sid.as_str().expect("a sid").to_owned())
+        .collect();
+    assert_eq!(missing, world.lost, "it finds those that were lost and no others");
+
     let ran = run(&system, &settings, &["sweep", "--json", "--from", &from]);
     assert_eq!(ran.code, Some(1), "two accounts cannot be swept: {ran:?}");
     let swept: Value = serde_json::from_str(&ran.stdout).expect("a report");
@@ -121,6 +136,10 @@ async fn every_call_whose_callback_was_lost_is_charged_once_after_a_sweep() {
     assert_eq!(swept["published"], world.lost.len());
     system.settle(&api).await;
     assert_charged(&api, &world.expected, &BTreeSet::new()).await;
+    let (after, _) = reconcile(&system, &settings, days, 1);
+    assert_eq!(after["differences"], json!([]), "{after}");
+    let failed = after["failed"].as_array().expect("failures").len();
+    assert_eq!(failed, 3, "for these it ends with 1: {after}");
 
     let again: Value = {
         let ran = run(&system, &settings, &["sweep", "--json", "--from", &from]);

@@ -3,6 +3,7 @@
 mod faults;
 mod holds;
 mod lost;
+mod reconcile;
 
 use crate::harness::command::{Ran, finish};
 use crate::harness::system::System;
@@ -25,6 +26,33 @@ fn run(system: &System, settings: &[(&str, String)], arguments: &[&str]) -> Ran 
 fn sweep(system: &System, settings: &[(&str, String)], more: &[&str]) -> Value {
     let arguments: Vec<&str> = ["sweep", "--json"].iter().chain(more).copied().collect();
     report(&run(system, settings, &arguments).expect_success())
+}
+
+/// Compares, with the exit code that is expected; what it found.
+#[track_caller]
+fn reconcile(
+    system: &System,
+    settings: &[(&str, String)],
+    days: [&str; 2],
+    code: i32,
+) -> (Value, Ran) {
+    let arguments = ["reconcile", "twilio", "--json", "--from", days[0], "--to", days[1]];
+    let ran = run(system, settings, &arguments);
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    (report(&ran), ran)
+}
+
+/// The differences of a report: account, reason, calls, minutes.
+fn differences(report: &Value) -> Vec<(&str, &str, i64, i64)> {
+    let rows = report["differences"].as_array().expect("differences");
+    let text = |row: &'_ Value, key: &str| row[key].as_i64().expect("a number");
+    rows.iter()
+        .map(|row| {
+            let account = row["account"].as_str().expect("an account");
+            let reason = row["reason"].as_str().expect("a reason");
+            (account, reason, text(row, "calls"), text(row, "minutes"))
+        })
+        .collect()
 }
 
 #[track_caller]
