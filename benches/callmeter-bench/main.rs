@@ -41,9 +41,31 @@ struct Arguments {
     /// Fewer records and repetitions, and nothing stored before: under two minutes
     #[arg(long)]
     quick: bool,
+    /// Measures one part and nothing else
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Charges stored before, for that row
     #[arg(long, value_name = "COUNT", default_value_t = 20_000_000)]
     stored: u64,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    /// Charging and its floors
+    Charging,
+    /// Authorizations and their floor
+    Authorization,
+    /// From published to visible
+    Visible,
+    /// From a kill to the next charges
+    Recovery,
+}
+
+impl Arguments {
+    fn has(&self, part: Part) -> bool {
+        self.only.is_none_or(|only| only == part)
+    }
 }
 
 fn main() -> ExitCode {
@@ -73,6 +95,31 @@ async fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn measure(
+    arguments: &Arguments,
+    world: &mut World,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    if arguments.has(Part::Charging) {
+        measure_charging(arguments, world, report).await?;
+    }
+    if arguments.has(Part::Authorization) {
+        measure_authorization(arguments, world, report).await?;
+    }
+    if arguments.has(Part::Visible) {
+        let seconds = if arguments.quick { 5 } else { 20 };
+        let milliseconds = visible::measure(world, seconds).await?;
+        let name = "published to visible at 1,000 calls/s, p99 (ms)";
+        report.limit(name, milliseconds, Goal::AtMost(150));
+    }
+    if arguments.has(Part::Recovery) {
+        let milliseconds = recovery::measure(world).await?;
+        let name = "kill -9 to charges of every partition (ms)";
+        report.limit(name, milliseconds, Goal::AtMost(10_000));
+    }
+    Ok(())
+}
+
+async fn measure_charging(
     arguments: &Arguments,
     world: &mut World,
     report: &mut Report,
@@ -113,13 +160,6 @@ async fn measure(
         let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
         report.ratio(&name, with_stored, figure, 800);
     }
-    measure_authorization(arguments, world, report).await?;
-    let seconds = if arguments.quick { 5 } else { 20 };
-    let milliseconds = visible::measure(world, seconds).await?;
-    let name = "published to visible at 1,000 calls/s, p99 (ms)";
-    report.limit(name, milliseconds, Goal::AtMost(150));
-    let milliseconds = recovery::measure(world).await?;
-    report.limit("kill -9 to charges of every partition (ms)", milliseconds, Goal::AtMost(10_000));
     report.limit("memory of serve while charging, peak (MB)", memory / 1024, Goal::AtMost(200));
     Ok(())
 }
