@@ -30,7 +30,7 @@ use crate::ingest::decode::Limits;
 use crate::ingest::partition::BatchLimits;
 use crate::ledger::audit::By;
 use crate::ledger::batch::{Charger, ChargingPolicy};
-use crate::ledger::catalogs;
+use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
@@ -217,8 +217,8 @@ impl App {
             return Err(error.into());
         }
         let mut connection = self.store.read().await?;
-        match catalogs::latest_version(&mut connection).await? {
-            Some(version) => {
+        match catalogs::latest(&mut connection).await? {
+            Some(CatalogStamp { version, .. }) => {
                 let error = one_line(&error);
                 tracing::error!(error, version = version.0, "catalog refused; the old one stays");
                 Ok(())
@@ -235,6 +235,7 @@ impl App {
     ) -> anyhow::Result<()> {
         let app = self.clone();
         stages.spawn(app.clone().until_shutdown(app.clone().probe_postgres()));
+        stages.spawn(app.clone().until_shutdown(app.clone().keep_catalog()));
         stages.spawn(app.clone().until_shutdown(app.clone().reload_catalog(reload)));
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));

@@ -10,6 +10,7 @@ use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
 use crate::catalog_file;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
+use crate::ledger::catalogs;
 use crate::ledger::idempotency;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
@@ -19,6 +20,8 @@ use crate::verify;
 const PURGE_EVERY: Duration = Duration::from_mins(1);
 /// Answers forgotten in one transaction.
 const PURGE_LIMIT: i64 = 1000;
+/// Time between two looks at the catalog in force.
+const CATALOG_EVERY: Duration = Duration::from_secs(5);
 /// Time between two measurements of the ledger's drift; each reads all transactions.
 const DRIFT_EVERY: Duration = Duration::from_hours(1);
 
@@ -55,17 +58,38 @@ impl App {
 
     pub(super) async fn reload_catalog(self, mut reload: Signal) {
         while reload.recv().await.is_some() {
-            let path = &self.settings.catalog.path;
-            let by = By::new("serve", self.clock.now()).because(Some("SIGHUP".to_owned()));
-            match catalog_file::offer(&self.store, path, by).await {
-                Ok(accepted) => {
-                    let (version, new) = (accepted.version.0, accepted.new);
-                    tracing::info!(version, new, "catalog accepted");
+            self.offer_again("SIGHUP").await;
+        }
+    }
+
+    /// Offers the catalog's file once more where Postgres came back from a backup that is older than
+    /// a version in use.
+    pub(super) async fn keep_catalog(self) {
+        let mut newest = None;
+        loop {
+            let latest = async { catalogs::latest(&mut *self.store.read().await?).await };
+            if let Ok(Some(latest)) = latest.await {
+                if newest.is_some_and(|newest| latest.version < newest) {
+                    tracing::error!(version = latest.version.0, "postgres lost a catalog");
+                    self.offer_again("postgres lost it").await;
                 }
-                Err(error) => {
-                    let error = one_line(&error);
-                    tracing::error!(error, "catalog refused; the old one stays");
-                }
+                newest = Some(latest.version);
+            }
+            tokio::time::sleep(CATALOG_EVERY).await;
+        }
+    }
+
+    async fn offer_again(&self, why: &str) {
+        let path = &self.settings.catalog.path;
+        let by = By::new("serve", self.clock.now()).because(Some(why.to_owned()));
+        match catalog_file::offer(&self.store, path, by).await {
+            Ok(accepted) => {
+                let (version, new) = (accepted.version.0, accepted.new);
+                tracing::info!(version, new, "catalog accepted");
+            }
+            Err(error) => {
+                let error = one_line(&error);
+                tracing::error!(error, "catalog refused; the old one stays");
             }
         }
     }

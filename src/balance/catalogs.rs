@@ -8,8 +8,9 @@ use callmeter_core::domain::CatalogHistory;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BalanceError;
+use crate::ledger::LedgerError;
+use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::store::Store;
-use crate::ledger::{LedgerError, catalogs};
 
 /// A new version is in use here after at most so long.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -18,18 +19,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Catalogs {
     store: Store,
-    history: ArcSwapOption<CatalogHistory>,
+    kept: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
 }
 
 impl Catalogs {
     pub(super) fn new(store: Store) -> Self {
-        Self { store, history: ArcSwapOption::empty() }
+        Self { store, kept: ArcSwapOption::empty() }
     }
 
     /// The versions that were read last, or else read now.
     pub(super) async fn history(&self) -> Result<Arc<CatalogHistory>, BalanceError> {
-        match self.history.load_full() {
-            Some(history) => Ok(history),
+        match self.kept.load_full() {
+            Some(kept) => Ok(Arc::clone(&kept.1)),
             None => self.read().await,
         }
     }
@@ -44,20 +45,23 @@ impl Catalogs {
     }
 
     async fn look(&self) -> Result<(), BalanceError> {
-        let latest = catalogs::latest_version(&mut *self.store.read().await?).await?;
-        let known = self.history.load().as_ref().map(|history| history.latest().version);
-        if latest != known {
+        let latest = catalogs::latest(&mut *self.store.read().await?).await?;
+        let kept = self.kept.load().as_ref().map(|kept| kept.0);
+        if latest != kept {
             self.read().await?;
         }
         Ok(())
     }
 
     async fn read(&self) -> Result<Arc<CatalogHistory>, BalanceError> {
-        let history = catalogs::load_history(&mut *self.store.read().await?).await?;
-        let history = history
+        let mut connection = self.store.read().await?;
+        let stamp = catalogs::latest(&mut connection).await?;
+        let history = catalogs::load_history(&mut connection).await?;
+        let (stamp, history) = stamp
+            .zip(history)
             .ok_or_else(|| LedgerError::unreadable("the catalog", "none was ever accepted"))?;
         let history = Arc::new(history);
-        self.history.store(Some(Arc::clone(&history)));
+        self.kept.store(Some(Arc::new((stamp, Arc::clone(&history)))));
         Ok(history)
     }
 }

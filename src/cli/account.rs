@@ -246,7 +246,7 @@ impl Desk<'_> {
         if accounts::key_of(&mut connection, id).await?.is_none() {
             return Err(unknown(id));
         }
-        let latest = catalogs::latest_version(&mut connection).await?;
+        let latest = catalogs::latest(&mut connection).await?;
         drop(connection);
         if latest.is_none() {
             let by = by_user(self.now, None);

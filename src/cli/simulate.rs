@@ -175,7 +175,7 @@ async fn make_accounts(
 ) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
-    let latest = catalogs::latest_version(&mut *store.read().await?).await?;
+    let latest = catalogs::latest(&mut *store.read().await?).await?;
     if latest.is_none() {
         let by = By::new("simulate", clock.now());
         catalog_file::offer(&store, &settings.catalog.path, by).await?;

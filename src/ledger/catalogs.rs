@@ -97,20 +97,31 @@ pub async fn load_history(
     history.map(Some).map_err(|error| LedgerError::unreadable("the catalog's history", error))
 }
 
-/// The number of the version accepted last; `None` where none was accepted yet.
+/// Tells one state of the catalog's history from any other, also after a restored backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CatalogStamp {
+    /// The version accepted last.
+    pub version: CatalogVersion,
+    /// When it was accepted.
+    pub accepted_at: DateTime<Utc>,
+}
+
+/// The version accepted last; `None` where none was accepted yet.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn latest_version(
-    connection: &mut PgConnection,
-) -> Result<Option<CatalogVersion>, StoreError> {
-    let version: Option<i32> = sqlx::query_scalar(
-        "-- catalogs::latest_version
-         SELECT max(version) FROM catalog_versions",
+pub async fn latest(connection: &mut PgConnection) -> Result<Option<CatalogStamp>, StoreError> {
+    let row = sqlx::query(
+        "-- catalogs::latest
+         SELECT version, accepted_at FROM catalog_versions ORDER BY version DESC LIMIT 1",
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    Ok(version.map(CatalogVersion))
+    let stamp = row.map(|row| {
+        let version = CatalogVersion(row.try_get("version")?);
+        Ok::<_, sqlx::Error>(CatalogStamp { version, accepted_at: row.try_get("accepted_at")? })
+    });
+    Ok(stamp.transpose()?)
 }
 
 /// Accepts a catalog as the next version, unless it is the latest one already.

@@ -6,6 +6,7 @@ use callmeter_core::domain::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
+use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
 use super::subscriptions;
 
@@ -39,15 +40,6 @@ pub struct CycleUsed {
     pub start: DateTime<Utc>,
     /// Allowance seconds that its charges used.
     pub seconds: i64,
-}
-
-/// Tells one state of the catalog's history from any other, also after a restored backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CatalogStamp {
-    /// The version accepted last.
-    pub version: CatalogVersion,
-    /// When it was accepted.
-    pub accepted_at: DateTime<Utc>,
 }
 
 impl Overview {

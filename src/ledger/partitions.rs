@@ -7,7 +7,8 @@ use chrono::{DateTime, Datelike, Months, Utc};
 
 use super::store::{Store, StoreError};
 
-/// Remembers which months have their partition; a partition is never dropped while serving.
+/// Remembers which months have their partition; a partition is never dropped while serving, but a
+/// restored backup may lack it.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     known: Mutex<HashSet<(i32, u32)>>,
@@ -36,6 +37,11 @@ impl Partitions {
         }
         self.lock().insert(month);
         Ok(())
+    }
+
+    /// Forgets what is known.
+    pub(super) fn forget(&self) {
+        self.lock().clear();
     }
 
     fn is_known(&self, month: (i32, u32)) -> bool {

@@ -33,6 +33,25 @@ impl StoreError {
         matches!(self, Self::Conflict(_) | Self::Unavailable(_))
     }
 
+    /// True where the very values were refused: out of a type's range, or against a constraint. What
+    /// else is refused (a missing table, a right that was taken away) is no fault of a record.
+    pub fn is_of_the_values(&self) -> bool {
+        let Self::Refused(source) = self else { return false };
+        let Some(error) = source.as_database_error() else {
+            return matches!(source, sqlx::Error::Encode(_));
+        };
+        let state = error.code().unwrap_or_default();
+        state.starts_with("22") || (state.starts_with("23") && error.constraint().is_some())
+    }
+
+    /// True where a row belongs to a partition that is not there; Postgres calls it a check that is
+    /// violated, and names no constraint.
+    pub fn is_without_partition(&self) -> bool {
+        let Self::Refused(source) = self else { return false };
+        let error = source.as_database_error();
+        error.is_some_and(|it| it.code().as_deref() == Some("23514") && it.constraint().is_none())
+    }
+
     /// Name of the constraint that was violated, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
         let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self;

@@ -243,7 +243,7 @@ impl Worker {
                     tracing::warn!(partition = %self.name, expected, "another consumer was first");
                     return Err(End::Restart);
                 }
-                CommitError::Store(StoreError::Refused(ref cause)) => {
+                CommitError::Store(ref cause) if cause.is_of_the_values() => {
                     tracing::error!(
                         partition = %self.name,
                         records = batch.records.len(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use callmeter_core::domain::CatalogHistory;
 
-use crate::ledger::overview::CatalogStamp;
+use crate::ledger::LedgerError;
+use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::store::Store;
-use crate::ledger::{LedgerError, catalogs};
 
 /// Parsed catalogs of one process. An accepted version never changes, so the stamp, which each
 /// request reads from Postgres, tells whether what is kept is right.

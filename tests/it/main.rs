@@ -5,6 +5,7 @@ mod api_money;
 mod architecture;
 mod audit;
 mod authorizations;
+mod backup;
 mod balance;
 mod catalog;
 mod dashboards;

@@ -15,7 +15,8 @@
 --   {newer, incarnation}              the ledger went back in time since the caller looked
 --
 -- A wallet that is absent, of another epoch or torn is replaced with its holds. Where only the
--- ledger's incarnation is newer, the holds that stand here are newer than the journal, and stay.
+-- ledger's incarnation is newer, the holds that stand here are newer than the journal, and stay, save
+-- for those of calls that were charged since.
 --
 -- Worked example: balance 50000, one hold of 14000 that runs for two minutes more, one that is due:
 -- {loaded, 1}; held is 14000. The same again: {current, version}.
@@ -42,6 +43,10 @@ if standing then
   wallet.held, wallet.holds = standing.held, standing.holds
   for _, field in ipairs(redis.call('HKEYS', WALLET)) do
     if string.sub(field, 1, 2) == 'a:' then held_allowance(wallet, string.sub(field, 3)) end
+  end
+  local placed = redis.call('HGETALL', HOLDS)
+  for index = 1, #placed, 2 do
+    if is_settled(placed[index]) then release(wallet, placed[index], placed[index + 1]) end
   end
 else
   redis.call('DEL', HOLDS, EXPIRIES)

@@ -37,6 +37,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::audit::{self, Action, By, Deed};
+use super::catalogs::CatalogStamp;
 use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Store, StoreError};
@@ -191,8 +192,8 @@ pub struct Charger {
     store: Store,
     policy: ChargingPolicy,
     partitions: Partitions,
-    /// The catalogs as of the highest version seen; compared with Postgres in each batch.
-    catalogs: ArcSwapOption<CatalogHistory>,
+    /// The catalogs as they were read last; their stamp is compared with Postgres in each batch.
+    catalogs: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
 }
 
 impl Charger {
@@ -229,13 +230,19 @@ impl Charger {
                 Ok(committed) => return Ok(committed),
                 Err(error) => error,
             };
-            let CommitError::Store(StoreError::Conflict(cause)) = &error else {
+            let CommitError::Store(store) = &error else { return Err(error) };
+            let is_without_partition = store.is_without_partition();
+            if is_without_partition {
+                // Postgres went back in time: what it was known to have is to be made again.
+                self.partitions.forget();
+            }
+            if !is_without_partition && !matches!(store, StoreError::Conflict(_)) {
                 return Err(error);
-            };
+            }
             if attempt == ATTEMPTS_MAX {
                 return Err(error);
             }
-            tracing::debug!(attempt, %cause, "batch runs again");
+            tracing::debug!(attempt, %error, "batch runs again");
             metrics::counter!(crate::metrics::TRANSACTION_RETRIES, "transaction" => "commit_batch")
                 .increment(1);
             attempt += 1;
@@ -274,16 +281,16 @@ impl Charger {
         &self,
         connection: &mut PgConnection,
     ) -> Result<Arc<CatalogHistory>, CommitError> {
-        let latest =
-            super::catalogs::latest_version(connection).await?.ok_or(CommitError::NoCatalog)?;
-        let cached = self.catalogs.load_full();
-        if let Some(cached) = cached.filter(|it| it.iter().any(|entry| entry.version == latest)) {
-            return Ok(cached);
+        let latest = super::catalogs::latest(connection).await?.ok_or(CommitError::NoCatalog)?;
+        if let Some(kept) = self.catalogs.load_full()
+            && kept.0 == latest
+        {
+            return Ok(Arc::clone(&kept.1));
         }
         let history =
             super::catalogs::load_history(connection).await?.ok_or(CommitError::NoCatalog)?;
         let history = Arc::new(history);
-        self.catalogs.store(Some(Arc::clone(&history)));
+        self.catalogs.store(Some(Arc::new((latest, Arc::clone(&history)))));
         Ok(history)
     }
 }

@@ -122,9 +122,10 @@ async fn a_newer_incarnation_replaces_the_wallet_and_keeps_the_holds() {
         "load version=9 balance=50000   => loaded 0
          plan 60                        =>
          place CA1 120                  => new granted=120 held=14000 allowance=60
+         place CA3 60                   => new granted=60 held=14000 allowance=0
          incarnation 2                  =>
          place CA2 60                   => unknown incarnation
-         settle 3..4 balance=90000      => unknown
+         settle 3..4 balance=90000 CA3  => unknown
          load version=4 balance=90000   => loaded 1
          state                          => version=4 balance=90000 holds=1 held=14000
          void CA1                       => freed

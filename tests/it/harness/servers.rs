@@ -53,6 +53,26 @@ impl Breakable {
         let done = tokio::task::spawn_blocking(move || instance.run("server", &[name, action]));
         done.await.expect("the script succeeds");
     }
+
+    /// Keeps a copy of what Postgres, which is stopped, has on its disk.
+    pub(crate) fn keep_postgres(&self) {
+        let folder = self.instance.folder.join("postgres");
+        copy(&folder.join("data"), &folder.join("backup"));
+    }
+
+    /// Puts the copy in the place of what Postgres, which is stopped, has by now.
+    pub(crate) fn bring_back_postgres(&self) {
+        let folder = self.instance.folder.join("postgres");
+        std::fs::remove_dir_all(folder.join("data")).expect("the data are removed");
+        copy(&folder.join("backup"), &folder.join("data"));
+        std::fs::remove_dir_all(folder.join("backup")).expect("the copy is removed");
+    }
+}
+
+/// Copies a folder with its owners and modes.
+fn copy(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs");
+    assert!(done.success(), "{} is copied", from.display());
 }
 
 /// The folder of the second set. A child that waits for the end of this process, however it comes,
