@@ -22,7 +22,7 @@ const CYCLE_AGE_MAX: TimeDelta = TimeDelta::days(70);
 /// Most charges that one projection catches up with; beyond, the account is loaded anew.
 const CHARGES_MAX: i64 = 10_000;
 /// Charged calls that a load remembers as over.
-const SETTLED_MAX: i64 = 1_000;
+const SETTLED_MAX: i64 = 10_000;
 /// How long a call that is over is remembered.
 const SETTLED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 

@@ -47,6 +47,14 @@ impl Batch {
         }
     }
 
+    /// The same batch, emptied, for what comes from `expected_offset` on: its memory is used again.
+    #[must_use]
+    pub fn emptied(mut self, expected_offset: i64) -> Self {
+        self.records.clear();
+        self.bytes.clear();
+        Self { expected_offset, next_offset: expected_offset, ..self }
+    }
+
     /// Adds a record; its bytes are copied.
     pub fn push(
         &mut self,

@@ -178,20 +178,19 @@ impl Partition {
         Ok(None)
     }
 
-    /// Gathers the next batch from `expected_offset` on and decodes it on the way. Blocks.
+    /// Gathers records into `batch`, which is empty, and decodes them on the way. Blocks.
     ///
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
         &self,
-        expected_offset: i64,
+        mut batch: Batch,
         settings: GatherSettings,
         mut is_wanted: impl FnMut() -> bool,
         stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
         let limits = settings.batch;
-        let mut batch = Batch::starting_at(expected_offset);
         let mut first_at: Option<Instant> = None;
         loop {
             let is_full =

@@ -25,9 +25,11 @@ pub(super) struct CopyRows {
 }
 
 impl CopyRows {
-    /// No rows yet; each will have `fields` fields.
-    pub(super) fn new(fields: i16) -> Self {
-        Self { bytes: HEADER.to_vec(), fields, rows: 0 }
+    /// No rows yet; each will have `fields` fields. Room is made for `rows` of some `row_bytes`.
+    pub(super) fn new(fields: i16, rows: usize, row_bytes: usize) -> Self {
+        let mut bytes = Vec::with_capacity(HEADER.len() + rows * row_bytes);
+        bytes.extend_from_slice(HEADER);
+        Self { bytes, fields, rows: 0 }
     }
 
     /// Begins a row; exactly as many fields must follow as the table takes.

@@ -1,7 +1,7 @@
 //! The gathering side of a partition: reads on a thread that may block, and hands batches over.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,8 @@ pub(super) struct Gathering {
     pub topic: Topic,
     pub stop: CancellationToken,
     pub is_busy: Arc<AtomicBool>,
+    /// A batch that is done with, whose memory can be used again.
+    pub spare: Arc<Mutex<Option<Batch>>>,
 }
 
 impl Gathering {
@@ -79,8 +81,13 @@ impl Gathering {
             GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
         let mut expected = start;
         loop {
+            let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let batch = match spare {
+                Some(spare) => spare.emptied(expected),
+                None => Batch::starting_at(expected),
+            };
             let gathered = self.partition.gather(
-                expected,
+                batch,
                 how,
                 || !self.is_busy.load(Ordering::Acquire),
                 &|| self.stop.is_cancelled(),

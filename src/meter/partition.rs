@@ -4,8 +4,8 @@
 //! one before it is committed, so at most two are in memory.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rdkafka::error::KafkaError;
@@ -160,6 +160,7 @@ impl Worker {
         let _ends_with_this = session.clone().drop_guard();
         self.shared.moved(&self.name, stored.next_offset);
         let is_busy = Arc::new(AtomicBool::new(false));
+        let spare = Arc::new(Mutex::new(None));
         // The gathering thread sends only while nothing is in flight: one place is enough.
         let (sender, mut gathered) = mpsc::channel(1);
         let gathering = Gathering {
@@ -168,6 +169,7 @@ impl Worker {
             topic: self.topic,
             stop: session.clone(),
             is_busy: Arc::clone(&is_busy),
+            spare: Arc::clone(&spare),
         };
         let thread = tokio::task::spawn_blocking(move || gathering.run(&facts, &stored, &sender));
         let mut told_kafka_at = Instant::now();
@@ -181,8 +183,9 @@ impl Worker {
                 Some(FromGathering::Ended(end)) => break end,
                 Some(FromGathering::Batch(batch)) => {
                     let next_offset = batch.next_offset;
-                    if let Err(end) = self.commit(batch, stream).await {
-                        break end;
+                    match self.commit(batch, stream).await {
+                        Ok(done) => *spare.lock().unwrap_or_else(PoisonError::into_inner) = done,
+                        Err(end) => break end,
                     }
                     is_busy.store(false, Ordering::Release);
                     self.shared.moved(&self.name, next_offset);
@@ -227,13 +230,16 @@ impl Worker {
     }
 
     /// Commits a batch, however often it takes; a record that Postgres refuses is kept as rejected.
-    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<(), End> {
+    /// Answers what is done with.
+    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<Option<Batch>, End> {
         let mut parts = VecDeque::from([batch]);
+        let mut done = None;
         let mut wait = RETRY_WAIT;
         while let Some(mut batch) = parts.pop_front() {
             let error = match self.commit_once(&batch, stream).await? {
                 Ok(()) => {
                     wait = RETRY_WAIT;
+                    done = Some(batch);
                     continue;
                 }
                 Err(error) => error,
@@ -276,7 +282,7 @@ impl Worker {
                 }
             }
         }
-        Ok(())
+        Ok(done)
     }
 
     /// An outage is Postgres's; anything else is this partition's own trouble.

@@ -47,8 +47,8 @@ async fn write_charges(
     stream: &Stream,
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
-    let mut charges = CopyRows::new(28);
-    let mut call_keys = CopyRows::new(5);
+    let mut charges = CopyRows::new(28, rows.charges.len(), 360);
+    let mut call_keys = CopyRows::new(5, rows.charges.len(), 64);
     for row in &rows.charges {
         let (call, price) = (row.call, &row.price);
         let allowance_before = i64::try_from(price.allowance_before_seconds).unwrap_or(i64::MAX);
@@ -98,7 +98,7 @@ async fn write_transactions(
     connection: &mut PgConnection,
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
-    let mut transactions = CopyRows::new(11);
+    let mut transactions = CopyRows::new(11, rows.transactions.len(), 160);
     for row in &rows.transactions {
         transactions
             .row()
