@@ -41,28 +41,6 @@ pub(super) struct LateChange {
     pub hold: Option<Hold>,
 }
 
-/// Notes in `expired_holds` the holds that expired before `now` and whose calls are not charged: so
-/// they are looked up at Twilio, also once the journal has forgotten them.
-///
-/// # Errors
-/// Those of the store.
-pub async fn note_expired_holds(store: &Store, now: DateTime<Utc>) -> Result<u64, StoreError> {
-    let noted = sqlx::query(
-        "-- balance::note_expired_holds
-         INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
-         SELECT j.account_key, j.call_sid, j.expires_at, $1 FROM hold_journal AS j
-         WHERE j.expires_at < $1 AND j.hold IS NOT NULL AND NOT EXISTS (
-             SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (twilio_account_key)
-             WHERE t.account_key = j.account_key AND k.account_key = j.account_key
-               AND k.call_key = call_key_of(j.call_sid))
-         ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING",
-    )
-    .bind(now)
-    .execute(&mut *store.read().await?)
-    .await?;
-    Ok(noted.rows_affected())
-}
-
 /// The journal of this process; cheap to clone.
 #[derive(Clone, Debug)]
 pub(super) struct Journal(Arc<Inner>);

@@ -51,6 +51,8 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
     loop {
         match look(store, clock, job).await {
             Ok(()) => {}
+            // Postgres is away: `/readyz` tells it.
+            Err(error) if error.is_transient() => tracing::debug!(%error, "a job waits"),
             Err(error) => {
                 tracing::warn!(job = job.name, error = one_line(&error), "the job waits");
             }

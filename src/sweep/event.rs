@@ -62,7 +62,7 @@ mod tests {
         let end = DateTime::from_timestamp(1_790_000_000, 0);
         let mut call = CallRecord {
             sid: "CA0123456789abcdef0123456789abcdef".to_owned(),
-            account_sid: "AC1".to_owned(),
+            account_sid: Some("AC1".to_owned()),
             parent_call_sid: None,
             status: "completed".to_owned(),
             from: Some("+15005550001".to_owned()),

@@ -50,6 +50,8 @@ enum Decision {
     Unknown,
     /// Not decided yet: in progress, or Twilio could not be asked.
     Later(Option<String>),
+    /// Twilio did not answer.
+    Away(String),
 }
 
 /// Tells how many holds wait whose next attempt should have been made before `at`, and since when
@@ -88,6 +90,10 @@ impl Sweeper {
             for hold in &due {
                 let decision = self.decide(hold, report).await?;
                 self.note_decision(hold, &decision).await?;
+                if matches!(decision, Decision::Away(_)) {
+                    // Each further one would only take its time; they wait for the next sweep.
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -117,6 +123,9 @@ impl Sweeper {
             match self.look_up(linked, &hold.call_sid).await {
                 Ok(Some(call)) => return self.publish_end(linked, &call, report).await,
                 Ok(None) => {}
+                Err(SweepError::Twilio(error)) if error.is_transient() => {
+                    return Ok(Decision::Away(error.to_string()));
+                }
                 Err(SweepError::Twilio(error)) => failure = Some(error.to_string()),
                 Err(error) => return Err(error),
             }
@@ -174,6 +183,7 @@ impl Sweeper {
             Decision::Published => ("published", None),
             Decision::Unknown => ("unknown", None),
             Decision::Later(error) => ("waiting", error.as_deref()),
+            Decision::Away(error) => ("waiting", Some(error.as_str())),
         };
         if outcome == "waiting" && now - hold.expired_at > GIVEN_UP_AFTER {
             outcome = "given_up";
@@ -203,12 +213,9 @@ impl Sweeper {
     }
 }
 
-/// True for `CA` and 32 hexadecimal digits, as Twilio documents a call's sid.
+/// True where it may be a sid of Twilio's.
 fn is_of_twilio(sid: &CallSid) -> bool {
-    let digits = sid.as_str().strip_prefix("CA");
-    digits.is_some_and(|digits| {
-        digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
+    sid.as_str().starts_with("CA")
 }
 
 async fn due(store: &Store, now: DateTime<Utc>) -> Result<Vec<ExpiredHold>, StoreError> {

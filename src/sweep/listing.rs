@@ -15,6 +15,8 @@ use crate::twilio::{CallRecord, CallsPage, Credentials, TwilioError};
 
 /// Twilio accounts read from Postgres at once.
 const PAGE: i64 = 500;
+/// Accounts in a row without an answer, after which Twilio counts as away.
+const AWAY_AFTER: usize = 10;
 
 /// What one Twilio account came to.
 #[derive(Debug, Default)]
@@ -22,6 +24,24 @@ struct Counts {
     calls: u64,
     published: u64,
     unusable: u64,
+}
+
+/// Counts accounts in a row for which Twilio did not answer.
+#[derive(Debug, Default)]
+struct Away(usize);
+
+impl Away {
+    /// Why Twilio is away, once that is clear: each further account would only take its time.
+    fn after(&mut self, listed: &Listed) -> Option<String> {
+        match listed {
+            Listed::Failed(error) if error.is_transient() => self.0 += 1,
+            _ => self.0 = 0,
+        }
+        match listed {
+            Listed::Failed(error) if self.0 >= AWAY_AFTER => Some(one_line(error)),
+            _ => None,
+        }
+    }
 }
 
 enum Listed {
@@ -39,7 +59,7 @@ impl Sweeper {
         period: impl Fn(Option<DateTime<Utc>>) -> Period,
         by_the_clock: bool,
     ) -> Result<(), SweepError> {
-        let mut after = 0;
+        let (mut after, mut away) = (0, Away::default());
         loop {
             let mut connection = self.store.read().await?;
             let page = known_calls::linked_accounts(&mut connection, after, PAGE).await?;
@@ -61,6 +81,9 @@ impl Sweeper {
             });
             let mut listed = listed.buffer_unordered(self.accounts_at_once.max(1));
             while let Some((linked, listed)) = listed.try_next().await? {
+                if let Some(error) = away.after(&listed) {
+                    return Err(SweepError::TwilioAway { error });
+                }
                 report.add(&linked, listed);
             }
         }
@@ -154,7 +177,7 @@ impl Sweeper {
         let of_period = |call: &&CallRecord| {
             let started_at = call.started_at();
             call.is_completed()
-                && call.account_sid == linked.sid.as_str()
+                && call.is_of(&linked.sid)
                 && started_at.is_none_or(|at| at >= period.from && at < period.to)
         };
         let mut calls = HashMap::new();

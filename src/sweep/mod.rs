@@ -101,6 +101,12 @@ pub enum SweepError {
     /// Kafka does not take what was found; nothing is lost, the next sweep finds it again.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Twilio answers for no account.
+    #[error("{error}, for one account after the other; the next sweep goes on from here")]
+    TwilioAway {
+        /// What happened last.
+        error: String,
+    },
     /// Twilio does not answer for an account.
     #[error(transparent)]
     Twilio(#[from] TwilioError),

@@ -16,8 +16,9 @@ const PAGES_MAX: usize = 10_000;
 pub struct CallRecord {
     /// `CallSid`.
     pub sid: String,
-    /// `AccountSid`.
-    pub account_sid: String,
+    /// `AccountSid`; absent only where an answer lacks it.
+    #[serde(default, deserialize_with = "text")]
+    pub account_sid: Option<String>,
     /// The leg that made this one.
     #[serde(default, deserialize_with = "text")]
     pub parent_call_sid: Option<String>,
@@ -60,6 +61,11 @@ struct Listing {
 }
 
 impl CallRecord {
+    /// True where it is a leg of this account, as far as is told.
+    pub fn is_of(&self, sid: &TwilioAccountSid) -> bool {
+        self.account_sid.as_deref().is_none_or(|account| account == sid.as_str())
+    }
+
     /// True where the leg is billed: `completed` alone.
     pub fn is_completed(&self) -> bool {
         self.status == "completed"
@@ -166,8 +172,14 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    let Some(text) = text(deserializer)? else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| serde::de::Error::custom("no whole number of seconds"))
+    // Documented as a string; a number would mean the same.
+    let seconds = match Option::<serde_json::Value>::deserialize(deserializer)? {
+        None => return Ok(None),
+        Some(serde_json::Value::String(text)) if text.is_empty() => return Ok(None),
+        Some(serde_json::Value::String(text)) => text.parse().ok(),
+        Some(other) => other.as_u64().and_then(|seconds| u32::try_from(seconds).ok()),
+    };
+    seconds.map(Some).ok_or_else(|| serde::de::Error::custom("no whole number of seconds"))
 }
 
 #[cfg(test)]

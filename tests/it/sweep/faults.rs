@@ -131,3 +131,20 @@ async fn the_job_sweeps_by_the_clock_and_goes_on_when_twilio_is_back() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_twilio_is_away_a_sweep_does_not_ask_for_every_account() {
+    let twilio = Twilio::start(Habits { is_down: true, ..Habits::default() });
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    let accounts: Vec<Account> =
+        (0..30).map(|number| account(&format!("acme-{number}"), 0)).collect();
+    system.open(&api, &accounts).await;
+    let mut settings = twilio.settings(&accounts[0]);
+    settings.push(("CALLMETER__SWEEP__ACCOUNTS_AT_ONCE", "15".to_owned()));
+    let ran = run(&system, &settings, &["sweep"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(ran.stderr.contains("one account after the other"), "{ran:?}");
+    let requests = twilio.local.requests();
+    assert!(requests < 31 * 5, "{requests} requests");
+}

@@ -89,3 +89,40 @@ async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged()
     assert_eq!(charges.len(), 3);
     assert_eq!(charges[0].seconds, 9_000);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at_a_time() {
+    let twilio = Twilio::start(Habits::default());
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    let mut sql = system.sql().await;
+    // One in a thousand has a name of Twilio's; one in a hundred was voided.
+    let many = "INSERT INTO hold_journal
+        SELECT account_key, CASE WHEN n % 1000 = 0 THEN 'CA' ELSE 'order-' END || n, 1,
+            CASE WHEN n % 100 = 1 THEN NULL ELSE 'a hold' END, now() - interval '1 minute', now()
+        FROM accounts, generate_series(1, 21000) AS n WHERE id = 'acme'";
+    sqlx::query(many).execute(&mut sql).await.expect("rows");
+    let settings = twilio.settings(&acme);
+    let swept = sweep(&system, &settings, &[]);
+    let count = "SELECT count(*) FROM expired_holds WHERE outcome = $1";
+    let mut counts: Vec<i64> = Vec::new();
+    for outcome in ["waiting", "unknown"] {
+        let count = sqlx::query_scalar(count).bind(outcome).fetch_one(&mut sql);
+        counts.push(count.await.expect("a count"));
+    }
+    assert_eq!(counts, [21_000_i64 - 210 - 5_000, 5_000], "{swept}");
+    // What the journal forgets is not forgotten.
+    let old = "UPDATE hold_journal SET call_sid = 'late-' || call_sid,
+        expires_at = now() - interval '2 hours' WHERE call_sid LIKE 'CA%'";
+    sqlx::query(old).execute(&mut sql).await.expect("an update");
+    until("the journal hands them over", SOON, async || {
+        let late = "SELECT count(*) FROM expired_holds WHERE call_sid LIKE 'late-CA%'";
+        let count: i64 = sqlx::query_scalar(late).fetch_one(&mut sql).await.expect("a count");
+        (count == 21).then_some(())
+    })
+    .await;
+}
