@@ -9,6 +9,7 @@ mod kafka;
 mod key;
 mod migrate;
 mod offsets;
+mod openapi;
 mod period;
 mod reconcile;
 mod rejects;
@@ -73,6 +74,8 @@ enum Command {
     Reconcile(reconcile::Reconcile),
     /// Sends believable Twilio traffic into Kafka
     Simulate(simulate::Simulate),
+    /// Prints the API's document (OpenAPI 3.1)
+    Openapi,
     /// Checks or shows the settings
     #[command(subcommand)]
     Config(config::Config),
@@ -84,9 +87,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(exit_code) => return exit_code,
     };
-    let ran = load(arguments.config.as_deref())
-        .map_err(CommandError::from)
-        .and_then(|settings| run_command(arguments.command, settings));
+    let ran = match arguments.command {
+        // The document is the same whatever the settings say.
+        Command::Openapi => openapi::run(),
+        command => load(arguments.config.as_deref())
+            .map_err(CommandError::from)
+            .and_then(|settings| run_command(command, settings)),
+    };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -113,6 +120,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
+            Command::Openapi => openapi::run(),
             Command::Config(command) => config::run(command, &settings),
         }
     });

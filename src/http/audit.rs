@@ -1,37 +1,50 @@
 //! `GET /v1/audit`: who did what, newest first.
 
+use axum::Json;
 use axum::extract::State;
-use axum::routing::get;
-use axum::{Json, Router};
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Credential;
 use super::fields::{Fielded, Fields, Query, parsed};
-use super::page::{List, stretch};
+use super::openapi::schema;
+use super::page::{List, ListParameters, stretch};
 use super::problem::Problem;
 use crate::ledger::audit::{self, Action, Noted};
 use crate::ledger::history::Stretch;
 
 /// Paths that need the scope `admin`.
-pub(super) fn admin_routes() -> Router<Api> {
-    Router::new().route("/v1/audit", get(list))
+pub(super) fn admin_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list))
 }
 
 /// One act of an administrator.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Act)]
 struct NotedJson {
     id: String,
     at: DateTime<Utc>,
+    /// The id of the key, `admin` for that of the settings, `cli:USER`, or a part of the service.
     who: String,
+    #[schema(value_type = schema::AuditAction)]
     action: String,
+    #[schema(value_type = Option<schema::AccountId>)]
     account: Option<String>,
+    /// What it was done to.
     subject: String,
+    /// As it was; null where there was nothing.
+    #[schema(value_type = Option<schema::AnyObject>)]
     before: Option<Value>,
+    /// As it is then; null where nothing is left.
+    #[schema(value_type = Option<schema::AnyObject>)]
     after: Option<Value>,
+    /// The reason that was given.
     why: Option<String>,
     request_id: Option<String>,
 }
@@ -69,6 +82,13 @@ impl Fielded for Listing {
     }
 }
 
+/// Who did what, newest first.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "Audit", operation_id = "listAudit",
+    params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only what was done to this account"), ("action" = Option<schema::AuditAction>, Query, description = "Only this action")),
+    responses((status = 200, description = "A page of the audit", body = List<NotedJson>)),
+    extensions(("x-scopes" = json!(["admin"])))
+)]
 async fn list(
     State(api): State<Api>,
     credential: Credential,

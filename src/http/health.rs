@@ -1,28 +1,77 @@
 //! `/livez`, `/readyz` and `/metrics`: without a key, in every role.
 
+use std::collections::BTreeMap;
+
+use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
-use serde_json::json;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 
-pub(super) fn routes() -> Router<Api> {
-    Router::new().route("/livez", get(livez)).route("/readyz", get(readyz))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz))
 }
 
-pub(super) fn internal_routes() -> Router<Api> {
-    Router::new().route("/metrics", get(metrics))
+pub(super) fn internal_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(metrics))
+}
+
+/// The process answers.
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    /// `alive`.
+    status: &'static str,
+}
+
+/// All parts at one instant.
+#[derive(ToSchema)]
+#[schema(as = Readiness)]
+#[expect(dead_code, reason = "tells the document what `Report` writes")]
+struct ReadinessJson {
+    /// `ready` where every part is up.
+    status: String,
+    /// Every part by name.
+    components: BTreeMap<String, ComponentState>,
+}
+
+/// How one part does.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "tells the document what `State` writes")]
+struct ComponentState {
+    /// `up` or `down`.
+    status: String,
+    /// Why it is down.
+    #[schema(required = false)]
+    reason: String,
+    /// Since when it is so.
+    since: DateTime<Utc>,
 }
 
 /// The process answers: do not kill it.
-async fn livez() -> Response {
-    Json(json!({ "status": "alive" })).into_response()
+#[utoipa::path(
+    get, path = "/livez", tag = "Service", operation_id = "showLife",
+    responses((status = 200, description = "It answers", body = Alive)),
+    extensions(("x-scopes" = json!([])))
+)]
+async fn livez() -> Json<Alive> {
+    Json(Alive { status: "alive" })
 }
 
 /// 200 where every part works, else 503; tells each part either way.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Service", operation_id = "showReadiness",
+    responses(
+        (status = 200, description = "Every part works", body = ReadinessJson),
+        (status = 503, description = "Some part does not", body = ReadinessJson),
+    ),
+    extensions(("x-scopes" = json!([])))
+)]
 async fn readyz(State(api): State<Api>) -> Response {
     let report = api.health.report();
     let ready = report.is_ready();
@@ -31,6 +80,11 @@ async fn readyz(State(api): State<Api>) -> Response {
 }
 
 /// Everything measured, in Prometheus's text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "Service", operation_id = "showMetrics",
+    responses((status = 200, description = "The metrics", body = String)),
+    extensions(("x-scopes" = json!([])))
+)]
 async fn metrics(State(api): State<Api>) -> Response {
     let media_type = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], api.recorder.render()).into_response()

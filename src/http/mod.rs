@@ -13,6 +13,7 @@ mod fields;
 mod health;
 pub(crate) mod keys;
 mod layers;
+pub(crate) mod openapi;
 mod page;
 mod problem;
 pub(crate) mod render;
@@ -26,6 +27,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::balance::Balance;
 use crate::clock::Clock;
@@ -100,18 +102,7 @@ impl Api {
     /// Builds what one listener answers.
     pub fn router(self, surface: Surface) -> Router {
         let limits = Limits::new(self.requests_in_progress_max, self.request_time_max);
-        let mut router = Router::new().merge(health::routes());
-        if surface.internal {
-            router = router.merge(health::internal_routes());
-        }
-        if surface.api {
-            router = router.merge(accounts::routes()).merge(authorizations::routes());
-        }
-        if surface.api && surface.internal {
-            router = router.merge(accounts::admin_routes());
-            router = router.merge(keys::admin_routes()).merge(audit::admin_routes());
-        }
-        router
+        Router::from(routes_of(surface))
             .fallback(|| async { Problem::unknown_path() })
             .method_not_allowed_fallback(|| async {
                 let status = StatusCode::METHOD_NOT_ALLOWED;
@@ -122,6 +113,27 @@ impl Api {
             .layer(axum::middleware::from_fn_with_state(limits, layers::frame))
             .with_state(self)
     }
+}
+
+/// The routes of a surface, each with its part of the document.
+fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
+    let mut router = OpenApiRouter::new().merge(health::routes()).merge(openapi::routes());
+    if surface.internal {
+        router = router.merge(health::internal_routes());
+    }
+    if surface.api {
+        router = router.merge(accounts::routes()).merge(authorizations::routes());
+    }
+    if surface.api && surface.internal {
+        router = router.merge(accounts::admin_routes()).merge(keys::admin_routes());
+        router = router.merge(audit::admin_routes());
+    }
+    router
+}
+
+/// Every route that there is, for the document: it is the same in every role.
+fn every_route() -> OpenApiRouter<Api> {
+    routes_of(Surface { api: true, internal: true })
 }
 
 /// Answers requests until `shutdown` ends, then finishes those in progress.

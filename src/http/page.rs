@@ -3,18 +3,21 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
 
 use super::fields::{Fields, instant};
+use super::openapi::schema;
 use crate::ledger::history::{Page, Stretch};
 
 const LIMIT_DEFAULT: u16 = 100;
 const LIMIT_MAX: u16 = 1000;
 
-/// A list as it is answered.
-#[derive(Debug, Serialize)]
+/// A page of a list, newest first.
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct List<T> {
     items: Vec<T>,
     /// What `after` must be for the next page; null: this was the last.
+    #[schema(value_type = Option<schema::Cursor>)]
     next: Option<String>,
 }
 
@@ -26,6 +29,23 @@ impl<T> List<T> {
             next: page.next.map(|number| number.to_string()),
         }
     }
+}
+
+/// The parameters that every list has.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "tells the document what `stretch` reads")]
+pub(super) struct ListParameters {
+    /// Most items of a page; 100 where absent.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u16>,
+    /// The `next` of the page before.
+    #[param(value_type = Option<schema::Cursor>)]
+    after: Option<String>,
+    /// Only items at or after this instant; a date alone is its first instant in UTC.
+    from: Option<DateTime<Utc>>,
+    /// Only items before this instant.
+    to: Option<DateTime<Utc>>,
 }
 
 /// Takes the parameters that every list has.

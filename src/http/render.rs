@@ -6,23 +6,33 @@ use callmeter_core::domain::{
 };
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::csv::Line;
+use super::openapi::schema;
 use crate::ledger::accounts::{Account, OnRedisLoss};
 use crate::ledger::history::{ChargedCall, Transaction};
 
 /// An account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Account)]
 pub(crate) struct AccountJson {
+    #[schema(value_type = schema::AccountId)]
     id: AccountId,
     name: String,
     email: Option<String>,
+    #[schema(value_type = schema::AccountStatus)]
     status: AccountStatus,
     /// The first of them.
+    #[schema(value_type = Option<schema::TwilioAccountSid>)]
     twilio_account_sid: Option<TwilioAccountSid>,
+    #[schema(value_type = Vec<schema::TwilioAccountSid>)]
     twilio_account_sids: Vec<TwilioAccountSid>,
+    #[schema(value_type = schema::Amount)]
     credit_limit: Money,
+    #[schema(value_type = schema::OnRedisLoss)]
     on_redis_loss: OnRedisLoss,
+    #[schema(value_type = schema::Amount)]
     redis_loss_cap: Money,
     calls_in_progress_max: Option<i32>,
     created_at: DateTime<Utc>,
@@ -47,21 +57,30 @@ impl From<Account> for AccountJson {
 }
 
 /// A transaction.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Transaction)]
 pub(super) struct TransactionJson {
+    #[schema(value_type = schema::TransactionId)]
     id: String,
     sequence: i64,
     at: DateTime<Utc>,
     #[serde(rename = "type")]
+    #[schema(value_type = schema::TransactionType)]
     direction: TransactionType,
+    #[schema(value_type = schema::TransactionKind)]
     kind: TransactionKind,
+    #[schema(value_type = schema::Amount)]
     amount: Money,
+    #[schema(value_type = schema::Amount)]
     balance_before: Money,
+    #[schema(value_type = schema::Amount)]
     balance_after: Money,
     description: String,
+    #[schema(value_type = schema::TransactionStatus)]
     status: TransactionStatus,
     payment_intent_id: Option<String>,
     call_sid: Option<String>,
+    #[schema(value_type = Option<schema::TransactionId>)]
     refers_to: Option<String>,
 }
 
@@ -112,7 +131,8 @@ fn rfc3339(at: DateTime<Utc>) -> String {
 }
 
 /// A charged call.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Call)]
 pub(super) struct CallJson {
     call_sid: String,
     parent_call_sid: Option<String>,
@@ -124,12 +144,15 @@ pub(super) struct CallJson {
     billed_seconds: i32,
     allowance_seconds: i32,
     wallet_seconds: i32,
+    #[schema(value_type = schema::Amount)]
     rate_per_minute: Money,
+    #[schema(value_type = schema::Amount)]
     amount: Money,
     plan: Option<String>,
     cycle_start: Option<DateTime<Utc>>,
     charge_sequence: i64,
     tag: Option<String>,
+    #[schema(value_type = Option<schema::TransactionId>)]
     transaction_id: Option<String>,
 }
 

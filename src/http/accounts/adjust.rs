@@ -5,11 +5,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::{Money, TransactionType};
 use futures::FutureExt;
+use utoipa::ToSchema;
 
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::{Fielded, Fields, line, parsed, positive_amount};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::render::{TransactionId, TransactionJson};
 use crate::ledger::accounts;
@@ -21,6 +23,25 @@ struct Wanted {
     amount: Money,
     description: String,
     refers_to: Option<TransactionId>,
+}
+
+/// A correction.
+#[derive(ToSchema)]
+#[schema(example = json!({ "type": "credit", "amount": "2.50", "description": "Goodwill" }))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct AdjustmentBody {
+    /// A credit favours the customer, a debit us.
+    #[schema(value_type = schema::TransactionType)]
+    r#type: String,
+    /// More than zero.
+    #[schema(value_type = schema::AmountGiven)]
+    amount: String,
+    /// Why; customers read it.
+    #[schema(value_type = schema::Line)]
+    description: String,
+    /// The transaction that it corrects.
+    #[schema(value_type = Option<schema::TransactionId>)]
+    refers_to: Option<String>,
 }
 
 impl Fielded for Wanted {
@@ -38,6 +59,14 @@ impl Fielded for Wanted {
     }
 }
 
+/// Corrects a wallet by hand.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account}/adjustments", tag = "Accounts", operation_id = "adjustWallet",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    request_body = AdjustmentBody,
+    responses((status = 201, description = "The transaction", body = TransactionJson)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "unknown_reference", "balance_out_of_range"])))
+)]
 pub(super) async fn adjust(
     State(api): State<Api>,
     AccountPath(id): AccountPath,

@@ -7,7 +7,8 @@ use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
 use crate::http::fields::{Fielded, Fields, Query, line};
-use crate::http::page::{List, stretch};
+use crate::http::openapi::schema;
+use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
 use crate::http::render::CallJson;
 use crate::ledger::accounts;
@@ -24,6 +25,13 @@ impl Fielded for Listing {
     }
 }
 
+/// Every charged call with its evidence, zero-cost ones too; the last charged first.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
+    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Line>, Query, description = "Only calls with this tag")),
+    responses((status = 200, description = "A page of calls", body = List<CallJson>)),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn calls(
     State(api): State<Api>,
     credential: Credential,

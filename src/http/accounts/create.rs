@@ -5,13 +5,37 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
 use futures::FutureExt;
+use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::accounts::{self, Created, NewAccount};
+
+/// An account to be made.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "id": "acme", "name": "Acme Ltd", "opening_balance": "25.00",
+    "twilio_account_sid": "AC0123456789abcdef0123456789abcdef",
+}))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct NewAccountBody {
+    #[schema(value_type = schema::AccountId)]
+    id: String,
+    #[schema(value_type = schema::Line)]
+    name: String,
+    /// The first Twilio account whose calls it pays for.
+    #[schema(value_type = schema::TwilioAccountSid)]
+    twilio_account_sid: String,
+    /// More than zero is transaction 1.
+    #[schema(value_type = schema::AmountGiven, required = false)]
+    opening_balance: String,
+    #[schema(value_type = Option<schema::Email>)]
+    email: Option<String>,
+}
 
 impl Fielded for NewAccount {
     fn read(fields: &mut Fields) -> Option<Self> {
@@ -30,6 +54,13 @@ impl Fielded for NewAccount {
     }
 }
 
+/// Makes an account and its wallet.
+#[utoipa::path(
+    post, path = "/v1/accounts", tag = "Accounts", operation_id = "createAccount",
+    request_body = NewAccountBody,
+    responses((status = 201, description = "It was made", body = AccountJson)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["id_taken", "twilio_account_sid_taken", "balance_out_of_range"])))
+)]
 pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     let new: NewAccount = act.read()?;

@@ -10,34 +10,34 @@ mod transactions;
 mod update;
 mod wallet;
 
-use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::routing::{get, patch, post, put};
 use callmeter_core::domain::AccountId;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Credential;
 use super::problem::Problem;
 
 /// Paths that a key of the account may reach too.
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/accounts/{account}", get(show::show))
-        .route("/v1/accounts/{account}/wallet", get(wallet::wallet))
-        .route("/v1/accounts/{account}/transactions", get(transactions::transactions))
-        .route("/v1/accounts/{account}/calls", get(calls::calls))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(show::show))
+        .routes(routes!(wallet::wallet))
+        .routes(routes!(transactions::transactions))
+        .routes(routes!(calls::calls))
 }
 
 /// Paths that need the scope `admin`.
-pub(super) fn admin_routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/accounts", post(create::create))
-        .route("/v1/accounts/{account}", patch(update::update))
-        .route("/v1/accounts/{account}/close", post(status::close))
-        .route("/v1/accounts/{account}/reopen", post(status::reopen))
-        .route("/v1/accounts/{account}/subscription", put(subscribe::subscribe))
-        .route("/v1/accounts/{account}/adjustments", post(adjust::adjust))
+pub(super) fn admin_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(create::create))
+        .routes(routes!(update::update))
+        .routes(routes!(status::close))
+        .routes(routes!(status::reopen))
+        .routes(routes!(subscribe::subscribe))
+        .routes(routes!(adjust::adjust))
 }
 
 /// The account that the path names; what cannot be an id is unknown. Without a known key nobody

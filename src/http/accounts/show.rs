@@ -6,10 +6,18 @@ use axum::extract::State;
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::accounts;
 
+/// An account and its limits.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "showAccount",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    responses((status = 200, description = "The account", body = AccountJson)),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn show(
     State(api): State<Api>,
     credential: Credential,

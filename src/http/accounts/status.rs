@@ -11,10 +11,18 @@ use super::AccountPath;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::Nothing;
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::accounts;
 
+/// Closes an account: no new calls; late ones are still charged.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account}/close", tag = "Accounts", operation_id = "closeAccount",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    responses((status = 200, description = "As it is then", body = AccountJson)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn close(
     State(api): State<Api>,
     AccountPath(id): AccountPath,
@@ -23,6 +31,13 @@ pub(super) async fn close(
     set_status(&api, id, act, AccountStatus::Closed).await
 }
 
+/// Opens a closed account again.
+#[utoipa::path(
+    post, path = "/v1/accounts/{account}/reopen", tag = "Accounts", operation_id = "reopenAccount",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    responses((status = 200, description = "As it is then", body = AccountJson)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn reopen(
     State(api): State<Api>,
     AccountPath(id): AccountPath,

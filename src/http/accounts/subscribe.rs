@@ -6,12 +6,14 @@ use axum::response::Response;
 use callmeter_core::domain::PlanId;
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::{Fielded, Fields, instant, parsed};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::ledger::subscriptions::{self, SubscriptionChanged};
 
@@ -19,6 +21,29 @@ use crate::ledger::subscriptions::{self, SubscriptionChanged};
 struct Wanted {
     plan: Option<PlanId>,
     starts_at: DateTime<Utc>,
+}
+
+/// A plan from an instant on.
+#[derive(ToSchema)]
+#[schema(example = json!({ "plan": "starter", "starts_at": "2026-12-01T00:00:00Z" }))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct SubscriptionBody {
+    /// Null ends the subscription.
+    #[schema(value_type = Option<schema::PlanId>, required = true)]
+    plan: Option<String>,
+    /// Past instants too.
+    starts_at: DateTime<Utc>,
+}
+
+/// What became of it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SubscriptionChange)]
+struct ChangedJson<'a> {
+    #[schema(value_type = Option<schema::PlanId>)]
+    plan: Option<&'a PlanId>,
+    starts_at: DateTime<Utc>,
+    /// False where the plan was in force then already.
+    changed: bool,
 }
 
 impl Fielded for Wanted {
@@ -29,6 +54,14 @@ impl Fielded for Wanted {
     }
 }
 
+/// Puts an account on a plan, or on none, from an instant on, until the next change.
+#[utoipa::path(
+    put, path = "/v1/accounts/{account}/subscription", tag = "Accounts", operation_id = "subscribeAccount",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    request_body = SubscriptionBody,
+    responses((status = 200, description = "It is so", body = ChangedJson<'_>)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "unknown_plan"])))
+)]
 pub(super) async fn subscribe(
     State(api): State<Api>,
     AccountPath(id): AccountPath,
@@ -64,6 +97,6 @@ fn answer(wanted: &Wanted, changed: &SubscriptionChanged) -> Outcome {
             return Outcome::Refused(Problem::unknown_name("unknown_plan", "plan", &message));
         }
     };
-    let body = json!({ "plan": wanted.plan, "starts_at": wanted.starts_at, "changed": changed });
+    let body = ChangedJson { plan: wanted.plan.as_ref(), starts_at: wanted.starts_at, changed };
     Outcome::done(StatusCode::OK, &body)
 }

@@ -13,7 +13,8 @@ use crate::http::Api;
 use crate::http::auth::Credential;
 use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, Query, parsed};
-use crate::http::page::{List, stretch};
+use crate::http::openapi::schema;
+use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
 use crate::http::render::TransactionJson;
 use crate::ledger::LedgerError;
@@ -43,6 +44,13 @@ impl Fielded for Listing {
     }
 }
 
+/// The ledger of an account, newest first; as CSV all of it, below the filters.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}/transactions", tag = "Accounts", operation_id = "listTransactions",
+    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("type" = Option<schema::TransactionType>, Query, description = "Only of this type"), ("kind" = Option<schema::TransactionKind>, Query, description = "Only of this kind"), ("status" = Option<schema::TransactionStatus>, Query, description = "Only of this status")),
+    responses((status = 200, description = "A page of transactions; as CSV all of them", content((List<TransactionJson> = "application/json"), (String = "text/csv")))),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn transactions(
     State(api): State<Api>,
     credential: Credential,

@@ -8,12 +8,14 @@ use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use futures::FutureExt;
 use serde_json::Value;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 
 use super::AccountPath;
 use crate::config::Secret;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::render::AccountJson;
 use crate::ledger::LedgerError;
@@ -34,6 +36,34 @@ struct NewToken {
     /// The Twilio account whose token it is; none: the account's first.
     account_sid: Option<TwilioAccountSid>,
     token: Option<Secret>,
+}
+
+/// What to change; what is not named stays.
+#[derive(ToSchema)]
+#[schema(example = json!({ "credit_limit": "10.00", "calls_in_progress_max": 50 }))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct AccountChangesBody {
+    #[schema(value_type = schema::Line, required = false)]
+    name: String,
+    #[schema(value_type = Option<schema::Email>)]
+    email: Option<String>,
+    /// How far below zero the balance may go before calls are refused.
+    #[schema(value_type = schema::AmountGiven, required = false)]
+    credit_limit: String,
+    #[schema(value_type = schema::OnRedisLoss, required = false)]
+    on_redis_loss: String,
+    /// What `fail_open` may grant while holds are unknown.
+    #[schema(value_type = schema::AmountGiven, required = false)]
+    redis_loss_cap: String,
+    /// Most calls in progress; null: no limit.
+    #[schema(minimum = 1)]
+    calls_in_progress_max: Option<i32>,
+    /// Null forgets it.
+    #[schema(value_type = Option<schema::TwilioAuthToken>)]
+    twilio_auth_token: Option<String>,
+    /// Whose token it is; the account's first Twilio account where absent.
+    #[schema(value_type = schema::TwilioAccountSid, required = false)]
+    twilio_account_sid: String,
 }
 
 impl Fielded for Update {
@@ -66,6 +96,14 @@ fn token(value: &Value) -> Result<Secret, String> {
     value.as_str().and_then(tokens::read_token).ok_or_else(|| tokens::NOT_A_TOKEN.to_owned())
 }
 
+/// Changes an account; the auth token can be written and not read.
+#[utoipa::path(
+    patch, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "changeAccount",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    request_body = AccountChangesBody,
+    responses((status = 200, description = "As it is then", body = AccountJson)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "not_linked", "not_configured"])))
+)]
 pub(super) async fn update(
     State(api): State<Api>,
     AccountPath(id): AccountPath,

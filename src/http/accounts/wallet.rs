@@ -6,13 +6,72 @@
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
+use utoipa::ToSchema;
 
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::wallet::WalletView;
 
+/// What an account has.
+#[derive(ToSchema)]
+#[schema(as = Wallet)]
+#[expect(dead_code, reason = "tells the document what `WalletView` writes")]
+pub(in crate::http) struct WalletJson {
+    #[schema(value_type = schema::Amount)]
+    balance: String,
+    /// What calls in progress hold.
+    #[schema(value_type = schema::Amount)]
+    held: String,
+    /// Balance + credit limit - held.
+    #[schema(value_type = schema::Amount)]
+    available: String,
+    #[schema(value_type = schema::Amount)]
+    credit_limit: String,
+    #[schema(value_type = schema::WalletState)]
+    state: String,
+    /// Always `USD`.
+    currency: String,
+    /// Null without a subscription.
+    allowance: Option<AllowanceJson>,
+    held_source: HeldSource,
+    as_of: DateTime<Utc>,
+}
+
+/// The allowance of the current cycle.
+#[derive(ToSchema)]
+#[schema(as = Allowance)]
+#[expect(dead_code, reason = "tells the document what `AllowanceView` writes")]
+pub(in crate::http) struct AllowanceJson {
+    #[schema(value_type = schema::PlanId)]
+    plan: String,
+    cycle_start: DateTime<Utc>,
+    cycle_end: DateTime<Utc>,
+    included_seconds: u64,
+    used_seconds: u64,
+    held_seconds: u64,
+    remaining_seconds: u64,
+}
+
+/// Who says what is held: `live` is Redis; `journal` is Postgres, while Redis does not know the account.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "tells the document the words")]
+enum HeldSource {
+    Live,
+    Journal,
+}
+
+/// What the account has, what calls in progress hold of it, and what is left of the allowance.
+#[utoipa::path(
+    get, path = "/v1/accounts/{account}/wallet", tag = "Accounts", operation_id = "showWallet",
+    params(("account" = schema::AccountId, Path, description = "The account's id")),
+    responses((status = 200, description = "The wallet as of now", body = WalletJson)),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+)]
 pub(super) async fn wallet(
     State(api): State<Api>,
     credential: Credential,

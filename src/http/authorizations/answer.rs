@@ -7,25 +7,35 @@ use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{CallSid, Money};
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::balance::{BalanceError, Decision};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
-/// An authorization as JSON says it.
-#[derive(Debug, Serialize)]
+/// Whether a call may go ahead.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Decision)]
 #[serde(tag = "decision", rename_all = "snake_case")]
-enum DecisionJson<'a> {
+pub(super) enum DecisionJson<'a> {
     Allow {
+        #[schema(value_type = schema::CallSid)]
         call_sid: &'a CallSid,
+        /// The call's total since its answer.
         granted_seconds: u32,
         valid_until: DateTime<Utc>,
+        /// No more can be had now.
         #[serde(rename = "final")]
         is_final: bool,
+        #[schema(value_type = schema::Amount)]
         rate_per_minute: Money,
     },
     Deny {
+        #[schema(value_type = schema::DenialReason)]
         reason: &'static str,
+        /// The money missing; zero where money would not help.
+        #[schema(value_type = schema::Amount)]
         shortfall: Money,
     },
 }

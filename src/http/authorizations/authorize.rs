@@ -6,14 +6,16 @@ use std::time::Instant;
 use axum::extract::State;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
+use utoipa::ToSchema;
 
-use super::answer::{count, decided};
+use super::answer::{DecisionJson, count, decided};
 use super::seconds;
 use crate::balance::{Ask, CallEnds, Payer};
 use crate::http::Api;
 use crate::http::act::Act;
 use crate::http::auth::Scope;
 use crate::http::fields::{Fielded, Fields, line, parsed};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 
 /// Whose call a body says it is.
@@ -33,6 +35,34 @@ struct Wanted {
     to: String,
     direction: Option<String>,
     seconds: Option<u32>,
+    tag: Option<String>,
+}
+
+/// A call that asks to go ahead.
+#[derive(ToSchema)]
+#[schema(example = json!({
+    "account": "acme", "call_sid": "CA00000000000000000000000000000001",
+    "from": "+15005550100", "to": "+15005550101", "seconds": 300,
+}))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct AuthorizationBody {
+    /// Whose call it is; by this or by `twilio_account_sid`. A key of an account need not say it.
+    #[schema(value_type = Option<schema::AccountId>)]
+    account: Option<String>,
+    #[schema(value_type = Option<schema::TwilioAccountSid>)]
+    twilio_account_sid: Option<String>,
+    #[schema(value_type = schema::CallSid)]
+    call_sid: String,
+    #[schema(value_type = schema::Line)]
+    from: String,
+    #[schema(value_type = schema::Line)]
+    to: String,
+    #[schema(value_type = Option<schema::Line>)]
+    direction: Option<String>,
+    /// How long it would like to last, since its answer; the settings say how long where absent.
+    #[schema(minimum = 1, maximum = 86400)]
+    seconds: Option<u32>,
+    #[schema(value_type = Option<schema::Line>)]
     tag: Option<String>,
 }
 
@@ -67,6 +97,13 @@ impl Fielded for Wanted {
     }
 }
 
+/// May this call go ahead, and for how long? An allow repeated is answered the same hold.
+#[utoipa::path(
+    post, path = "/v1/authorizations", tag = "Authorizations", operation_id = "authorizeCall",
+    request_body = AuthorizationBody,
+    responses((status = 200, description = "Allowed or denied", body = DecisionJson<'_>)),
+    extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "holds_unavailable"])))
+)]
 pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
     let wanted: Wanted = act.read()?;
     let payer = match (&wanted.whose, &act.credential.scope) {

@@ -3,16 +3,28 @@
 
 use axum::extract::State;
 use axum::response::Response;
+use utoipa::ToSchema;
 
-use super::answer::decided;
+use super::answer::{DecisionJson, decided};
 use super::{CallPath, seconds, unknown_authorization};
 use crate::http::Api;
 use crate::http::act::Act;
 use crate::http::fields::{Fielded, Fields};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
+    seconds: u32,
+}
+
+/// How long a call in progress may last.
+#[derive(ToSchema)]
+#[schema(example = json!({ "seconds": 600 }))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct ExtensionBody {
+    /// The call's total since its answer.
+    #[schema(minimum = 1, maximum = 86400)]
     seconds: u32,
 }
 
@@ -22,6 +34,14 @@ impl Fielded for Wanted {
     }
 }
 
+/// Lets a call in progress go on.
+#[utoipa::path(
+    post, path = "/v1/authorizations/{call_sid}/extend", tag = "Authorizations", operation_id = "extendCall",
+    params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "Whose call it is; a key of an account need not say it")),
+    request_body = ExtensionBody,
+    responses((status = 200, description = "Allowed or denied", body = DecisionJson<'_>)),
+    extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "unknown_authorization", "holds_unavailable"])))
+)]
 pub(super) async fn extend(
     State(api): State<Api>,
     CallPath { account, call_sid }: CallPath,

@@ -7,12 +7,12 @@ mod authorize;
 mod extend;
 mod void;
 
-use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::routing::{delete, post};
 use callmeter_core::domain::{AccountId, CallSid};
 use serde_json::Value;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Credential;
@@ -23,11 +23,11 @@ use super::problem::Problem;
 const ASKED_SECONDS_MAX: u32 = 86_400;
 
 /// Paths that a key of the scope `authorize`, or of the account, may reach.
-pub(super) fn routes() -> Router<Api> {
-    Router::new()
-        .route("/v1/authorizations", post(authorize::authorize))
-        .route("/v1/authorizations/{call_sid}", delete(void::void))
-        .route("/v1/authorizations/{call_sid}/extend", post(extend::extend))
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(authorize::authorize))
+        .routes(routes!(void::void))
+        .routes(routes!(extend::extend))
 }
 
 /// The call that the path names, and the account that the query names.

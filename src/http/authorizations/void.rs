@@ -7,8 +7,16 @@ use axum::http::StatusCode;
 use super::CallPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 
+/// The call is not made, or is over: frees its hold. Repeating it is answered the same.
+#[utoipa::path(
+    delete, path = "/v1/authorizations/{call_sid}", tag = "Authorizations", operation_id = "voidCall",
+    params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "Whose call it is; a key of an account need not say it")),
+    responses((status = 204, description = "It holds nothing")),
+    extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "unknown_authorization", "holds_unavailable"])))
+)]
 pub(super) async fn void(
     State(api): State<Api>,
     credential: Credential,

@@ -10,11 +10,13 @@ use callmeter_core::domain::AccountId;
 use futures::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use super::KeyJson;
+use super::{KeyJson, KeyScope};
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::{Fielded, Fields, line, parsed};
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::keys::KeyText;
 use crate::ledger::keys::{self, NewKey, Scope};
@@ -23,6 +25,21 @@ use crate::ledger::keys::{self, NewKey, Scope};
 struct Wanted {
     name: String,
     scope: Scope,
+}
+
+/// A key to be made.
+#[derive(ToSchema)]
+#[schema(example = json!({ "name": "Acme's dialer", "scope": "account", "account": "acme" }))]
+#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+struct KeyBody {
+    /// What people call it.
+    #[schema(value_type = schema::Line)]
+    name: String,
+    #[schema(value_type = KeyScope)]
+    scope: String,
+    /// For the scope `account`, and for no other.
+    #[schema(value_type = Option<schema::AccountId>)]
+    account: Option<String>,
 }
 
 impl Fielded for Wanted {
@@ -54,14 +71,23 @@ fn scope_word(value: &Value) -> Result<&'static str, String> {
 }
 
 /// A key with what makes it one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyCreated)]
 struct CreatedJson<'a> {
     #[serde(flatten)]
     shown: KeyJson,
-    /// Send it as `Authorization: Bearer`.
+    /// Send it as `Authorization: Bearer`; it is shown this once.
+    #[schema(value_type = schema::KeyText)]
     key: &'a str,
 }
 
+/// Makes a key, whose text is in this answer and nowhere else.
+#[utoipa::path(
+    post, path = "/v1/keys", tag = "Keys", operation_id = "createKey",
+    request_body = KeyBody,
+    responses((status = 201, description = "The key", body = CreatedJson<'_>)),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)))
+)]
 pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
     act.credential.require_admin()?;
     let Wanted { name, scope } = act.read()?;
@@ -72,8 +98,7 @@ pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response,
         let (new, text) = (new.clone(), Arc::clone(&text));
         async move {
             let Some(key) = keys::create(connection, &new, &by).await? else {
-                let (code, message) = ("unknown_account", "names no account");
-                return Ok(Outcome::Refused(Problem::unknown_name(code, "account", message)));
+                return Ok(Outcome::Refused(Problem::missing("account", "names no account")));
             };
             let body = CreatedJson { shown: key.into(), key: text.expose() };
             Ok(Outcome::done_in_secret(StatusCode::CREATED, &body))

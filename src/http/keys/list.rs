@@ -8,7 +8,8 @@ use super::KeyJson;
 use crate::http::Api;
 use crate::http::auth::Credential;
 use crate::http::fields::{Fielded, Fields, Query, parsed};
-use crate::http::page::{List, stretch};
+use crate::http::openapi::schema;
+use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
 use crate::ledger::history::Stretch;
 use crate::ledger::keys;
@@ -25,6 +26,13 @@ impl Fielded for Listing {
     }
 }
 
+/// Every key, newest first, revoked ones too; none with its text.
+#[utoipa::path(
+    get, path = "/v1/keys", tag = "Keys", operation_id = "listKeys",
+    params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only keys of this account")),
+    responses((status = 200, description = "A page of keys", body = List<KeyJson>)),
+    extensions(("x-scopes" = json!(["admin"])))
+)]
 pub(super) async fn list(
     State(api): State<Api>,
     credential: Credential,

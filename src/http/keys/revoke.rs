@@ -8,9 +8,17 @@ use futures::FutureExt;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::Nothing;
+use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::ledger::keys::{self, KeyId};
 
+/// Revokes a key; answered when no process lets it pass any more, which takes a second.
+#[utoipa::path(
+    delete, path = "/v1/keys/{key}", tag = "Keys", operation_id = "revokeKey",
+    params(("key" = schema::KeyId, Path, description = "The key's id")),
+    responses((status = 204, description = "It is refused from now on")),
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_key"])))
+)]
 pub(super) async fn revoke(
     State(api): State<Api>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,

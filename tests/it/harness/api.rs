@@ -1,5 +1,6 @@
 //! The HTTP interface as a client sees it.
 
+use crate::harness::document;
 use crate::model::check::{Reported, Wallet};
 use crate::model::evidence::{Charge, Transaction, amount, instant, integer, string};
 use anyhow::{Context as _, Result, ensure};
@@ -71,6 +72,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer> {
+        let asked = (method.as_str().to_lowercase(), path.to_owned());
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
@@ -88,7 +90,9 @@ impl Api {
         let content_type = content_type.split(';').next().unwrap_or_default().to_owned();
         let replayed = response.headers().get("idempotent-replayed");
         let replayed = replayed.is_some_and(|value| value == "true");
-        Ok(Answer { status, content_type, replayed, text: response.text().await? })
+        let answer = Answer { status, content_type, replayed, text: response.text().await? };
+        document::check(&asked.0, &asked.1, &answer);
+        Ok(answer)
     }
 
     async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {

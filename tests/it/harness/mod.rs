@@ -6,6 +6,7 @@
 
 pub(crate) mod api;
 pub(crate) mod command;
+pub(crate) mod document;
 pub(crate) mod kafka;
 pub(crate) mod poll;
 pub(crate) mod redis_database;

@@ -1,0 +1,67 @@
+# shellcheck shell=bash
+# The API held against its document: schemathesis sends what the document allows and what it does
+# not, to a real `serve`, and looks for answers that the document does not tell of. Odd JSON, NUL,
+# huge numbers, broken percent-encoding, unknown methods; no 5xx. Seed and time are fixed.
+
+SCHEMATHESIS_SECONDS=40
+
+# schemathesis_program: prints its path; below .local/cache, made anew when the lock changes.
+schemathesis_program() {
+  local lock=$ROOT/script/lock/schemathesis.txt dir
+  dir=$CACHE/schemathesis-$(cksum <"$lock" | cut -d' ' -f1)
+  if [[ ! -x $dir/bin/schemathesis ]]; then
+    has python3 || apt_install python3 python3-pip >&2 || return 1
+    python3 -m pip --version >/dev/null 2>&1 || apt_install python3-pip >&2 || return 1
+    say "fetching schemathesis from PyPI"
+    with_lock "$CACHE/python.lock" schemathesis_unpack "$lock" "$dir" || return 1
+  fi
+  printf '%s' "$dir/bin/schemathesis"
+}
+
+schemathesis_unpack() {
+  local lock=$1 dir=$2 part
+  [[ ! -x $dir/bin/schemathesis ]] || return 0
+  rm -rf "$dir".part.*
+  part=$(mktemp -d "$dir.part.XXXXXX")
+  PIP_ROOT_USER_ACTION=ignore TMPDIR=$part python3 -m pip install --quiet --no-cache-dir \
+    --disable-pip-version-check --no-deps --only-binary :all: --requirement "$lock" \
+    --target "$part/lib" >&2 || return 1
+  mkdir -p "$part/bin"
+  # Folders are found from the program, so that the whole may be moved.
+  cat >"$part/bin/schemathesis" <<'PROGRAM'
+#!/bin/sh
+# Its packages are found from here, so that the whole may be moved.
+PYTHONPATH=$(dirname "$0")/../lib exec python3 -m schemathesis.cli "$@"
+PROGRAM
+  chmod 755 "$part" "$part/bin/schemathesis"
+  mv -T "$part" "$dir"
+}
+
+# schemathesis_run PROGRAM: on a server of its own, in the database of the set.
+schemathesis_run() {
+  local program=$1 port key pid status=0
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  key=a-key-of-script-test-0123456789abcdef
+  export CALLMETER__HTTP__ADMIN_KEY=$key CALLMETER__HTTP__LISTEN=127.0.0.1:$port
+  export CALLMETER__KAFKA__GROUP=schemathesis
+  cargo build --locked --quiet --bin callmeter || return 1
+  local binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/callmeter log=$STATE/schemathesis.log
+  "$binary" migrate >"$log" 2>&1 || return 1
+  "$binary" serve --role api >>"$log" 2>&1 &
+  pid=$!
+  local bearer="Authorization: Bearer $key" url=http://127.0.0.1:$port
+  curl --retry 60 --retry-all-errors --retry-delay 1 -sf -o /dev/null "$url/readyz" || status=1
+  # The account that the document's examples name.
+  curl -s -o /dev/null -H "$bearer" --json '{"id":"acme","name":"Acme","opening_balance":"25",
+    "twilio_account_sid":"AC0123456789abcdef0123456789abcdef"}' "$url/v1/accounts" || status=1
+  # Not checked: that whatever fits the schemas is accepted (an unknown plan does), and that a key
+  # is asked for (tests/it/scopes.rs tries every key on every path).
+  ((status)) || (cd "$STATE" && "$program" run "$url/openapi.json" --header "$bearer" --seed 1 \
+    --exclude-checks positive_data_acceptance,ignored_auth --phases examples,coverage,fuzzing \
+    --exclude-path /metrics --max-examples 20 --max-time $SCHEMATHESIS_SECONDS --warnings off \
+    --generation-database none --continue-on-failure --no-color) || status=1
+  kill "$pid"
+  wait "$pid" || status=1
+  ! grep -i 'panicked' "$log" || status=1
+  return $status
+}

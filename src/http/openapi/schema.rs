@@ -1,0 +1,138 @@
+//! How the texts of the API look, for its document. The types here are never made: they stand for
+//! what the core's types read and write.
+
+use std::borrow::Cow;
+
+use callmeter_core::domain as core;
+use serde_json::json;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::ledger::accounts::OnRedisLoss as Policy;
+use crate::ledger::audit;
+
+/// Declares a text by its pattern.
+macro_rules! texts {
+    ($($(#[$doc:meta])* $name:ident = $pattern:literal, $example:literal, $description:literal;)+) => {
+        $(
+            $(#[$doc])*
+            pub(crate) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    text($description).pattern(Some($pattern)).examples([json!($example)]).into()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
+            }
+        )+
+    };
+}
+
+texts! {
+    /// An amount as it is answered.
+    Amount = r"^-?[0-9]+\.[0-9]{6}$", "0.014000",
+        "Dollars with six decimal places, as a string; never a number, never null.";
+    /// An amount as it is taken.
+    AmountGiven = r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "12.50",
+        "Dollars with at most six decimal places, as a string; zero or more, at most 9007199254.740991.";
+    /// An account's id.
+    AccountId = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "acme",
+        "An account's id.";
+    /// A plan's id.
+    PlanId = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "starter",
+        "A plan of the catalog.";
+    /// A Twilio account.
+    TwilioAccountSid = r"^[!-~]{1,64}$", "AC0123456789abcdef0123456789abcdef",
+        "A Twilio account (`AccountSid`): 1 to 64 bytes without spaces and control characters.";
+    /// A call.
+    CallSid = r"^[ -~]{1,64}$", "CA00000000000000000000000000000001",
+        "A call (`CallSid`): 1 to 64 bytes without control characters.";
+    /// A line of text.
+    Line = r"^[!-~]([ -~]{0,498}[!-~])?$", "Acme Ltd",
+        "One line of text: 1 to 500 characters, any of Unicode save control characters.";
+    /// An e-mail address.
+    Email = r"^[a-z0-9.]{1,32}@[a-z0-9-]{1,32}\.[a-z]{2,8}$", "billing@example.com",
+        "An e-mail address of at most 254 bytes.";
+    /// A transaction's id.
+    TransactionId = r"^txn_[1-9][0-9]{0,8}_[1-9][0-9]{0,17}$", "txn_12_345",
+        "A transaction's id.";
+    /// A key's id.
+    KeyId = r"^key_[1-9][0-9]{0,8}$", "key_12",
+        "A key's id.";
+    /// A key.
+    KeyText = r"^cmk_[A-Za-z0-9_-]{43}$", "cmk_pV0Wm4cT8bW3mQy0k1sZb7Jt2xKfR9aLh5uGd6eYv1E",
+        "A key; send it as `Authorization: Bearer`.";
+    /// A cursor.
+    Cursor = r"^[1-9][0-9]{0,17}$", "1042",
+        "The `next` of the page before.";
+    /// A token of Twilio.
+    TwilioAuthToken = r"^[!-~]{1,256}$", "0123456789abcdef0123456789abcdef",
+        "1 to 256 visible ASCII characters. Never shown again.";
+}
+
+/// Declares a word of a closed set.
+macro_rules! words {
+    ($($(#[$doc:meta])* $name:ident = $all:expr;)+) => {
+        $(
+            $(#[$doc])*
+            pub(crate) struct $name;
+
+            impl PartialSchema for $name {
+                fn schema() -> RefOr<Schema> {
+                    let words = $all.iter().map(|word| json!(word.as_str()));
+                    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).into()
+                }
+            }
+
+            impl ToSchema for $name {
+                fn name() -> Cow<'static, str> {
+                    Cow::Borrowed(stringify!($name))
+                }
+            }
+        )+
+    };
+}
+
+words! {
+    /// Open or closed.
+    AccountStatus = core::AccountStatus::ALL;
+    /// What a wallet can do.
+    WalletState = core::WalletState::ALL;
+    /// Credit or debit.
+    TransactionType = core::TransactionType::ALL;
+    /// What a transaction is for.
+    TransactionKind = core::TransactionKind::ALL;
+    /// Whether it moved money.
+    TransactionStatus = core::TransactionStatus::ALL;
+    /// What authorizations do while holds are unknown.
+    OnRedisLoss = Policy::ALL;
+    /// Why a call may not go ahead.
+    DenialReason = crate::balance::Denial::ALL;
+    /// What an administrator did.
+    AuditAction = audit::Action::ALL;
+}
+
+fn text(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+/// A JSON object of whatever keys.
+pub(crate) struct AnyObject;
+
+impl PartialSchema for AnyObject {
+    fn schema() -> RefOr<Schema> {
+        Schema::Object(Object::with_type(Type::Object)).into()
+    }
+}
+
+impl ToSchema for AnyObject {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("AnyObject")
+    }
+}

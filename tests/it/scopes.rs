@@ -1,0 +1,127 @@
+//! Who may call what: every key on every path of the document.
+
+use crate::harness::api::{Answer, Api};
+use crate::harness::document::{Operation, operations};
+use crate::harness::samples::account;
+use crate::harness::system::System;
+use crate::keys::{make, revoke};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+/// Sends an operation for an account: named in its path, its query or its body, wherever it can be.
+async fn call(api: &Api, operation: Operation, account: &str) -> Answer {
+    let mut path = operation.path.replace("{account}", account).replace("{call_sid}", "CA1");
+    path = path.replace("{key}", "key_999999").replace("{month}", "2025-01");
+    if let Some((_, unknown)) = path.split_once('{') {
+        panic!("{}: say here what {{{unknown} is", operation.path);
+    }
+    if operation.has_query("account") {
+        path = format!("{path}?account={account}");
+    }
+    let body = operation.body().map(|body| {
+        let mut example = body["example"].clone();
+        assert!(example.is_object(), "the body of {} has no example", operation.path);
+        if body["properties"].get("account").is_some() {
+            example["account"] = json!(account);
+        }
+        example.to_string().into_bytes()
+    });
+    let method = Method::from_bytes(operation.method.to_uppercase().as_bytes());
+    let sent = api.send(method.expect("a method"), &path, &[], body).await;
+    sent.unwrap_or_else(|error| panic!("{path}: {error:#}"))
+}
+
+/// Status and code.
+fn told(answer: &Answer) -> (u16, String) {
+    let problem: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+    (answer.status, problem["code"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Asserts that the answers cannot be told from each other.
+fn assert_same(answers: &[Answer], expected: (u16, &str), who: &str, operation: Operation) {
+    for answer in answers {
+        let what = format!("{who}: {} {}", operation.method, operation.path);
+        assert_eq!(told(answer), (expected.0, expected.1.to_owned()), "{what}: {answer:?}");
+        assert_eq!(answer.text, answers[0].text, "{what}: they differ");
+    }
+}
+
+#[tokio::test]
+async fn each_key_gets_what_the_document_says_and_nothing_else() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("own", 9_000_000), account("foreign", 9_000_000)]).await;
+    let (_, own) = make(&api, "account", Some("own")).await;
+    let (_, authorize) = make(&api, "authorize", None).await;
+    let (_, admin) = make(&api, "admin", None).await;
+    let (id, revoked) = make(&api, "admin", None).await;
+    assert_eq!(revoke(&api, &id).await.status, 204);
+    let everybody = ["own", "foreign", "nobody"];
+    let strangers = [None, Some("cmk_unknown"), Some(revoked.as_str()), Some("")];
+    let mut seen = 0;
+    for operation in operations() {
+        seen += 1;
+        let scopes = operation.scopes();
+        let all = async |key: Option<&str>, accounts: &[&str]| {
+            let mut answers = Vec::new();
+            for account in accounts {
+                answers.push(call(&api.with_key(key), operation, account).await);
+            }
+            answers
+        };
+        if scopes.is_empty() {
+            for key in strangers {
+                for answer in all(key, &["own"]).await {
+                    assert!(matches!(answer.status, 200 | 503), "{}: {answer:?}", operation.path);
+                }
+            }
+            continue;
+        }
+        for key in &strangers {
+            let answers = all(*key, &everybody).await;
+            assert_same(&answers, (401, "unauthorized"), &format!("{key:?}"), operation);
+        }
+        for (scope, key) in [("authorize", &authorize), ("account", &own)] {
+            if !scopes.contains(&scope) {
+                let answers = all(Some(key), &everybody).await;
+                assert_same(&answers, (403, "forbidden"), scope, operation);
+            }
+        }
+        if scopes.contains(&"account") {
+            let answers = all(Some(&own), &["foreign", "nobody"]).await;
+            assert_same(&answers, (404, "unknown_account"), "another's key", operation);
+        }
+        for (scope, key) in [("account", &own), ("authorize", &authorize), ("admin", &admin)] {
+            if scopes.contains(&scope) {
+                let (status, code) = told(&all(Some(key), &["own"]).await[0]);
+                let reaches = !matches!(status, 401 | 403) && code != "unknown_account";
+                assert!(
+                    reaches,
+                    "{scope}: {} {}: {status} {code}",
+                    operation.method, operation.path
+                );
+            }
+        }
+    }
+    assert!(seen > 15, "{seen} operations");
+}
+
+#[tokio::test]
+async fn an_internal_address_alone_serves_what_needs_an_admin_key() {
+    let mut system = System::new().await;
+    let port = crate::harness::service::free_port();
+    let internal = format!("127.0.0.1:{port}");
+    let index = system.start("api", &[("CALLMETER__HTTP__INTERNAL_LISTEN", &internal)]);
+    let public = system.ready(index).await;
+    let inside = Api::new(format!("http://{internal}"));
+    system.open(&inside, &[account("own", 0)]).await;
+    for operation in operations() {
+        let (outside, within) =
+            (call(&public, operation, "own").await, call(&inside, operation, "own").await);
+        let hidden = operation.scopes() == ["admin"] || operation.path == "/metrics";
+        let shown = !matches!(told(&outside).1.as_str(), "unknown_path" | "method_not_allowed");
+        assert_eq!(shown, !hidden, "{} {}: {outside:?}", operation.method, operation.path);
+        let code = told(&within).1;
+        assert!(code != "unknown_path" && code != "method_not_allowed", "{within:?}");
+    }
+}
