@@ -151,6 +151,7 @@ impl World {
             late: Share::NONE,
             faulty: Share::NONE,
             rentals: Share::NONE,
+            lose: Share::NONE,
             ends_only: true,
         };
         let (kafka, clock) = (self.kafka(), self.clock.clone());

@@ -7,6 +7,7 @@ mod config;
 mod error;
 mod kafka;
 mod key;
+mod local_twilio;
 mod migrate;
 mod offsets;
 mod openapi;

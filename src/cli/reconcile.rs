@@ -81,9 +81,9 @@ fn verdict(report: &Report) -> Result<(), CommandError> {
     match (report.faults(), report.failed.len()) {
         (0, 0) => Ok(()),
         (0, failed) => {
-            Err(CommandError::Refused(format!("{failed} Twilio accounts were not compared")))
+            Err(CommandError::Refused(format!("Twilio accounts not compared: {failed}")))
         }
-        (faults, _) => Err(CommandError::Refused(format!("{faults} differences"))),
+        (faults, _) => Err(CommandError::Refused(format!("differences from Twilio: {faults}"))),
     }
 }
 

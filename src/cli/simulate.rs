@@ -6,11 +6,12 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use callmeter_core::domain::Money;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::kafka::{kafka_settings, reached};
+use super::local_twilio::{self, LocalTwilio};
 use super::{CommandError, open, print};
 use crate::catalog_file;
 use crate::clock::Clock;
@@ -22,14 +23,17 @@ use crate::simulate::dialer::{self, Dialer};
 use crate::simulate::publish::{self, Extent, Outcome, Progress, Publisher, Topics};
 use crate::simulate::traffic::{Profile, Traffic};
 use crate::simulate::watch::{Watch, per_second};
-use crate::simulate::{Share, Skew, accounts};
+use crate::simulate::{Share, Skew, Teller, accounts};
 
 /// Between two looks at a run in progress.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Simulate {
+    #[command(subcommand)]
+    server: Option<Server>,
     /// Customers that call: sim-0001 and on; those that are missing are made
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     accounts: u32,
@@ -60,6 +64,12 @@ pub(super) struct Simulate {
     /// Share of the calls followed by a number's monthly rent
     #[arg(long, value_name = "SHARE", default_value = "0.002")]
     rentals: Share,
+    /// Share of the calls whose end Kafka is never told: a sweep finds them
+    #[arg(long, value_name = "SHARE", default_value = "0")]
+    lose: Share,
+    /// Tells this local Twilio of every call: http://host:port
+    #[arg(long, value_name = "URL")]
+    twilio: Option<String>,
     /// How calls are spread over the customers
     #[arg(long, value_enum, default_value_t)]
     skew: Skew,
@@ -86,6 +96,13 @@ pub(super) struct Simulate {
     json: bool,
 }
 
+/// What is simulated instead of traffic.
+#[derive(Debug, Subcommand)]
+enum Server {
+    /// Serves a local Twilio, which --twilio tells of calls and a sweep asks about them
+    Twilio(LocalTwilio),
+}
+
 /// Calls per second.
 #[derive(Clone, Copy, Debug)]
 enum Rate {
@@ -102,6 +119,9 @@ fn rate(text: &str) -> Result<Rate, String> {
 }
 
 pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), CommandError> {
+    if let Some(Server::Twilio(command)) = command.server {
+        return local_twilio::run(&command, settings).await;
+    }
     let clock = Clock::system();
     let mut watch = Watch::new(command.calls, command.no_progress);
     if !command.no_accounts {
@@ -132,8 +152,10 @@ pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), Co
         Some(service) => Some(open_dialer(service, &command, settings, &progress).await?),
         None => None,
     };
+    let teller = command.twilio.as_deref().map(Teller::open).transpose();
+    let teller = teller.map_err(|error| CommandError::Usage(error.to_string()))?;
     let publishing = tokio::task::spawn_blocking(move || {
-        let publisher = Publisher::open(&kafka, topics)?;
+        let publisher = Publisher::open(&kafka, topics)?.telling(teller);
         publish::run(traffic, extent, &publisher, &clock, &shown, dialer)
     });
     let outcome = watch_until_done(publishing, &progress, &mut watch).await?;
@@ -162,6 +184,7 @@ fn profile(command: &Simulate) -> Profile {
         reorder: command.reorder,
         late: command.late,
         faulty: command.faulty,
+        lose: command.lose,
         rentals: command.rentals,
         ends_only: command.ends_only,
     }

@@ -61,7 +61,7 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
     }
     match report.failed.len() {
         0 => Ok(()),
-        failed => Err(CommandError::Refused(format!("{failed} Twilio accounts were not swept"))),
+        failed => Err(CommandError::Refused(format!("Twilio accounts not swept: {failed}"))),
     }
 }
 

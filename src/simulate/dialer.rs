@@ -113,8 +113,9 @@ impl Dialer {
     /// Where it is not.
     pub async fn open(url: &str, key: &str, progress: Arc<Progress>) -> Result<Self, DialerError> {
         let unreachable = |source| DialerError::Unreachable { url: url.to_owned(), source };
-        let client =
-            crate::outbound::client().timeout(ANSWER_MAX).pool_max_idle_per_host(CALLERS).build();
+        let client = crate::outbound::client(|client| {
+            client.timeout(ANSWER_MAX).pool_max_idle_per_host(CALLERS)
+        });
         let client = client.map_err(unreachable)?;
         client.get(format!("{url}/livez")).send().await.map_err(unreachable)?;
         let counts = Arc::new(Mutex::default());

@@ -12,8 +12,10 @@ pub mod dialer;
 mod draw;
 pub mod publish;
 mod render;
+mod teller;
 pub mod traffic;
 pub mod twilio;
 pub mod watch;
 
 pub use draw::{Share, ShareError, Skew};
+pub use teller::{Teller, TellerError};

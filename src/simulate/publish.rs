@@ -12,7 +12,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use super::dialer::{self, Authorizations, Dialer};
-use super::traffic::{Made, Record, Topic, Traffic};
+use super::teller::{Teller, TellerError};
+use super::traffic::{Fate, Made, Record, Topic, Traffic};
 use crate::clock::Clock;
 use crate::ingest::client::KafkaSettings;
 
@@ -42,6 +43,9 @@ pub enum PublishError {
         /// What librdkafka says.
         source: KafkaError,
     },
+    /// The local Twilio does not take what it is told.
+    #[error(transparent)]
+    Twilio(#[from] TellerError),
     /// Kafka refuses a record for good.
     #[error("Kafka refuses a record of topic {topic}")]
     Refused {
@@ -90,6 +94,7 @@ pub struct Publisher {
     producer: BaseProducer<Reports>,
     reports: Reports,
     topics: Topics,
+    teller: Option<Teller>,
 }
 
 impl Publisher {
@@ -105,11 +110,24 @@ impl Publisher {
         producer.client().fetch_metadata(Some(&topics.calls), METADATA_WAIT).map_err(|source| {
             PublishError::Unreachable { brokers: kafka.brokers.clone(), source }
         })?;
-        Ok(Self { producer, reports, topics })
+        Ok(Self { producer, reports, topics, teller: None })
+    }
+
+    /// Tells a local Twilio of every call, too: of those that are lost it alone hears.
+    #[must_use]
+    pub fn telling(self, teller: Option<Teller>) -> Self {
+        Self { teller, ..self }
     }
 
     /// Hands one record to the producer; waits while its queue is full.
     fn publish(&self, record: Record<'_>) -> Result<(), PublishError> {
+        let happened = record.topic == Topic::Calls && record.fate != Fate::MadeUp;
+        if let (true, Some(teller)) = (happened, &self.teller) {
+            teller.tell(record.value)?;
+        }
+        if record.fate == Fate::Lost {
+            return Ok(());
+        }
         let topic = match record.topic {
             Topic::Calls => &self.topics.calls,
             Topic::Rentals => &self.topics.rentals,
@@ -240,6 +258,9 @@ pub fn run(
     traffic.finish(clock.now(), &mut publish);
     if let Some(refusal) = refusal {
         return Err(refusal);
+    }
+    if let Some(teller) = &publisher.teller {
+        teller.finish()?;
     }
     // Every record has failed or arrived after `message.timeout.ms`.
     let flushed = publisher.producer.flush(Duration::from_secs(70));

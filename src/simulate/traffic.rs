@@ -36,6 +36,8 @@ pub struct Profile {
     pub faulty: Share,
     /// Share of the calls followed by a number's rent.
     pub rentals: Share,
+    /// Share of the calls whose end is never told.
+    pub lose: Share,
     /// Only the ends of calls that are charged: one record, one charge. For benchmarks.
     pub ends_only: bool,
 }
@@ -58,6 +60,19 @@ pub struct Record<'a> {
     pub key: &'a [u8],
     /// The JSON.
     pub value: &'a [u8],
+    /// What becomes of it.
+    pub fate: Fate,
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives, and happened.
+    Arrives,
+    /// It happened, and is lost on its way.
+    Lost,
+    /// It arrives, and never happened.
+    MadeUp,
 }
 
 /// What was made so far, and so what a service must have charged at the end.
@@ -77,6 +92,8 @@ pub struct Made {
     pub reordered: u64,
     /// Legs told hours or days after their end.
     pub late_calls: u64,
+    /// Legs whose end is never told; those that are billable are charged after a sweep.
+    pub lost_calls: u64,
     /// Records that must be rejected.
     pub faulty: u64,
     /// Periods of numbers that must be paid once each.
@@ -93,6 +110,7 @@ struct Waiting {
     delivery: u8,
     fault: Option<Fault>,
     late_seconds: u32,
+    is_lost: bool,
     /// When it happened; set once it is first due.
     at: Option<DateTime<Utc>>,
 }
@@ -213,6 +231,8 @@ impl Traffic {
             self.made.billable_calls += 1;
             self.made.billable_seconds += u64::from(call.seconds);
         }
+        let is_lost = self.profile.lose.hits(&mut self.random);
+        self.made.lost_calls += u64::from(is_lost);
         let shape = Shape::draw(&mut self.random);
         let mut event = Waiting {
             call,
@@ -222,6 +242,7 @@ impl Traffic {
             delivery: 0,
             fault: None,
             late_seconds,
+            is_lost,
             at: None,
         };
         if self.profile.ends_only {
@@ -258,6 +279,7 @@ impl Traffic {
             delivery: 0,
             fault: Some(fault),
             late_seconds: 0,
+            is_lost: false,
             at: None,
         };
         self.wait(event, DELAY_CALLS_MAX - 1);
@@ -315,9 +337,14 @@ impl Traffic {
             fault: event.fault,
             at,
         });
-        self.made.records += 1;
+        let fate = match event.fault {
+            Some(_) => Fate::MadeUp,
+            None if event.is_lost && event.status.is_end() => Fate::Lost,
+            None => Fate::Arrives,
+        };
+        self.made.records += u64::from(fate != Fate::Lost);
         self.made.faulty += u64::from(event.fault.is_some());
-        publish(Record { topic: Topic::Calls, key: &sid, value });
+        publish(Record { topic: Topic::Calls, key: &sid, value, fate });
     }
 
     /// Half of the repetitions are the same delivery again, half tell the event anew.
@@ -351,7 +378,8 @@ impl Traffic {
         for _ in 0..=u8::from(repeated) {
             let value = self.renderer.rental(&rental);
             self.made.records += 1;
-            publish(Record { topic: Topic::Rentals, key: rental.account_sid, value });
+            let (key, fate) = (rental.account_sid, Fate::Arrives);
+            publish(Record { topic: Topic::Rentals, key, value, fate });
         }
     }
 }

@@ -14,6 +14,7 @@ const PROFILE: Profile = Profile {
     late: Share::per_million(20_000),
     faulty: Share::per_million(10_000),
     rentals: Share::per_million(10_000),
+    lose: Share::NONE,
     ends_only: false,
 };
 

@@ -51,13 +51,15 @@ impl TwilioClient {
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(problem("twilio.api_base is no HTTP address".to_owned()));
         }
-        let http = outbound::client()
-            .connect_timeout(CONNECT_MAX)
-            .timeout(ANSWER_MAX)
-            // Credentials go to the API and nowhere else.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| problem(crate::telemetry::one_line(&error.without_url())))?;
+        let http = outbound::client(|client| {
+            client
+                .connect_timeout(CONNECT_MAX)
+                .timeout(ANSWER_MAX)
+                // Credentials go to the API and nowhere else.
+                .redirect(reqwest::redirect::Policy::none())
+        });
+        let http =
+            http.map_err(|error| problem(crate::telemetry::one_line(&error.without_url())))?;
         Ok(Self { http, base })
     }
 

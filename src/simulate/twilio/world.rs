@@ -1,5 +1,6 @@
 //! What the local Twilio knows: its accounts, their calls, and its habits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -86,6 +87,8 @@ pub(super) struct World {
     pub legs: BTreeMap<(String, String), Leg>,
     pub habits: Habits,
     pub requests: u64,
+    /// Whose sub-accounts those are that a call names and nobody subscribed.
+    pub adopter: Option<String>,
 }
 
 /// The local Twilio; cheap to clone.
@@ -107,6 +110,11 @@ impl LocalTwilio {
         self.lock().subscribers.insert(subscriber.account_sid.clone(), subscriber);
     }
 
+    /// Takes every account that nobody subscribed as a sub-account of this one.
+    pub fn adopt_as(&self, parent: &str) {
+        self.lock().adopter = Some(parent.to_owned());
+    }
+
     /// Changes the habits.
     pub fn change_habits(&self, change: impl FnOnce(&mut Habits)) {
         change(&mut self.lock().habits);
@@ -117,14 +125,22 @@ impl LocalTwilio {
         self.lock().requests
     }
 
-    /// Learns of a call by the parameters of a status callback, as JSON; a later status replaces
-    /// an earlier one, and nothing follows the call's end.
+    /// Learns of a call by the parameters of a status callback, alone or in a CloudEvent; a later
+    /// status replaces an earlier one, and nothing follows the call's end.
     ///
     /// # Errors
     /// What is missing in the parameters.
     pub fn learn(&self, callback: &Value) -> Result<(), String> {
-        let leg = Leg::read(callback, self.clock.now())?;
+        let leg = Leg::read(&parameters_of(callback), self.clock.now())?;
         let mut world = self.lock();
+        if let Some(parent) = world.adopter.clone().filter(|parent| *parent != leg.account_sid) {
+            let account_sid = leg.account_sid.clone();
+            world.subscribers.entry(account_sid.clone()).or_insert_with(|| Subscriber {
+                auth_token: format!("token-of-{account_sid}"),
+                account_sid,
+                parent: Some(parent),
+            });
+        }
         let key = (leg.account_sid.clone(), leg.sid.clone());
         match world.legs.get(&key) {
             Some(known) if known.end.is_some() => {}
@@ -140,6 +156,18 @@ impl LocalTwilio {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The parameters inside a CloudEvent, whose `data` may be a text; else what was given.
+fn parameters_of(event: &Value) -> Cow<'_, Value> {
+    match &event["data"] {
+        Value::Null => Cow::Borrowed(event),
+        Value::String(text) => {
+            let data: Value = serde_json::from_str(text).unwrap_or_default();
+            Cow::Owned(data["request"]["parameters"].clone())
+        }
+        data => Cow::Borrowed(&data["request"]["parameters"]),
     }
 }
 

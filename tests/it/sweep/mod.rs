@@ -4,6 +4,7 @@ mod faults;
 mod holds;
 mod lost;
 mod reconcile;
+mod simulated;
 
 use crate::harness::command::{Ran, finish};
 use crate::harness::system::System;

@@ -88,7 +88,7 @@ async fn each_difference_from_twilio_is_a_row_with_its_reason() {
     ];
     assert_eq!(differences(&found), expected);
     assert_eq!(found["differences"][0]["call_sids"], json!([call_sid(10)]));
-    assert!(ran.stderr.contains("4 differences"), "{ran:?}");
+    assert!(ran.stderr.contains("differences from Twilio: 4"), "{ran:?}");
     let shown = run(&system, &settings, &["reconcile", "twilio", "--from", &day, "--to", &day]);
     assert!(
         shown.stdout.contains(&format!("callmeter sweep --from {day} --to {day}")),
