@@ -148,3 +148,37 @@ async fn where_twilio_is_away_a_sweep_does_not_ask_for_every_account() {
     let requests = twilio.local.requests();
     assert!(requests < 31 * 5, "{requests} requests");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_lost_the_lock_gives_up_and_who_comes_next_goes_on() {
+    let twilio = Twilio::start(Habits { page_max: 20, hangs_after: 3, ..Habits::default() });
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    lost_calls(&twilio, &acme, 0..100);
+    let settings = twilio.settings(&acme);
+    let start = || {
+        let sweep = command(&system, &settings, &["sweep", "--json"]);
+        std::thread::spawn(move || finish(sweep))
+    };
+    let first = start();
+    until("it hangs", SOON, async || (twilio.local.requests() > 3).then_some(())).await;
+    let second = start();
+    let mut sql = system.sql().await;
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+        WHERE locktype = 'advisory' AND granted AND classid = 1785684595
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut sql).await.expect("a count");
+    assert_eq!(cut, 1, "one has the lock");
+    let first = first.join().expect("an end");
+    assert_eq!(first.code, Some(1), "{first:?}");
+    assert!(first.stderr.contains("Postgres went away"), "{first:?}");
+    twilio.local.change_habits(|habits| habits.hangs_after = 0);
+    let second = second.join().expect("an end").expect_success();
+    assert_eq!(report(&second)["accounts"], 2, "{second:?}");
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("charges").len(), 100);
+}
