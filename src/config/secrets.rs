@@ -23,6 +23,7 @@ pub struct Twilio {
     pub account_sid: Option<String>,
     pub auth_token: Option<Secret>,
     pub previous_token_hours: u32,
+    pub callback_bytes_max: usize,
     pub api_base: String,
 }
 
@@ -50,6 +51,10 @@ impl Twilio {
         if self.previous_token_hours > Self::PREVIOUS_TOKEN_HOURS_MAX {
             let fault = format!("is {} hours, more than a year", self.previous_token_hours);
             return refuse("twilio.previous_token_hours", fault, "give 0 to 8760");
+        }
+        if !(65_536..=67_108_864).contains(&self.callback_bytes_max) {
+            let fault = format!("is {}, out of its range", self.callback_bytes_max);
+            return refuse("twilio.callback_bytes_max", fault, "give 65536 to 67108864");
         }
         if let Some(sid) = &self.account_sid
             && let Err(error) = TwilioAccountSid::parse(sid)

@@ -9,4 +9,5 @@ pub mod client;
 pub mod decode;
 pub mod inspect;
 pub mod partition;
+pub mod publisher;
 pub mod topics;

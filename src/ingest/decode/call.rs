@@ -19,30 +19,53 @@ pub(super) fn decode(
     record_at: DateTime<Utc>,
     limits: Limits,
 ) -> Result<Event, Rejection> {
+    let event = read(value, |call| read_call(call, record_at, limits))?;
+    event.unwrap_or(Ok(Event::Skipped))
+}
+
+/// The `AccountSid` by which [`decode`] would charge this record; none: it charges nobody.
+pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
+    let sid = read(value, |call| {
+        call.parameters.account_sid.text().and_then(|sid| TwilioAccountSid::parse(sid).ok())
+    });
+    sid.ok().flatten().flatten()
+}
+
+/// A call's status as a record tells it, whatever its shape.
+struct Told<'a> {
+    parameters: &'a Parameters<'a>,
+    /// Where its instant may be found, the best first.
+    instants: [&'a Scalar<'a>; 3],
+    tag: Option<Cow<'a, str>>,
+}
+
+/// Hands the call of a record to `take`; none: the record is an event of another type.
+fn read<T>(value: &[u8], take: impl FnMut(&Told<'_>) -> T) -> Result<Option<T>, Rejection> {
     if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(value) {
-        return read(&envelope, record_at, limits);
+        return read_envelope(&envelope, take);
     }
     let repaired = repair(value);
     let envelope = serde_json::from_str::<Envelope<'_>>(&repaired)
         .map_err(|error| Rejection::undecodable(format!("not a JSON object: {error}")))?;
-    read(&envelope, record_at, limits)
+    read_envelope(&envelope, take)
 }
 
-fn read(
+fn read_envelope<T>(
     envelope: &Envelope<'_>,
-    record_at: DateTime<Utc>,
-    limits: Limits,
-) -> Result<Event, Rejection> {
+    mut take: impl FnMut(&Told<'_>) -> T,
+) -> Result<Option<T>, Rejection> {
+    let parameters = &envelope.parameters;
     let is_cloud_event = envelope.specversion != Scalar::Absent || envelope.data.is_some();
     if !is_cloud_event {
-        let instants = [&envelope.parameters.timestamp, &Scalar::Absent, &Scalar::Absent];
-        return read_parameters(&envelope.parameters, instants, record_at, limits);
+        let instants = [&parameters.timestamp, &Scalar::Absent, &Scalar::Absent];
+        let tag = parameters.tag.text().map(Cow::Borrowed);
+        return Ok(Some(take(&Told { parameters, instants, tag })));
     }
     let Some(kind) = envelope.kind.text() else {
         return Err(Rejection::invalid("type of the CloudEvent is missing"));
     };
     if !TYPE_PREFIXES.iter().any(|prefix| kind.starts_with(prefix)) {
-        return Ok(Event::Skipped);
+        return Ok(None);
     }
     let data = envelope.data.map(RawValue::get).unwrap_or_default();
     let data = match data.as_bytes().first() {
@@ -51,21 +74,34 @@ fn read(
         Some(b'"') => Cow::Owned(held_object(data)?),
         _ => return Err(Rejection::invalid("data is no object")),
     };
-    let read_data = |data: &EventData<'_>| {
-        let instants = [&data.parameters.timestamp, &data.timestamp, &envelope.time];
-        read_parameters(&data.parameters, instants, record_at, limits)
+    let mut take_data = |data: &EventData<'_>| {
+        let parameters = &data.parameters;
+        let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
+        // The call's own, that of the callback's address, that of the sink.
+        let own = parameters.tag.text().map(Cow::Borrowed);
+        let tag = own
+            .or_else(|| tag_in(data.url.text()?).map(Cow::Owned))
+            .or_else(|| envelope.parameters.tag.text().map(Cow::Borrowed));
+        take(&Told { parameters, instants, tag })
     };
     if let Ok(data) = serde_json::from_str::<EventData<'_>>(&data) {
-        return read_data(&data);
+        return Ok(Some(take_data(&data)));
     }
-    let repaired = repair(data.as_bytes());
-    match serde_json::from_str::<EventData<'_>>(&repaired) {
-        Ok(data) => read_data(&data),
+    match serde_json::from_str::<EventData<'_>>(&repair(data.as_bytes())) {
+        Ok(data) => Ok(Some(take_data(&data))),
         Err(error) if error.is_data() => {
             Err(Rejection::invalid(format!("data cannot be read: {error}")))
         }
         Err(error) => Err(Rejection::undecodable(format!("data is no JSON object: {error}"))),
     }
+}
+
+/// The tag that the query of a callback's address gives.
+fn tag_in(url: &str) -> Option<String> {
+    let (_, query) = url.split_once('?')?;
+    let query = query.split('#').next().unwrap_or_default();
+    let tag = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "tag")?.1;
+    (!tag.is_empty()).then(|| tag.into_owned())
 }
 
 /// The text of a JSON string, where an object begins in it.
@@ -79,12 +115,12 @@ fn held_object(json: &str) -> Result<String, Rejection> {
     Err(Rejection::undecodable("data is a string that holds no JSON object"))
 }
 
-fn read_parameters(
-    parameters: &Parameters<'_>,
-    instants: [&Scalar<'_>; 3],
+fn read_call(
+    told: &Told<'_>,
     record_at: DateTime<Utc>,
     limits: Limits,
 ) -> Result<Event, Rejection> {
+    let Told { parameters, instants, .. } = told;
     let Some(status) = parameters.call_status.text() else {
         return Err(Rejection::invalid("CallStatus is missing"));
     };
@@ -133,7 +169,7 @@ fn read_parameters(
             ended_at: at,
             seconds,
             twilio_minutes: whole_number(&parameters.duration).and_then(|n| u32::try_from(n).ok()),
-            tag: text(&parameters.tag),
+            tag: told.tag.as_deref().and_then(storable),
         },
     }))
 }

@@ -117,6 +117,8 @@ impl<'de> Parameters<'de> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct EventData<'de> {
     pub timestamp: Scalar<'de>,
+    /// Where Twilio sent the callback that the event tells of.
+    pub url: Scalar<'de>,
     pub parameters: Parameters<'de>,
 }
 
@@ -182,19 +184,24 @@ filled_from_object!(Parameters, "an object of parameters", |into, key, entries| 
 filled_from_object!(EventData, "an object with the request", |into, key, entries| {
     match key.as_ref() {
         "timestamp" => into.timestamp = entries.next_value()?,
-        "request" => into.parameters = entries.next_value::<Request<'_>>()?.parameters,
+        "request" => {
+            let request = entries.next_value::<Request<'_>>()?;
+            (into.url, into.parameters) = (request.url, request.parameters);
+        }
         _ => drop(entries.next_value::<IgnoredAny>()?),
     }
 });
 
 #[derive(Default)]
 struct Request<'de> {
+    url: Scalar<'de>,
     parameters: Parameters<'de>,
 }
 
 filled_from_object!(Request, "an object with parameters", |into, key, entries| {
     match key.as_ref() {
         "parameters" => into.parameters = entries.next_value()?,
+        "url" => into.url = entries.next_value()?,
         _ => drop(entries.next_value::<IgnoredAny>()?),
     }
 });

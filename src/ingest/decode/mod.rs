@@ -151,6 +151,11 @@ pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limi
     event.unwrap_or_else(Event::Rejected)
 }
 
+/// The `AccountSid` by which a record of calls would be charged; none: it charges nobody.
+pub fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
+    call::account_sid(value)
+}
+
 /// Text as it can be stored and shown: NUL replaced, cut at 256 characters; `None` where empty.
 fn storable(text: &str) -> Option<Box<str>> {
     const CHARACTERS_MAX: usize = 256;
