@@ -5,11 +5,12 @@
 //!
 //! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`outbound`], [`vault`], [`metrics`],
 //! [`health`], [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`verify`],
-//! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`http`], [`simulate`], [`status`], [`app`],
+//! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`bridge`], [`http`], [`simulate`], [`status`], [`app`],
 //! [`cli`].
 
 pub mod app;
 pub mod balance;
+pub mod bridge;
 pub mod catalog_file;
 pub mod cli;
 pub mod clock;

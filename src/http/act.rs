@@ -276,12 +276,9 @@ impl FromRequest<Api> for Act {
         let is_json = is_json(&parts.headers);
         let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
         let body = body.map_err(|rejection| match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                "The body is too large",
-                format!("at most {} bytes are read", api.body_bytes_max),
-            ),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::too_large(format!("at most {} bytes are read", api.body_bytes_max))
+            }
             _ => Problem::malformed("the body cannot be read"),
         })?;
         if !body.is_empty() && !is_json {

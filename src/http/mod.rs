@@ -17,6 +17,7 @@ pub(crate) mod openapi;
 mod page;
 mod problem;
 pub(crate) mod render;
+mod webhooks;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::balance::Balance;
+use crate::bridge::Bridge;
 use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
@@ -51,6 +53,7 @@ pub struct Api {
     recorder: Recorder,
     wallets: Arc<Wallets>,
     tokens: Arc<TwilioTokens>,
+    bridge: Option<Bridge>,
     admin_key: Option<KeyDigest>,
     keys: Believed,
     asked_seconds: u32,
@@ -90,6 +93,7 @@ impl Api {
             recorder,
             wallets: Arc::new(wallets),
             tokens: Arc::new(TwilioTokens::of(settings)),
+            bridge: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             keys,
             asked_seconds: settings.holds.asked_seconds,
@@ -97,6 +101,12 @@ impl Api {
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
             requests_in_progress_max: http.requests_in_progress_max,
         }
+    }
+
+    /// Answers Twilio's callbacks too.
+    #[must_use]
+    pub fn with_bridge(self, bridge: Bridge) -> Self {
+        Self { bridge: Some(bridge), ..self }
     }
 
     /// Builds what one listener answers.
@@ -123,6 +133,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     }
     if surface.api {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
+        router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {
         router = router.merge(accounts::admin_routes()).merge(keys::admin_routes());

@@ -145,6 +145,12 @@ impl Problem {
         Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
     }
 
+    /// 413: more than is read.
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "body_too_large", "The body is too large", detail)
+    }
+
     /// 503: the settings lack what this needs.
     pub(super) fn not_configured(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;

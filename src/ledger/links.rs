@@ -116,6 +116,25 @@ async fn link_unnoted(
     Ok(Linked::Moved { from: holder.account })
 }
 
+/// Whether an account pays for one of these Twilio accounts.
+///
+/// # Errors
+/// Those of the store.
+pub async fn any_linked(
+    connection: &mut PgConnection,
+    sids: &[TwilioAccountSid],
+) -> Result<bool, LedgerError> {
+    let sids: Vec<&str> = sids.iter().map(TwilioAccountSid::as_str).collect();
+    let linked = sqlx::query_scalar(
+        "-- links::any_linked
+         SELECT EXISTS (SELECT FROM twilio_accounts WHERE twilio_account_sid = ANY ($1))",
+    )
+    .bind(sids)
+    .fetch_one(connection)
+    .await?;
+    Ok(linked)
+}
+
 /// Lets the projection see which Twilio accounts an account pays for.
 async fn raise(
     connection: &mut PgConnection,

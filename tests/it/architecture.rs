@@ -27,6 +27,7 @@ const ORDER: &[&str] = &[
     "reconcile",
     "status",
     "simulate",
+    "bridge",
     "http",
     "app",
     "cli",

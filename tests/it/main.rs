@@ -7,6 +7,7 @@ mod audit;
 mod authorizations;
 mod backup;
 mod balance;
+mod bridge;
 mod catalog;
 mod dashboards;
 mod document;

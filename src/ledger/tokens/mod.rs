@@ -232,6 +232,23 @@ impl TwilioTokens {
         Ok(found)
     }
 
+    /// Whether there is any token at all.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, TokenError> {
+        if self.default.is_some() {
+            return Ok(true);
+        }
+        let exist = sqlx::query_scalar(
+            "-- tokens::exist
+             SELECT EXISTS (SELECT FROM twilio_tokens)",
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(exist)
+    }
+
     /// Every token there is, the default one first, for a message that names no account; the latest
     /// 1,000.
     ///

@@ -81,6 +81,25 @@ impl Api {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
+        Self::answer(request).await
+    }
+
+    /// Posts a body of any type, without a key.
+    pub(crate) async fn post_as(
+        &self,
+        path: &str,
+        content_type: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Answer> {
+        let mut request = self.client.post(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Self::answer(request.header("content-type", content_type).body(body)).await
+    }
+
+    async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
         let response = request.send().await?;
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type");

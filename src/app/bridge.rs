@@ -1,0 +1,55 @@
+//! Wiring of the bridge: what Twilio posts to this process's API goes to Kafka.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::task::JoinSet;
+
+use super::{App, Role, one_line};
+use crate::bridge::{Bridge, BridgeSettings};
+use crate::ingest::client::KafkaSettings;
+use crate::ingest::topics;
+use crate::ledger::tokens::TwilioTokens;
+
+/// Time between two attempts to make the topic.
+const TOPIC_EVERY: Duration = Duration::from_secs(2);
+
+impl App {
+    /// Opens the bridge, and sees that its topic is there where no meter does.
+    pub(super) fn open_bridge(
+        &self,
+        stages: &mut JoinSet<anyhow::Result<()>>,
+        roles: &BTreeSet<Role>,
+    ) -> anyhow::Result<Bridge> {
+        let settings = &self.settings;
+        if settings.http.admin_key.is_some() && settings.secrets.key.is_none() {
+            tracing::warn!(
+                "secrets.key is not set: auth tokens are sealed by http.admin_key, and are lost \
+                 where that changes"
+            );
+        }
+        let bridge = BridgeSettings::of(settings);
+        if !roles.contains(&Role::Meter) {
+            let made = self.clone().make_topic(bridge.kafka.clone());
+            let made = self.clone().until_shutdown(made);
+            stages.spawn(made);
+        }
+        let tokens = Arc::new(TwilioTokens::of(settings));
+        let bridge = Bridge::open(bridge, tokens, self.store.clone(), self.clock.clone());
+        bridge.context("Twilio's callbacks cannot be taken")
+    }
+
+    /// Makes the topic of calls as soon as Kafka can be asked; then waits for the end.
+    async fn make_topic(self, kafka: KafkaSettings) {
+        let settings = &self.settings.kafka;
+        while let Err(error) =
+            topics::ensure(&kafka, &[&settings.topic_calls], settings.partitions).await
+        {
+            tracing::warn!(error = one_line(&error), "the topic of calls cannot be made yet");
+            tokio::time::sleep(TOPIC_EVERY).await;
+        }
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a message of Twilio's was not taken; each kind says whether it should be posted again.
+
+use crate::ingest::publisher::PublishError;
+use crate::ledger::LedgerError;
+use crate::ledger::store::StoreError;
+use crate::ledger::tokens::TokenError;
+
+/// A message that was not, or not wholly, published.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Not signed, or not by a token of the account it is about: never to be posted again.
+    #[error("no auth token of its account signed it")]
+    Forged,
+    /// It is longer than Kafka takes: posting it again does not help.
+    #[error("it is too long for Kafka")]
+    TooLarge,
+    /// There is no token to check it by: to be posted again, until an operator has given one.
+    #[error("{0}")]
+    NotConfigured(&'static str),
+    /// A token cannot be told: to be posted again.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Kafka did not acknowledge it: to be posted again.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Token(error.into())
+    }
+}
+
+impl From<LedgerError> for Refusal {
+    fn from(error: LedgerError) -> Self {
+        Self::Token(error.into())
+    }
+}

@@ -1,0 +1,186 @@
+//! Whether Twilio signed a request: `X-Twilio-Signature`, as Twilio's SDKs compute it
+//! (<https://www.twilio.com/docs/usage/security#validating-requests>).
+//!
+//! Pure. The signature is base64 of HMAC-SHA1 by the account's auth token over the address and, for a
+//! form, each key with its value, in order of the keys. For JSON the address carries the body's hash
+//! and is signed alone. It holds no instant, so its age says nothing.
+//!
+//! Nothing here tells how far a wrong signature was right: comparisons take constant time.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, utf8_percent_encode};
+use ring::hmac;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::config::Secret;
+
+/// Parameter of the address that holds the hash of a JSON body.
+const BODY_HASH: &str = "bodySHA256";
+
+/// What JavaScript's `encodeURIComponent` leaves as it is.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// A request, as far as it is signed.
+#[derive(Clone, Debug)]
+pub(super) struct Signed {
+    /// Every text that may have been signed: the forms of the address, each with the parameters.
+    texts: Vec<Vec<u8>>,
+    /// The signature as it came; none: it cannot be one.
+    signature: Option<Vec<u8>>,
+}
+
+impl Signed {
+    /// A form: the address and all parameters are signed.
+    pub(super) fn form(
+        addresses: &[String],
+        parameters: &[(Vec<u8>, Vec<u8>)],
+        signature: &str,
+    ) -> Self {
+        let mut suffixes = vec![suffix(&lossy(parameters))];
+        // Whoever signs signs text; bytes that are none are text with replacement characters.
+        let raw = suffix(parameters);
+        if raw != suffixes[0] {
+            suffixes.push(raw);
+        }
+        let texts = forms(addresses).into_iter().flat_map(|address| {
+            suffixes.iter().map(|suffix| [address.as_bytes(), suffix].concat()).collect::<Vec<_>>()
+        });
+        Self { texts: texts.collect(), signature: decoded(signature) }
+    }
+
+    /// JSON: the address is signed, and holds the hash of the body. None: its hash is another, or it
+    /// holds none.
+    pub(super) fn json(
+        addresses: &[String],
+        query: &str,
+        body: &[u8],
+        signature: &str,
+    ) -> Option<Self> {
+        let (_, hash) =
+            pairs(query.as_bytes()).into_iter().find(|(k, _)| k == BODY_HASH.as_bytes())?;
+        let hash = hex::decode(hash).ok()?;
+        if !bool::from(hash.ct_eq(Sha256::digest(body).as_slice())) {
+            return None;
+        }
+        let texts = forms(addresses).into_iter().map(String::into_bytes).collect();
+        Some(Self { texts, signature: decoded(signature) })
+    }
+
+    /// Whether this token signed it.
+    pub(super) fn is_signed_by(&self, token: &Secret) -> bool {
+        let Some(signature) = &self.signature else { return false };
+        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose().as_bytes());
+        self.texts.iter().any(|text| hmac::verify(&key, text, signature).is_ok())
+    }
+}
+
+/// The pairs of a form or a query, decoded.
+pub(super) fn pairs(form: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let decode = |text: &[u8]| {
+        let spaced: Vec<u8> = text.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+        percent_decode(&spaced).collect::<Vec<u8>>()
+    };
+    let parts = form.split(|byte| *byte == b'&').filter(|part| !part.is_empty());
+    let parts = parts.map(|part| {
+        let mut halves = part.splitn(2, |byte| *byte == b'=');
+        let key = halves.next().unwrap_or_default();
+        (decode(key), decode(halves.next().unwrap_or_default()))
+    });
+    parts.collect()
+}
+
+fn decoded(signature: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(signature.trim()).ok()
+}
+
+fn lossy(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_bytes();
+    parameters.iter().map(|(key, value)| (text(key), text(value))).collect()
+}
+
+/// Each key with each of its different values, sorted, without anything between them.
+fn suffix(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let mut parameters: Vec<_> = parameters.iter().collect();
+    parameters.sort();
+    parameters.dedup();
+    parameters.into_iter().flat_map(|(key, value)| key.iter().chain(value)).copied().collect()
+}
+
+/// The forms of an address that Twilio may have signed: without port and with one, its query as it
+/// came, with quotes escaped, and escaped throughout. Twilio is not consistent here, its SDKs try
+/// them all.
+fn forms(addresses: &[String]) -> Vec<String> {
+    let mut forms = Vec::new();
+    for address in addresses {
+        let (base, query) =
+            address.split_once('?').map_or((&**address, None), |(b, q)| (b, Some(q)));
+        let queries = match query {
+            Some(query) if !query.is_empty() => {
+                vec![
+                    format!("?{query}"),
+                    format!("?{}", query.replace('\'', "%27")),
+                    escaped(query),
+                ]
+            }
+            _ => vec![address[base.len()..].to_owned()],
+        };
+        for query in queries {
+            for base in [without_port(base), with_port(base)] {
+                let form = base + &query;
+                if !forms.contains(&form) {
+                    forms.push(form);
+                }
+            }
+        }
+    }
+    forms
+}
+
+/// A query with every key and value escaped anew.
+fn escaped(query: &str) -> String {
+    let escape =
+        |text: Vec<u8>| utf8_percent_encode(&String::from_utf8_lossy(&text), COMPONENT).to_string();
+    let pairs = pairs(query.as_bytes()).into_iter();
+    let pairs = pairs.map(|(key, value)| format!("{}={}", escape(key), escape(value)));
+    format!("?{}", pairs.collect::<Vec<_>>().join("&"))
+}
+
+/// Scheme and authority up to the port, the port with its colon, and the path.
+fn split(address: &str) -> (&str, &str, &str) {
+    let authority = address.find("://").map_or(0, |at| at + 3);
+    let path = address[authority..].find('/').map_or(address.len(), |at| authority + at);
+    let host = address[authority..path].rfind('@').map_or(authority, |at| authority + at + 1);
+    // A colon begins the port only after the bracket of an IPv6 address.
+    let bracket = address[host..path].rfind(']').map_or(host, |at| host + at);
+    let port = address[bracket..path].find(':').map_or(path, |at| bracket + at);
+    (&address[..port], &address[port..path], &address[path..])
+}
+
+fn without_port(address: &str) -> String {
+    let (host, _, path) = split(address);
+    format!("{host}{path}")
+}
+
+fn with_port(address: &str) -> String {
+    let (host, port, path) = split(address);
+    if !port.is_empty() {
+        return address.to_owned();
+    }
+    let port = if host.starts_with("https://") { ":443" } else { ":80" };
+    format!("{host}{port}{path}")
+}
+
+#[cfg(test)]
+#[path = "signature_tests.rs"]
+mod tests;
