@@ -28,15 +28,10 @@ impl BridgeSettings {
     /// Takes them from the settings.
     pub fn of(settings: &Settings) -> Self {
         let kafka = &settings.kafka;
-        let options = kafka.options.iter();
         // So that a request answers by itself before it is given up.
         let answered = u64::from(settings.http.request_seconds_max.saturating_sub(1).max(1));
         Self {
-            kafka: KafkaSettings {
-                brokers: kafka.brokers.clone(),
-                group: kafka.group.clone(),
-                options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            },
+            kafka: KafkaSettings::from(kafka),
             topic: kafka.topic_calls.clone(),
             public_url: settings.http.public_url.clone(),
             bytes_max: settings.twilio.callback_bytes_max,
