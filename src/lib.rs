@@ -3,7 +3,7 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`config`], [`telemetry`], [`outbound`], [`vault`], [`metrics`],
+//! Modules in reading order: [`clock`], [`config`], [`masked`], [`telemetry`], [`outbound`], [`vault`], [`metrics`],
 //! [`health`], [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`verify`],
 //! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`bridge`], [`http`], [`simulate`], [`status`], [`app`],
 //! [`cli`].
@@ -21,6 +21,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod keys;
 pub mod ledger;
+pub mod masked;
 pub mod meter;
 pub mod metrics;
 pub mod outbound;

@@ -1,17 +1,21 @@
 //! Log lines: to standard error, as text or JSON. Standard output belongs to commands' answers.
 //!
-//! Rules: no request bodies, no phone numbers, no secrets; an account is named by its id.
+//! Rules: no request bodies, no secrets; an account is named by its id. Phone numbers are masked in
+//! every line, whoever wrote it ([`crate::masked`]).
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
+use crate::masked::MaskedWriter;
 
 /// Starts logging. The level was checked with the settings; a second call changes nothing.
 pub fn start(settings: &Log) {
     let filter = EnvFilter::try_new(&settings.level).unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| MaskedWriter(std::io::stderr()));
     let started = match settings.format {
         LogFormat::Text => {
             let colours = std::io::stderr().is_terminal();

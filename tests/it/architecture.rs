@@ -8,6 +8,7 @@ const ORDER: &[&str] = &[
     "clock",
     "metrics",
     "config",
+    "masked",
     "telemetry",
     "outbound",
     "vault",

@@ -7,6 +7,7 @@
 //!
 //! No token leaves this module but as a [`Secret`].
 
+mod rows;
 mod tend;
 
 use std::collections::HashMap;
@@ -25,6 +26,8 @@ use crate::config::{Secret, Settings};
 use crate::vault::{Sealed, Vault, VaultError};
 
 pub use tend::Tended;
+
+use rows::{Owner, forget, owner_of, put, read_sid, set_at};
 
 /// Accounts whose tokens are looked through for a message that names no account.
 const TOKENS_LISTED_MAX: i64 = 1_000;
@@ -325,84 +328,4 @@ impl TwilioTokens {
         let opened = self.open(&owner.sid, &sealed, false);
         Ok(opened.is_ok_and(|current| current.token.expose() == token.expose()))
     }
-}
-
-/// A Twilio account as the ledger keeps it.
-struct Owner {
-    key: i32,
-    sid: TwilioAccountSid,
-}
-
-async fn owner_of(
-    connection: &mut PgConnection,
-    id: &AccountId,
-    sid: Option<&TwilioAccountSid>,
-) -> Result<Option<Owner>, LedgerError> {
-    let row = sqlx::query(
-        "-- tokens::owner_of
-         SELECT t.twilio_account_key, t.twilio_account_sid AS owner
-         FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
-         WHERE a.id = $1 AND ($2::text IS NULL OR t.twilio_account_sid = $2)
-         ORDER BY t.twilio_account_key LIMIT 1",
-    )
-    .bind(id.as_str())
-    .bind(sid.map(TwilioAccountSid::as_str))
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Owner { key: row.try_get("twilio_account_key")?, sid: read_sid(&row, "owner")? }))
-}
-
-fn read_sid(row: &PgRow, column: &str) -> Result<TwilioAccountSid, LedgerError> {
-    TwilioAccountSid::parse(row.try_get(column)?)
-        .map_err(|error| LedgerError::unreadable("a Twilio account SID", error))
-}
-
-/// When the token that counts was set; none: there is none.
-async fn set_at(
-    connection: &mut PgConnection,
-    owner: &Owner,
-) -> Result<Option<DateTime<Utc>>, LedgerError> {
-    let set_at = sqlx::query_scalar(
-        "-- tokens::set_at
-         SELECT set_at FROM twilio_tokens WHERE twilio_account_key = $1",
-    )
-    .bind(owner.key)
-    .fetch_optional(connection)
-    .await?;
-    Ok(set_at)
-}
-
-async fn put(
-    connection: &mut PgConnection,
-    owner: &Owner,
-    sealed: &Sealed,
-    now: DateTime<Utc>,
-) -> Result<(), LedgerError> {
-    sqlx::query(
-        "-- tokens::put
-         INSERT INTO twilio_tokens AS t (twilio_account_key, sealed, key_id, set_at)
-         VALUES ($1, $2, $3, $4)
-         ON CONFLICT (twilio_account_key) DO UPDATE SET
-             previous_sealed = t.sealed, previous_key_id = t.key_id, superseded_at = $4,
-             sealed = EXCLUDED.sealed, key_id = EXCLUDED.key_id, set_at = EXCLUDED.set_at",
-    )
-    .bind(owner.key)
-    .bind(&sealed.bytes)
-    .bind(&sealed.key_id)
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn forget(connection: &mut PgConnection, owner: &Owner) -> Result<(), LedgerError> {
-    sqlx::query(
-        "-- tokens::forget
-         DELETE FROM twilio_tokens WHERE twilio_account_key = $1",
-    )
-    .bind(owner.key)
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -2,6 +2,6 @@
 
 mod accounts;
 mod content;
-mod post;
+pub(crate) mod post;
 mod proof;
 mod signers;

@@ -3,6 +3,7 @@
 use super::api::{ADMIN_KEY, Answer, Api};
 use super::command::{Ran, bare_command, finish};
 use super::kafka::Kafka;
+use super::leaks;
 use super::poll::{SOON, until};
 use super::redis_database::RedisDatabase;
 use super::samples;
@@ -140,7 +141,10 @@ impl System {
 
     /// Runs a command of the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
-        finish(self.command(arguments))
+        let ran = finish(self.command(arguments));
+        let leaks = leaks::found(&ran.stderr);
+        assert!(leaks.is_empty(), "{arguments:?} tells too much: {leaks:#?}");
+        ran
     }
 
     /// Starts a `serve` process with some settings changed; answers its place in `services`.
@@ -319,8 +323,14 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         let failed = std::thread::panicking();
+        let mut leaks = Vec::new();
         for service in &mut self.services {
+            if !failed && service.runs() {
+                let metrics = leaks::metrics_at(service.port).unwrap_or_default();
+                leaks.extend(leaks::found_in_metrics(&metrics));
+            }
             service.kill();
+            leaks.extend(leaks::found(&service.log_text()));
             if failed {
                 eprintln!("--- the end of {}\n{}", service.log.display(), service.log_tail());
             }
@@ -335,5 +345,6 @@ impl Drop for System {
         if let Some(ran) = verified {
             ran.expect_success();
         }
+        assert!(failed || leaks.is_empty(), "logs or metrics tell too much: {leaks:#?}");
     }
 }
