@@ -1,17 +1,24 @@
 //! The jobs of the role `jobs`: what is due by the clock, and done by one process at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{Months, TimeDelta};
 use futures::FutureExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::App;
 use crate::config::Settings;
 use crate::jobs::{self, Job, JobError};
+use crate::ledger::blanking;
 use crate::ledger::store::Store;
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
+
+/// Time between two rounds of blanking.
+const BLANKING_EVERY: TimeDelta = TimeDelta::hours(1);
+/// Rest between two of its steps, so that charging hardly notices.
+const BLANKING_PAUSE: Duration = Duration::from_millis(50);
 
 /// Connections for a job that goes over Twilio accounts, several at a time: one each, and some for what
 /// takes longer.
@@ -38,7 +45,31 @@ impl App {
         let sweeper = Sweeper::of(settings, open()?, self.clock.clone())?;
         let reconciler = Reconciler::of(settings, open()?, self.clock.clone())?;
         let store = self.store.clone();
-        Ok((store, vec![self.sweep(sweeper), self.reconcile(reconciler)]))
+        let blanking = self.blanking(&store);
+        let jobs = [Some(self.sweep(sweeper)), Some(self.reconcile(reconciler)), blanking];
+        Ok((store, jobs.into_iter().flatten().collect()))
+    }
+
+    /// Blanks what is older than its time of retention, where there is one.
+    fn blanking(&self, store: &Store) -> Option<Job> {
+        let retention = Months::new(self.settings.privacy.retention()?);
+        let (store, clock) = (store.clone(), self.clock.clone());
+        let run = move || {
+            let (store, clock) = (store.clone(), clock.clone());
+            async move {
+                let before = clock.now().checked_sub_months(retention);
+                let before = before.ok_or("the time of retention is out of range")?;
+                let mut steps = 1;
+                while blanking::blank_before(&store, before).await? {
+                    steps += 1;
+                    tokio::time::sleep(BLANKING_PAUSE).await;
+                }
+                Ok(json!({ "before": before, "steps": steps }))
+            }
+            .boxed()
+        };
+        let period = BLANKING_EVERY;
+        Some(Job { name: "blanking", period, run: Box::new(run), show: |_: &Value| {} })
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use futures::FutureExt;
 use serde_json::json;
 
+use super::redact::Redact;
 use super::token::Token;
 use super::who::{Why, by_user, printable};
 use super::{CommandError, open, print};
@@ -38,6 +39,8 @@ pub(super) enum Account {
     Reopen(SetStatus),
     /// Makes an account pay for one more Twilio account
     Link(Link),
+    /// Takes an account's name, address and phone numbers out, for good; amounts stay
+    Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
     Token(Token),
 }
@@ -152,6 +155,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
+        Account::Redact(command) => command.run(&desk.store, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.store, desk.now).await,
     }
 }

@@ -13,6 +13,7 @@ mod offsets;
 mod openapi;
 mod period;
 mod reconcile;
+mod redact;
 mod rejects;
 mod serve;
 mod simulate;

@@ -7,6 +7,7 @@
 mod error;
 mod jobs;
 mod load;
+mod privacy;
 mod secret;
 mod secrets;
 mod settings;
@@ -15,6 +16,7 @@ mod variables;
 pub use error::SettingsError;
 pub use jobs::{Reconcile, Sweep};
 pub use load::{load, load_from};
+pub use privacy::Privacy;
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use secrets::{Secrets, Twilio};
 pub use settings::{

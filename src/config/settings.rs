@@ -7,6 +7,7 @@ use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use serde::{Deserialize, Serialize};
 
 use super::jobs::{Reconcile, Sweep};
+use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
 use super::{ConnectionUrl, KafkaOptions, Secret};
 
@@ -29,6 +30,7 @@ pub struct Settings {
     pub stripe: Stripe,
     pub twilio: Twilio,
     pub secrets: Secrets,
+    pub privacy: Privacy,
     pub sweep: Sweep,
     pub reconcile: Reconcile,
     pub log: Log,
@@ -211,6 +213,7 @@ impl Settings {
         }
         self.holds.check()?;
         self.secrets.check()?;
+        self.privacy.check()?;
         self.twilio.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;

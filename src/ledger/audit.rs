@@ -84,6 +84,8 @@ actions! {
     AccountClosed = "account_closed",
     /// An account takes calls again.
     AccountReopened = "account_reopened",
+    /// An account's name, address and numbers were taken out.
+    AccountRedacted = "account_redacted",
     /// An account pays for one more Twilio account.
     TwilioAccountLinked = "twilio_account_linked",
     /// An account is on another plan from an instant on.

@@ -159,7 +159,8 @@ pub async fn calls(
 ) -> Result<Page<ChargedCall>, LedgerError> {
     let rows = sqlx::query(
         "-- history::calls
-         SELECT account_key, charge_sequence, call_sid, parent_call_sid, call_from, call_to,
+         SELECT account_key, charge_sequence, call_sid, parent_call_sid,
+             nullif(call_from, '') AS call_from, nullif(call_to, '') AS call_to,
              direction, started_at, seconds, billed_seconds, allowance_seconds, wallet_seconds,
              rate_micros, amount_micros, plan, cycle_start, tag, transaction_sequence
          FROM charges

@@ -7,6 +7,7 @@ pub mod accounts;
 pub mod adjustments;
 pub mod audit;
 pub mod batch;
+pub mod blanking;
 mod call_key;
 pub mod call_tags;
 pub mod catalogs;

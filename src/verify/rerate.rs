@@ -263,6 +263,13 @@ impl Account {
 }
 
 impl Charge {
+    /// An end of the call; where it was blanked, the prefix that was found in it, which tells as much
+    /// of its rate.
+    fn end(&self, stored: Option<&str>) -> Option<Box<str>> {
+        let prefix = self.matched_prefix.as_deref();
+        if stored == Some("") { prefix.map(Into::into) } else { stored.map(Into::into) }
+    }
+
     /// The call as it was rated.
     fn call(&self) -> Result<Call, String> {
         let boxed = |text: &Option<String>| text.as_deref().map(Into::into);
@@ -271,8 +278,8 @@ impl Charge {
         Ok(Call {
             call_sid: CallSid::parse(&self.call_sid).map_err(|error| error.to_string())?,
             parent_call_sid: boxed(&self.parent_call_sid),
-            from: boxed(&self.call_from),
-            to: boxed(&self.call_to),
+            from: self.end(self.call_from.as_deref()),
+            to: self.end(self.call_to.as_deref()),
             direction: boxed(&self.direction),
             ended_at: self.started_at + TimeDelta::seconds(seconds.into()),
             seconds,

@@ -1,0 +1,142 @@
+//! Taking phone numbers and names out of the ledger: after their time, and for one account at once.
+//!
+//! The database allows its append-only rows to lose just these, and nothing else (the migration
+//! `blanking`, which also has the statement of retention). Amounts and the matched prefix stay, by
+//! which every charge can still be rated again.
+
+use callmeter_core::domain::AccountId;
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::accounts;
+use super::audit::{self, Action, By, Deed};
+use super::error::LedgerError;
+use super::store::{Store, StoreError};
+
+/// Rows of each table that one step looks at.
+const ROWS_MAX: i32 = 8_192;
+/// Charges of an account that one step blanks.
+const CHARGES_MAX: i64 = 5_000;
+
+/// What stands for an account's name once it is blanked.
+pub const NO_NAME: &str = "(redacted)";
+
+/// Blanks some of what is older than `before`; answers whether there may be more. Safe to run twice.
+///
+/// # Errors
+/// Those of the store.
+pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, StoreError> {
+    let more = sqlx::query_scalar("-- blanking::blank_before\nSELECT blank_before($1, $2)")
+        .bind(before)
+        .bind(ROWS_MAX)
+        .fetch_one(&mut *store.read().await?)
+        .await?;
+    Ok(more)
+}
+
+/// Takes an account's name, address and numbers out of all but its charges; answers the number of its
+/// last charge, for [`blank_charges`]. None: there is no such account.
+///
+/// # Errors
+/// Those of the store.
+pub async fn redact(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    by: &By,
+) -> Result<Option<Redacted>, LedgerError> {
+    let Some(head) = accounts::lock(connection, id).await? else { return Ok(None) };
+    let account_key = head.account_key;
+    let (name, email): (String, Option<String>) = sqlx::query_as(
+        "-- blanking::redact, as it was
+         SELECT name, email FROM accounts WHERE account_key = $1",
+    )
+    .bind(account_key)
+    .fetch_one(&mut *connection)
+    .await?;
+    for statement in STATEMENTS {
+        sqlx::query(statement)
+            .bind(account_key)
+            .bind(NO_NAME)
+            .bind(id.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    let masked = |text: &str| if text == NO_NAME { text.to_owned() } else { audit::masked(text) };
+    let deed = Deed {
+        action: Action::AccountRedacted,
+        account_key: Some(account_key),
+        subject: id.to_string(),
+        before: json!({ "name": masked(&name), "email": email.as_deref().map(audit::masked) }),
+        after: json!({ "name": NO_NAME, "email": null }),
+    };
+    audit::note(connection, by, &deed).await?;
+    let last_charge: i64 = sqlx::query_scalar(
+        "-- blanking::redact, last charge
+         SELECT charge_sequence FROM wallets WHERE account_key = $1",
+    )
+    .bind(account_key)
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(Redacted { account_key, last_charge }))
+}
+
+/// An account whose charges are left to be blanked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Redacted {
+    account_key: i32,
+    last_charge: i64,
+}
+
+/// Each is given the account's key, what stands for its name, and its id.
+const STATEMENTS: [&str; 5] = [
+    "-- blanking::redact, account
+     UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
+    "-- blanking::redact, transactions
+     UPDATE transactions SET description = without_numbers(description)
+     WHERE account_key = $1 AND description ~ '\\+[0-9]{7,15}' AND $2 <> $3",
+    "-- blanking::redact, rents
+     UPDATE rental_periods SET phone_number = ''
+     WHERE account_key = $1 AND phone_number <> '' AND $2 <> $3",
+    // Rejects know no account; what was charged later, or never, may name any of its Twilio accounts.
+    "-- blanking::redact, rejects
+     UPDATE rejects SET record_key = NULL, record_value = NULL, detail = ''
+     WHERE $2 <> $3 AND EXISTS (
+         SELECT FROM twilio_accounts AS t
+         WHERE t.account_key = $1
+             AND position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0)",
+    // Answers kept for a day, to be given again.
+    "-- blanking::redact, answers
+     UPDATE idempotency_keys SET response = (
+         response::jsonb
+         || CASE WHEN response::jsonb ? 'name' THEN jsonb_build_object('name', $2::text) ELSE '{}' END
+         || CASE WHEN response::jsonb ? 'email' THEN '{\"email\": null}' ELSE '{}'::jsonb END
+         || CASE WHEN response::jsonb ? 'description'
+             THEN jsonb_build_object('description', without_numbers(response::jsonb ->> 'description'))
+             ELSE '{}' END)::text
+     WHERE $1 = $1 AND (path = '/v1/accounts/' || $3 OR starts_with(path, '/v1/accounts/' || $3 || '/')
+         OR path = '/v1/accounts' AND response::jsonb ->> 'id' = $3)",
+];
+
+/// Blanks the ends of an account's charges, some at a time; answers how many.
+///
+/// # Errors
+/// Those of the store: what was blanked stays so; run it again.
+pub async fn blank_charges(store: &Store, redacted: Redacted) -> Result<i64, StoreError> {
+    let mut blanked = 0;
+    let mut from = 1;
+    while from <= redacted.last_charge {
+        let count: i64 = sqlx::query_scalar(
+            "-- blanking::blank_charges
+             SELECT blank_charges_of_account($1, $2, $3)",
+        )
+        .bind(redacted.account_key)
+        .bind(from)
+        .bind(from + CHARGES_MAX - 1)
+        .fetch_one(&mut *store.read().await?)
+        .await?;
+        blanked += count;
+        from += CHARGES_MAX;
+    }
+    Ok(blanked)
+}
