@@ -70,7 +70,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer> {
-        let asked = (method.as_str().to_lowercase(), path.to_owned());
+        let name = method.as_str().to_lowercase();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
@@ -81,7 +81,7 @@ impl Api {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body);
         }
-        Self::answer(request).await
+        Self::answer(&name, path, request).await
     }
 
     /// Posts a body of any type, without a key.
@@ -96,10 +96,12 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Self::answer(request.header("content-type", content_type).body(body)).await
+        let request = request.header("content-type", content_type).body(body);
+        Self::answer("post", path, request).await
     }
 
-    async fn answer(request: reqwest::RequestBuilder) -> Result<Answer> {
+    /// Sends a request; what is answered must be what the document says.
+    async fn answer(method: &str, path: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
         let response = request.send().await?;
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type");
@@ -108,7 +110,7 @@ impl Api {
         let replayed = response.headers().get("idempotent-replayed");
         let replayed = replayed.is_some_and(|value| value == "true");
         let answer = Answer { status, content_type, replayed, text: response.text().await? };
-        document::check(&asked.0, &asked.1, &answer);
+        document::check(method, path, &answer);
         Ok(answer)
     }
 
