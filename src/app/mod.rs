@@ -38,6 +38,7 @@ use crate::ledger::store::Store;
 use crate::meter::{self, Meter, MeterSettings};
 use crate::metrics::{Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
+use crate::wallet::Live;
 pub use jobs::connections_for_accounts;
 
 /// Longest time that stages may take to end; with the next and the runtime's own end it stays below
@@ -141,10 +142,19 @@ impl App {
         if has_api && http.admin_key.is_none() {
             tracing::warn!("http.admin_key is not set: no request can be authorized");
         }
+        let live = Live::new(self.store.clone(), self.balance.clone(), self.shutdown.clone());
+        if has_api {
+            let live = live.clone();
+            stages.spawn(async move {
+                live.run().await;
+                Ok(())
+            });
+        }
         let mut api = Api::new(
             &self.settings,
             self.store.clone(),
             self.balance.clone(),
+            live,
             self.clock.clone(),
             self.health.clone(),
             recorder.clone(),

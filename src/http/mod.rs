@@ -39,7 +39,7 @@ use crate::keys::{Believed, KeyDigest};
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
-use crate::wallet::Wallets;
+use crate::wallet::{Live, Wallets};
 use layers::Limits;
 use problem::Problem;
 
@@ -52,6 +52,7 @@ pub struct Api {
     health: Health,
     recorder: Recorder,
     wallets: Arc<Wallets>,
+    live: Live,
     tokens: Arc<TwilioTokens>,
     bridge: Option<Bridge>,
     admin_key: Option<KeyDigest>,
@@ -77,6 +78,7 @@ impl Api {
         settings: &config::Settings,
         store: Store,
         balance: Balance,
+        live: Live,
         clock: Clock,
         health: Health,
         recorder: Recorder,
@@ -92,6 +94,7 @@ impl Api {
             health,
             recorder,
             wallets: Arc::new(wallets),
+            live,
             tokens: Arc::new(TwilioTokens::of(settings)),
             bridge: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),

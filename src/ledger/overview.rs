@@ -1,5 +1,7 @@
 //! One account as its wallet page needs it, read in one statement: one round trip, one snapshot.
 
+use std::collections::HashMap;
+
 use callmeter_core::domain::{
     AccountId, AccountStatus, CatalogVersion, Money, SubscriptionId, SubscriptionTimeline,
 };
@@ -8,6 +10,7 @@ use sqlx::{PgConnection, Row};
 
 use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
+use super::store::StoreError;
 use super::subscriptions;
 
 /// What a wallet page is computed from.
@@ -40,6 +43,32 @@ pub struct CycleUsed {
     pub start: DateTime<Utc>,
     /// Allowance seconds that its charges used.
     pub seconds: i64,
+}
+
+/// The version of each wallet.
+///
+/// # Errors
+/// Those of the store.
+pub async fn versions(
+    connection: &mut PgConnection,
+    accounts: &[AccountId],
+) -> Result<HashMap<AccountId, i64>, StoreError> {
+    let rows = sqlx::query(
+        "-- overview::versions
+         SELECT a.id, w.version FROM accounts AS a JOIN wallets AS w USING (account_key)
+         WHERE a.id = ANY($1)",
+    )
+    .bind(accounts.iter().map(AccountId::as_str).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut versions = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let id: String = row.try_get("id")?;
+        if let Ok(id) = AccountId::parse(&id) {
+            versions.insert(id, row.try_get("version")?);
+        }
+    }
+    Ok(versions)
 }
 
 impl Overview {

@@ -3,8 +3,10 @@
 //! Beside the flow: asks the ledger and the pure core, never writes money by itself.
 
 mod catalogs;
+mod live;
 mod read;
 mod view;
 
+pub use live::{Live, Watcher};
 pub use read::Wallets;
 pub use view::{AllowanceView, WalletView};

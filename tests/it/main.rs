@@ -16,6 +16,7 @@ mod holds_lost;
 mod keys;
 mod leaks;
 mod ledger;
+mod live;
 mod loss_under_load;
 mod model;
 mod offsets;

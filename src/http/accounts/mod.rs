@@ -3,6 +3,7 @@
 mod adjust;
 mod calls;
 mod create;
+mod events;
 mod show;
 mod status;
 mod subscribe;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(show::show))
         .routes(routes!(wallet::wallet))
+        .routes(routes!(events::events))
         .routes(routes!(transactions::transactions))
         .routes(routes!(calls::calls))
 }

@@ -102,16 +102,32 @@ impl Api {
 
     /// Sends a request; what is answered must be what the document says.
     async fn answer(method: &str, path: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
-        let response = request.send().await?;
+        let mut response = request.send().await?;
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type");
         let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
         let content_type = content_type.split(';').next().unwrap_or_default().to_owned();
         let replayed = response.headers().get("idempotent-replayed");
         let replayed = replayed.is_some_and(|value| value == "true");
-        let answer = Answer { status, content_type, replayed, text: response.text().await? };
+        let text = match content_type.as_str() {
+            // It has no end: how it begins is enough.
+            "text/event-stream" => {
+                let first = response.chunk().await?.unwrap_or_default();
+                String::from_utf8_lossy(&first).into_owned()
+            }
+            _ => response.text().await?,
+        };
+        let answer = Answer { status, content_type, replayed, text };
         document::check(method, path, &answer);
         Ok(answer)
+    }
+
+    /// A stream of events, as it comes.
+    pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
+        let client = reqwest::Client::new();
+        let request = client.get(format!("{}{path}", self.base));
+        let request = request.bearer_auth(self.key.as_deref().unwrap_or_default());
+        request.send().await.expect("an answer")
     }
 
     async fn must(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {

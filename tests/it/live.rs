@@ -1,0 +1,126 @@
+//! The wallet, live: server-sent events.
+
+use crate::authorizations::{allowed, ask};
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{account, call_sid, completed, now, on_calls};
+use crate::harness::system::System;
+use crate::keys::{make, revoke};
+use reqwest::Response;
+use serde_json::{Value, json};
+
+const PATH: &str = "/v1/accounts/acme/events";
+
+/// One stream, event by event.
+struct Events {
+    response: Response,
+    text: String,
+}
+
+impl Events {
+    fn of(response: Response) -> Events {
+        assert_eq!(response.status(), 200);
+        Events { response, text: String::new() }
+    }
+
+    /// The next event's wallet; None: the stream has ended.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
+                let Some(data) = line("data: ") else { continue };
+                assert_eq!(line("event: "), Some("wallet"), "{event}");
+                let micros: i64 = line("id: ").expect("an id").parse().expect("micro-seconds");
+                assert!(micros > now() - 60_000_000, "{event}");
+                return Some(serde_json::from_str(data).expect("JSON"));
+            }
+            let chunk = tokio::time::timeout(SOON, self.response.chunk());
+            match chunk.await.expect("something comes") {
+                Ok(Some(bytes)) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
+                Ok(None) | Err(_) => return None,
+            }
+        }
+    }
+
+    /// Reads on until the wallet has these values; answers after how many events.
+    async fn until(&mut self, balance: &str, held: &str) -> usize {
+        let mut events = 0;
+        loop {
+            events += 1;
+            let wallet = self.next().await.expect("an event");
+            if wallet["balance"] == balance && wallet["held"] == held {
+                return events;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_change_of_the_wallet_is_told_whoever_made_it() {
+    let mut system = System::new().await;
+    let watched = system.serve("api").await;
+    let other = system.serve("meter,api").await;
+    let acme = account("acme", 10_000_000);
+    system.open(&other, [&acme]).await;
+    let mut events = Events::of(watched.stream(PATH).await);
+    let first = events.next().await.expect("how it stands");
+    let mut shown = watched.get("/v1/accounts/acme/wallet").await.expect(200);
+    shown["as_of"] = first["as_of"].clone();
+    assert_eq!(first, shown, "what GET wallet answers");
+    allowed(&ask(&other, "acme", &call_sid(1), 60).await);
+    events.until("10.000000", "0.020000").await;
+    system.produce(&[on_calls(0, &completed(&acme, &call_sid(1), 61, now()))]).await;
+    events.until("9.960000", "0.000000").await;
+    let credit = json!({"type": "credit", "amount": "5", "description": "meanwhile"});
+    other.post("/v1/accounts/acme/adjustments", &credit).await.expect(201);
+    events.until("14.960000", "0.000000").await;
+    // Many changes are told as few.
+    let calls = (2..502).map(|number| {
+        let partition = i32::try_from(number % 4).expect("small");
+        on_calls(partition, &completed(&acme, &call_sid(number), 60, now()))
+    });
+    system.produce(&calls.collect::<Vec<_>>()).await;
+    let told = events.until("4.960000", "0.000000").await;
+    assert!(told < 250, "{told} events of 500 charges");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_ends_with_its_key_and_with_the_process() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 1_000_000), account("other", 0)]).await;
+    let (id, key) = make(&api, "account", Some("acme")).await;
+    let own = api.with_key(Some(&key));
+    assert_eq!(own.stream("/v1/accounts/other/events").await.status(), 404);
+    assert_eq!(api.with_key(None).stream(PATH).await.status(), 401);
+    let mut of_key = Events::of(own.stream(PATH).await);
+    let mut of_admin = Events::of(api.stream(PATH).await);
+    for events in [&mut of_key, &mut of_admin] {
+        events.until("1.000000", "0.000000").await;
+    }
+    assert_eq!(revoke(&api, &id).await.status, 204);
+    let credit = json!({"type": "credit", "amount": "1", "description": "more"});
+    api.post("/v1/accounts/acme/adjustments", &credit).await.expect(201);
+    of_admin.until("2.000000", "0.000000").await;
+    assert_eq!(of_key.next().await, None, "nothing is told to a revoked key");
+    system.services[0].terminate();
+    assert_eq!(of_admin.next().await, None);
+}
+
+#[tokio::test]
+async fn an_account_has_so_many_streams_and_a_closed_one_makes_room() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 1_000_000)]).await;
+    let mut streams = Vec::new();
+    for _ in 0..20 {
+        streams.push(Events::of(api.stream(PATH).await));
+    }
+    assert_eq!(api.get(PATH).await.problem(503), "overloaded");
+    drop(streams);
+    until("there is room again", SOON, async || {
+        (api.stream(PATH).await.status() == 200).then_some(())
+    })
+    .await;
+}
