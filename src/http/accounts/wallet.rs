@@ -70,7 +70,8 @@ enum HeldSource {
     get, path = "/v1/accounts/{account}/wallet", tag = "Accounts", operation_id = "showWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     responses((status = 200, description = "The wallet as of now", body = WalletJson)),
-    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+    extensions(("x-scopes" = json!(["admin", "account"])),
+        ("x-problems" = json!(["unknown_account", "holds_unavailable"])))
 )]
 pub(super) async fn wallet(
     State(api): State<Api>,
