@@ -16,7 +16,7 @@ const TOKEN: &str = "5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e";
 fn the_search_finds_what_is_planted() {
     let clean = "2026-11-24T04:15:00.123456+00:00  INFO serving roles={Api} offset=15005 \
         id=019abcde-0123-7abc-8def-0123456789ab AC00000000000000000000000000000001 \
-        +44********50 1764000000000 batch=12150\n";
+        +44********50 1764000000000 batch=12150 seconds=0.15006938000000003 took=12.15537544599999\n";
     assert_eq!(leaks::found(clean), [] as [String; 0]);
     for planted in [
         "to=+442071838750",

@@ -27,8 +27,10 @@ pub(crate) fn found(text: &str) -> Vec<String> {
         }
         for word in line.split(|c: char| !c.is_ascii_alphanumeric()) {
             let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
-            if is_number && NUMBERS.iter().any(|number| word.starts_with(number)) && word.len() > 9
-            {
+            // The digits behind the point of a measured figure may begin like anything.
+            let is_fraction = (0..10).any(|digit| line.contains(&format!("{digit}.{word}")));
+            let is_known = NUMBERS.iter().any(|number| word.starts_with(number));
+            if is_number && !is_fraction && is_known && word.len() > 9 {
                 tell("a phone number of the tests");
             }
             let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
