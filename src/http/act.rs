@@ -137,16 +137,13 @@ impl Act {
                 show(api, account.as_ref()).await;
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                 let body = match answer.body.strip_prefix(SEALED) {
-                    Some(sealed) => sealing.open(sealed).ok_or_else(Problem::internal)?,
+                    // Sealed by another key of this name: the admin key was changed meanwhile.
+                    Some(sealed) => sealing.open(sealed).ok_or_else(another_request)?,
                     None => answer.body,
                 };
                 Ok(respond(status, body, true))
             }
-            Ran::WithOtherBody => Err(Problem::refused(
-                "idempotency_key_reused",
-                "The Idempotency-Key belongs to another request",
-                "send another key, or the body that it was first sent with",
-            )),
+            Ran::WithOtherBody => Err(another_request()),
         }
     }
 
@@ -163,6 +160,15 @@ impl Act {
             body_sha256: Sha256::digest(body).into(),
         }))
     }
+}
+
+/// 422: the Idempotency-Key was used before, and not for this.
+fn another_request() -> Problem {
+    Problem::refused(
+        "idempotency_key_reused",
+        "The Idempotency-Key belongs to another request",
+        "send another key, or the body that it was first sent with",
+    )
 }
 
 /// Makes a change of an account visible to the next authorization, before the change is answered.

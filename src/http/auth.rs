@@ -53,6 +53,17 @@ impl Credential {
         }
     }
 
+    /// Lets pass what reads some account, which cannot be said yet.
+    ///
+    /// # Errors
+    /// 403 for a key that reads no accounts.
+    pub(super) fn require_some_account(&self) -> Result<(), Problem> {
+        match self.scope {
+            Scope::Admin | Scope::Account(_) => Ok(()),
+            Scope::Authorize => Err(Problem::forbidden()),
+        }
+    }
+
     /// Lets pass what concerns calls of an account: authorizing, extending, voiding.
     ///
     /// # Errors

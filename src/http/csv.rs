@@ -1,14 +1,20 @@
 //! Lists as CSV (RFC 4180): amounts as machines read them, free text safe in a spreadsheet.
 
 use std::fmt::Write as _;
+use std::future::Future;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 
+use crate::ledger::LedgerError;
+use crate::ledger::history::Stretch;
+
+/// Rows of an export read at once.
+const EXPORT_PAGE: u16 = 1000;
 /// Media type of an export.
-const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
+pub(super) const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
 
 /// One line of an export, written field by field.
 #[derive(Debug, Default)]
@@ -44,6 +50,15 @@ impl Line {
         self
     }
 
+    /// Adds an end of a line: a number as it is, since a machine dials it; anything else is text.
+    pub(super) fn end_of_line(self, end: Option<&str>) -> Self {
+        let end = end.unwrap_or_default();
+        let digits = end.strip_prefix('+').unwrap_or_default();
+        let is_number =
+            (1..=15).contains(&digits.len()) && digits.bytes().all(|it| it.is_ascii_digit());
+        if is_number { self.value(end) } else { self.text(end) }
+    }
+
     /// Ends the line.
     pub(super) fn end(mut self, export: &mut String) {
         self.0.push_str("\r\n");
@@ -54,6 +69,32 @@ impl Line {
     fn separate(&mut self) {
         self.0.push(',');
     }
+}
+
+/// Reads an export page by page, as fast as it is taken; `read` answers a page's lines, and what the
+/// next page is below.
+pub(super) fn pages<R, F>(
+    head: &'static str,
+    first: Stretch,
+    read: R,
+) -> impl Stream<Item = Result<String, LedgerError>>
+where
+    R: Fn(Stretch) -> F,
+    F: Future<Output = Result<(String, Option<i64>), LedgerError>>,
+{
+    let first = Stretch { limit: EXPORT_PAGE, ..first };
+    let start = Some((first, head.to_owned()));
+    futures::stream::unfold((start, read), |(rest, read)| async move {
+        let (stretch, mut text) = rest?;
+        match read(stretch).await {
+            Ok((lines, next)) => {
+                text.push_str(&lines);
+                let next = next.map(|below| Stretch { below: Some(below), ..stretch });
+                Some((Ok(text), (next.map(|stretch| (stretch, String::new())), read)))
+            }
+            Err(error) => Some((Err(error), (None, read))),
+        }
+    })
 }
 
 /// True where a caller prefers CSV to JSON.
@@ -92,6 +133,15 @@ mod tests {
         assert_eq!(line("a \"b\", c"), "-1.500000,\"a \"\"b\"\", c\",\r\n");
         assert_eq!(line("=1+1"), "-1.500000,\"'=1+1\",\r\n");
         assert_eq!(line("@x"), "-1.500000,\"'@x\",\r\n");
+        let end = |text| {
+            let mut export = String::new();
+            Line::default().end_of_line(text).end(&mut export);
+            export
+        };
+        assert_eq!(end(Some("+15005550100")), "+15005550100\r\n");
+        assert_eq!(end(Some("+1+1")), "\"'+1+1\"\r\n");
+        assert_eq!(end(Some("sip:a@b")), "sip:a@b\r\n");
+        assert_eq!(end(None), "\r\n");
         assert_eq!(line("two\nlines"), "-1.500000,\"two\nlines\",\r\n");
     }
 }

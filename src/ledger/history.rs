@@ -102,8 +102,9 @@ pub async fn transactions(
              status::text AS status, amount_micros, balance_before_micros, balance_after_micros,
              description, payment_intent_id, call_sid, refers_to
          FROM transactions
-         WHERE account_key = $1 AND sequence < $2
-           AND at >= coalesce($3, '-infinity') AND at < coalesce($4, 'infinity')
+         WHERE account_key = $1
+           AND sequence < least($2, coalesce((SELECT first_transaction_since($1, $4)), $2))
+           AND sequence >= coalesce((SELECT first_transaction_since($1, $3)), 1)
            AND ($5::text IS NULL OR type = $5::text::transaction_type)
            AND ($6::text IS NULL OR kind = $6::text::transaction_kind)
            AND ($7::text IS NULL OR status = $7::text::transaction_status)

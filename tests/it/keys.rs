@@ -98,6 +98,11 @@ async fn a_request_for_a_key_that_is_repeated_is_answered_the_same_key_to_its_se
     assert!(!another.replayed, "another credential's request is another request");
     assert_ne!(another.expect(201)["key"], first.json()["key"]);
     assert_eq!(api.get("/v1/keys").await.expect(200)["items"].as_array().map(Vec::len), Some(3));
+    // The admin key of the settings is another one: it has the name of the old one, and not its answers.
+    let changed = "another-admin-key-of-the-tests-0123456789";
+    let index = system.start("api", &[("CALLMETER__HTTP__ADMIN_KEY", changed)]);
+    let renamed = system.ready(index).await.with_key(Some(changed));
+    assert_eq!(post(&renamed).await.problem(422), "idempotency_key_reused");
     let kept: Vec<String> = sqlx::query_scalar("SELECT response FROM idempotency_keys")
         .fetch_all(&mut system.sql().await)
         .await

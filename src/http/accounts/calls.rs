@@ -1,18 +1,28 @@
-//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first.
-
+//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as CSV all of
+/// them, below the filters.
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use futures::Stream;
 
 use super::AccountPath;
 use crate::http::Api;
 use crate::http::auth::Credential;
+use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, Query, line};
 use crate::http::openapi::schema;
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
 use crate::http::render::CallJson;
+use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch};
+
+/// First line of an export.
+const HEAD: &str = "call_sid,parent_call_sid,from,to,direction,started_at,seconds,billed_seconds,\
+    allowance_seconds,wallet_seconds,rate_per_minute,amount,plan,cycle_start,charge_sequence,tag,\
+    transaction_id\r\n";
 
 pub(super) struct Listing {
     tag: Option<String>,
@@ -29,7 +39,7 @@ impl Fielded for Listing {
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Line>, Query, description = "Only calls with this tag")),
-    responses((status = 200, description = "A page of calls", body = List<CallJson>)),
+    responses((status = 200, description = "A page of calls; as CSV all of them", content((List<CallJson> = "application/json"), (String = "text/csv")))),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn calls(
@@ -37,12 +47,39 @@ pub(super) async fn calls(
     credential: Credential,
     AccountPath(id): AccountPath,
     Query(listing): Query<Listing>,
-) -> Result<Json<List<CallJson>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     credential.require_account(&id)?;
     let mut connection = api.store.read().await?;
     let account_key = accounts::key_of(&mut connection, &id).await?;
     let account_key = account_key.ok_or_else(Problem::unknown_account)?;
+    if csv::wanted(&headers) {
+        drop(connection);
+        return Ok(csv::respond(export(api, account_key, listing)));
+    }
     let Listing { tag, stretch } = listing;
     let page = history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
-    Ok(Json(List::of(page, CallJson::from)))
+    Ok(Json(List::of(page, CallJson::from)).into_response())
+}
+
+/// All of it, page by page.
+fn export(
+    api: Api,
+    account_key: i32,
+    listing: Listing,
+) -> impl Stream<Item = Result<String, LedgerError>> {
+    let Listing { tag, stretch } = listing;
+    csv::pages(HEAD, stretch, move |stretch| {
+        let (api, tag) = (api.clone(), tag.clone());
+        async move {
+            let mut connection = api.store.read().await?;
+            let page =
+                history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
+            let mut lines = String::new();
+            for call in page.items {
+                CallJson::from(call).write(Line::default()).end(&mut lines);
+            }
+            Ok((lines, page.next))
+        }
+    })
 }

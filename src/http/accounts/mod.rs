@@ -5,6 +5,7 @@ mod calls;
 mod create;
 mod events;
 mod show;
+mod statement;
 mod status;
 mod subscribe;
 mod transactions;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::events))
         .routes(routes!(transactions::transactions))
         .routes(routes!(calls::calls))
+        .routes(routes!(statement::statement))
 }
 
 /// Paths that need the scope `admin`.

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{TransactionKind, TransactionStatus, TransactionType};
-use futures::{Stream, stream};
+use futures::Stream;
 
 use super::AccountPath;
 use crate::http::Api;
@@ -21,8 +21,6 @@ use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch, TransactionFilter};
 
-/// Rows of an export read at once.
-const EXPORT_PAGE: u16 = 1000;
 /// First line of an export.
 const HEAD: &str = "id,sequence,at,type,kind,amount,balance_before,balance_after,description,\
     status,payment_intent_id,call_sid,refers_to\r\n";
@@ -71,26 +69,24 @@ pub(super) async fn transactions(
     Ok(Json(List::of(page, TransactionJson::from)).into_response())
 }
 
-/// Reads an export page by page, as fast as it is taken.
+/// All of it, page by page.
 fn export(
     api: Api,
     account_key: i32,
     listing: Listing,
 ) -> impl Stream<Item = Result<String, LedgerError>> {
     let Listing { filter, stretch } = listing;
-    let first = Stretch { limit: EXPORT_PAGE, ..stretch };
-    stream::try_unfold(Some((first, HEAD.to_owned())), move |rest| {
+    csv::pages(HEAD, stretch, move |stretch| {
         let api = api.clone();
         async move {
-            let Some((stretch, mut text)) = rest else { return Ok(None) };
             let mut connection = api.store.read().await?;
             let page =
                 history::transactions(&mut connection, account_key, &filter, &stretch).await?;
+            let mut lines = String::new();
             for row in page.items {
-                TransactionJson::from(row).write(Line::default()).end(&mut text);
+                TransactionJson::from(row).write(Line::default()).end(&mut lines);
             }
-            let next = page.next.map(|below| Stretch { below: Some(below), ..stretch });
-            Ok(Some((text, next.map(|stretch| (stretch, String::new())))))
+            Ok((lines, page.next))
         }
     })
 }

@@ -12,6 +12,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("unknown_account", 404, "There is no such account, or it is not the key's"),
     ("unknown_authorization", 404, "The call has no authorization that stands"),
     ("unknown_key", 404, "There is no such key"),
+    ("unknown_statement", 404, "There is no statement of such a month"),
     ("unknown_path", 404, "There is nothing at this path"),
     ("method_not_allowed", 405, "The path has no such method; `Allow` names those it has"),
     ("id_taken", 409, "Another account has this id"),

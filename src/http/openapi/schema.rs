@@ -71,6 +71,9 @@ texts! {
     /// A cursor.
     Cursor = r"^[1-9][0-9]{0,17}$", "1042",
         "The `next` of the page before.";
+    /// A month.
+    Month = r"^[0-9]{4}-(0[1-9]|1[0-2])$", "2026-11",
+        "A UTC calendar month.";
     /// A token of Twilio.
     TwilioAuthToken = r"^[!-~]{1,256}$", "0123456789abcdef0123456789abcdef",
         "1 to 256 visible ASCII characters. Never shown again.";
