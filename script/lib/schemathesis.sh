@@ -58,7 +58,8 @@ schemathesis_run() {
   # is asked for (tests/it/scopes.rs tries every key on every path).
   ((status)) || (cd "$STATE" && "$program" run "$url/openapi.json" --header "$bearer" --seed 1 \
     --exclude-checks positive_data_acceptance,ignored_auth --phases examples,coverage,fuzzing \
-    --exclude-path /metrics --exclude-path /v1/accounts/{account}/events --max-examples 20 --max-time $SCHEMATHESIS_SECONDS --warnings off \
+    --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" --max-examples 20 \
+    --max-time $SCHEMATHESIS_SECONDS --warnings off \
     --generation-database none --continue-on-failure --no-color) || status=1
   kill "$pid"
   wait "$pid" || status=1

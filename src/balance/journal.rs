@@ -63,6 +63,10 @@ struct Waiting {
     /// Tags of calls whose changes wait.
     tags: HashMap<(i32, CallSid), Box<str>>,
     by_account: HashMap<i32, usize>,
+    /// By account, how many changes are being written: they count until they are.
+    in_flight: HashMap<i32, usize>,
+    /// Since when the oldest of those waits.
+    in_flight_since: Option<Instant>,
     /// Number of the last change.
     last: u64,
     /// Since when the oldest change waits.
@@ -95,8 +99,7 @@ impl Journal {
     /// Whether another hold of the account may be granted before those that wait are written.
     pub(super) fn has_room(&self, account_key: i32) -> bool {
         let waiting = self.lock();
-        let of_account = waiting.by_account.get(&account_key).copied().unwrap_or_default();
-        waiting.changes.len() < self.0.total_max && of_account < self.0.account_max
+        waiting.all() < self.0.total_max && waiting.of_account(account_key) < self.0.account_max
     }
 
     /// Notes a hold as it was granted to who asked at `asked_at`.
@@ -192,12 +195,14 @@ impl Journal {
         for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
             if let Err(error) = self.write(chunk).await {
                 let mut waiting = self.lock();
+                waiting.landed();
                 for (key, change) in changes.into_iter().skip(index * ROWS_MAX) {
                     waiting.put_back(key, change);
                 }
                 return Err(error);
             }
         }
+        self.lock().landed();
         self.0.written.send_if_modified(|written| std::mem::replace(written, last) != last);
         let late = changes.into_iter().filter(|(_, change)| change.asked_at.elapsed() > LATE);
         let late = late.map(|((_, call_sid), Change { account, hold, .. })| LateChange {
@@ -289,7 +294,7 @@ impl Journal {
     }
 
     fn tell_lag(&self) {
-        let lag = self.lock().since.map_or(Duration::ZERO, |since| since.elapsed());
+        let lag = self.lock().oldest().map_or(Duration::ZERO, |since| since.elapsed());
         metrics::gauge!(HOLD_JOURNAL_LAG_SECONDS).set(lag.as_secs_f64());
     }
 
@@ -322,9 +327,62 @@ impl Waiting {
         }
     }
 
+    /// Takes everything to be written; it counts until [`Self::landed`].
     fn take(&mut self) -> (HashMap<(i32, CallSid), Change>, u64) {
-        self.by_account.clear();
-        self.since = None;
+        self.in_flight = std::mem::take(&mut self.by_account);
+        self.in_flight_since = self.since.take();
         (std::mem::take(&mut self.changes), self.last)
+    }
+
+    /// What was taken is written, or about to be put back.
+    fn landed(&mut self) {
+        self.in_flight.clear();
+        self.in_flight_since = None;
+    }
+
+    fn all(&self) -> usize {
+        self.changes.len() + self.in_flight.values().sum::<usize>()
+    }
+
+    fn of_account(&self, account_key: i32) -> usize {
+        let counts = [&self.by_account, &self.in_flight];
+        counts.iter().filter_map(|counts| counts.get(&account_key)).sum()
+    }
+
+    fn oldest(&self) -> Option<Instant> {
+        self.in_flight_since.into_iter().chain(self.since).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(waiting: &mut Waiting, account_key: i32, call: &str, revision: i64) {
+        let account = AccountId::parse("acme").unwrap();
+        let change = Change { account, revision, hold: None, asked_at: Instant::now() };
+        waiting.put((account_key, CallSid::parse(call).unwrap()), change);
+    }
+
+    #[test]
+    fn what_is_being_written_counts_until_it_is() {
+        let mut waiting = Waiting::default();
+        put(&mut waiting, 1, "CA1", 1);
+        put(&mut waiting, 1, "CA2", 1);
+        put(&mut waiting, 2, "CA3", 1);
+        let (changes, last) = waiting.take();
+        assert_eq!((changes.len(), last), (3, 3));
+        put(&mut waiting, 1, "CA4", 1);
+        assert_eq!((waiting.all(), waiting.of_account(1), waiting.of_account(2)), (4, 3, 1));
+        assert!(waiting.oldest().is_some_and(|oldest| waiting.since.is_some_and(|it| oldest < it)));
+        // Postgres is away: everything waits again.
+        waiting.landed();
+        for (key, change) in changes {
+            waiting.put_back(key, change);
+        }
+        assert_eq!((waiting.all(), waiting.of_account(1), waiting.of_account(2)), (4, 3, 1));
+        waiting.take();
+        waiting.landed();
+        assert_eq!((waiting.all(), waiting.of_account(1), waiting.oldest()), (0, 0, None));
     }
 }
