@@ -1,9 +1,11 @@
 # shellcheck shell=bash
 # The API held against its document: schemathesis sends what the document allows and what it does
 # not, to a real `serve`, and looks for answers that the document does not tell of. Odd JSON, NUL,
-# huge numbers, broken percent-encoding, unknown methods; no 5xx. Seed and time are fixed.
+# huge numbers, broken percent-encoding, unknown methods; no 5xx. The seed is fixed; longer and more
+# by SCHEMATHESIS_SECONDS and SCHEMATHESIS_EXAMPLES.
 
-SCHEMATHESIS_SECONDS=40
+SCHEMATHESIS_SECONDS=${SCHEMATHESIS_SECONDS:-40}
+SCHEMATHESIS_EXAMPLES=${SCHEMATHESIS_EXAMPLES:-20}
 
 # schemathesis_program: prints its path; below .local/cache, made anew when the lock changes.
 schemathesis_program() {
@@ -44,6 +46,10 @@ schemathesis_run() {
   key=a-key-of-script-test-0123456789abcdef
   export CALLMETER__HTTP__ADMIN_KEY=$key CALLMETER__HTTP__LISTEN=127.0.0.1:$port
   export CALLMETER__KAFKA__GROUP=schemathesis
+  # So that callbacks without a signature are told so.
+  export CALLMETER__HTTP__PUBLIC_URL=https://wallet.example.com
+  export TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef
+  export TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef
   cargo build --locked --quiet --bin callmeter || return 1
   local binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/callmeter log=$STATE/schemathesis.log
   "$binary" migrate >"$log" 2>&1 || return 1
@@ -58,8 +64,8 @@ schemathesis_run() {
   # is asked for (tests/it/scopes.rs tries every key on every path).
   ((status)) || (cd "$STATE" && "$program" run "$url/openapi.json" --header "$bearer" --seed 1 \
     --exclude-checks positive_data_acceptance,ignored_auth --phases examples,coverage,fuzzing \
-    --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" --max-examples 20 \
-    --max-time $SCHEMATHESIS_SECONDS --warnings off \
+    --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" \
+    --max-examples "$SCHEMATHESIS_EXAMPLES" --max-time "$SCHEMATHESIS_SECONDS" --warnings off \
     --generation-database none --continue-on-failure --no-color) || status=1
   kill "$pid"
   wait "$pid" || status=1

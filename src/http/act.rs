@@ -312,8 +312,14 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::malformed("the header Idempotency-Key is given twice"));
+    }
+    // A header's value may hold tabs, a key may not.
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.filter(|key| key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     let fault = || {
         Problem::malformed("the header Idempotency-Key has not 1 to 255 printable ASCII characters")
     };

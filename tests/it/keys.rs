@@ -80,6 +80,32 @@ async fn a_key_that_makes_no_sense_is_refused_with_the_field_at_fault() {
 }
 
 #[tokio::test]
+async fn an_idempotency_key_is_one_line_of_printable_ascii_given_once() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    let body = json!({"name": "x", "scope": "authorize"}).to_string().into_bytes();
+    let long = "k".repeat(256);
+    let name = "idempotency-key";
+    let refused: [&[(&str, &str)]; 5] = [
+        &[(name, "")],
+        &[(name, "a\tb")],
+        &[(name, "\u{fc}")],
+        &[(name, &long)],
+        &[(name, "a"), (name, "b")],
+    ];
+    for headers in refused {
+        let sent = api.send(Method::POST, "/v1/keys", headers, Some(body.clone())).await;
+        sent.expect("an answer").problem(400);
+    }
+    assert_eq!(api.get("/v1/keys").await.expect(200)["items"], json!([]));
+    let longest = "k".repeat(255);
+    for key in ["~", "two words", &longest] {
+        let sent = api.send(Method::POST, "/v1/keys", &[(name, key)], Some(body.clone())).await;
+        sent.expect("an answer").expect(201);
+    }
+}
+
+#[tokio::test]
 async fn a_request_for_a_key_that_is_repeated_is_answered_the_same_key_to_its_sender_only() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
