@@ -2,10 +2,9 @@
 //!
 //! No money: written behind by the stage that answers authorizations, read by the charging of a batch.
 
-use std::collections::HashMap;
-
 use callmeter_core::domain::ids::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
+use foldhash::HashMap;
 use sqlx::{PgConnection, Row};
 
 use super::store::{Store, StoreError};

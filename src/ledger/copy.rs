@@ -39,6 +39,15 @@ impl CopyRows {
         self
     }
 
+    /// A field whose length is known when this is compiled, as most are: nothing is measured.
+    #[inline]
+    fn number<const BYTES: usize>(&mut self, value: [u8; BYTES]) -> &mut Self {
+        let length = i32::try_from(BYTES).unwrap_or(i32::MAX);
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(&value);
+        self
+    }
+
     fn field(&mut self, value: &[u8]) -> &mut Self {
         // A field is a number or a short text: its length always fits.
         let length = i32::try_from(value.len()).unwrap_or(i32::MAX);
@@ -55,12 +64,12 @@ impl CopyRows {
 
     /// An `integer`.
     pub(super) fn int4(&mut self, value: i32) -> &mut Self {
-        self.field(&value.to_be_bytes())
+        self.number(value.to_be_bytes())
     }
 
     /// A `bigint`.
     pub(super) fn int8(&mut self, value: i64) -> &mut Self {
-        self.field(&value.to_be_bytes())
+        self.number(value.to_be_bytes())
     }
 
     /// An amount, as a `bigint` of micro-dollars.

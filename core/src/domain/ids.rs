@@ -51,6 +51,9 @@ pub enum IdError {
 /// The alphabet of an id.
 struct Alphabet {
     what: &'static str,
+    /// Whether every visible ASCII character is allowed anywhere: a text of nothing else is known
+    /// to be right at a glance.
+    has_all_graphic: bool,
     allows: fn(usize, char) -> bool,
     allowed: &'static str,
 }
@@ -59,6 +62,7 @@ struct Alphabet {
 const fn own(what: &'static str) -> Alphabet {
     Alphabet {
         what,
+        has_all_graphic: false,
         allows: |position, character| {
             character.is_ascii_alphanumeric()
                 || position > 0 && matches!(character, '.' | '_' | '-')
@@ -71,6 +75,7 @@ const fn own(what: &'static str) -> Alphabet {
 const fn foreign(what: &'static str) -> Alphabet {
     Alphabet {
         what,
+        has_all_graphic: true,
         allows: |_, character| !character.is_control(),
         allowed: "control characters are not allowed",
     }
@@ -79,6 +84,7 @@ const fn foreign(what: &'static str) -> Alphabet {
 const fn foreign_without_spaces(what: &'static str) -> Alphabet {
     Alphabet {
         what,
+        has_all_graphic: true,
         allows: |_, character| !character.is_control() && !character.is_whitespace(),
         allowed: "spaces and control characters are not allowed",
     }
@@ -91,6 +97,9 @@ fn check(text: &str, alphabet: &Alphabet) -> Result<(), IdError> {
     }
     if text.len() > ID_BYTES_MAX {
         return Err(IdError::TooLong { what, bytes: text.len() });
+    }
+    if alphabet.has_all_graphic && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
     }
     let at_fault =
         text.char_indices().find(|&(position, character)| !(alphabet.allows)(position, character));

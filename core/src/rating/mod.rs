@@ -13,4 +13,4 @@ mod terms;
 
 pub use grant::{Grant, GrantOutcome, GrantTerms, Pool, grant_allowance_seconds, grant_seconds};
 pub use price::{Price, rate};
-pub use terms::{RatingError, Terms, terms_at};
+pub use terms::{RatingError, Terms, terms_at, terms_in};

@@ -13,7 +13,7 @@ use crate::domain::catalog::{CatalogHistory, CatalogVersion, MatchedRate, Plan, 
 use crate::domain::cycle::Cycle;
 use crate::domain::ids::PlanId;
 use crate::domain::money::MoneyError;
-use crate::domain::subscription::{SubscriptionId, SubscriptionTimeline};
+use crate::domain::subscription::{SubscriptionId, SubscriptionInForce, SubscriptionTimeline};
 
 /// What an account had agreed to at one instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,19 @@ pub fn terms_at<'a>(
     timeline: &'a SubscriptionTimeline,
     at: DateTime<Utc>,
 ) -> Result<Terms<'a>, RatingError> {
-    let Some(in_force) = timeline.in_force(at) else {
+    terms_in(catalogs, timeline.in_force(at), at)
+}
+
+/// The same, for who knows already what is in force at the instant.
+///
+/// # Errors
+/// As [`terms_at`].
+pub fn terms_in<'a>(
+    catalogs: &'a CatalogHistory,
+    in_force: Option<SubscriptionInForce<'a>>,
+    at: DateTime<Utc>,
+) -> Result<Terms<'a>, RatingError> {
+    let Some(in_force) = in_force else {
         let standing = catalogs.at(at);
         let (version, tariff) = (standing.version, &standing.catalog.standard);
         return Ok(Terms::Standard { version, tariff });

@@ -1,15 +1,14 @@
 //! What a batch did to each wallet, told to the projection after the commit.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::WalletChange;
 use super::rows::Rows;
 use crate::ledger::wallets::WalletHead;
 
-/// Gathers each wallet's change from rows that are ordered by account; `before` are the wallets as
-/// they were locked.
+/// Gathers each wallet's change; `before` are the wallets as they were locked.
 pub(super) fn of_wallets(rows: &Rows<'_>, before: &HashMap<i32, WalletHead>) -> Vec<WalletChange> {
-    let mut charges = rows.charges.iter().peekable();
+    let mut charges = rows.charges_by_account().peekable();
     let mut cycles = rows.cycles.iter().peekable();
     let moved = rows.wallets.iter().map(|head| {
         let account_key = head.account_key;

@@ -1,20 +1,18 @@
 //! Phase 3: enters a batch's events into the books, in the order of their offsets. No I/O.
 
-use std::collections::{HashMap, HashSet};
-
 use callmeter_core::domain::account::overshoot;
-use callmeter_core::domain::catalog::CatalogHistory;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
-use callmeter_core::rating::{Terms, rate, terms_at};
+use callmeter_core::rating::{rate, terms_in};
 use chrono::{DateTime, Utc};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
-use super::load::{CallIdentity, CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
+use super::calls::{Identity, Place};
+use super::load::{CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
 use super::rows::{ChargeRow, RejectRow, Rows, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
 use crate::ingest::batch::{Batch, Record};
 use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection};
-use crate::ledger::call_key::CallKey;
 use crate::ledger::wallets::WalletHead;
 
 /// The books of one batch: running balances and allowances, and the rows they lead to.
@@ -29,7 +27,8 @@ pub(super) struct Books<'a> {
     pub(super) touched_wallets: HashSet<i32>,
     /// Cycles that this batch used, with their seconds after it.
     cycles: HashMap<CycleKey, u64>,
-    calls: HashMap<CallIdentity, i32>,
+    /// By place: the seconds with which a call is charged, before this batch or by it.
+    charged: Vec<Option<i32>>,
     pub(super) rentals: HashMap<RentalIdentity, KnownRental>,
     conflicts: HashMap<String, usize>,
     pub(super) rows: Rows<'a>,
@@ -58,7 +57,7 @@ impl<'a> Books<'a> {
             wallets: snapshot.wallets.clone(),
             touched_wallets: HashSet::new(),
             cycles: HashMap::new(),
-            calls: HashMap::new(),
+            charged: snapshot.calls.charged().to_vec(),
             rentals: HashMap::new(),
             conflicts: HashMap::new(),
             rows: Rows::default(),
@@ -72,8 +71,8 @@ impl<'a> Books<'a> {
         self.committed.outcomes.reserve_exact(batch.records.len());
         for (index, record) in batch.records.iter().enumerate() {
             let entered = match &record.event {
-                Event::CallEnded(ended) => self.enter_call(record, ended),
-                Event::RentalDue(rental) => self.enter_rental(rental),
+                Event::CallEnded(ended) => self.enter_call(index, record, ended),
+                Event::RentalDue(rental) => self.enter_rental(index, rental),
                 Event::CallSignalled(_) => Ok(Outcome::NotBillable),
                 Event::Skipped => Ok(Outcome::Skipped),
                 Event::Rejected(rejection) => Err(rejection.clone()),
@@ -87,10 +86,8 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// The rows, ordered by account so that Postgres writes neighbours together.
+    /// The rows, and what they came to.
     pub(super) fn close(mut self) -> (Rows<'a>, Committed) {
-        self.rows.charges.sort_unstable_by_key(|row| (row.owner.account_key, row.charge_sequence));
-        self.rows.transactions.sort_unstable_by_key(|row| (row.account_key, row.sequence));
         let touched = &self.touched_wallets;
         let mut wallets: Vec<WalletHead> =
             self.wallets.into_values().filter(|head| touched.contains(&head.account_key)).collect();
@@ -102,14 +99,15 @@ impl<'a> Books<'a> {
         (self.rows, self.committed)
     }
 
-    fn enter_call(&mut self, record: &'a Record, ended: &'a CallEnded) -> Entered {
+    fn enter_call(&mut self, index: usize, record: &'a Record, ended: &'a CallEnded) -> Entered {
         let call = &ended.call;
-        let owner = self.owner(ended.twilio_account_sid.as_str())?;
-        let call_key = CallKey::of(&call.call_sid);
+        let (place, identity) = self
+            .snapshot
+            .calls
+            .of_record(index)
+            .ok_or_else(|| unknown_account(ended.twilio_account_sid.as_str()))?;
         let seconds = i32::try_from(call.seconds).map_err(|_| beyond_range("CallDuration"))?;
-        let identity = (owner.twilio_account_key, call_key);
-        let charged = self.calls.get(&identity).or_else(|| self.snapshot.calls.get(&identity));
-        if let Some(&charged) = charged {
+        if let Some(charged) = self.charged[place as usize] {
             if charged == seconds {
                 return Ok(Outcome::Duplicate);
             }
@@ -120,8 +118,8 @@ impl<'a> Books<'a> {
             );
             return Ok(self.keep_conflict(record, key, detail));
         }
-        self.charge(record, ended, owner, &identity)?;
-        self.calls.insert(identity, seconds);
+        self.charge(record, ended, place, identity)?;
+        self.charged[place as usize] = Some(seconds);
         Ok(Outcome::Charged)
     }
 
@@ -130,27 +128,21 @@ impl<'a> Books<'a> {
         &mut self,
         record: &'a Record,
         ended: &'a CallEnded,
-        owner: Owner,
-        identity: &CallIdentity,
+        place: Place,
+        identity: &'a Identity,
     ) -> Result<(), Rejection> {
-        let call = &ended.call;
+        let (call, owner) = (&ended.call, identity.owner);
         let started_at = call.started_at();
         let snapshot = self.snapshot;
-        let catalogs: &'a CatalogHistory = &snapshot.catalogs;
-        let timeline = snapshot.timeline(owner.account_key);
-        let cycle_key = timeline
-            .in_force(started_at)
-            .map(|it| (owner.account_key, it.subscription.id, it.cycle.start));
+        let in_force = snapshot.timeline(owner.account_key).in_force(started_at);
+        let cycle_key = in_force.map(|it| (owner.account_key, it.subscription.id, it.cycle.start));
         let used = cycle_key.map_or(0, |key| {
             self.cycles.get(&key).or_else(|| snapshot.cycles.get(&key)).copied().unwrap_or_default()
         });
         let invalid = |error: &dyn std::fmt::Display| Rejection::invalid(error.to_string());
-        let (price, version, plan) = {
-            let terms = terms_at(catalogs, timeline, started_at).map_err(|e| invalid(&e))?;
-            let price = rate(call, &terms, used, self.policy.zero_duration_completed)
-                .map_err(|e| invalid(&e))?;
-            (price, terms.version(), plan_id(&terms, catalogs))
-        };
+        let terms = terms_in(&snapshot.catalogs, in_force, started_at).map_err(|e| invalid(&e))?;
+        let price = rate(call, &terms, used, self.policy.zero_duration_completed)
+            .map_err(|e| invalid(&e))?;
         let head = wallet(&mut self.wallets, owner.account_key)?;
         let before = head.balance;
         let after = before.checked_sub(price.amount).ok_or_else(|| beyond_range("the balance"))?;
@@ -191,15 +183,16 @@ impl<'a> Books<'a> {
             started_at,
             cycle_start: cycle_key.map(|key| key.2),
             subscription: cycle_key.map(|key| key.1),
-            plan,
-            catalog_version: version.0,
+            plan: terms.plan().map(|plan| &plan.id),
+            catalog_version: terms.version().0,
             price,
             overshoot,
             transaction_sequence,
             record_offset: record.offset,
             call,
             tag: call.tag.as_deref().or_else(|| snapshot.tag(owner.account_key, call)),
-            call_key: identity.1.clone(),
+            place,
+            call_key: &identity.key,
         });
         Ok(())
     }
@@ -219,11 +212,10 @@ impl<'a> Books<'a> {
         }
     }
 
-    pub(super) fn owner(&self, sid: &str) -> Result<Owner, Rejection> {
-        self.snapshot.owners.get(sid).copied().ok_or_else(|| Rejection {
-            reason: RejectReason::UnknownAccount,
-            detail: format!("no account has AccountSid {sid}"),
-        })
+    /// Whose a record is that names `sid`.
+    pub(super) fn owner(&self, index: usize, sid: &str) -> Result<Owner, Rejection> {
+        let owner = self.snapshot.owners.get(index).copied().flatten();
+        owner.ok_or_else(|| unknown_account(sid))
     }
 
     fn keep(&mut self, record: &'a Record, rejection: Rejection) -> Outcome {
@@ -287,12 +279,11 @@ impl<'a> Books<'a> {
     }
 }
 
-/// The plan's id, living as long as the catalogs.
-fn plan_id<'a>(
-    terms: &Terms<'a>,
-    _: &'a CatalogHistory,
-) -> Option<&'a callmeter_core::domain::ids::PlanId> {
-    terms.plan().map(|plan| &plan.id)
+fn unknown_account(sid: &str) -> Rejection {
+    Rejection {
+        reason: RejectReason::UnknownAccount,
+        detail: format!("no account has AccountSid {sid}"),
+    }
 }
 
 pub(super) fn wallet(

@@ -1,6 +1,5 @@
 //! Phases 1 and 2: lock the wallets of a batch, then read what pricing needs.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use callmeter_core::domain::call::Call;
@@ -9,12 +8,13 @@ use callmeter_core::domain::ids::{PhoneNumberSid, PlanId};
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::{Subscription, SubscriptionId, SubscriptionTimeline};
 use chrono::{DateTime, NaiveDate, Utc};
+use foldhash::{HashMap, HashMapExt};
 use sqlx::{PgConnection, Row};
 
+use super::calls::Calls;
 use super::{Charger, CommitError};
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::Event;
-use crate::ledger::call_key::CallKey;
 use crate::ledger::call_tags;
 use crate::ledger::store::StoreError;
 use crate::ledger::wallets::WalletHead;
@@ -26,10 +26,15 @@ pub(super) struct Owner {
     pub account_key: i32,
 }
 
+impl Owner {
+    /// Orders owners as the ledger's index does.
+    pub(super) fn rank(self) -> (i32, i32) {
+        (self.account_key, self.twilio_account_key)
+    }
+}
+
 /// Identity of a cycle: account, subscription, start.
 pub(super) type CycleKey = (i32, SubscriptionId, DateTime<Utc>);
-/// Identity of a call: Twilio account and sid.
-pub(super) type CallIdentity = (i32, CallKey);
 /// Identity of a rental period: number and first day.
 pub(super) type RentalIdentity = (PhoneNumberSid, NaiveDate);
 
@@ -44,12 +49,13 @@ pub(super) struct KnownRental {
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub catalogs: Arc<CatalogHistory>,
-    pub owners: HashMap<Box<str>, Owner>,
+    /// By record: whose event it is; none where no account has its `AccountSid`.
+    pub owners: Vec<Option<Owner>>,
     pub wallets: HashMap<i32, WalletHead>,
     timelines: HashMap<i32, SubscriptionTimeline>,
     no_subscription: SubscriptionTimeline,
-    /// Seconds of the calls that were charged before.
-    pub calls: HashMap<CallIdentity, i32>,
+    /// The batch's calls, and which of them were charged before.
+    pub calls: Calls,
     pub rentals: HashMap<RentalIdentity, KnownRental>,
     /// Seconds used of each cycle.
     pub cycles: HashMap<CycleKey, u64>,
@@ -79,38 +85,57 @@ pub(super) async fn load(
 ) -> Result<Snapshot, CommitError> {
     let mut snapshot = Snapshot {
         catalogs: Arc::clone(&charger.catalogs(connection).await?),
-        owners: HashMap::new(),
+        owners: Vec::new(),
         wallets: HashMap::new(),
         timelines: HashMap::new(),
         no_subscription: SubscriptionTimeline::new(Vec::new()),
-        calls: HashMap::new(),
+        calls: Calls::default(),
         rentals: HashMap::new(),
         cycles: HashMap::new(),
         tags: HashMap::new(),
     };
-    let mut sids: Vec<&str> = batch
-        .records
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::CallEnded(ended) => Some(ended.twilio_account_sid.as_str()),
-            Event::RentalDue(rental) => Some(rental.twilio_account_sid.as_str()),
-            _ => None,
-        })
-        .collect();
-    sids.sort_unstable();
-    sids.dedup();
-    if sids.is_empty() {
+    let payers = Payers::of(batch);
+    if payers.sids.is_empty() {
         return Ok(snapshot);
     }
-    lock_wallets(connection, &sids, &mut snapshot).await?;
+    lock_wallets(connection, &payers, &mut snapshot).await?;
     // A catalog may have been accepted while we waited for the locks.
     snapshot.catalogs = charger.catalogs(connection).await?;
     read_timelines(connection, &mut snapshot).await?;
-    read_calls(connection, batch, &mut snapshot).await?;
+    snapshot.calls = Calls::of(batch, &snapshot.owners);
+    snapshot.calls.read(connection).await?;
     read_rentals(connection, batch, &mut snapshot).await?;
     read_cycles(connection, batch, &mut snapshot).await?;
     read_tags(connection, batch, &mut snapshot).await?;
     Ok(snapshot)
+}
+
+/// The Twilio accounts of a batch, each once.
+struct Payers<'a> {
+    sids: Vec<&'a str>,
+    /// By record: the place of its `AccountSid` among them.
+    places: Vec<Option<usize>>,
+}
+
+impl<'a> Payers<'a> {
+    fn of(batch: &'a Batch) -> Self {
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let mut sids = Vec::new();
+        let places = batch.records.iter().map(|record| {
+            let sid = match &record.event {
+                Event::CallEnded(ended) => ended.twilio_account_sid.as_str(),
+                Event::RentalDue(rental) => rental.twilio_account_sid.as_str(),
+                _ => return None,
+            };
+            let place = *known.entry(sid).or_insert(sids.len());
+            if place == sids.len() {
+                sids.push(sid);
+            }
+            Some(place)
+        });
+        let places = places.collect();
+        Self { sids, places }
+    }
 }
 
 async fn read_tags(
@@ -121,10 +146,10 @@ async fn read_tags(
     if !call_tags::are_there(connection).await? {
         return Ok(());
     }
-    let calls = batch.records.iter().filter_map(|record| match &record.event {
+    let records = batch.records.iter().zip(&snapshot.owners);
+    let calls = records.filter_map(|(record, owner)| match &record.event {
         Event::CallEnded(ended) if ended.call.tag.is_none() => {
-            let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
-            Some((owner.account_key, &ended.call.call_sid))
+            Some(((*owner)?.account_key, &ended.call.call_sid))
         }
         _ => None,
     });
@@ -135,7 +160,7 @@ async fn read_tags(
 
 async fn lock_wallets(
     connection: &mut PgConnection,
-    sids: &[&str],
+    payers: &Payers<'_>,
     snapshot: &mut Snapshot,
 ) -> Result<(), StoreError> {
     // Waits for whoever holds them; every holder takes them in the same order.
@@ -149,7 +174,7 @@ async fn lock_wallets(
           ORDER BY w.account_key
             FOR UPDATE",
     )
-    .bind(sids)
+    .bind(&payers.sids)
     .fetch_all(&mut *connection)
     .await?;
     for row in locked {
@@ -166,22 +191,26 @@ async fn lock_wallets(
     }
     // Read again: a Twilio account that changed hands while we waited is charged to its new owner,
     // or, where that one's wallet is not among the locked, tried again from the start.
-    let owners = sqlx::query(
+    let rows = sqlx::query(
         "/* lock_wallets: owners */
          SELECT twilio_account_sid, twilio_account_key, account_key
            FROM twilio_accounts WHERE twilio_account_sid = ANY($1)",
     )
-    .bind(sids)
+    .bind(&payers.sids)
     .fetch_all(&mut *connection)
     .await?;
-    for row in owners {
-        let sid: String = row.try_get(0)?;
+    let mut owners: HashMap<String, Owner> = HashMap::with_capacity(rows.len());
+    for row in rows {
         let owner = Owner { twilio_account_key: row.try_get(1)?, account_key: row.try_get(2)? };
         if !snapshot.wallets.contains_key(&owner.account_key) {
             return Err(StoreError::Conflict(sqlx::Error::RowNotFound));
         }
-        snapshot.owners.insert(sid.into_boxed_str(), owner);
+        owners.insert(row.try_get(0)?, owner);
     }
+    let owners: Vec<Option<Owner>> =
+        payers.sids.iter().map(|sid| owners.get(*sid).copied()).collect();
+    let of_record = |place: &Option<usize>| place.and_then(|place| owners[place]);
+    snapshot.owners = payers.places.iter().map(of_record).collect();
     Ok(())
 }
 
@@ -215,61 +244,6 @@ async fn read_timelines(
         .into_iter()
         .map(|(account_key, entries)| (account_key, SubscriptionTimeline::new(entries)))
         .collect();
-    Ok(())
-}
-
-async fn read_calls(
-    connection: &mut PgConnection,
-    batch: &Batch,
-    snapshot: &mut Snapshot,
-) -> Result<(), StoreError> {
-    let mut keys: Vec<(Owner, CallKey)> = batch
-        .records
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::CallEnded(ended) => {
-                let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
-                Some((*owner, CallKey::of(&ended.call.call_sid)))
-            }
-            _ => None,
-        })
-        .collect();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    // In the order of the index, so that neighbours are found on pages that were just read.
-    keys.sort_unstable_by(|(a, a_key), (b, b_key)| {
-        (a.account_key, a.twilio_account_key, a_key).cmp(&(
-            b.account_key,
-            b.twilio_account_key,
-            b_key,
-        ))
-    });
-    keys.dedup();
-    let accounts: Vec<i32> = keys.iter().map(|(owner, _)| owner.account_key).collect();
-    let twilio_accounts: Vec<i32> =
-        keys.iter().map(|(owner, _)| owner.twilio_account_key).collect();
-    let call_keys: Vec<&[u8]> = keys.iter().map(|(_, key)| key.as_bytes()).collect();
-    let rows = sqlx::query(
-        "/* read_calls */
-         SELECT wanted.ordinal, k.seconds
-           FROM unnest($1::integer[], $2::integer[], $3::bytea[])
-                WITH ORDINALITY AS wanted (account_key, twilio_account_key, call_key, ordinal)
-           JOIN call_keys k USING (account_key, twilio_account_key, call_key)",
-    )
-    .bind(&accounts)
-    .bind(&twilio_accounts)
-    .bind(&call_keys)
-    .fetch_all(connection)
-    .await?;
-    for row in rows {
-        let ordinal: i64 = row.try_get(0)?;
-        let found = usize::try_from(ordinal - 1).ok().and_then(|index| keys.get(index));
-        if let Some((owner, key)) = found {
-            let identity = (owner.twilio_account_key, key.clone());
-            snapshot.calls.insert(identity, row.try_get(1)?);
-        }
-    }
     Ok(())
 }
 
@@ -320,9 +294,10 @@ async fn read_cycles(
     let mut keys: Vec<CycleKey> = batch
         .records
         .iter()
-        .filter_map(|record| match &record.event {
+        .zip(&snapshot.owners)
+        .filter_map(|(record, owner)| match &record.event {
             Event::CallEnded(ended) => {
-                let owner = snapshot.owners.get(ended.twilio_account_sid.as_str())?;
+                let owner = (*owner)?;
                 let timeline = snapshot.timeline(owner.account_key);
                 let in_force = timeline.in_force(ended.call.started_at())?;
                 Some((owner.account_key, in_force.subscription.id, in_force.cycle.start))

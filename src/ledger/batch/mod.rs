@@ -4,7 +4,7 @@
 //! | phase | round trips | module |
 //! | --- | --- | --- |
 //! | lock the wallets of the batch, ordered by account | 1 | `load` |
-//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | `load` |
+//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | `load`, `calls` |
 //! | price every event in the order of offsets, keep running balances | 0 | `charge`, `rent` |
 //! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | `write` |
 //! | move the offset by compare-and-set, commit | 2 | `write` |
@@ -17,6 +17,7 @@
 //! Bounds: a batch is at most what ingest gathered (records and bytes are limited there); nothing
 //! here grows with the ledger.
 
+mod calls;
 mod change;
 mod charge;
 mod load;

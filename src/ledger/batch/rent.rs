@@ -13,8 +13,8 @@ use crate::ledger::rentals::description;
 
 impl<'a> Books<'a> {
     /// Debits a month's rent once, or enters the failed attempt.
-    pub(super) fn enter_rental(&mut self, rental: &'a RentalDue) -> Entered {
-        let owner = self.owner(rental.twilio_account_sid.as_str())?;
+    pub(super) fn enter_rental(&mut self, index: usize, rental: &'a RentalDue) -> Entered {
+        let owner = self.owner(index, rental.twilio_account_sid.as_str())?;
         let price = self.rental_price(rental)?;
         let identity = (rental.phone_number_sid.clone(), rental.period_start);
         let known = self.rentals.get(&identity).or_else(|| self.snapshot.rentals.get(&identity));

@@ -8,6 +8,7 @@ use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
 use callmeter_core::rating::Price;
 use chrono::{DateTime, Utc};
 
+use super::calls::Place;
 use super::load::{CycleKey, Owner};
 use crate::ingest::decode::{RejectReason, RentalDue};
 use crate::ledger::call_key::CallKey;
@@ -27,6 +28,33 @@ pub(super) struct Rows<'a> {
     pub still_rejected: Vec<(i64, RejectReason, String)>,
 }
 
+impl Rows<'_> {
+    /// The charges by account and number, so that Postgres writes neighbours together. They were
+    /// entered by rising number.
+    pub(super) fn charges_by_account(&self) -> impl Iterator<Item = &ChargeRow<'_>> {
+        in_order(&self.charges, |row| row.owner.account_key.cast_unsigned())
+    }
+
+    /// The charges in the order of the batch's calls, which is that of `call_keys`' index.
+    pub(super) fn charges_by_call(&self) -> impl Iterator<Item = &ChargeRow<'_>> {
+        in_order(&self.charges, |row| row.place)
+    }
+
+    /// The transactions by account and number; they were entered by rising number.
+    pub(super) fn transactions_by_account(&self) -> impl Iterator<Item = &TransactionRow<'_>> {
+        in_order(&self.transactions, |row| row.account_key.cast_unsigned())
+    }
+}
+
+/// Rows by a key, those of one key as they stand. Numbers are sorted, not the wide rows.
+fn in_order<T>(rows: &[T], key: impl Fn(&T) -> u32) -> impl Iterator<Item = &T> {
+    let places = rows.iter().zip(0_u64..).map(|(row, place)| u64::from(key(row)) << 32 | place);
+    let mut places: Vec<u64> = places.collect();
+    places.sort_unstable();
+    // The lower half is the place.
+    places.into_iter().filter_map(|place| rows.get((place & u64::from(u32::MAX)) as usize))
+}
+
 /// The evidence of a charged call.
 #[derive(Debug)]
 pub(super) struct ChargeRow<'a> {
@@ -44,7 +72,9 @@ pub(super) struct ChargeRow<'a> {
     pub record_offset: i64,
     pub call: &'a Call,
     pub tag: Option<&'a str>,
-    pub call_key: CallKey,
+    /// Its place among the batch's calls.
+    pub place: Place,
+    pub call_key: &'a CallKey,
 }
 
 /// A movement of a wallet, or the failed attempt at one.

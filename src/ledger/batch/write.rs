@@ -30,6 +30,7 @@ pub(super) async fn write(
     now: DateTime<Utc>,
 ) -> Result<(), CommitError> {
     write_charges(connection, source.stream(), &rows).await?;
+    write_call_keys(connection, &rows).await?;
     write_transactions(connection, &rows).await?;
     write_wallets(connection, &rows).await?;
     write_cycles(connection, &rows).await?;
@@ -48,8 +49,7 @@ async fn write_charges(
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
     let mut charges = CopyRows::new(28, rows.charges.len(), 360);
-    let mut call_keys = CopyRows::new(5, rows.charges.len(), 64);
-    for row in &rows.charges {
+    for row in rows.charges_by_account() {
         let (call, price) = (row.call, &row.price);
         let allowance_before = i64::try_from(price.allowance_before_seconds).unwrap_or(i64::MAX);
         charges
@@ -82,15 +82,21 @@ async fn write_charges(
         }
         charges.optional(row.plan, |copy, plan| copy.text(plan.as_str()));
         charges.optional(row.tag, |copy, tag| copy.text(tag));
+    }
+    charges.send(connection, COPY_CHARGES).await
+}
+
+async fn write_call_keys(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), StoreError> {
+    let mut call_keys = CopyRows::new(5, rows.charges.len(), 64);
+    for row in rows.charges_by_call() {
         call_keys
             .row()
             .int4(row.owner.account_key)
             .int4(row.owner.twilio_account_key)
-            .int4(seconds(call.seconds))
+            .int4(seconds(row.call.seconds))
             .int8(row.charge_sequence)
             .bytes(row.call_key.as_bytes());
     }
-    charges.send(connection, COPY_CHARGES).await?;
     call_keys.send(connection, COPY_CALL_KEYS).await
 }
 
@@ -99,7 +105,7 @@ async fn write_transactions(
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
     let mut transactions = CopyRows::new(11, rows.transactions.len(), 160);
-    for row in &rows.transactions {
+    for row in rows.transactions_by_account() {
         transactions
             .row()
             .int4(row.account_key)
