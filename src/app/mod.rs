@@ -302,6 +302,7 @@ impl App {
                 linger: Duration::from_millis(batch.linger_milliseconds),
             },
             commits_max: batch.commits_max,
+            large_max: batch.large_max,
             limits: Limits {
                 call_seconds_max: charging.call_seconds_max,
                 end_ahead_seconds_max: charging.end_ahead_seconds_max,

@@ -89,6 +89,7 @@ pub struct Batch {
     pub bytes_max: usize,
     pub linger_milliseconds: u64,
     pub commits_max: usize,
+    pub large_max: usize,
 }
 
 /// `[charging]`: what is billed, and what is rejected.
@@ -199,6 +200,7 @@ impl Settings {
             ("batch.records_max", self.batch.records_max > 0),
             ("batch.bytes_max", self.batch.bytes_max > 0),
             ("batch.commits_max", self.batch.commits_max > 0),
+            ("batch.large_max", self.batch.large_max > 0),
             ("charging.call_seconds_max", self.charging.call_seconds_max > 0),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, holds)| !holds) {

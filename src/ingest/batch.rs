@@ -3,9 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::decode::Event;
+use super::room::Room;
 
 /// Consecutive records of one partition.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Batch {
     /// The offset that the ledger must hold for this batch to count.
     pub expected_offset: i64,
@@ -13,6 +14,15 @@ pub struct Batch {
     pub next_offset: i64,
     /// The records, by rising offset.
     pub records: Vec<Record>,
+    bytes: Vec<u8>,
+    /// The room that it takes, where it is large.
+    room: Option<Room>,
+}
+
+/// What a batch was made of, emptied, so that another one may use it again.
+#[derive(Debug, Default)]
+pub struct Memory {
+    records: Vec<Record>,
     bytes: Vec<u8>,
 }
 
@@ -38,21 +48,44 @@ struct Span {
 
 impl Batch {
     /// An empty batch that goes on at `expected_offset`.
-    pub const fn starting_at(expected_offset: i64) -> Self {
-        Self {
-            expected_offset,
-            next_offset: expected_offset,
-            records: Vec::new(),
-            bytes: Vec::new(),
-        }
+    pub fn starting_at(expected_offset: i64) -> Self {
+        Self::within(Memory::default(), expected_offset)
     }
 
-    /// The same batch, emptied, for what comes from `expected_offset` on: its memory is used again.
-    #[must_use]
-    pub fn emptied(mut self, expected_offset: i64) -> Self {
+    /// An empty batch in the memory of another one.
+    pub fn within(memory: Memory, expected_offset: i64) -> Self {
+        let Memory { records, bytes } = memory;
+        Self { expected_offset, next_offset: expected_offset, records, bytes, room: None }
+    }
+
+    /// Whether it may hold more than a small batch does.
+    pub const fn has_room(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Gives it room to grow, and larger memory, into which it moves; answers what it was in.
+    pub fn grow(&mut self, room: Room, memory: Memory) -> Memory {
+        let (mut records, mut bytes) = (memory.records, memory.bytes);
+        records.append(&mut self.records);
+        bytes.extend_from_slice(&self.bytes);
+        self.bytes.clear();
+        self.room = Some(room);
+        let records = std::mem::replace(&mut self.records, records);
+        Memory { records, bytes: std::mem::replace(&mut self.bytes, bytes) }
+    }
+
+    /// Ends a batch that is done with. Its memory is answered; a large one's goes with the room.
+    pub fn emptied(mut self) -> Option<Memory> {
         self.records.clear();
         self.bytes.clear();
-        Self { expected_offset, next_offset: expected_offset, ..self }
+        let memory = Memory { records: self.records, bytes: self.bytes };
+        match self.room {
+            Some(room) => {
+                room.leave(memory);
+                None
+            }
+            None => Some(memory),
+        }
     }
 
     /// Adds a record; its bytes are copied.
@@ -113,6 +146,7 @@ impl Batch {
             next_offset,
             records: records.to_vec(),
             bytes: self.bytes.clone(),
+            room: None,
         };
         (
             part(&self.records[..middle], self.expected_offset, boundary),

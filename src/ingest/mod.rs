@@ -10,4 +10,5 @@ pub mod decode;
 pub mod inspect;
 pub mod partition;
 pub mod publisher;
+pub mod room;
 pub mod topics;

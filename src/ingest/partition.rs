@@ -10,9 +10,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::batch::Batch;
+use super::batch::{Batch, Memory};
 use super::client::{Consumer, Context, TopicPartition};
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
+use super::room::{Rooms, SMALL_BYTES};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -181,13 +182,17 @@ impl Partition {
     }
 
     /// Gathers records into `batch`, which is empty, and decodes them on the way. Blocks.
+    /// A batch that becomes large moves into one of the `rooms`, and leaves its memory in `spare`;
+    /// while there is no room it is full.
     ///
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
         &self,
         mut batch: Batch,
+        spare: &mut Option<Memory>,
         settings: GatherSettings,
+        rooms: &Rooms,
         mut is_wanted: impl FnMut() -> bool,
         stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
@@ -196,8 +201,15 @@ impl Partition {
         let mut first_at: Option<Instant> = None;
         let mut lingered = false;
         loop {
-            let is_full =
-                batch.records.len() >= limits.records_max || batch.bytes() >= limits.bytes_max;
+            if batch.bytes() >= SMALL_BYTES
+                && !batch.has_room()
+                && let Some((room, memory)) = rooms.enter()
+            {
+                *spare = Some(batch.grow(room, memory));
+            }
+            let bytes_max = if batch.has_room() { limits.bytes_max } else { SMALL_BYTES };
+            let is_full = batch.records.len() >= limits.records_max
+                || batch.bytes() >= bytes_max.min(limits.bytes_max);
             if (is_full || lingered) && is_wanted() {
                 return Gathered::Batch(batch);
             }

@@ -6,6 +6,7 @@
 use callmeter_core::domain::money::Money;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
+use sqlx::postgres::PgCopyIn;
 
 use super::store::StoreError;
 
@@ -13,23 +14,32 @@ use super::store::StoreError;
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Signature, flags and length of the header's extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Sent in pieces of this size, so that Postgres works while the rest is on its way.
-const PIECE_BYTES: usize = 256 * 1024;
+/// Sent whenever so much is written: Postgres works while the rest is written, and a batch of any size
+/// takes no more memory than this and one row.
+const PIECE_BYTES: usize = 128 * 1024;
 
-/// Rows for one table.
-#[derive(Debug)]
-pub(super) struct CopyRows {
+/// Rows on their way to one table.
+pub(super) struct CopyRows<'c> {
+    copy: PgCopyIn<&'c mut PgConnection>,
     bytes: Vec<u8>,
     fields: i16,
     rows: u64,
 }
 
-impl CopyRows {
-    /// No rows yet; each will have `fields` fields. Room is made for `rows` of some `row_bytes`.
-    pub(super) fn new(fields: i16, rows: usize, row_bytes: usize) -> Self {
-        let mut bytes = Vec::with_capacity(HEADER.len() + rows * row_bytes);
+impl<'c> CopyRows<'c> {
+    /// Begins with `statement` (`COPY … FROM STDIN BINARY`); each row will have `fields` fields.
+    ///
+    /// # Errors
+    /// Where Postgres refuses the statement or is gone.
+    pub(super) async fn begin(
+        connection: &'c mut PgConnection,
+        statement: &'static str,
+        fields: i16,
+    ) -> Result<Self, StoreError> {
+        let copy = connection.copy_in_raw(statement).await?;
+        let mut bytes = Vec::with_capacity(PIECE_BYTES + 8 * 1024);
         bytes.extend_from_slice(HEADER);
-        Self { bytes, fields, rows: 0 }
+        Ok(Self { copy, bytes, fields, rows: 0 })
     }
 
     /// Begins a row; exactly as many fields must follow as the table takes.
@@ -104,24 +114,26 @@ impl CopyRows {
         }
     }
 
-    /// Sends the rows with `statement` (`COPY … FROM STDIN BINARY`); nothing where there are none.
+    /// Sends what is written, where it is enough to be worth it; call it after each row.
+    ///
+    /// # Errors
+    /// Where Postgres is gone.
+    pub(super) async fn send(&mut self) -> Result<(), StoreError> {
+        if self.bytes.len() >= PIECE_BYTES {
+            self.copy.send(self.bytes.as_slice()).await?;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+
+    /// Sends the rest and waits until Postgres has taken all rows.
     ///
     /// # Errors
     /// Where Postgres refuses a row or is gone.
-    pub(super) async fn send(
-        mut self,
-        connection: &mut PgConnection,
-        statement: &'static str,
-    ) -> Result<(), StoreError> {
-        if self.rows == 0 {
-            return Ok(());
-        }
+    pub(super) async fn finish(mut self) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
-        let mut copy = connection.copy_in_raw(statement).await?;
-        for piece in self.bytes.chunks(PIECE_BYTES) {
-            copy.send(piece).await?;
-        }
-        let written = copy.finish().await?;
+        self.copy.send(self.bytes.as_slice()).await?;
+        let written = self.copy.finish().await?;
         debug_assert_eq!(written, self.rows, "Postgres counts the rows that were sent");
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::checkpoint;
 use super::partition::End;
-use crate::ingest::batch::Batch;
+use crate::ingest::batch::{Batch, Memory};
 use crate::ingest::decode::Topic;
 use crate::ingest::partition::{GatherSettings, Gathered, Partition, Watermarks};
 use crate::ledger::offsets::StoredOffset;
@@ -36,8 +36,8 @@ pub(super) struct Gathering {
     pub topic: Topic,
     pub stop: CancellationToken,
     pub is_busy: Arc<AtomicBool>,
-    /// A batch that is done with, whose memory can be used again.
-    pub spare: Arc<Mutex<Option<Batch>>>,
+    /// Memory of a batch that is done with.
+    pub spare: Arc<Mutex<Option<Memory>>>,
 }
 
 impl Gathering {
@@ -81,18 +81,20 @@ impl Gathering {
             GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
         let mut expected = start;
         loop {
-            let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let batch = match spare {
-                Some(spare) => spare.emptied(expected),
-                None => Batch::starting_at(expected),
-            };
+            let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let batch = Batch::within(spare.take().unwrap_or_default(), expected);
             let gathered = self.partition.gather(
                 batch,
+                &mut spare,
                 how,
+                &self.shared.rooms,
                 || !self.is_busy.load(Ordering::Acquire),
                 &|| self.stop.is_cancelled(),
                 &|| clock.now(),
             );
+            if spare.is_some() {
+                *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = spare;
+            }
             let batch = match gathered {
                 Gathered::Batch(batch) => batch,
                 Gathered::Stopped => return End::Stopped,

@@ -28,6 +28,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::partition::BatchLimits;
+use crate::ingest::room::Rooms;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
@@ -52,6 +53,8 @@ pub struct MeterSettings {
     pub batch: BatchLimits,
     /// Most batches committed at the same time.
     pub commits_max: usize,
+    /// Most large batches in memory at the same time.
+    pub large_max: usize,
     /// What is accepted.
     pub limits: Limits,
     /// Bytes that rejected records may take on disk before their values stay in Kafka.
@@ -81,6 +84,8 @@ struct Shared {
     meter: Meter,
     /// Bounds the batches that are committed at the same time.
     commits: Semaphore,
+    /// Bounds the large batches that are in memory at the same time.
+    rooms: Rooms,
     /// Bytes that rejected records may still take before their values stay in Kafka.
     reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
@@ -130,6 +135,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     let mut membership = client::join(&settings.kafka, &names)?;
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
+        rooms: Rooms::new(settings.large_max),
         reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
         positions: Mutex::default(),
         rejoin: Notify::new(),

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::checkpoint::{self, Halt};
 use super::gathering::{Facts, FromGathering, Gathering};
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
-use crate::ingest::batch::Batch;
+use crate::ingest::batch::{Batch, Memory};
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
 use crate::ingest::partition::Partition;
@@ -184,7 +184,10 @@ impl Worker {
                 Some(FromGathering::Batch(batch)) => {
                     let next_offset = batch.next_offset;
                     match self.commit(batch, stream).await {
-                        Ok(done) => *spare.lock().unwrap_or_else(PoisonError::into_inner) = done,
+                        Ok(Some(memory)) => {
+                            *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
+                        }
+                        Ok(None) => {}
                         Err(end) => break end,
                     }
                     is_busy.store(false, Ordering::Release);
@@ -230,8 +233,8 @@ impl Worker {
     }
 
     /// Commits a batch, however often it takes; a record that Postgres refuses is kept as rejected.
-    /// Answers what is done with.
-    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<Option<Batch>, End> {
+    /// Answers memory that is done with.
+    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<Option<Memory>, End> {
         let mut parts = VecDeque::from([batch]);
         let mut done = None;
         let mut wait = RETRY_WAIT;
@@ -239,7 +242,7 @@ impl Worker {
             let error = match self.commit_once(&batch, stream).await? {
                 Ok(()) => {
                     wait = RETRY_WAIT;
-                    done = Some(batch);
+                    done = batch.emptied();
                     continue;
                 }
                 Err(error) => error,

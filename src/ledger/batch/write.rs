@@ -48,7 +48,10 @@ async fn write_charges(
     stream: &Stream,
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
-    let mut charges = CopyRows::new(28, rows.charges.len(), 360);
+    if rows.charges.is_empty() {
+        return Ok(());
+    }
+    let mut charges = CopyRows::begin(connection, COPY_CHARGES, 28).await?;
     for row in rows.charges_by_account() {
         let (call, price) = (row.call, &row.price);
         let allowance_before = i64::try_from(price.allowance_before_seconds).unwrap_or(i64::MAX);
@@ -82,12 +85,16 @@ async fn write_charges(
         }
         charges.optional(row.plan, |copy, plan| copy.text(plan.as_str()));
         charges.optional(row.tag, |copy, tag| copy.text(tag));
+        charges.send().await?;
     }
-    charges.send(connection, COPY_CHARGES).await
+    charges.finish().await
 }
 
 async fn write_call_keys(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), StoreError> {
-    let mut call_keys = CopyRows::new(5, rows.charges.len(), 64);
+    if rows.charges.is_empty() {
+        return Ok(());
+    }
+    let mut call_keys = CopyRows::begin(connection, COPY_CALL_KEYS, 5).await?;
     for row in rows.charges_by_call() {
         call_keys
             .row()
@@ -96,15 +103,19 @@ async fn write_call_keys(connection: &mut PgConnection, rows: &Rows<'_>) -> Resu
             .int4(seconds(row.call.seconds))
             .int8(row.charge_sequence)
             .bytes(row.call_key.as_bytes());
+        call_keys.send().await?;
     }
-    call_keys.send(connection, COPY_CALL_KEYS).await
+    call_keys.finish().await
 }
 
 async fn write_transactions(
     connection: &mut PgConnection,
     rows: &Rows<'_>,
 ) -> Result<(), StoreError> {
-    let mut transactions = CopyRows::new(11, rows.transactions.len(), 160);
+    if rows.transactions.is_empty() {
+        return Ok(());
+    }
+    let mut transactions = CopyRows::begin(connection, COPY_TRANSACTIONS, 11).await?;
     for row in rows.transactions_by_account() {
         transactions
             .row()
@@ -119,8 +130,9 @@ async fn write_transactions(
             .text(row.status.as_str())
             .optional(row.description.as_deref(), |copy, text| copy.text(text))
             .optional(row.call_sid, |copy, sid| copy.text(sid));
+        transactions.send().await?;
     }
-    transactions.send(connection, COPY_TRANSACTIONS).await
+    transactions.finish().await
 }
 
 async fn write_wallets(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), StoreError> {
