@@ -3,7 +3,9 @@
 //! Single postings (adjustments, refills, opening balances) go through here; the charging loop
 //! writes many at once and holds the same lock. Nothing may write a wallet without its lock.
 
-use callmeter_core::domain::{CallSid, Money, TransactionKind, TransactionStatus, TransactionType};
+use callmeter_core::domain::{
+    CallSid, Money, TransactionKind, TransactionStatus, TransactionType, balance_after,
+};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -27,6 +29,24 @@ pub struct WalletHead {
     pub version: i64,
     /// Instant of the last row; the next is never earlier.
     pub last_at: DateTime<Utc>,
+}
+
+impl WalletHead {
+    /// Whether a rent can be paid: with the credit limit, holds ignored; what is free always can.
+    pub fn affords(&self, price: Money) -> bool {
+        let funds = self.balance.checked_add(self.credit_limit);
+        price.is_zero() || funds.is_none_or(|funds| funds >= price)
+    }
+
+    /// The balance after a debit; `None`: it would take the wallet further out of its range.
+    pub fn debited(&self, amount: Money) -> Option<Money> {
+        balance_after(self.balance, amount.checked_neg()?, self.credit_limit)
+    }
+
+    /// The balance after a credit; `None`: it would take the wallet further out of its range.
+    pub fn credited(&self, amount: Money) -> Option<Money> {
+        balance_after(self.balance, amount, self.credit_limit)
+    }
 }
 
 /// A transaction to be put on a wallet; its direction is its kind's.
@@ -82,14 +102,14 @@ pub async fn lock(
 /// Puts a transaction on a locked wallet and moves its head; answers the transaction's sequence.
 ///
 /// # Errors
-/// `BalanceOutOfRange` where the balance cannot hold it; `HeadMoved` where the lock was not held.
+/// `BalanceOutOfRange` where it takes the wallet further out of its range; `HeadMoved` where the lock was not held.
 pub async fn post(
     connection: &mut PgConnection,
     head: &mut WalletHead,
     entry: &Entry,
     now: DateTime<Utc>,
 ) -> Result<i64, LedgerError> {
-    let balance_after = balance_after(head, entry)?;
+    let balance_after = balance_with(head, entry)?;
     let at = now.max(head.last_at);
     let written = sqlx::query(
         "-- wallets::post
@@ -176,23 +196,19 @@ pub async fn set_credit_limit(
     Ok(())
 }
 
-fn balance_after(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError> {
+fn balance_with(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError> {
     if entry.status != TransactionStatus::Completed {
         return Ok(head.balance);
     }
     let balance = match entry.kind.transaction_type() {
-        TransactionType::Credit => head.balance.checked_add(entry.amount),
-        TransactionType::Debit => head.balance.checked_sub(entry.amount),
+        TransactionType::Credit => head.credited(entry.amount),
+        TransactionType::Debit => head.debited(entry.amount),
     };
-    // Beyond what Redis can count exactly, holds could no longer be checked against the balance.
-    let exact = -Money::EXACT_IN_LUA.micros()..=Money::EXACT_IN_LUA.micros();
-    balance.filter(|balance| exact.contains(&balance.micros())).ok_or(
-        LedgerError::BalanceOutOfRange {
-            account_key: head.account_key,
-            balance: head.balance,
-            amount: entry.amount,
-        },
-    )
+    balance.ok_or(LedgerError::BalanceOutOfRange {
+        account_key: head.account_key,
+        balance: head.balance,
+        amount: entry.amount,
+    })
 }
 
 fn check_moved(head: &WalletHead, rows: u64) -> Result<(), LedgerError> {

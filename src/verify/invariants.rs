@@ -32,6 +32,8 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "Every account has one wallet, and every row belongs to an account.";
     balances_are_credits_less_debits:
         "A balance is the sum of the completed credits less that of the completed debits.";
+    wallets_are_within_their_range:
+        "A balance, with the credit limit or without, is within plus and minus 2^53 micro-dollars.";
     balances_end_the_chain:
         "A balance is where the last transaction ended.";
     wallets_count_their_transactions:

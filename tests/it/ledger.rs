@@ -1,10 +1,13 @@
 //! What the database itself refuses, and what `serve` asks of a database.
 
 use crate::harness::command::{Ran, finish};
-use crate::harness::samples::{account, call_sid, completed, now, on_calls, on_rentals, rental};
+use crate::harness::samples::{
+    account, call_sid, catalog, completed, now, on_calls, on_rentals, rental,
+};
 use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
 use crate::model::time::DAY;
+use serde_json::json;
 use sqlx::{PgConnection, Row as _};
 use std::time::{Duration, Instant};
 
@@ -127,5 +130,71 @@ async fn verify_finds_a_ledger_that_was_tampered_with() {
         change = change.replace("+ 1", "- 1");
         sqlx::raw_sql(&change).execute(&mut sql).await.expect("it is changed back");
     }
+    system.verify();
+}
+
+#[tokio::test]
+async fn no_charge_takes_a_balance_beyond_what_redis_counts_exactly() {
+    let mut dear = catalog();
+    dear.standard.prefixes.push(("+999".to_owned(), Some(10_000_000_000)));
+    let mut system = System::with(Setup { catalog: dear, ..Setup::default() }).await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    let adjust = async |kind: &str, amount: &str| {
+        let body = json!({"type": kind, "amount": amount, "description": "by hand"});
+        api.post("/v1/accounts/acme/adjustments", &body).await
+    };
+    adjust("debit", "9000000000").await.expect(201);
+    // 14,400,000 dollars: beyond 2^53 micro-dollars below zero.
+    let mut dear = completed(&acme, &call_sid(1), 86_400, now() - DAY);
+    dear["To"] = json!("+9991234567");
+    let cheap = completed(&acme, &call_sid(2), 61, now());
+    system.produce(&[on_calls(0, &dear), on_calls(0, &cheap)]).await;
+    system.settle(&api).await;
+    let charged = api.charges("acme").await.expect("a list");
+    let charged: Vec<_> = charged.iter().map(|charge| charge.call_sid.clone()).collect();
+    assert_eq!(charged, [call_sid(2)], "the one that fits");
+    let kept = system.run(&["rejects", "list"]).expect_success().stdout;
+    assert!(kept.contains("invalid: the balance is beyond the range"), "{kept}");
+    let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "-9000000000.040000");
+    let ask =
+        json!({"account": "acme", "call_sid": call_sid(3), "from": "+1", "to": "+12125550123"});
+    let answer = api.post("/v1/authorizations", &ask).await.expect(200);
+    assert_eq!(answer["reason"], "insufficient_funds", "Redis still counts: {answer}");
+    // Where there is room again, a replay charges it.
+    adjust("credit", "100000000").await.expect(201);
+    system.run(&["rejects", "replay"]).expect_success();
+    assert_eq!(api.charges("acme").await.expect("a list").len(), 2);
+}
+
+#[tokio::test]
+async fn verify_finds_a_wallet_beyond_its_range_and_a_credit_brings_it_back() {
+    let setup = Setup { verified: false, ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let api = system.serve("api").await;
+    system.open(&api, [&account("acme", 0)]).await;
+    // As a program that knew no range left it.
+    let beyond = "
+        INSERT INTO transactions (account_key, sequence, at, amount_micros, balance_before_micros,
+            balance_after_micros, type, kind, status)
+        SELECT account_key, 1, last_at, 9300000000000000, 0, -9300000000000000, 'debit',
+            'adjustment_debit', 'completed' FROM wallets JOIN accounts USING (account_key)
+        WHERE id = 'acme';
+        UPDATE wallets SET balance_micros = -9300000000000000, sequence = 1, version = version + 1
+        WHERE account_key = (SELECT account_key FROM accounts WHERE id = 'acme')";
+    let mut sql = system.sql().await;
+    sqlx::raw_sql(beyond).execute(&mut sql).await.expect("it is written");
+    let ran = system.run(&["verify"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert!(format!("{}{}", ran.stdout, ran.stderr).contains("2^53"), "{ran:?}");
+    let adjust = async |kind: &str, amount: &str| {
+        let body = json!({"type": kind, "amount": amount, "description": "by hand"});
+        api.post("/v1/accounts/acme/adjustments", &body).await
+    };
+    adjust("debit", "0.000001").await.problem(422);
+    adjust("credit", "100").await.expect(201);
+    adjust("credit", "400000000").await.expect(201);
     system.verify();
 }

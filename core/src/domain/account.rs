@@ -82,6 +82,24 @@ pub fn overshoot(before: Money, after: Money, credit_limit: Money) -> Money {
     Money::from_wide_saturating((beyond(after) - beyond(before)).max(0))
 }
 
+/// Gives the balance after `change` (a debit is negative), or `None` where that would take the
+/// wallet further out of its range (docs/charging.md, "Money and time").
+///
+/// In its range a wallet's balance, and its balance with the credit limit, are within plus and minus
+/// [`Money::EXACT_IN_LUA`]: what Redis counts without a loss. What brings a wallet nearer to its range
+/// is never refused, wherever it stands.
+pub fn balance_after(before: Money, change: Money, credit_limit: Money) -> Option<Money> {
+    let after = before.checked_add(change)?;
+    let outside = |balance| beyond_range(balance, credit_limit);
+    (outside(after) <= outside(before)).then_some(after)
+}
+
+/// By how many micro-dollars a wallet is out of its range; 0 within.
+fn beyond_range(balance: Money, credit_limit: Money) -> i128 {
+    let (balance, most) = (wide(balance), wide(Money::EXACT_IN_LUA));
+    (-balance - most).max(balance + wide(credit_limit) - most).max(0)
+}
+
 fn wide(amount: Money) -> i128 {
     i128::from(amount.micros())
 }

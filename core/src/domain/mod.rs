@@ -19,7 +19,9 @@ pub mod rounding;
 pub mod subscription;
 pub mod transaction;
 
-pub use account::{AccountStatus, WalletState, available, low_threshold, overshoot, wallet_state};
+pub use account::{
+    AccountStatus, WalletState, available, balance_after, low_threshold, overshoot, wallet_state,
+};
 pub use call::{Call, CallStatus, far_end};
 pub use catalog::{
     Catalog, CatalogError, CatalogHistory, CatalogHistoryError, CatalogProblem, CatalogVersion,

@@ -1,8 +1,8 @@
 //! What is available, the wallet's state, and overshoot.
 
 use callmeter_core::domain::{
-    AccountStatus, Money, MoneyError, WalletState, available, low_threshold, overshoot,
-    wallet_state,
+    AccountStatus, Money, MoneyError, WalletState, available, balance_after, low_threshold,
+    overshoot, wallet_state,
 };
 use proptest::prelude::*;
 
@@ -21,6 +21,31 @@ fn available_is_balance_and_credit_limit_less_held() {
     let most = "9223372036854.775807";
     assert_eq!(of([most, most, most]), Ok(dollars(most)));
     assert_eq!(of([most, "0.000001", "0"]), Err(MoneyError::Overflow));
+}
+
+#[test]
+fn no_change_takes_a_wallet_further_out_of_its_range() {
+    const MOST: &str = "9007199254.740991";
+    for (before, change, limit, after) in [
+        ("1", "-3.5", "0", Some("-2.5")),
+        ("0", MOST, "0", Some(MOST)),
+        (MOST, "0.000001", "0", None),
+        ("0", MOST, "0.000001", None),
+        ("-1", MOST, "1", Some("9007199253.740991")),
+        ("-9007199254.740990", "-0.000001", "0", Some("-9007199254.740991")),
+        ("-9007199254.740991", "-0.000001", "5", None),
+        // Out of its range already: nearer to it, and nothing else.
+        ("-9300000000", "100", "0", Some("-9299999900")),
+        ("-9300000000", "-0.000001", "0", None),
+        ("-9300000000", "0", "0", Some("-9300000000")),
+        ("9300000000", "-1", "0", Some("9299999999")),
+        ("9300000000", "0.000001", "0", None),
+        ("-9300000000", "18700000000", "0", None),
+        ("-9223372036854.775807", "-1", "0", None),
+    ] {
+        let found = balance_after(dollars(before), dollars(change), dollars(limit));
+        assert_eq!(found, after.map(dollars), "{before} {change}, limit {limit}");
+    }
 }
 
 #[test]

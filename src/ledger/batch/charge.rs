@@ -145,7 +145,7 @@ impl<'a> Books<'a> {
             .map_err(|e| invalid(&e))?;
         let head = wallet(&mut self.wallets, owner.account_key)?;
         let before = head.balance;
-        let after = before.checked_sub(price.amount).ok_or_else(|| beyond_range("the balance"))?;
+        let after = head.debited(price.amount).ok_or_else(|| beyond_range("the balance"))?;
         let overshoot = overshoot(before, after, head.credit_limit);
         let at = self.now.max(head.last_at);
         head.last_at = at;

@@ -29,6 +29,10 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "balances_are_credits_less_debits",
         "UPDATE wallets SET balance_micros = balance_micros + 1 WHERE account_key = 1",
     ),
+    (
+        "wallets_are_within_their_range",
+        "UPDATE wallets SET credit_limit_micros = 9007199254740991 WHERE account_key = 1",
+    ),
     ("balances_end_the_chain", "UPDATE wallets SET balance_micros = 0 WHERE account_key = 2"),
     ("wallets_count_their_transactions", "UPDATE wallets SET sequence = 9 WHERE account_key = 1"),
     ("wallets_count_their_charges", "UPDATE wallets SET charge_sequence = 1 WHERE account_key = 1"),
