@@ -33,6 +33,8 @@ pub const REJECTED_BYTES: &str = "callmeter_rejected_bytes";
 pub const DURATION_DISAGREEMENTS: &str = "callmeter_duration_disagreements_total";
 /// Dollars by which the ledger disagrees with itself or with Redis, as last verified.
 pub const LEDGER_DRIFT_DOLLARS: &str = "callmeter_ledger_drift_dollars";
+/// Further attempts at rents that could not be paid at once, by what they came to.
+pub const RENTAL_ATTEMPTS: &str = "callmeter_rental_attempts_total";
 /// Transactions that ran again because another was in the way.
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
 /// Authorizations, by decision and reason.
@@ -211,6 +213,7 @@ fn describe() {
     describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
     describe_counter!(AUTHORIZATIONS, "Authorizations, by decision and reason");
     describe_histogram!(AUTHORIZATION_SECONDS, Unit::Seconds, "Time to decide an authorization");
+    describe_counter!(RENTAL_ATTEMPTS, "Further attempts at unpaid rents, by outcome");
     describe_gauge!(HOLDS_ACTIVE, "Holds of calls in progress");
     describe_gauge!(HELD_DOLLARS, "Dollars held for calls in progress");
     describe_gauge!(HOLD_JOURNAL_LAG_SECONDS, "Age of the oldest hold that is not journaled");

@@ -3,7 +3,7 @@
 //!
 //! It reads only, and works where the service itself does not run.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
@@ -63,6 +63,8 @@ pub struct RentalStatus {
     pub failed: i64,
     /// Of these, those whose next attempt should have been made already.
     pub overdue: i64,
+    /// Of these, those whose last attempt could not be made at all.
+    pub refused: i64,
     /// The oldest next attempt.
     pub oldest_due_at: Option<DateTime<Utc>>,
     /// No longer tried.
@@ -112,7 +114,7 @@ pub struct Status {
 const OVERDUE_SECONDS: i32 = 300;
 /// Seconds after which a job that was due counts as late.
 const JOB_LATE_SECONDS: i64 = 900;
-/// Twilio accounts that could not be swept and are named.
+/// Twilio accounts that could not be swept, and rents that cannot be tried, that are named.
 const FAILING_MAX: i64 = 20;
 
 /// Reads the ledger and holds it against `logs`; an error in their place says why Kafka could not be
@@ -129,6 +131,7 @@ pub async fn status(
     let stored = offsets::list(&mut connection).await?;
     let rentals = read_rentals(&mut connection, now).await?;
     let mut problems = Vec::new();
+    tell_refused_rents(&mut connection, &mut problems).await?;
     let jobs = read_jobs(&mut connection, now, &mut problems).await?;
     let (expired_holds, _) =
         sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
@@ -205,6 +208,7 @@ async fn read_rentals(
         "-- status::read_rentals
          SELECT count(*) FILTER (WHERE status = 'failed') AS failed,
              count(*) FILTER (WHERE next_attempt_at < $1 - make_interval(secs => $2)) AS overdue,
+             count(*) FILTER (WHERE last_error IS NOT NULL) AS refused,
              min(next_attempt_at) AS oldest_due_at,
              count(*) FILTER (WHERE status = 'given_up') AS given_up
          FROM rental_periods WHERE status <> 'paid'",
@@ -214,6 +218,26 @@ async fn read_rentals(
     .fetch_one(connection)
     .await?;
     Ok(rentals)
+}
+
+/// Tells the rents that cannot even be tried.
+async fn tell_refused_rents(
+    connection: &mut PgConnection,
+    problems: &mut Vec<Problem>,
+) -> Result<(), StoreError> {
+    let refused: Vec<(String, NaiveDate, String)> = sqlx::query_as(
+        "-- status::tell_refused_rents
+         SELECT phone_number_sid, period_start, last_error FROM rental_periods
+         WHERE last_error IS NOT NULL ORDER BY period_start, phone_number_sid LIMIT $1",
+    )
+    .bind(FAILING_MAX)
+    .fetch_all(connection)
+    .await?;
+    problems.extend(refused.into_iter().map(|(sid, start, error)| Problem {
+        what: format!("the rent of {sid} from {start} cannot be tried: {error}"),
+        help: "it is tried again daily; docs/runbook.md, *A rent is unpaid*".to_owned(),
+    }));
+    Ok(())
 }
 
 fn help_with(reason: &str) -> &'static str {

@@ -1,14 +1,13 @@
 //! Rents that could not be paid: tried again daily, and given up after a week.
 
-use callmeter_core::domain::ids::PhoneNumberSid;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::FutureExt;
-use sqlx::{PgConnection, Row};
+use sqlx::{Connection, PgConnection, Row};
 
 use super::error::LedgerError;
-use super::store::Store;
+use super::store::{AsStoreError, Store, StoreError};
 use super::wallets::{self, Entry};
 
 /// When a rent is tried again, and for how long.
@@ -21,24 +20,33 @@ pub struct RetryPolicy {
 }
 
 /// What an attempt came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Attempt {
-    /// Paid this much.
+    /// Paid this much; nothing where the period costs nothing.
     Paid(Money),
     /// Still too little money.
     Failed,
     /// Too little money, and the time is over: the number is to be suspended.
     GivenUp,
+    /// It could not be made at all, and is put off; an operator has to look at it.
+    Refused {
+        /// The number.
+        phone_number_sid: String,
+        /// The period's first day.
+        period_start: NaiveDate,
+        /// Why.
+        error: LedgerError,
+    },
 }
 
 /// The text of a rent's transaction.
-pub fn description(phone_number: Option<&str>, sid: &PhoneNumberSid, start: NaiveDate) -> String {
-    format!("Monthly fee of {} from {start}", phone_number.unwrap_or(sid.as_str()))
+pub fn description(phone_number: Option<&str>, sid: &str, start: NaiveDate) -> String {
+    format!("Monthly fee of {} from {start}", phone_number.unwrap_or(sid))
 }
 
 struct Due {
     account_key: i32,
-    sid: PhoneNumberSid,
+    sid: String,
     period_start: NaiveDate,
     phone_number: Option<String>,
     price: Money,
@@ -56,20 +64,75 @@ pub async fn retry_next(
     policy: RetryPolicy,
     now: DateTime<Utc>,
 ) -> Result<Option<Attempt>, LedgerError> {
-    store.transact("retry_rental", move |connection| attempt(connection, policy, now).boxed()).await
+    store.transact("retry_rental", move |connection| retry(connection, policy, now).boxed()).await
 }
 
-async fn attempt(
+/// An attempt that cannot be made is undone, and put off: it must not hold up those behind it.
+async fn retry(
     connection: &mut PgConnection,
     policy: RetryPolicy,
     now: DateTime<Utc>,
 ) -> Result<Option<Attempt>, LedgerError> {
     let Some(due) = take_due(connection, now).await? else { return Ok(None) };
+    let mut undoable = connection.begin().await?;
+    let error = match attempt(&mut undoable, &due, policy, now).await {
+        Ok(attempt) => {
+            undoable.commit().await?;
+            return Ok(Some(attempt));
+        }
+        Err(error) if is_of_the_row(&error) => error,
+        Err(error) => return Err(error),
+    };
+    undoable.rollback().await?;
+    put_off(connection, &due, &error, policy, now).await?;
+    let Due { sid: phone_number_sid, period_start, .. } = due;
+    Ok(Some(Attempt::Refused { phone_number_sid, period_start, error }))
+}
+
+/// True where another row may well be tried: what is refused for other reasons than its values, or
+/// for want of Postgres, would befall them all.
+fn is_of_the_row(error: &LedgerError) -> bool {
+    error.as_store_error().is_none_or(StoreError::is_of_the_values)
+}
+
+async fn put_off(
+    connection: &mut PgConnection,
+    due: &Due,
+    error: &LedgerError,
+    policy: RetryPolicy,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* rentals::put_off */
+         UPDATE rental_periods SET next_attempt_at = $3, last_error = $4
+          WHERE phone_number_sid = $1 AND period_start = $2",
+    )
+    .bind(&due.sid)
+    .bind(due.period_start)
+    .bind(now + TimeDelta::seconds(policy.interval_seconds.into()))
+    .bind(told(error))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// An error with its causes, in one line.
+fn told(error: &LedgerError) -> String {
+    let first: &dyn std::error::Error = error;
+    let causes = std::iter::successors(Some(first), |error| error.source());
+    causes.map(std::string::ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn attempt(
+    connection: &mut PgConnection,
+    due: &Due,
+    policy: RetryPolicy,
+    now: DateTime<Utc>,
+) -> Result<Attempt, LedgerError> {
     let mut head = wallets::lock(connection, due.account_key)
         .await?
         .ok_or_else(|| LedgerError::unreadable("a rental period", "its account has no wallet"))?;
-    let funds = head.balance.checked_add(head.credit_limit);
-    let is_paid = funds.is_some_and(|funds| funds >= due.price);
+    let is_paid = head.affords(due.price);
     let entry = Entry {
         kind: TransactionKind::NumberRental,
         status: if is_paid { TransactionStatus::Completed } else { TransactionStatus::Failed },
@@ -79,7 +142,12 @@ async fn attempt(
         payment_intent_id: None,
         call_sid: None,
     };
-    let sequence = wallets::post(connection, &mut head, &entry, now).await?;
+    // What costs nothing leaves no row; older programs could not pay it below zero.
+    let sequence = if due.price.is_zero() {
+        None
+    } else {
+        Some(wallets::post(connection, &mut head, &entry, now).await?)
+    };
     let interval = TimeDelta::seconds(policy.interval_seconds.into());
     let mut next_at = due.next_attempt_at + interval;
     if next_at <= now {
@@ -93,31 +161,31 @@ async fn attempt(
         false => Attempt::Failed,
     };
     let (status, next_at, paid_sequence) = match attempt {
-        Attempt::Paid(_) => ("paid", None, Some(sequence)),
-        Attempt::Failed => ("failed", Some(next_at), None),
+        Attempt::Paid(_) => ("paid", None, sequence),
         Attempt::GivenUp => ("given_up", None, None),
+        Attempt::Failed | Attempt::Refused { .. } => ("failed", Some(next_at), None),
     };
     sqlx::query(
         "/* rentals::attempt */
          UPDATE rental_periods
-            SET status = $3, attempts = attempts + 1, next_attempt_at = $4, paid_sequence = $5
+            SET status = $3, attempts = attempts + 1, next_attempt_at = $4, paid_sequence = $5,
+                last_error = NULL
           WHERE phone_number_sid = $1 AND period_start = $2",
     )
-    .bind(due.sid.as_str())
+    .bind(&due.sid)
     .bind(due.period_start)
     .bind(status)
     .bind(next_at)
     .bind(paid_sequence)
     .execute(connection)
-    .await
-    .map_err(super::store::StoreError::from)?;
-    Ok(Some(attempt))
+    .await?;
+    Ok(attempt)
 }
 
 async fn take_due(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
-) -> Result<Option<Due>, super::store::StoreError> {
+) -> Result<Option<Due>, StoreError> {
     let row = sqlx::query(
         "/* rentals::take_due */
          SELECT account_key, phone_number_sid, period_start, phone_number, price_micros,
@@ -129,10 +197,9 @@ async fn take_due(
     .fetch_optional(connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let sid: String = row.try_get(1)?;
     Ok(Some(Due {
         account_key: row.try_get(0)?,
-        sid: PhoneNumberSid::parse(&sid).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        sid: row.try_get(1)?,
         period_start: row.try_get(2)?,
         phone_number: row.try_get(3)?,
         price: Money::from_micros(row.try_get(4)?),

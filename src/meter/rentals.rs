@@ -19,14 +19,15 @@ pub(super) async fn retry(shared: Arc<Shared>, shutdown: CancellationToken) {
     loop {
         while !shutdown.is_cancelled() {
             match rentals::retry_next(meter.charger.store(), policy, meter.clock.now()).await {
-                Ok(Some(Attempt::Paid(amount))) => {
-                    metrics::add_dollars(metrics::CHARGED_DOLLARS, Some("number_rental"), amount);
-                }
-                Ok(Some(Attempt::Failed)) => {}
-                Ok(Some(Attempt::GivenUp)) => tracing::warn!("a number's rent was given up"),
+                Ok(Some(attempt)) => note(&attempt),
                 Ok(None) => break,
-                Err(error) => {
+                Err(error) if error.is_transient() => {
                     tracing::debug!(%error, "rents cannot be tried again yet");
+                    break;
+                }
+                Err(error) => {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "rents cannot be tried again");
                     break;
                 }
             }
@@ -35,4 +36,25 @@ pub(super) async fn retry(shared: Arc<Shared>, shutdown: CancellationToken) {
             return;
         }
     }
+}
+
+/// Counts an attempt, and tells what wants somebody to look.
+fn note(attempt: &Attempt) {
+    let outcome = match attempt {
+        Attempt::Paid(amount) => {
+            metrics::add_dollars(metrics::CHARGED_DOLLARS, Some("number_rental"), *amount);
+            "paid"
+        }
+        Attempt::Failed => "failed",
+        Attempt::GivenUp => {
+            tracing::warn!("a number's rent was given up");
+            "given_up"
+        }
+        Attempt::Refused { phone_number_sid, period_start, error } => {
+            let error = error as &dyn std::error::Error;
+            tracing::warn!(phone_number_sid, %period_start, error, "a rent cannot be tried");
+            "refused"
+        }
+    };
+    ::metrics::counter!(metrics::RENTAL_ATTEMPTS, "outcome" => outcome).increment(1);
 }

@@ -73,7 +73,7 @@ pub const INVARIANTS: &[Invariant] = invariants! {
     charges_are_rated_by_their_evidence:
         "Rated again from its evidence, every charge has the same plan, cycle, split, rate and amount.";
     paid_rentals_have_their_transaction:
-        "Every paid period of a number has a completed transaction.";
+        "Every paid period of a number that costs something has a completed transaction.";
     rental_transactions_have_their_period:
         "Every completed transaction of a rental pays a period.";
     paid_rentals_cost_their_price:
@@ -81,7 +81,7 @@ pub const INVARIANTS: &[Invariant] = invariants! {
     one_transaction_pays_one_period:
         "No transaction pays two periods.";
     failed_rentals_have_their_attempts:
-        "An unpaid period has a failed transaction as its first attempt.";
+        "An unpaid period that costs something has a failed transaction as its first attempt.";
     references_name_an_older_row:
         "A transaction refers to older ones of its own wallet only.";
     refunds_give_back_a_debit:

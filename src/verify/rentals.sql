@@ -38,5 +38,5 @@ FROM rental_periods AS period
 LEFT JOIN accounts AS account USING (account_key)
 LEFT JOIN transactions AS first ON first.account_key = period.account_key
     AND first.sequence = period.first_sequence
-WHERE period.status IN ('failed', 'given_up')
+WHERE period.status IN ('failed', 'given_up') AND price_micros > 0
     AND (attempts < 1 OR first.kind IS DISTINCT FROM 'number_rental' OR first.status <> 'failed')

@@ -1,10 +1,16 @@
 //! Rented numbers: each period is paid once, or leaves a failed row.
 
+use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
-use crate::harness::samples::{account, call_sid, completed, now, on_calls, on_rentals, rental};
-use crate::harness::system::System;
+use crate::harness::samples::{
+    account, call_sid, catalog, completed, now, on_calls, on_rentals, rental,
+};
+use crate::harness::system::{Setup, System};
+use crate::model::catalog::{Catalog, NumberPrice};
 use crate::model::money::show;
-use serde_json::json;
+use crate::model::time::DAY;
+use serde_json::{Value, json};
+use sqlx::Row as _;
 
 #[tokio::test]
 async fn a_period_is_paid_once_however_often_and_wherever_its_event_comes() {
@@ -165,4 +171,179 @@ async fn a_rental_and_calls_of_one_account_share_one_chain_of_rows() {
     }
     let debits = 20 * 40_000 + 20 * 100_000 + (0..20).sum::<i128>();
     assert_eq!(rows[40].balance_after, 5_000_000 - debits);
+}
+
+/// The state of a number's period.
+async fn period_status(system: &System, number: &str) -> String {
+    sqlx::query("SELECT status FROM rental_periods WHERE phone_number_sid = $1")
+        .bind(number)
+        .fetch_one(&mut system.sql().await)
+        .await
+        .expect("the period is there")
+        .get(0)
+}
+
+/// How many records came to `outcome`.
+async fn counted(api: &Api, outcome: &str) -> i64 {
+    api.metric("callmeter_events_total", &[("outcome", outcome)]).await.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn a_period_at_no_price_is_paid_whatever_the_balance() {
+    let mut priced = catalog();
+    priced.numbers.push(NumberPrice { country: "US", kind: "mobile", monthly: 0 });
+    let mut system = System::with(Setup { catalog: priced, ..Setup::default() }).await;
+    let api = system.serve("meter,api").await;
+    let below = account("below", 0);
+    system.open(&api, [&below]).await;
+    system.produce(&[on_calls(0, &completed(&below, &call_sid(1), 61, now()))]).await;
+    system.settle(&api).await;
+    let mut of_catalog = rental(&below, "PNcatalog", "2026-11-01", None);
+    of_catalog["data"]["NumberType"] = json!("mobile");
+    let own = rental(&below, "PNown", "2026-11-01", Some("0"));
+    system.produce(&[on_rentals(0, &own), on_rentals(0, &of_catalog)]).await;
+    system.settle(&api).await;
+    assert_eq!(period_status(&system, "PNown").await, "paid");
+    assert_eq!(period_status(&system, "PNcatalog").await, "paid");
+    assert_eq!(counted(&api, "unpaid").await, 0);
+    let rows = api.transactions("below").await.expect("a list");
+    let kinds: Vec<_> = rows.iter().map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds, ["call"], "what costs nothing leaves no row");
+}
+
+/// Puts a period that waits for its next attempt into the ledger as an older program left it.
+async fn stored_unpaid(system: &System, account_key: &str, number: &str, micros: i64) {
+    let statement = format!(
+        "INSERT INTO rental_periods (account_key, phone_number_sid, period_start, price_micros,
+                status, attempts, first_attempt_at, next_attempt_at)
+         VALUES ({account_key}, $1, '2026-11-01', $2, 'failed', 1, now() - interval '1 day',
+                now() - interval '1 hour')"
+    );
+    let written = sqlx::query(&statement).bind(number).bind(micros);
+    written.execute(&mut system.sql().await).await.expect("it is written");
+}
+
+const TIME_FOR_THE_NEXT: &str = "UPDATE rental_periods
+    SET first_attempt_at = first_attempt_at - interval '1 day', next_attempt_at = now()
+    WHERE phone_number_sid = 'PNdear'";
+
+#[tokio::test]
+async fn an_unpaid_period_at_no_price_is_healed_and_holds_up_no_other() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    system.produce(&[on_rentals(0, &rental(&acme, "PNdear", "2026-11-01", None))]).await;
+    system.settle(&api).await;
+    let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
+    api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
+    let key = "(SELECT account_key FROM accounts WHERE id = 'acme')";
+    stored_unpaid(&system, key, "PNfree", 0).await;
+    sqlx::query(TIME_FOR_THE_NEXT).execute(&mut system.sql().await).await.expect("it is due");
+    until("both are paid", SOON, async || {
+        let free = period_status(&system, "PNfree").await;
+        let dear = period_status(&system, "PNdear").await;
+        (free == "paid" && dear == "paid").then_some(())
+    })
+    .await;
+    let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "8.850000");
+}
+
+#[tokio::test]
+async fn a_rent_that_cannot_be_tried_is_told_and_holds_up_no_other() {
+    let mut system = System::with(Setup { verified: false, ..Setup::default() }).await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    system.produce(&[on_rentals(0, &rental(&acme, "PNdear", "2026-11-01", None))]).await;
+    system.settle(&api).await;
+    let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
+    api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
+    // Its account is nowhere, so no attempt at it can succeed.
+    stored_unpaid(&system, "-7", "PNlost", 1_000_000).await;
+    sqlx::query(TIME_FOR_THE_NEXT).execute(&mut system.sql().await).await.expect("it is due");
+    until("the other one is paid", SOON, async || {
+        (period_status(&system, "PNdear").await == "paid").then_some(())
+    })
+    .await;
+    let refused = [("outcome", "refused")];
+    assert_eq!(api.metric("callmeter_rental_attempts_total", &refused).await, Some(1));
+    assert_eq!(
+        api.metric("callmeter_rental_attempts_total", &[("outcome", "paid")]).await,
+        Some(1)
+    );
+    let status = system.run(&["status", "--json"]).expect_success().stdout;
+    let status: Value = serde_json::from_str(&status).expect("JSON");
+    assert_eq!(status["rentals"]["refused"], 1, "{status}");
+    let problems = status["problems"].to_string();
+    assert!(problems.contains("PNlost") && problems.contains("no wallet"), "{problems}");
+}
+
+/// Puts a catalog in force, and waits until it is.
+async fn in_force(system: &System, api: &Api, catalog: &Catalog, version: i64) {
+    system.write_catalog(catalog);
+    system.services[0].signal("HUP");
+    until("the catalog is in force", SOON, async || {
+        api.metric("callmeter_catalog_version", &[]).await.filter(|found| *found == version)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_period_that_comes_again_is_compared_by_a_price_of_its_own_only() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 10_000_000);
+    system.open(&api, [&acme]).await;
+    let due = on_rentals(0, &rental(&acme, "PN1", "2026-11-01", None));
+    system.produce(std::slice::from_ref(&due)).await;
+    system.settle(&api).await;
+    let mut dearer = catalog();
+    dearer.effective_at = Some(now() - 90 * DAY);
+    dearer.numbers[0].monthly = 1_250_000;
+    in_force(&system, &api, &dearer, 2).await;
+    system.produce(std::slice::from_ref(&due)).await;
+    system.settle(&api).await;
+    let mut without = catalog();
+    without.effective_at = Some(now() - 80 * DAY);
+    without.numbers[0].kind = "mobile";
+    in_force(&system, &api, &without, 3).await;
+    let same = on_rentals(0, &rental(&acme, "PN1", "2026-11-01", Some("1.15")));
+    system.produce(&[due, same]).await;
+    system.settle(&api).await;
+    until("all three are duplicates", SOON, async || {
+        (counted(&api, "duplicate").await == 3).then_some(())
+    })
+    .await;
+    let kept = system.run(&["rejects", "list"]).expect_success().stdout;
+    assert_eq!(kept, "", "a repeat is a duplicate whatever the catalog says since");
+}
+
+#[tokio::test]
+async fn another_price_for_an_unpaid_period_is_kept_and_the_first_one_is_tried() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let poor = account("poor", 0);
+    system.open(&api, [&poor]).await;
+    let at = |price| on_rentals(0, &rental(&poor, "PNdear", "2026-11-01", Some(price)));
+    system.produce(&[at("2"), at("3"), at("3"), at("2.000000")]).await;
+    system.settle(&api).await;
+    let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
+    api.post("/v1/accounts/poor/adjustments", &body).await.expect(201);
+    sqlx::query(TIME_FOR_THE_NEXT).execute(&mut system.sql().await).await.expect("it is due");
+    until("the rent is paid", SOON, async || {
+        (period_status(&system, "PNdear").await == "paid").then_some(())
+    })
+    .await;
+    let wallet = api.get("/v1/accounts/poor/wallet").await.expect(200);
+    assert_eq!(wallet["balance"], "8.000000");
+    system.produce(&[at("3")]).await;
+    system.settle(&api).await;
+    let kept = system.run(&["rejects", "list", "--json"]).expect_success().stdout;
+    let kept: Vec<Value> =
+        kept.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let kept: Vec<_> =
+        kept.iter().map(|row| (row["reason"].as_str(), row["count"].as_i64())).collect();
+    assert_eq!(kept, [(Some("conflict"), Some(3))], "once, unpaid or paid");
 }

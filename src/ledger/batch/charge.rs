@@ -72,14 +72,17 @@ impl<'a> Books<'a> {
         for (index, record) in batch.records.iter().enumerate() {
             let entered = match &record.event {
                 Event::CallEnded(ended) => self.enter_call(index, record, ended),
-                Event::RentalDue(rental) => self.enter_rental(index, rental),
+                Event::RentalDue(rental) => self.enter_rental(index, record, rental),
                 Event::CallSignalled(_) => Ok(Outcome::NotBillable),
                 Event::Skipped => Ok(Outcome::Skipped),
                 Event::Rejected(rejection) => Err(rejection.clone()),
             };
             let outcome = match entered {
                 Ok(outcome) => outcome,
-                Err(rejection) => self.keep(record, rejection),
+                Err(rejection) => {
+                    self.push_reject(record, rejection, None);
+                    Outcome::Rejected
+                }
             };
             self.note_replay(index, outcome);
             self.committed.outcomes.push(outcome);
@@ -218,17 +221,13 @@ impl<'a> Books<'a> {
         owner.ok_or_else(|| unknown_account(sid))
     }
 
-    fn keep(&mut self, record: &'a Record, rejection: Rejection) -> Outcome {
-        if rejection.reason == RejectReason::Conflict {
-            let key = format!("rental {}", rejection.detail);
-            return self.keep_conflict(record, key, rejection.detail);
-        }
-        self.push_reject(record, rejection, None);
-        Outcome::Rejected
-    }
-
     /// Keeps a conflict once; again and again it is only counted.
-    fn keep_conflict(&mut self, record: &'a Record, key: String, detail: String) -> Outcome {
+    pub(super) fn keep_conflict(
+        &mut self,
+        record: &'a Record,
+        key: String,
+        detail: String,
+    ) -> Outcome {
         if let Some(&index) = self.conflicts.get(&key) {
             self.rows.rejects[index].count += 1;
             return Outcome::Conflict;

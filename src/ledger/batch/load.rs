@@ -42,7 +42,6 @@ pub(super) type RentalIdentity = (PhoneNumberSid, NaiveDate);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KnownRental {
     pub price: Money,
-    pub is_paid: bool,
 }
 
 /// Everything that pricing a batch needs, as read under the locks.
@@ -267,7 +266,7 @@ async fn read_rentals(
     }
     let rows = sqlx::query(
         "/* read_rentals */
-         SELECT r.phone_number_sid, r.period_start, r.price_micros, r.status = 'paid'
+         SELECT r.phone_number_sid, r.period_start, r.price_micros
            FROM unnest($1::text[], $2::date[]) AS wanted (phone_number_sid, period_start)
            JOIN rental_periods r USING (phone_number_sid, period_start)",
     )
@@ -280,8 +279,7 @@ async fn read_rentals(
         let sid = PhoneNumberSid::parse(&sid)
             .map_err(|error| StoreError::Refused(sqlx::Error::Decode(Box::new(error))))?;
         let price = Money::from_micros(row.try_get(2)?);
-        let known = KnownRental { price, is_paid: row.try_get(3)? };
-        snapshot.rentals.insert((sid, row.try_get(1)?), known);
+        snapshot.rentals.insert((sid, row.try_get(1)?), KnownRental { price });
     }
     Ok(())
 }

@@ -8,36 +8,30 @@ use super::Outcome;
 use super::charge::{Books, Entered, beyond_range, saturating_sum, wallet};
 use super::load::KnownRental;
 use super::rows::{RentalRow, TransactionRow};
-use crate::ingest::decode::{RejectReason, Rejection, RentalDue};
+use crate::ingest::batch::Record;
+use crate::ingest::decode::{Rejection, RentalDue};
 use crate::ledger::rentals::description;
 
 impl<'a> Books<'a> {
     /// Debits a month's rent once, or enters the failed attempt.
-    pub(super) fn enter_rental(&mut self, index: usize, rental: &'a RentalDue) -> Entered {
+    pub(super) fn enter_rental(
+        &mut self,
+        index: usize,
+        record: &'a Record,
+        rental: &'a RentalDue,
+    ) -> Entered {
         let owner = self.owner(index, rental.twilio_account_sid.as_str())?;
-        let price = self.rental_price(rental)?;
         let identity = (rental.phone_number_sid.clone(), rental.period_start);
         let known = self.rentals.get(&identity).or_else(|| self.snapshot.rentals.get(&identity));
-        if let Some(known) = known {
-            if known.is_paid && known.price != price {
-                return Err(Rejection {
-                    reason: RejectReason::Conflict,
-                    detail: format!(
-                        "the period of {} from {} was paid at {}, and came again at {price}",
-                        rental.phone_number_sid, rental.period_start, known.price
-                    ),
-                });
-            }
-            // One that failed is tried again by its own schedule, not by its event.
-            return Ok(Outcome::Duplicate);
+        if let Some(&known) = known {
+            return Ok(self.enter_known_rental(record, rental, known));
         }
+        let price = self.rental_price(rental)?;
         let head = wallet(&mut self.wallets, owner.account_key)?;
         let before = head.balance;
-        let funds =
-            before.checked_add(head.credit_limit).ok_or_else(|| beyond_range("the funds"))?;
-        let is_paid = funds >= price;
+        let is_paid = head.affords(price);
         let after = if is_paid {
-            before.checked_sub(price).ok_or_else(|| beyond_range("the balance"))?
+            head.debited(price).ok_or_else(|| beyond_range("the balance"))?
         } else {
             before
         };
@@ -64,7 +58,7 @@ impl<'a> Books<'a> {
                 },
                 description: Some(description(
                     rental.phone_number.as_deref(),
-                    &rental.phone_number_sid,
+                    rental.phone_number_sid.as_str(),
                     rental.period_start,
                 )),
                 call_sid: None,
@@ -82,12 +76,33 @@ impl<'a> Books<'a> {
             sequence,
         });
         self.touched_wallets.insert(owner.account_key);
-        self.rentals.insert(identity, KnownRental { price, is_paid });
+        self.rentals.insert(identity, KnownRental { price });
         if !is_paid {
             return Ok(Outcome::Unpaid);
         }
         self.committed.rental_amount = saturating_sum(self.committed.rental_amount, price);
         Ok(Outcome::Charged)
+    }
+
+    /// A period that the ledger has: only a price of the event's own can differ from it. One that
+    /// failed is tried again by its own schedule, at its first price, and not by its event.
+    fn enter_known_rental(
+        &mut self,
+        record: &'a Record,
+        rental: &RentalDue,
+        known: KnownRental,
+    ) -> Outcome {
+        let RentalDue { phone_number_sid: sid, period_start: start, .. } = rental;
+        match rental.monthly_price {
+            Some(price) if price != known.price => {
+                let detail = format!(
+                    "the period of {sid} from {start} costs {}, and came again at {price}",
+                    known.price
+                );
+                self.keep_conflict(record, format!("rental {sid} {start} {price}"), detail)
+            }
+            _ => Outcome::Duplicate,
+        }
     }
 
     /// The event's own price, else the catalog's at the start of the period.

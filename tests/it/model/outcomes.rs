@@ -68,7 +68,8 @@ pub(crate) fn fate(
     let known: BTreeSet<&String> = accounts.iter().map(|account| &account.sid).collect();
     let mut fate = Fate::default();
     let mut conflicts: BTreeMap<String, BTreeSet<Place>> = BTreeMap::new();
-    // A rental's first price decides; which one was first shows in what was charged.
+    // A rental's first price decides; which one was first shows in what was charged. Only a price of
+    // an event's own can differ from it.
     let mut first_calls: BTreeSet<(String, String)> = BTreeSet::new();
     let mut prices: HashMap<String, Micros> = HashMap::new();
     for record in records {
@@ -113,20 +114,21 @@ pub(crate) fn fate(
             Reading::Rental(due) if !known.contains(&due.account_sid) => {
                 fate.reject(place, "unknown_account")
             }
-            Reading::Rental(due) => match monthly_price(versions, &due) {
-                None => fate.reject(place, "invalid"),
-                Some(price) => {
-                    let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
-                    if prices.get(&key).is_some_and(|first| *first != price) {
-                        conflicts.entry(format!("{key} {price}")).or_default().insert(place);
-                        "conflict"
-                    } else if !first_rentals.insert(key) {
-                        "duplicate"
-                    } else {
-                        "charged"
-                    }
+            Reading::Rental(due) => {
+                let key = format!("{} {:?}", due.phone_number_sid, due.period_start);
+                let other = due.price.filter(|own| prices.get(&key).is_some_and(|it| it != own));
+                if let Some(other) = other {
+                    conflicts.entry(format!("{key} {other}")).or_default().insert(place);
+                    "conflict"
+                } else if first_rentals.contains(&key) {
+                    "duplicate"
+                } else if monthly_price(versions, &due).is_none() {
+                    fate.reject(place, "invalid")
+                } else {
+                    first_rentals.insert(key);
+                    "charged"
                 }
-            },
+            }
         };
         *fate.outcomes.0.entry(outcome).or_default() += 1;
     }

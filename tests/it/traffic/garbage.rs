@@ -106,6 +106,8 @@ pub(crate) fn rental_payload(good: &Value, dice: &mut Dice) -> Option<Vec<u8>> {
         6 => event["data"]["PhoneNumberSid"] = json!(""),
         7 => event["data"] = json!(null),
         _ => {
+            // A number of its own: for a period that is known the catalog's price is not looked at.
+            event["data"]["PhoneNumberSid"] = json!(format!("PNsatellite{}", dice.number()));
             event["data"]["MonthlyPrice"] = Value::Null;
             event["data"]["NumberType"] = json!("satellite");
         }
