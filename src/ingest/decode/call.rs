@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use callmeter_core::domain::call::{Call, CallStatus};
-use callmeter_core::domain::ids::{CallSid, TwilioAccountSid};
+use callmeter_core::domain::ids::{CallSid, IdError, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::fields::{Envelope, EventData, Parameters, Scalar, repair};
-use super::{CallEnded, CallSignalled, Event, Limits, Rejection, instants, storable};
+use super::{CallEnded, CallSignalled, Event, Limits, Rejection, as_it_came, instants, storable};
 
 /// The types of Twilio's voice status events; what follows is the status.
 const TYPE_PREFIXES: [&str; 2] =
@@ -26,7 +26,7 @@ pub(super) fn decode(
 /// The `AccountSid` by which [`decode`] would charge this record; none: it charges nobody.
 pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
     let sid = read(value, |call| {
-        call.parameters.account_sid.text().and_then(|sid| TwilioAccountSid::parse(sid).ok())
+        identity("AccountSid", &call.parameters.account_sid, TwilioAccountSid::parse).ok()
     });
     sid.ok().flatten().flatten()
 }
@@ -55,8 +55,12 @@ fn read_envelope<T>(
     mut take: impl FnMut(&Told<'_>) -> T,
 ) -> Result<Option<T>, Rejection> {
     let parameters = &envelope.parameters;
-    let is_cloud_event = envelope.specversion != Scalar::Absent || envelope.data.is_some();
-    if !is_cloud_event {
+    let has_members = envelope.specversion != Scalar::Absent || envelope.data.is_some();
+    // A callback may carry parameters of any name, also those of a CloudEvent's members.
+    let is_callback = envelope.kind == Scalar::Absent
+        && parameters.account_sid.text().is_some()
+        && parameters.call_sid.text().is_some();
+    if !has_members || is_callback {
         let instants = [&parameters.timestamp, &Scalar::Absent, &Scalar::Absent];
         let tag = parameters.tag.text().map(Cow::Borrowed);
         return Ok(Some(take(&Told { parameters, instants, tag })));
@@ -129,14 +133,14 @@ fn read_call(
     let told_at = instants.iter().find_map(|instant| instants::parse(instant.text()?));
     let at = told_at.unwrap_or(record_at);
     let text = |value: &Scalar<'_>| value.text().and_then(storable);
+    let account_sid = &parameters.account_sid;
+    let twilio_account_sid = identity("AccountSid", account_sid, TwilioAccountSid::parse);
+    let call_sid = identity("CallSid", &parameters.call_sid, CallSid::parse);
     if !status.is_billable() {
         return Ok(Event::CallSignalled(CallSignalled {
             status,
-            twilio_account_sid: parameters
-                .account_sid
-                .text()
-                .and_then(|sid| TwilioAccountSid::parse(sid).ok()),
-            call_sid: parameters.call_sid.text().and_then(|sid| CallSid::parse(sid).ok()),
+            twilio_account_sid: twilio_account_sid.ok(),
+            call_sid: call_sid.ok(),
             direction: text(&parameters.direction),
             from: text(&parameters.from),
             to: text(&parameters.to),
@@ -144,12 +148,7 @@ fn read_call(
             signalled_at: at,
         }));
     }
-    let twilio_account_sid = required("AccountSid", &parameters.account_sid).and_then(|sid| {
-        TwilioAccountSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string()))
-    })?;
-    let call_sid = required("CallSid", &parameters.call_sid).and_then(|sid| {
-        CallSid::parse(sid).map_err(|error| Rejection::invalid(error.to_string()))
-    })?;
+    let (twilio_account_sid, call_sid) = (twilio_account_sid?, call_sid?);
     let seconds = call_duration(&parameters.call_duration, limits.call_seconds_max)?;
     let ahead_max = TimeDelta::seconds(limits.end_ahead_seconds_max.into());
     if at.signed_duration_since(record_at) > ahead_max {
@@ -174,11 +173,17 @@ fn read_call(
     }))
 }
 
-fn required<'a>(name: &str, value: &'a Scalar<'_>) -> Result<&'a str, Rejection> {
-    value.text().ok_or_else(|| Rejection::invalid(format!("{name} is missing or no text")))
+fn identity<T>(
+    name: &str,
+    value: &Scalar<'_>,
+    parse: impl Fn(&str) -> Result<T, IdError>,
+) -> Result<T, Rejection> {
+    let sid = value.text();
+    let sid = sid.ok_or_else(|| Rejection::invalid(format!("{name} is missing or no text")))?;
+    parse(as_it_came(name, sid)?).map_err(|error| Rejection::invalid(error.to_string()))
 }
 
-/// `CallDuration` in seconds: a JSON integer, or a string of ASCII digits.
+/// `CallDuration` in seconds, a [`whole_number`].
 fn call_duration(value: &Scalar<'_>, seconds_max: u32) -> Result<u32, Rejection> {
     if matches!(value, Scalar::Absent) || *value == Scalar::Text("".into()) {
         return Err(Rejection::invalid("CallDuration is missing on a completed call"));
@@ -197,16 +202,15 @@ fn call_duration(value: &Scalar<'_>, seconds_max: u32) -> Result<u32, Rejection>
     }
 }
 
+/// A JSON number without fraction and exponent, or a string of ASCII digits and nothing else.
 fn whole_number(value: &Scalar<'_>) -> Option<i128> {
     match value {
         Scalar::Integer(number) => Some(*number),
-        Scalar::Text(text) => {
-            let digits = text.strip_prefix('-').unwrap_or(text);
-            let is_number =
-                (1..=30).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-            if is_number { text.parse().ok() } else { None }
+        Scalar::Text(text) if !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit()) => {
+            let digits = text.trim_start_matches('0');
+            if digits.is_empty() { Some(0) } else { digits.parse().ok() }
         }
-        Scalar::Absent | Scalar::Other => None,
+        Scalar::Text(_) | Scalar::Absent | Scalar::Other => None,
     }
 }
 

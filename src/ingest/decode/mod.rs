@@ -144,6 +144,7 @@ pub struct Limits {
 
 /// Reads one record. `record_at` is its Kafka timestamp, or the present where Kafka has none.
 pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limits) -> Event {
+    let value = without_bom(value);
     let event = match topic {
         Topic::Calls => call::decode(value, record_at, limits),
         Topic::Rentals => rental::decode(value),
@@ -153,7 +154,20 @@ pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limi
 
 /// The `AccountSid` by which a record of calls would be charged; none: it charges nobody.
 pub fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
-    call::account_sid(value)
+    call::account_sid(without_bom(value))
+}
+
+/// A BOM is no part of the JSON after it.
+fn without_bom(value: &[u8]) -> &[u8] {
+    value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value)
+}
+
+/// An id in which nothing was replaced: two that were mended may not become one.
+fn as_it_came<'a>(name: &str, id: &'a str) -> Result<&'a str, Rejection> {
+    if id.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(Rejection::invalid(format!("{name} is no valid text")));
+    }
+    Ok(id)
 }
 
 /// Text as it can be stored and shown: NUL replaced, cut at 256 characters; `None` where empty.

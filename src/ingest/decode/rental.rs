@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Event, Rejection, RentalDue, storable};
+use super::{Event, Rejection, RentalDue, as_it_came, storable};
 
 /// The only type of event on this topic that is charged.
 const RENTAL_DUE_TYPE: &str = "callmeter.number.rental.due";
@@ -63,8 +63,8 @@ pub(super) fn decode(value: &[u8]) -> Result<Event, Rejection> {
 
 fn read(data: &RentalData<'_>) -> Result<RentalDue, Rejection> {
     let invalid = |error: &dyn std::fmt::Display| Rejection::invalid(error.to_string());
-    let account_sid = required("AccountSid", data.account_sid.as_deref())?;
-    let phone_number_sid = required("PhoneNumberSid", data.phone_number_sid.as_deref())?;
+    let account_sid = identity("AccountSid", data.account_sid.as_deref())?;
+    let phone_number_sid = identity("PhoneNumberSid", data.phone_number_sid.as_deref())?;
     let period_start = required("PeriodStart", data.period_start.as_deref())?;
     let text = |value: &Option<Cow<'_, str>>| value.as_deref().and_then(storable);
     Ok(RentalDue {
@@ -77,6 +77,10 @@ fn read(data: &RentalData<'_>) -> Result<RentalDue, Rejection> {
         number_type: text(&data.number_type),
         monthly_price: data.monthly_price.map_or(Ok(None), |price| price_of(price.get()))?,
     })
+}
+
+fn identity<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Rejection> {
+    required(name, value).and_then(|text| as_it_came(name, text))
 }
 
 fn required<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Rejection> {
@@ -99,6 +103,9 @@ fn price_of(json: &str) -> Result<Option<Money>, Rejection> {
         number => number.to_owned(),
     };
     match Money::parse(&digits) {
+        Ok(price) if price > Money::EXACT_IN_LUA => {
+            Err(Rejection::invalid(format!("MonthlyPrice is {price}, more than a wallet can have")))
+        }
         Ok(price) if !price.is_negative() => Ok(Some(price)),
         Ok(price) => Err(Rejection::invalid(format!("MonthlyPrice is negative: {price}"))),
         Err(error) => Err(Rejection::invalid(format!("MonthlyPrice: {error}"))),
@@ -131,6 +138,8 @@ mod tests {
         check("null", Ok(None));
         check(r#""1.1500001""#, Err(()));
         check("-1", Err(()));
+        check("9007199254.740991", Ok(Some("9007199254.740991")));
+        check("9007199254.740992", Err(()));
         check("1e2", Err(()));
         check("true", Err(()));
     }

@@ -95,11 +95,15 @@ fn a_duration_is_a_whole_number_of_seconds_up_to_a_day() {
     check(&lasting("86400"), "charged CA1 86400 s");
     check(&lasting("86401"), "invalid: CallDuration is 86401, not between 0 and 86400");
     check(&lasting("-1"), "invalid: CallDuration is -1");
-    check(&lasting(r#""-1""#), "invalid: CallDuration is -1");
-    check(&lasting("49.0"), "invalid: CallDuration is not a whole number");
-    check(&lasting(r#""49.5""#), "invalid: CallDuration is not a whole number: \"49.5\"");
-    check(&lasting(r#"" 49""#), "invalid: CallDuration is not a whole number");
-    check(&lasting(r#""+49""#), "invalid: CallDuration is not a whole number");
+    for text in ["-1", "-0", "+49", " 49", "49 ", "49.0", "49.5", "4e1", "0x31", "٤٩"] {
+        let expected = format!("invalid: CallDuration is not a whole number: {text:?}");
+        check(&lasting(&format!("\"{text}\"")), &expected);
+    }
+    for number in ["49.0", "49.5", "4.9e1", "-0"] {
+        check(&lasting(number), "invalid: CallDuration is not a whole number");
+    }
+    check(&lasting(&format!("\"{}49\"", "0".repeat(60))), "charged CA1 49 s");
+    check(&lasting(r#""000""#), "charged CA1 0 s");
     check(&lasting("99999999999999999999999999"), "invalid: CallDuration is not a whole number");
     check(&lasting(r#""99999999999999999999""#), "invalid: CallDuration is 99999999999999999999");
     check(&lasting("true"), "invalid: CallDuration is not a whole number");
@@ -117,6 +121,50 @@ fn every_other_status_is_a_signal_and_an_unknown_one_is_kept() {
     check(&flat(r#","CallStatus":"the deets""#), "invalid: CallStatus is unknown: \"the deets\"");
     check(&flat(r#","CallStatus":"""#), "invalid: CallStatus is missing");
     check(r#"{"CallStatus":"busy"}"#, "signal busy");
+}
+
+#[test]
+fn a_callback_may_carry_parameters_of_any_name() {
+    let expected = "charged CA1 49 s, ended 2026-11-20 11:00:00";
+    for extra in [
+        r#","data":"x""#,
+        r#","data":{"request":{"parameters":{"CallSid":"CA2"}}}"#,
+        r#","specversion":"1.0""#,
+        r#","specversion":"1.0","data":7,"type":null"#,
+        r#","time":"2026-11-20T01:00:00Z""#,
+        r#","type":"mine""#,
+    ] {
+        check(&flat(extra), expected);
+    }
+    check(&flat(r#","type":"mine","data":"x""#), "skipped");
+    check(&flat(r#","data":"x","CallSid":"""#), "invalid: type of the CloudEvent is missing");
+    assert_eq!(
+        account_sid(flat(r#","data":"x""#).as_bytes()).map(|it| it.to_string()).as_deref(),
+        Some("AC1")
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_record() {
+    let marked = format!("\u{feff}{}", flat(""));
+    check(&marked, "charged CA1 49 s");
+    assert!(account_sid(marked.as_bytes()).is_some());
+    check(&format!("\u{feff}\u{feff}{}", flat("")), "undecodable");
+}
+
+#[test]
+fn an_id_that_had_to_be_mended_is_no_id() {
+    for (name, sid) in
+        [("CallSid", r"CA\ud800"), ("CallSid", "CA\u{fffd}"), ("AccountSid", r"\udc00")]
+    {
+        let event = flat(&format!(r#","{name}":"{sid}""#));
+        check(&event, &format!("invalid: {name} is no valid text"));
+        let signal = flat(&format!(r#","CallStatus":"busy","{name}":"{sid}""#));
+        let Event::CallSignalled(signal) = decoded(&signal) else { panic!("no signal") };
+        assert_eq!(signal.call_sid.is_none(), name == "CallSid");
+        assert_eq!(signal.twilio_account_sid.is_none(), name == "AccountSid");
+    }
+    assert_eq!(account_sid(flat(r#","AccountSid":"AC\ud800""#).as_bytes()), None);
 }
 
 #[test]

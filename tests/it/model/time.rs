@@ -131,6 +131,18 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<At> {
     assemble(date, clock, offset).map(|at| at + micros)
 }
 
+/// The zones with a name that have an offset: hours behind UTC.
+const AMERICAN: [(&str, i64); 8] = [
+    ("EST", 5),
+    ("EDT", 4),
+    ("CST", 6),
+    ("CDT", 5),
+    ("MST", 7),
+    ("MDT", 6),
+    ("PST", 8),
+    ("PDT", 7),
+];
+
 /// Reads RFC 2822; nothing where the text is not one.
 pub(crate) fn parse_rfc2822(text: &str) -> Option<At> {
     let text = match text.split_once(", ") {
@@ -143,8 +155,10 @@ pub(crate) fn parse_rfc2822(text: &str) -> Option<At> {
     if words.next().is_some() {
         return None;
     }
-    let offset = if zone == "GMT" {
-        0
+    let zone = zone.replacen(':', "", 1);
+    let offset = if zone.bytes().all(|b| b.is_ascii_alphabetic()) && !zone.is_empty() {
+        let named = AMERICAN.iter().find(|(name, _)| name.eq_ignore_ascii_case(&zone));
+        named.map_or(0, |(_, hours)| -hours * 60)
     } else {
         let minutes = number(zone.get(1..3)?, 2)? * 60 + number(zone.get(3..)?, 2)?;
         match zone.as_bytes()[0] {
@@ -205,6 +219,10 @@ fn the_model_tells_the_time() {
     let sample = 1_521_971_599 * SECOND;
     assert_eq!(parse_rfc2822("Sun, 25 Mar 2018 09:53:19 +0000"), Some(sample));
     assert_eq!(parse_rfc2822("Sun, 25 Mar 2018 15:23:19 +0530"), Some(sample));
+    for zone in ["UTC", "Z", "GMT", "cest", "+00:00", "-0000"] {
+        assert_eq!(parse_rfc2822(&format!("Sun, 25 Mar 2018 09:53:19 {zone}")), Some(sample));
+    }
+    assert_eq!(parse_rfc2822("Sun, 25 Mar 2018 05:53:19 EDT"), Some(sample));
     assert_eq!(parse_rfc3339("2018-03-25T09:53:19Z"), Some(sample));
     assert_eq!(parse_rfc3339("2018-03-25T11:53:19.25+02:00"), Some(sample + SECOND / 4));
     for bad in ["", "yesterday", "2023-02-29T00:00:00Z", "2018-13-01T00:00:00Z", "1521971599"] {
