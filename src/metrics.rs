@@ -11,7 +11,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 /// Records read from Kafka, by what became of them.
 pub const EVENTS: &str = "callmeter_events_total";
-/// Dollars charged, by kind of transaction. Count with [`add_dollars`].
+/// Dollars charged by this process, by kind of transaction. Count with [`add_dollars`].
 pub const CHARGED_DOLLARS: &str = "callmeter_charged_dollars_total";
 /// Seconds that one batch took to commit.
 pub const BATCH_COMMIT_SECONDS: &str = "callmeter_batch_commit_seconds";
@@ -192,8 +192,11 @@ fn dollars_from_micros(rendered: &str) -> String {
 }
 
 fn describe() {
-    describe_counter!(EVENTS, "Records read from Kafka, by outcome");
-    describe_counter!(CHARGED_DOLLARS, "Dollars charged, by kind of transaction");
+    describe_counter!(EVENTS, "Records read from Kafka by this process, by outcome");
+    describe_counter!(
+        CHARGED_DOLLARS,
+        "Dollars charged by this process, by kind of transaction; a replay by command tells its own"
+    );
     describe_histogram!(BATCH_COMMIT_SECONDS, Unit::Seconds, "Time that one batch took to commit");
     describe_histogram!(BATCH_RECORDS, "Records in one committed batch");
     describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "From Twilio's timestamp to commit");

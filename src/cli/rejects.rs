@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use callmeter_core::domain::Money;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -158,8 +159,7 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
     };
     let charger = Charger::new(store.clone(), policy);
     let by = by_user(Clock::system().now(), command.why.as_deref());
-    let mut outcomes: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut count = |outcome: &'static str| *outcomes.entry(outcome).or_default() += 1;
+    let mut sum = Sum::default();
     if command.ids.is_empty() {
         let filter = RejectFilter { reason: command.reason, with_replayed: false };
         let mut after = 0;
@@ -168,23 +168,44 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
             let Some(last) = page.last() else { break };
             after = last.id;
             for reject in &page {
-                count(replay_one(reject.id, &charger, settings, &by).await?);
+                sum.add(replay_one(reject.id, &charger, settings, &by).await?);
             }
         }
     } else {
         for id in command.ids {
-            count(replay_one(id, &charger, settings, &by).await?);
+            sum.add(replay_one(id, &charger, settings, &by).await?);
         }
     }
-    if command.json {
-        return print(&json!(outcomes).to_string());
+    print(&if command.json { sum.in_json().to_string() } else { sum.in_text() })
+}
+
+/// What became of the records of a replay. No metric counts them: nobody could scrape a command.
+#[derive(Debug, Default)]
+struct Sum {
+    outcomes: BTreeMap<&'static str, u64>,
+    debited: Money,
+}
+
+impl Sum {
+    fn add(&mut self, (outcome, debited): (&'static str, Money)) {
+        *self.outcomes.entry(outcome).or_default() += 1;
+        self.debited = self.debited.checked_add(debited).unwrap_or(self.debited);
     }
-    if outcomes.is_empty() {
-        return print("nothing waits for a replay");
+
+    fn in_json(&self) -> Value {
+        let mut sum = json!(self.outcomes);
+        sum["debited"] = json!(self.debited);
+        sum
     }
-    let outcomes: Vec<String> =
-        outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-    print(&outcomes.join(", "))
+
+    fn in_text(&self) -> String {
+        if self.outcomes.is_empty() {
+            return "nothing waits for a replay".to_owned();
+        }
+        let outcomes = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}"));
+        let outcomes: Vec<String> = outcomes.collect();
+        format!("{}; {} dollars debited", outcomes.join(", "), self.debited)
+    }
 }
 
 /// Replays one record; its bytes come from Kafka where the cap had been reached.
@@ -193,10 +214,10 @@ async fn replay_one(
     charger: &Charger,
     settings: &Settings,
     by: &By,
-) -> Result<&'static str, CommandError> {
+) -> Result<(&'static str, Money), CommandError> {
     let record = find(charger.store(), id).await?;
     if record.reject.replayed_at.is_some() {
-        return Ok("replayed before");
+        return Ok(("replayed before", Money::ZERO));
     }
     let fetched = if record.is_left_in_kafka() {
         let reject = record.reject.clone();
@@ -205,7 +226,7 @@ async fn replay_one(
         })
         .await?;
         if value.is_none() {
-            return Ok("no longer in Kafka");
+            return Ok(("no longer in Kafka", Money::ZERO));
         }
         value
     } else {
@@ -222,7 +243,7 @@ async fn replay_one(
         end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
     };
     match rejects::replay(charger, &record, value, topic, limits, by).await {
-        Ok(outcome) => Ok(outcome.as_str()),
+        Ok(replayed) => Ok((replayed.outcome.as_str(), replayed.debited)),
         Err(error) => Err(refused(id, error)),
     }
 }

@@ -1,5 +1,6 @@
 //! Records that could not be charged: kept by the charging loop, listed and replayed from here.
 
+use callmeter_core::domain::Money;
 use chrono::{DateTime, Utc};
 use sqlx::Row;
 
@@ -62,6 +63,15 @@ pub struct RejectFilter {
     pub reason: Option<String>,
     /// Those that a replay settled, too.
     pub with_replayed: bool,
+}
+
+/// What a replay came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// What the record is now.
+    pub outcome: Outcome,
+    /// What it took from the wallet.
+    pub debited: Money,
 }
 
 /// How many open rejects there are of a reason, and how many bytes.
@@ -185,7 +195,7 @@ pub async fn replay(
     topic: Topic,
     limits: Limits,
     by: &By,
-) -> Result<Outcome, CommitError> {
+) -> Result<Replayed, CommitError> {
     let reject = &record.reject;
     let mut connection = charger.store().read().await?;
     let stored = offsets::find(&mut connection, &reject.topic, reject.partition).await?;
@@ -197,5 +207,6 @@ pub async fn replay(
     batch.push(reject.offset, reject.record_at, event, record.key.as_deref(), value);
     let source = Source::Replay { stream: &stream, reject_ids: &[reject.id], by };
     let committed = charger.commit_batch(source, &batch, by.at, true).await?;
-    Ok(committed.outcomes.first().copied().unwrap_or(Outcome::Rejected))
+    let outcome = committed.outcomes.first().copied().unwrap_or(Outcome::Rejected);
+    Ok(Replayed { outcome, debited: committed.debited() })
 }

@@ -223,3 +223,66 @@ async fn a_twilio_account_with_charges_never_moves_to_another_account() {
     assert_eq!(api.charges("fresh").await.expect("a list").len(), 0);
     assert_eq!(api.charges("other").await.expect("a list").len(), 1);
 }
+
+#[tokio::test]
+async fn the_same_conflict_is_kept_once_also_where_a_replay_finds_it() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    system.open(&api, []).await;
+    let late = account("late", 0);
+    let told = |seconds| on_calls(0, &completed(&late, &call_sid(1), seconds, now()));
+    system.produce(&[61, 62, 62, 62, 61].map(told)).await;
+    system.settle(&api).await;
+    assert_eq!(rejects(&system).len(), 5, "nobody is linked");
+    let arguments =
+        ["account", "create", "late", "--name", "Late", "--twilio-account-sid", &late.sid];
+    system.run(&arguments).expect_success();
+    let replayed = system.run(&["rejects", "replay"]).expect_success().stdout;
+    assert_eq!(replayed.trim(), "1 charged, 3 conflict, 1 duplicate; 0.040000 dollars debited");
+    let kept = || -> Vec<_> {
+        let kept = rejects(&system).into_iter();
+        kept.map(|row| (row["reason"].clone(), row["count"].clone())).collect()
+    };
+    assert_eq!(kept(), [(json!("conflict"), json!(3))]);
+    system.run(&["rejects", "replay"]).expect_success();
+    assert_eq!(kept(), [(json!("conflict"), json!(3))], "trying it again is no arrival");
+    system.produce(&[told(62)]).await;
+    system.settle(&api).await;
+    let kept = rejects(&system);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert_eq!(kept[0]["count"], 4, "one that arrives later counts in the same row");
+    let id = kept[0]["id"].to_string();
+    let shown = system.run(&["rejects", "show", &id]).expect_success().stdout;
+    assert!(shown.contains("CallDuration"), "with its bytes: {shown}");
+}
+
+#[tokio::test]
+async fn an_id_that_is_no_valid_text_is_kept_so_that_no_two_calls_become_one() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    let event = completed(&acme, "CAx", 61, now()).to_string();
+    let mut raw_byte = event.clone().into_bytes();
+    let at = event.find("CAx").expect("its sid");
+    raw_byte[at + 2] = 0xff;
+    let payloads = [
+        event.replace("CAx", r"CA\ud800").into_bytes(),
+        event.replace("CAx", r"CA\ud801").into_bytes(),
+        raw_byte,
+        event.replace(&acme.sid, r"AC\udc00").into_bytes(),
+    ];
+    let records: Vec<_> = payloads.iter().map(|payload| raw(1, payload)).collect();
+    let placed = system.produce(&records).await;
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("a list").len(), 0);
+    let mut kept: Vec<_> = rejects(&system)
+        .into_iter()
+        .map(|row| (row["offset"].as_i64(), row["reason"].as_str().map(str::to_owned)))
+        .collect();
+    kept.sort_unstable();
+    let invalid = Some("invalid".to_owned());
+    let expected: Vec<_> =
+        placed.iter().map(|record| (Some(record.offset), invalid.clone())).collect();
+    assert_eq!(kept, expected);
+}

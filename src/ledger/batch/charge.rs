@@ -9,7 +9,7 @@ use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::calls::{Identity, Place};
 use super::load::{CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
-use super::rows::{ChargeRow, RejectRow, Rows, TransactionRow};
+use super::rows::{ChargeRow, RejectRow, Rows, StillRejected, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
 use crate::ingest::batch::{Batch, Record};
 use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection};
@@ -246,9 +246,13 @@ impl<'a> Books<'a> {
         why: Rejection,
         conflict: Option<String>,
     ) -> bool {
+        let Rejection { reason, detail } = why;
+        let detail = detail.replace('\0', "\u{fffd}");
         if let Source::Replay { reject_ids, .. } = self.source {
             if let Some(&id) = reject_ids.get(self.committed.outcomes.len()) {
-                self.rows.still_rejected.push((id, why.reason, why.detail));
+                let conflict_key = conflict;
+                let still = StillRejected { id, reason, detail, conflict_key };
+                self.rows.still_rejected.push(still);
             }
             return false;
         }
@@ -256,8 +260,8 @@ impl<'a> Books<'a> {
         self.rows.rejects.push(RejectRow {
             record_offset: record.offset,
             record_at: record.record_at,
-            reason: why.reason,
-            detail: why.detail.replace('\0', "\u{fffd}"),
+            reason,
+            detail,
             conflict_key: conflict,
             count: 1,
             key: self.batch.key(record),

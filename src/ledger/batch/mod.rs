@@ -101,6 +101,14 @@ pub struct Committed {
     pub wallets: Vec<WalletChange>,
 }
 
+impl Committed {
+    /// All that was taken from wallets. Sums of a batch are for metrics and people: they saturate.
+    pub fn debited(&self) -> Money {
+        let amounts = [self.call_amount, self.overage_amount, self.rental_amount];
+        amounts.into_iter().fold(Money::ZERO, charge::saturating_sum)
+    }
+}
+
 /// How one batch moved one wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletChange {

@@ -25,7 +25,7 @@ pub(super) struct Rows<'a> {
     pub cycles: Vec<(CycleKey, u64)>,
     /// Rejects that a replay settled, and those that it leaves, with their reason of now.
     pub replayed: Vec<i64>,
-    pub still_rejected: Vec<(i64, RejectReason, String)>,
+    pub still_rejected: Vec<StillRejected>,
 }
 
 impl Rows<'_> {
@@ -116,4 +116,13 @@ pub(super) struct RejectRow<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub value_bytes: i32,
+}
+
+/// A kept record that a replay leaves.
+#[derive(Debug)]
+pub(super) struct StillRejected {
+    pub id: i64,
+    pub reason: RejectReason,
+    pub detail: String,
+    pub conflict_key: Option<String>,
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
-use super::rows::{RejectRow, Rows};
+use super::rows::{RejectRow, Rows, StillRejected};
 use super::{CommitError, Source};
 use crate::ingest::batch::Batch;
 use crate::ledger::copy::CopyRows;
@@ -268,17 +268,42 @@ async fn write_replayed(
         .execute(&mut *connection)
         .await?;
     }
-    for (id, reason, detail) in &rows.still_rejected {
-        sqlx::query(
-            "/* commit_batch: still rejected */
-             UPDATE rejects SET reason = $2, detail = $3 WHERE reject_id = $1",
-        )
-        .bind(id)
-        .bind(reason.as_str())
-        .bind(detail)
-        .execute(&mut *connection)
-        .await?;
+    let mut still_rejected: Vec<&StillRejected> = rows.still_rejected.iter().collect();
+    still_rejected.sort_by(|a, b| a.conflict_key.cmp(&b.conflict_key));
+    for still in still_rejected {
+        write_still_rejected(connection, still, now).await?;
     }
+    Ok(())
+}
+
+/// Tells why a record stays. One that turned out to be a conflict is counted in the row of that
+/// conflict, and is done with; where there is none yet, its own row becomes that row.
+async fn write_still_rejected(
+    connection: &mut PgConnection,
+    still: &StillRejected,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* commit_batch: still rejected */
+         WITH counted AS (
+             UPDATE rejects kept SET count = kept.count + came.count
+               FROM rejects came
+              WHERE came.reject_id = $1 AND came.replayed_at IS NULL
+                AND kept.conflict_key = $4 AND kept.reject_id <> $1
+             RETURNING $5::timestamptz AS at
+         )
+         UPDATE rejects
+            SET reason = $2, detail = $3, replayed_at = (SELECT at FROM counted),
+                conflict_key = CASE WHEN EXISTS (SELECT FROM counted) THEN conflict_key ELSE $4 END
+          WHERE reject_id = $1 AND replayed_at IS NULL",
+    )
+    .bind(still.id)
+    .bind(still.reason.as_str())
+    .bind(&still.detail)
+    .bind(still.conflict_key.as_deref().map(str::as_bytes))
+    .bind(now)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
