@@ -82,7 +82,7 @@ pub const EXPIRED_HOLDS: &str = "callmeter_expired_holds_total";
 pub const TWILIO_DRIFT_MINUTES: &str = "callmeter_twilio_drift_minutes";
 /// Dollars that we charged for calls less what Twilio took for them, over the days compared last.
 pub const TWILIO_MARGIN_DOLLARS: &str = "callmeter_twilio_margin_dollars";
-/// Number of the catalog version accepted last.
+/// Number of the catalog version accepted last, whoever accepted it.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Catalog files that were refused.
 pub const CATALOG_REFUSED: &str = "callmeter_catalog_refused_total";
@@ -213,10 +213,10 @@ fn describe() {
         LEDGER_DRIFT_DOLLARS,
         "Dollars by which the ledger disagrees, as last verified"
     );
+    describe_counter!(RENTAL_ATTEMPTS, "Further attempts at unpaid rents, by outcome");
     describe_counter!(TRANSACTION_RETRIES, "Transactions run again because another was in the way");
     describe_counter!(AUTHORIZATIONS, "Authorizations, by decision and reason");
     describe_histogram!(AUTHORIZATION_SECONDS, Unit::Seconds, "Time to decide an authorization");
-    describe_counter!(RENTAL_ATTEMPTS, "Further attempts at unpaid rents, by outcome");
     describe_gauge!(HOLDS_ACTIVE, "Holds of calls in progress");
     describe_gauge!(HELD_DOLLARS, "Dollars held for calls in progress");
     describe_gauge!(HOLD_JOURNAL_LAG_SECONDS, "Age of the oldest hold that is not journaled");

@@ -36,7 +36,7 @@ use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
 use crate::meter::{self, Meter, MeterSettings};
-use crate::metrics::{Recorder, UPKEEP_EVERY};
+use crate::metrics::{CATALOG_VERSION, Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
 use crate::wallet::Live;
 pub use jobs::connections_for_accounts;
@@ -227,6 +227,7 @@ impl App {
         let mut connection = self.store.read().await?;
         match catalogs::latest(&mut connection).await? {
             Some(CatalogStamp { version, .. }) => {
+                ::metrics::gauge!(CATALOG_VERSION).set(f64::from(version.0));
                 let error = one_line(&error);
                 tracing::error!(error, version = version.0, "catalog refused; the old one stays");
                 Ok(())

@@ -14,6 +14,7 @@ use crate::ledger::catalogs;
 use crate::ledger::idempotency;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
+use crate::metrics::CATALOG_VERSION;
 use crate::verify;
 
 /// Time between two rounds of forgetting old answers.
@@ -69,6 +70,7 @@ impl App {
         loop {
             let latest = async { catalogs::latest(&mut *self.store.read().await?).await };
             if let Ok(Some(latest)) = latest.await {
+                ::metrics::gauge!(CATALOG_VERSION).set(f64::from(latest.version.0));
                 if newest.is_some_and(|newest| latest.version < newest) {
                     tracing::error!(version = latest.version.0, "postgres lost a catalog");
                     self.offer_again("postgres lost it").await;

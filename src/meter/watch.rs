@@ -14,6 +14,9 @@ use crate::ledger::rejects;
 /// Between two looks; also how soon an outage is told.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// Between two looks at the rejected records.
+const REJECTS_EVERY: Duration = Duration::from_secs(5);
+
 /// Asks Kafka for metadata and for the ends of our partitions: is it there, and how far behind are
 /// we?
 pub(super) async fn kafka(
@@ -72,7 +75,7 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
             shared.reject_room_bytes.store(cap.saturating_sub(bytes), Ordering::Relaxed);
             count::rejects(&totals, bytes);
         }
-        if tokio::time::timeout(LOOK_EVERY * 5, shutdown.cancelled()).await.is_ok() {
+        if tokio::time::timeout(REJECTS_EVERY, shutdown.cancelled()).await.is_ok() {
             return;
         }
     }

@@ -117,3 +117,16 @@ async fn serve_does_not_start_on_a_bad_catalog() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.stderr.contains("catalog.toml"), "the file is named: {ran:?}");
 }
+
+#[tokio::test]
+async fn the_catalog_in_force_is_told_also_by_a_process_whose_file_was_refused() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    assert_eq!(api.metric("callmeter_catalog_version", &[]).await, Some(1));
+    system.services[0].terminate();
+    system.write_catalog_text("[standard");
+    system.restart(0, "api");
+    let api = system.ready(0).await;
+    assert_eq!(api.metric("callmeter_catalog_version", &[]).await, Some(1));
+    assert_eq!(api.metric("callmeter_catalog_refused_total", &[]).await, Some(1));
+}
