@@ -13,6 +13,8 @@ use crate::ledger::history::Stretch;
 
 /// Rows of an export read at once.
 const EXPORT_PAGE: u16 = 1000;
+/// How a spreadsheet knows a formula, a tab or an end of line before it overlooked.
+const FORMULA_BEGINS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
 /// Media type of an export.
 pub(super) const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
 
@@ -37,10 +39,11 @@ impl Line {
         }
     }
 
-    /// Adds text that somebody wrote: quoted where it must be, and never a formula.
+    /// Adds text that somebody wrote: quoted where it must be, and never a formula. What a spreadsheet
+    /// could take for one gets a leading `'`.
     pub(super) fn text(mut self, text: &str) -> Self {
         self.separate();
-        let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let formula = text.starts_with(FORMULA_BEGINS);
         let prefix = if formula { "'" } else { "" };
         if formula || text.contains(['"', ',', '\n', '\r']) {
             let _ = write!(self.0, "\"{prefix}{}\"", text.replace('"', "\"\""));
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn free_text_is_quoted_and_never_a_formula() {
-        let line = |text| {
+        let line = |text: &str| {
             let mut export = String::new();
             Line::default().value("-1.500000").text(text).optional(None::<i64>).end(&mut export);
             export
@@ -132,7 +135,10 @@ mod tests {
         assert_eq!(line("plain"), "-1.500000,plain,\r\n");
         assert_eq!(line("a \"b\", c"), "-1.500000,\"a \"\"b\"\", c\",\r\n");
         assert_eq!(line("=1+1"), "-1.500000,\"'=1+1\",\r\n");
-        assert_eq!(line("@x"), "-1.500000,\"'@x\",\r\n");
+        for begin in super::FORMULA_BEGINS {
+            let text = format!("{begin}x");
+            assert_eq!(line(&text), format!("-1.500000,\"'{begin}x\",\r\n"), "{text:?}");
+        }
         let end = |text| {
             let mut export = String::new();
             Line::default().end_of_line(text).end(&mut export);
