@@ -56,7 +56,10 @@ pub const HOLDS_BEYOND_POOL_DOLLARS: &str = "callmeter_holds_beyond_pool_dollars
 pub const HOLDS_RESTORED_LATE: &str = "callmeter_holds_restored_late_total";
 /// Projections that were dropped because too many waited; the sweep catches up.
 pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
-/// Status events of calls that placed or freed no hold because too many waited.
+/// Records that are charged and whose status events are not applied to holds yet, by topic and
+/// partition; what was missed is read from Kafka again.
+pub const SIGNALS_LAG_RECORDS: &str = "callmeter_signals_lag_records";
+/// Status events of calls that placed or freed no hold, for good: a script refused them.
 pub const SIGNALS_DROPPED: &str = "callmeter_signals_dropped_total";
 /// Callbacks and events that Twilio posted, by kind and by what became of the request.
 pub const CALLBACKS: &str = "callmeter_callbacks_total";
@@ -227,7 +230,8 @@ fn describe() {
     );
     describe_counter!(HOLDS_RESTORED_LATE, "Holds that were missing after a loss of Redis");
     describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
-    describe_counter!(SIGNALS_DROPPED, "Status events of calls that were not looked at");
+    describe_gauge!(SIGNALS_LAG_RECORDS, "Records whose status events are not applied to holds");
+    describe_counter!(SIGNALS_DROPPED, "Status events of calls that were refused");
     describe_counter!(CALLBACKS, "Callbacks that Twilio posted, by kind and outcome");
     describe_counter!(CALLBACK_RECORDS, "Records in them, by outcome");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");

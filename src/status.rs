@@ -39,6 +39,9 @@ pub struct PartitionStatus {
     pub high: Option<i64>,
     /// Records not yet charged.
     pub lag: Option<i64>,
+    /// Records that are charged, and whose status events are not applied to holds as far as is noted;
+    /// that is a second late.
+    pub signals_lag: Option<i64>,
     /// Kafka timestamp of the record charged last.
     pub last_record_at: Option<DateTime<Utc>>,
     /// Whether it stands still until an operator decides.
@@ -308,6 +311,7 @@ fn known(stored: &StoredOffset, log: Option<Watermarks>) -> PartitionStatus {
         low: log.map(|log| log.low),
         high: log.map(|log| log.high),
         lag: log.map(|log| (log.high - stored.next_offset).max(0)),
+        signals_lag: Some(stored.next_offset - stored.signals_offset),
         last_record_at: stored.last_record_at,
         halted: false,
     }
@@ -321,6 +325,7 @@ fn unread(topic: &str, partition: i32, log: Watermarks) -> PartitionStatus {
         low: Some(log.low),
         high: Some(log.high),
         lag: Some(log.high - log.low),
+        signals_lag: None,
         last_record_at: None,
         halted: false,
     }

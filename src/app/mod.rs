@@ -317,7 +317,7 @@ impl App {
         Ok(Meter {
             settings: Arc::new(settings),
             charger: Arc::new(Charger::new(store, policy)),
-            projector: self.balance.projector().clone(),
+            balance: self.balance.clone(),
             clock: self.clock.clone(),
             health: self.health.clone(),
         })

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
 use callmeter_core::rating::terms_at;
 use chrono::{DateTime, Utc};
-use sqlx::Row;
 use tokio::time::Instant;
 
 use super::document::Document;
@@ -31,6 +30,8 @@ pub enum Payer<'a> {
     Account(&'a AccountId),
     /// By the Twilio account.
     TwilioAccount(&'a TwilioAccountSid),
+    /// By our own id, where it is this account that pays for the Twilio account; else by nobody.
+    AccountOf(&'a AccountId, &'a TwilioAccountSid),
 }
 
 /// A call that asks to go ahead.
@@ -94,6 +95,8 @@ impl From<&Hold> for Allowance {
 struct Placing<'a> {
     account: AccountId,
     twilio_account_sid: Option<&'a TwilioAccountSid>,
+    /// No other account may pay for it.
+    is_bound: bool,
     call_sid: &'a CallSid,
     ends: CallEnds<'a>,
     seconds: u32,
@@ -101,6 +104,20 @@ struct Placing<'a> {
     source: HoldSource,
     operation: String,
     asked_at: Instant,
+}
+
+impl Placing<'_> {
+    /// Lets `payer` pay for it; false: nobody does who may.
+    fn is_paid_by(&mut self, payer: Option<AccountId>) -> bool {
+        match payer {
+            Some(payer) if payer == self.account => true,
+            Some(payer) if !self.is_bound => {
+                self.account = payer;
+                true
+            }
+            _ => false,
+        }
+    }
 }
 
 impl Balance {
@@ -124,6 +141,7 @@ impl Balance {
     ) -> Result<Decision, BalanceError> {
         let (account, twilio_account_sid) = match ask.payer {
             Payer::Account(account) => (account.clone(), None),
+            Payer::AccountOf(account, sid) => (account.clone(), Some(sid)),
             Payer::TwilioAccount(sid) => match self.account_of(sid).await? {
                 Some(account) => (account, Some(sid)),
                 None => return Ok(Decision::NotFound),
@@ -132,6 +150,7 @@ impl Balance {
         let mut placing = Placing {
             account,
             twilio_account_sid,
+            is_bound: matches!(ask.payer, Payer::AccountOf(..)),
             call_sid: ask.call_sid,
             ends: ask.ends,
             seconds: ask.seconds,
@@ -142,7 +161,7 @@ impl Balance {
         };
         let decision = match self.place(&mut placing).await {
             Err(error) if error.is_lost() && source == HoldSource::Authorize => {
-                self.without_redis(&placing).await?
+                self.without_redis(&mut placing).await?
             }
             decision => decision?,
         };
@@ -185,14 +204,9 @@ impl Balance {
                 }
                 Placed::Unknown { why } if why == "moved" => {
                     let Some(sid) = placing.twilio_account_sid else { continue };
-                    self.forget_name(sid);
-                    match self.account_of(sid).await? {
-                        // Linked to the account that was asked: Redis has not heard of it yet.
-                        Some(account) if account == placing.account => {
-                            self.refresh(&account).await?;
-                        }
-                        Some(account) => placing.account = account,
-                        None => return Ok(Decision::NotFound),
+                    let payer = self.account_after_move(sid, &placing.account).await?;
+                    if !placing.is_paid_by(payer) {
+                        return Ok(Decision::NotFound);
                     }
                 }
                 Placed::Unknown { .. } => {
@@ -260,8 +274,21 @@ impl Balance {
         Ok(CallTerms::of(&terms, ends))
     }
 
-    /// Decides while holds are unknown, by the account's policy.
-    async fn without_redis(&self, placing: &Placing<'_>) -> Result<Decision, BalanceError> {
+    /// Decides while holds are unknown, by the account's policy. No script tells now whether what is
+    /// remembered of who pays still holds; so the ledger is asked, where it can be.
+    async fn without_redis(&self, placing: &mut Placing<'_>) -> Result<Decision, BalanceError> {
+        if let Some(sid) = placing.twilio_account_sid {
+            let payer = match self.account_in_ledger(sid).await {
+                Err(error) if error.is_passing() => match self.account_named(sid) {
+                    None => return Ok(Decision::Unavailable),
+                    remembered => remembered,
+                },
+                payer => payer?,
+            };
+            if !placing.is_paid_by(payer) {
+                return Ok(Decision::NotFound);
+            }
+        }
         let document = match self.document(&placing.account) {
             Some(document) => document,
             None => match self.learn_document(&placing.account).await {
@@ -286,34 +313,6 @@ impl Balance {
         let Some(hold) = hold else { return Ok(Decision::Unavailable) };
         self.note(placing, document.account_key, &hold);
         Ok(Decision::Allow(Allowance::from(&hold)))
-    }
-
-    /// The account that pays for a Twilio account. What this process remembers is checked by the
-    /// script that uses it.
-    ///
-    /// # Errors
-    /// Where it has to be looked up and the ledger cannot be asked.
-    pub async fn account_of(
-        &self,
-        sid: &TwilioAccountSid,
-    ) -> Result<Option<AccountId>, BalanceError> {
-        if let Some(account) = self.account_named(sid) {
-            return Ok(Some(account));
-        }
-        let row = sqlx::query(
-            "-- balance::account_of
-             SELECT a.id FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
-             WHERE t.twilio_account_sid = $1",
-        )
-        .bind(sid.as_str())
-        .fetch_optional(&mut *self.0.store.read().await?)
-        .await?;
-        let Some(row) = row else { return Ok(None) };
-        let id: String = row.try_get("id")?;
-        let account = AccountId::parse(&id)
-            .map_err(|error| LedgerError::unreadable("an account's id", error))?;
-        self.keep_name(sid, &account);
-        Ok(Some(account))
     }
 
     /// Reads an account's document from the ledger; `None`: it cannot be asked, or has no such account.

@@ -45,6 +45,15 @@ impl BalanceError {
     pub const fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
     }
+
+    /// True where the same may succeed later: nothing is wrong with what was asked.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::NotLoaded { .. } => true,
+            Self::Ledger(error) => error.is_transient(),
+            Self::Refused(_) | Self::Unreadable { .. } => false,
+        }
+    }
 }
 
 impl From<StoreError> for BalanceError {

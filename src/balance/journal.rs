@@ -138,12 +138,12 @@ impl Journal {
         self.0.wake.notify_one();
     }
 
-    /// Waits until everything noted so far is written, or for a second.
-    pub(super) async fn flush(&self) {
+    /// Waits until everything noted so far is written, or for a second; whether it is.
+    pub(super) async fn flush(&self) -> bool {
         let last = self.lock().last;
         let mut written = self.0.written.subscribe();
         let all = written.wait_for(|written| *written >= last);
-        let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+        matches!(tokio::time::timeout(Duration::from_secs(1), all).await, Ok(Ok(_)))
     }
 
     /// Writes behind until `shutdown`, then what is left; `late` is given the changes that a load may

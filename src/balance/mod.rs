@@ -7,6 +7,7 @@
 //!
 //! It must never write money, and charging must never wait for it.
 
+mod applied;
 mod authorizer;
 mod catalogs;
 mod connection;
@@ -18,12 +19,14 @@ mod fail_open;
 mod held;
 mod hold;
 mod journal;
+mod names;
 mod probe;
 mod projector;
 mod restore;
 mod revoked;
 pub mod scripts;
 mod settings;
+mod signals;
 mod snapshot;
 mod stage;
 mod sweep;
@@ -31,6 +34,7 @@ mod terms;
 mod under_way;
 mod verify;
 
+pub use applied::Applied;
 pub use authorizer::{Allowance, Ask, Decision, Payer};
 pub use connection::{Link, Session};
 pub use document::Document;

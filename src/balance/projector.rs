@@ -1,40 +1,42 @@
 //! From a committed batch to Redis: wallets are projected, holds of the stream placed and freed.
 //!
-//! The meter hands over what it committed and goes on at once. What there is no room for is dropped:
-//! the sweep finds the wallets whose versions differ and projects them again, so nothing is forgotten,
-//! neither then nor when the process dies between commit and projection.
+//! The meter hands over what it committed and goes on at once. What there is no room for is dropped,
+//! and nothing is forgotten, neither then nor when the process dies between commit and projection: the
+//! sweep finds the wallets whose versions differ and projects them again, and status events that were
+//! missed ([`Applied`]) are read from Kafka again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use callmeter_core::domain::AccountId;
-use chrono::{DateTime, TimeDelta, Utc};
-use futures::StreamExt;
 use sqlx::Row;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::authorizer::{Ask, Payer};
+use super::applied::Applied;
 use super::error::BalanceError;
 use super::hold::CycleRef;
 use super::scripts::{Settle, Settled};
+use super::signals;
 use super::stage::Balance;
-use super::terms::CallEnds;
 use crate::ingest::batch::Batch;
-use crate::ingest::decode::{CallSignalled, Event};
+use crate::ingest::decode::CallSignalled;
 use crate::ledger::batch::{Committed, WalletChange};
 use crate::ledger::incarnation;
-use crate::metrics::{PROJECTIONS_DROPPED, SIGNALS_DROPPED};
+use crate::metrics::PROJECTIONS_DROPPED;
 
 /// Batches that may wait to be projected.
 const BATCHES_MAX: usize = 32;
-/// Status events that are looked at together.
-const SIGNALS_AT_ONCE: usize = 16;
 /// Accounts whose ids are remembered.
 const IDS_MAX: usize = 100_000;
 
 /// The handle by which the meter tells what it committed; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Projector(mpsc::Sender<Committal>);
+pub struct Projector {
+    work: mpsc::Sender<Committal>,
+    /// Is told how far the status events of the handle's partition are applied.
+    applied: Option<Arc<Applied>>,
+}
 
 /// What waits to be projected.
 pub(super) type Work = mpsc::Receiver<Committal>;
@@ -44,54 +46,51 @@ pub(super) type Work = mpsc::Receiver<Committal>;
 pub(super) struct Committal {
     wallets: Vec<WalletChange>,
     signals: Vec<CallSignalled>,
+    /// Where the batch ended in its partition, and who is told that its status events are applied.
+    place: Option<(Arc<Applied>, i64)>,
 }
 
 impl Projector {
     pub(super) fn new() -> (Self, Work) {
         let (sender, work) = mpsc::channel(BATCHES_MAX);
-        (Self(sender), work)
+        (Self { work: sender, applied: None }, work)
+    }
+
+    /// A handle for the batches of one partition, in their order.
+    #[must_use]
+    pub fn of_partition(&self, applied: Arc<Applied>) -> Self {
+        Self { work: self.work.clone(), applied: Some(applied) }
     }
 
     /// Hands a committed batch over; never waits.
     pub fn committed(&self, batch: &Batch, committed: &mut Committed) {
         let wallets = std::mem::take(&mut committed.wallets);
-        let signals = signals(batch);
+        let signals = signals::of(batch);
+        let place = self.applied.as_ref().map(|applied| (Arc::clone(applied), batch.next_offset));
+        if let Some((applied, to)) = &place {
+            applied.committed(*to, signals.is_empty());
+        }
         if wallets.is_empty() && signals.is_empty() {
             return;
         }
-        let committal = Committal { wallets, signals };
-        if let Err(mpsc::error::TrySendError::Full(dropped)) = self.0.try_send(committal) {
-            let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-            metrics::counter!(PROJECTIONS_DROPPED).increment(count(dropped.wallets.len()));
-            metrics::counter!(SIGNALS_DROPPED).increment(count(dropped.signals.len()));
-        }
+        let committal = Committal { wallets, signals, place };
+        let Err(refused) = self.work.try_send(committal) else { return };
+        let dropped = refused.into_inner();
+        let count = u64::try_from(dropped.wallets.len()).unwrap_or(u64::MAX);
+        metrics::counter!(PROJECTIONS_DROPPED).increment(count);
+        dropped.are_signals_applied(false);
     }
 }
 
-/// The status events of a batch whose calls are not over within it, the last of each call.
-fn signals(batch: &Batch) -> Vec<CallSignalled> {
-    let ended: HashSet<&str> = batch
-        .records
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::CallEnded(ended) => Some(ended.call.call_sid.as_str()),
-            _ => None,
-        })
-        .collect();
-    let mut last: HashMap<&str, &CallSignalled> = HashMap::new();
-    for record in &batch.records {
-        let Event::CallSignalled(signalled) = &record.event else { continue };
-        let Some(call_sid) = &signalled.call_sid else { continue };
-        if ended.contains(call_sid.as_str()) {
-            continue;
-        }
-        // Once a call is over it stays so, in whatever order its events come.
-        let known = last.entry(call_sid.as_str()).or_insert(signalled);
-        if !known.status.is_terminal() {
-            *known = signalled;
+impl Committal {
+    /// Tells whether the status events of the batch are applied; without any they are.
+    fn are_signals_applied(&self, are: bool) {
+        match &self.place {
+            Some((applied, to)) if are => applied.apply(*to),
+            Some((applied, to)) if !self.signals.is_empty() => applied.miss(*to),
+            _ => {}
         }
     }
-    last.into_values().cloned().collect()
 }
 
 /// Projects what was committed until `shutdown`.
@@ -105,10 +104,16 @@ pub(super) async fn run(balance: Balance, mut work: Work, shutdown: Cancellation
             return;
         }
         for committal in waiting.drain(..) {
-            if let Err(error) = project(&balance, &mut ids, &committal.wallets).await {
-                tracing::debug!(%error, "wallets are left to the sweep");
-            }
-            look_at(&balance, committal.signals).await;
+            let is_lost = match project(&balance, &mut ids, &committal.wallets).await {
+                Ok(()) => false,
+                Err(error) => {
+                    tracing::debug!(%error, "wallets are left to the sweep");
+                    error.is_lost()
+                }
+            };
+            // A server that was lost a moment ago is not asked again for each event.
+            let are_applied = !is_lost && balance.apply(&committal.signals).await;
+            committal.are_signals_applied(are_applied);
         }
     }
 }
@@ -189,49 +194,51 @@ async fn learn_ids(
     Ok(())
 }
 
-/// Places holds for calls that are under way, and frees those of calls that came to nothing.
-async fn look_at(balance: &Balance, signals: Vec<CallSignalled>) {
-    let longest = TimeDelta::seconds(balance.0.settings.call_seconds_max.into());
-    let oldest = balance.0.clock.now() - longest;
-    futures::stream::iter(signals)
-        .for_each_concurrent(SIGNALS_AT_ONCE, async |signalled| {
-            if let Err(error) = signal(balance, &signalled, oldest).await {
-                metrics::counter!(SIGNALS_DROPPED).increment(1);
-                tracing::debug!(%error, "a status event changed no hold");
-            }
-        })
-        .await;
-}
+#[cfg(test)]
+mod tests {
+    use callmeter_core::domain::{CallSid, CallStatus, TwilioAccountSid};
+    use chrono::DateTime;
 
-async fn signal(
-    balance: &Balance,
-    signalled: &CallSignalled,
-    oldest: DateTime<Utc>,
-) -> Result<(), BalanceError> {
-    let (Some(sid), Some(call_sid)) = (&signalled.twilio_account_sid, &signalled.call_sid) else {
-        return Ok(());
-    };
-    if signalled.status.is_terminal() {
-        if let Some(account) = balance.account_of(sid).await? {
-            balance.void(&account, call_sid).await?;
+    use super::*;
+    use crate::ingest::decode::Event;
+
+    /// The batch of one record at this offset: a call that is under way.
+    fn ringing(offset: i64) -> Batch {
+        let signalled = CallSignalled {
+            status: CallStatus::Ringing,
+            twilio_account_sid: TwilioAccountSid::parse("AC1").ok(),
+            call_sid: CallSid::parse("CA1").ok(),
+            direction: None,
+            from: None,
+            to: None,
+            parent_call_sid: None,
+            signalled_at: DateTime::UNIX_EPOCH,
+        };
+        let mut batch = Batch::starting_at(offset);
+        batch.push(offset, None, Event::CallSignalled(signalled), None, None);
+        batch
+    }
+
+    #[test]
+    fn status_events_that_there_is_no_room_for_are_read_again() {
+        let (projector, mut work) = Projector::new();
+        let applied = Arc::new(Applied::between(0, 0));
+        let projector = projector.of_partition(Arc::clone(&applied));
+        let room = i64::try_from(BATCHES_MAX).unwrap();
+        for offset in 0..room {
+            projector.committed(&ringing(offset), &mut Committed::default());
         }
-        return Ok(());
+        assert_eq!((applied.gap(), applied.behind()), (None, room));
+        projector.committed(&ringing(room), &mut Committed::default());
+        assert_eq!(applied.gap(), Some(0..room + 1));
+        // What waits is applied in vain; the gap is closed as a whole.
+        while let Ok(committal) = work.try_recv() {
+            committal.are_signals_applied(true);
+        }
+        assert_eq!(applied.offset(), 0);
+        projector.committed(&ringing(room + 1), &mut Committed::default());
+        work.try_recv().unwrap().are_signals_applied(true);
+        applied.read_again(room + 1);
+        assert_eq!((applied.offset(), applied.behind()), (room + 2, 0));
     }
-    if signalled.signalled_at < oldest {
-        return Ok(());
-    }
-    let ask = Ask {
-        payer: Payer::TwilioAccount(sid),
-        call_sid,
-        ends: CallEnds {
-            direction: signalled.direction.as_deref(),
-            from: signalled.from.as_deref(),
-            to: signalled.to.as_deref(),
-            is_child_leg: signalled.parent_call_sid.as_deref().is_some_and(|it| !it.is_empty()),
-        },
-        seconds: balance.0.settings.stream_seconds,
-        tag: None,
-    };
-    balance.place_from_stream(ask).await?;
-    Ok(())
 }

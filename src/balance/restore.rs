@@ -56,7 +56,11 @@ impl Balance {
         let voids: Vec<_> = changes
             .iter()
             .filter(|change| change.hold.is_none())
-            .map(|change| Void { account: &change.account, call_sid: &change.call_sid })
+            .map(|LateChange { account, call_sid, .. }| Void {
+                account,
+                call_sid,
+                twilio_account_sid: None,
+            })
             .collect();
         for answer in self.bulk_many(&voids).await? {
             answer?;

@@ -1,6 +1,6 @@
 //! What callers ask of a call that was allowed: to go on for longer, or to be given up.
 
-use callmeter_core::domain::{AccountId, CallSid, Money};
+use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
 use tokio::time::Instant;
 
 use super::authorizer::{ATTEMPTS_MAX, Allowance, Decision};
@@ -59,20 +59,53 @@ impl Balance {
         account: &AccountId,
         call_sid: &CallSid,
     ) -> Result<bool, BalanceError> {
-        let asked_at = Instant::now();
-        let void = Void { account, call_sid };
-        let voided = match self.ask(&void).await {
-            Err(error) if error.is_lost() => match self.ask(&void).await {
-                Err(error) if error.is_lost() => return Ok(false),
-                // The first attempt may have freed it, and told nobody.
-                voided => voided.map(|voided| Voided { was_held: true, ..voided }),
-            },
-            voided => voided,
-        }?;
-        if voided.was_held {
-            self.journal_void(account, call_sid, voided.revision, asked_at).await;
+        match self.void_once(&Void { account, call_sid, twilio_account_sid: None }).await {
+            Err(error) if error.is_lost() => Ok(false),
+            voided => voided.map(|_| true),
         }
-        Ok(true)
+    }
+
+    /// Frees the hold of a call that came to nothing, as the stream tells. False: try again later.
+    pub(super) async fn void_from_stream(
+        &self,
+        sid: &TwilioAccountSid,
+        call_sid: &CallSid,
+    ) -> Result<bool, BalanceError> {
+        let Some(mut account) = self.account_of(sid).await? else { return Ok(true) };
+        for _ in 0..ATTEMPTS_MAX {
+            let void = Void { account: &account, call_sid, twilio_account_sid: Some(sid) };
+            match self.void_once(&void).await? {
+                Voided::Voided { .. } => return Ok(true),
+                Voided::Unknown { why } if why == "moved" => {
+                    match self.account_after_move(sid, &account).await? {
+                        Some(payer) => account = payer,
+                        None => return Ok(true),
+                    }
+                }
+                Voided::Unknown { .. } => {
+                    if !self.load(&account).await? {
+                        return Ok(true);
+                    }
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Voids, once more where Redis was lost, and notes it in the journal.
+    async fn void_once(&self, void: &Void<'_>) -> Result<Voided, BalanceError> {
+        let asked_at = Instant::now();
+        let (voided, may_be_repeated) = match self.ask(void).await {
+            Err(error) if error.is_lost() => (self.ask(void).await?, true),
+            voided => (voided?, false),
+        };
+        // A first attempt that was lost may have freed it, and told nobody.
+        if let Voided::Voided { was_held, revision } = voided
+            && (was_held || may_be_repeated)
+        {
+            self.journal_void(void.account, void.call_sid, revision, asked_at).await;
+        }
+        Ok(voided)
     }
 
     /// Notes in the journal that a call's hold is no more.

@@ -46,14 +46,17 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
 fn text(status: &Status) -> String {
     let mut text = String::new();
     let number = |value: Option<i64>| value.map_or_else(|| "-".to_owned(), |it| it.to_string());
+    let [next, low, high, lag, signals] = ["next", "low", "high", "lag", "signals"];
     let _ =
-        writeln!(text, "{:<24}{:>12}{:>12}{:>12}{:>10}", "partition", "next", "low", "high", "lag");
+        writeln!(text, "{:<24}{next:>12}{low:>12}{high:>12}{lag:>10}{signals:>10}", "partition");
     for partition in &status.partitions {
         let name = format!("{}/{}", partition.topic, partition.partition);
         let (next, lag) = (number(partition.next_offset), number(partition.lag));
         let (low, high) = (number(partition.low), number(partition.high));
+        let signals = number(partition.signals_lag);
         let halted = if partition.halted { "  stands still" } else { "" };
-        let _ = writeln!(text, "{name:<24}{next:>12}{low:>12}{high:>12}{lag:>10}{halted}");
+        let _ =
+            writeln!(text, "{name:<24}{next:>12}{low:>12}{high:>12}{lag:>10}{signals:>10}{halted}");
     }
     for reject in &status.rejects {
         let (records, reason, oldest_at) = (reject.records, &reject.reason, reject.oldest_at);

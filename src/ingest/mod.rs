@@ -10,5 +10,6 @@ pub mod decode;
 pub mod inspect;
 pub mod partition;
 pub mod publisher;
+pub mod reread;
 pub mod room;
 pub mod topics;

@@ -260,15 +260,7 @@ fn push(
     now: &dyn Fn() -> DateTime<Utc>,
 ) {
     let record_at = timestamp_of(message);
-    let event = match message.payload() {
-        Some(value) => {
-            decode(settings.topic, value, record_at.unwrap_or_else(now), settings.accepted)
-        }
-        None => Event::Rejected(Rejection {
-            reason: RejectReason::Undecodable,
-            detail: "the record has no value".to_owned(),
-        }),
-    };
+    let event = event_of(message, settings, now);
     // Only what may be kept needs its bytes; a skipped event or a signal never is.
     let (key, value) = match event {
         Event::Skipped | Event::CallSignalled(_) => (None, None),
@@ -277,7 +269,23 @@ fn push(
     batch.push(message.offset(), record_at, event, key, value);
 }
 
-fn timestamp_of(message: &BorrowedMessage<'_>) -> Option<DateTime<Utc>> {
+/// What a record is; the same whenever it is read.
+pub(super) fn event_of(
+    message: &BorrowedMessage<'_>,
+    settings: GatherSettings,
+    now: &dyn Fn() -> DateTime<Utc>,
+) -> Event {
+    let Some(value) = message.payload() else {
+        return Event::Rejected(Rejection {
+            reason: RejectReason::Undecodable,
+            detail: "the record has no value".to_owned(),
+        });
+    };
+    let record_at = timestamp_of(message).unwrap_or_else(now);
+    decode(settings.topic, value, record_at, settings.accepted)
+}
+
+pub(super) fn timestamp_of(message: &BorrowedMessage<'_>) -> Option<DateTime<Utc>> {
     message.timestamp().to_millis().filter(|ms| *ms >= 0).and_then(DateTime::from_timestamp_millis)
 }
 

@@ -30,13 +30,16 @@ pub struct StoredOffset {
     pub stream: Stream,
     /// First offset not yet charged.
     pub next_offset: i64,
+    /// The status events of every record below it are applied to holds; it follows `next_offset`.
+    pub signals_offset: i64,
     /// The Kafka cluster it belongs to.
     pub cluster_id: String,
     /// Kafka timestamp of the record before `next_offset`.
     pub last_record_at: Option<DateTime<Utc>>,
 }
 
-const COLUMNS: &str = "stream_key, topic, partition, next_offset, cluster_id, last_record_at";
+const COLUMNS: &str =
+    "stream_key, topic, partition, next_offset, signals_offset, cluster_id, last_record_at";
 
 fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
     Ok(StoredOffset {
@@ -46,8 +49,9 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
             partition: row.try_get(2)?,
         },
         next_offset: row.try_get(3)?,
-        cluster_id: row.try_get(4)?,
-        last_record_at: row.try_get(5)?,
+        signals_offset: row.try_get(4)?,
+        cluster_id: row.try_get(5)?,
+        last_record_at: row.try_get(6)?,
     })
 }
 
@@ -69,8 +73,9 @@ pub async fn open(
     }
     sqlx::query(
         "/* offsets::open */
-         INSERT INTO partition_offsets (topic, partition, next_offset, cluster_id, updated_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (topic, partition) DO NOTHING",
+         INSERT INTO partition_offsets
+                (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
+         VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (topic, partition) DO NOTHING",
     )
     .bind(topic)
     .bind(partition)
@@ -142,6 +147,28 @@ pub(super) async fn advance(
     }
 }
 
+/// Notes how far the status events of a partition are applied to holds. It only rises; one that is
+/// beyond what is charged was of before an operator set the offset, and changes nothing.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn note_signals(
+    store: &Store,
+    stream: &Stream,
+    signals_offset: i64,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* offsets::note_signals */
+         UPDATE partition_offsets SET signals_offset = $2
+          WHERE stream_key = $1 AND signals_offset < $2 AND next_offset >= $2",
+    )
+    .bind(stream.stream_key)
+    .bind(signals_offset)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}
+
 /// Sets a partition's offset by hand, and keeps who changed what and why.
 ///
 /// # Errors
@@ -166,11 +193,12 @@ pub async fn set(
                 sqlx::query(
                     "/* offsets::set */
                      INSERT INTO partition_offsets
-                            (topic, partition, next_offset, cluster_id, updated_at)
-                     VALUES ($1, $2, $3, $4, $5)
+                            (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
+                     VALUES ($1, $2, $3, $3, $4, $5)
                          ON CONFLICT (topic, partition) DO UPDATE
-                        SET next_offset = EXCLUDED.next_offset, cluster_id = EXCLUDED.cluster_id,
-                            last_record_at = NULL, updated_at = EXCLUDED.updated_at",
+                        SET next_offset = EXCLUDED.next_offset,
+                            signals_offset = EXCLUDED.signals_offset,
+                            cluster_id = EXCLUDED.cluster_id, last_record_at = NULL, updated_at = EXCLUDED.updated_at",
                 )
                 .bind(&topic)
                 .bind(partition)

@@ -105,6 +105,7 @@ mod tests {
         StoredOffset {
             stream: Stream { stream_key: 1, topic: "t".to_owned(), partition: 0 },
             next_offset,
+            signals_offset: next_offset,
             cluster_id: "one".to_owned(),
             last_record_at: last_record_at.and_then(DateTime::from_timestamp_millis),
         }

@@ -36,6 +36,17 @@ pub(super) fn lag(name: &TopicPartition, records: i64) {
     .set(records);
 }
 
+/// Tells how many records of a partition are charged whose status events are not applied to holds.
+pub(super) fn signals_lag(name: &TopicPartition, records: i64) {
+    let records = whole(usize::try_from(records).unwrap_or_default());
+    ::metrics::gauge!(
+        metrics::SIGNALS_LAG_RECORDS,
+        "topic" => name.topic.clone(),
+        "partition" => name.partition.to_string()
+    )
+    .set(records);
+}
+
 /// Tells whether a partition waits for an operator.
 pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
     ::metrics::gauge!(

@@ -4,6 +4,7 @@
 //! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
 //! It writes no money itself.
 
+mod catch_up;
 pub(crate) mod checkpoint;
 mod count;
 mod gathering;
@@ -21,7 +22,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::balance::Projector;
+use crate::balance::Balance;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::ingest::batch::Batch;
@@ -71,7 +72,7 @@ pub struct Meter {
     /// The ledger's door for batches.
     pub charger: Arc<Charger>,
     /// Is told what was committed.
-    pub projector: Projector,
+    pub balance: Balance,
     /// Tells the time.
     pub clock: Clock,
     /// Where the state of Kafka, Postgres and each partition is reported.
@@ -92,6 +93,8 @@ struct Shared {
     positions: Mutex<HashMap<TopicPartition, i64>>,
     /// A partition asks for a new assignment.
     rejoin: Notify,
+    /// Bounds the partitions whose status events are read again at the same time.
+    catch_ups: Semaphore,
 }
 
 impl Shared {
@@ -139,6 +142,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
         positions: Mutex::default(),
         rejoin: Notify::new(),
+        catch_ups: Semaphore::new(catch_up::AT_ONCE),
         meter,
     });
     let tasks = TaskTracker::new();

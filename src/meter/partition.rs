@@ -12,9 +12,11 @@ use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::catch_up::CatchUp;
 use super::checkpoint::{self, Halt};
 use super::gathering::{Facts, FromGathering, Gathering};
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
+use crate::balance::{Applied, Projector};
 use crate::ingest::batch::{Batch, Memory};
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
@@ -159,6 +161,9 @@ impl Worker {
         let session = self.stop.child_token();
         let _ends_with_this = session.clone().drop_guard();
         self.shared.moved(&self.name, stored.next_offset);
+        let catch_up = self.catch_up(&stored, session.clone());
+        let projector = meter.balance.projector().of_partition(Arc::clone(&catch_up.applied));
+        let mut catch_up = Some(catch_up);
         let is_busy = Arc::new(AtomicBool::new(false));
         let spare = Arc::new(Mutex::new(None));
         // The gathering thread sends only while nothing is in flight: one place is enough.
@@ -179,11 +184,13 @@ impl Worker {
                 Some(FromGathering::Started) => {
                     meter.health.up(component(&self.name));
                     count::halted(&self.name, false);
+                    // Not before: now it is known to be the log that was charged from.
+                    catch_up.take().map(|catch_up| tokio::spawn(catch_up.run()));
                 }
                 Some(FromGathering::Ended(end)) => break end,
                 Some(FromGathering::Batch(batch)) => {
                     let next_offset = batch.next_offset;
-                    match self.commit(batch, stream).await {
+                    match self.commit(batch, stream, &projector).await {
                         Ok(Some(memory)) => {
                             *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
                         }
@@ -216,6 +223,24 @@ impl Worker {
         Ok(if self.stop.is_cancelled() { End::Stopped } else { end })
     }
 
+    /// What looks after the partition's status events, from where the ledger has them applied. Rents
+    /// have none.
+    fn catch_up(&self, stored: &StoredOffset, stop: CancellationToken) -> CatchUp {
+        let applied_to = match self.topic {
+            Topic::Calls => stored.signals_offset,
+            Topic::Rentals => stored.next_offset,
+        };
+        CatchUp {
+            shared: Arc::clone(&self.shared),
+            name: self.name.clone(),
+            topic: self.topic,
+            stream: stored.stream.clone(),
+            noted: stored.signals_offset,
+            applied: Arc::new(Applied::between(applied_to, stored.next_offset)),
+            stop,
+        }
+    }
+
     /// What Kafka says about the partition, asked on a thread that may block.
     async fn ask_kafka(&self) -> Result<(Arc<Partition>, Facts), End> {
         let (consumer, name) = (Arc::clone(&self.consumer), self.name.clone());
@@ -234,12 +259,17 @@ impl Worker {
 
     /// Commits a batch, however often it takes; a record that Postgres refuses is kept as rejected.
     /// Answers memory that is done with.
-    async fn commit(&self, batch: Batch, stream: &Stream) -> Result<Option<Memory>, End> {
+    async fn commit(
+        &self,
+        batch: Batch,
+        stream: &Stream,
+        projector: &Projector,
+    ) -> Result<Option<Memory>, End> {
         let mut parts = VecDeque::from([batch]);
         let mut done = None;
         let mut wait = RETRY_WAIT;
         while let Some(mut batch) = parts.pop_front() {
-            let error = match self.commit_once(&batch, stream).await? {
+            let error = match self.commit_once(&batch, stream, projector).await? {
                 Ok(()) => {
                     wait = RETRY_WAIT;
                     done = batch.emptied();
@@ -303,6 +333,7 @@ impl Worker {
         &self,
         batch: &Batch,
         stream: &Stream,
+        projector: &Projector,
     ) -> Result<Result<(), CommitError>, End> {
         let meter = &self.shared.meter;
         let Ok(_permit) = self.shared.commits.acquire().await else { return Err(End::Stopped) };
@@ -312,7 +343,7 @@ impl Worker {
         let source = Source::Partition(stream);
         match meter.charger.commit_batch(source, batch, now, keep_values).await {
             Ok(mut committed) => {
-                meter.projector.committed(batch, &mut committed);
+                projector.committed(batch, &mut committed);
                 meter.health.up("postgres");
                 meter.health.up(component(&self.name));
                 self.shared.take_reject_room(batch, &committed);

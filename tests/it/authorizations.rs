@@ -81,7 +81,7 @@ async fn void(api: &Api, account: &str, call_sid: &str) -> u16 {
 }
 
 /// A status event of a call to New York.
-fn status(account: &Account, call_sid: &str, status: &str) -> Value {
+pub(crate) fn status(account: &Account, call_sid: &str, status: &str) -> Value {
     let mut event = completed(account, call_sid, 0, now());
     event["CallStatus"] = json!(status);
     event["CallDuration"] = Value::Null;

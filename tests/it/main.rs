@@ -28,6 +28,7 @@ mod records;
 mod rentals;
 mod scopes;
 mod settings;
+mod signals;
 mod statements;
 mod stream;
 mod sweep;

@@ -1,15 +1,25 @@
 -- void: frees a call's hold and remembers that the call is over.
 --
--- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid.
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid
+--   5 twilio_sid  AccountSid by which the caller found this account; '' where by its id
 --
--- Reply: {voided, 1 a hold was freed, or may be in the journal; or 0 there was none, revision}. Where
--- the wallet is unknown the call is remembered all the same, so that no load brings its hold back.
+-- Reply, one of
+--   {voided, 1 a hold was freed, or may be in the journal; or 0 there was none, revision}
+--   {unknown, why}   by an AccountSid only: the wallet must be loaded first, or `moved`: the account
+--                    does not pay for that AccountSid; nothing changed
+-- Where an account is voided by its id and the wallet is unknown, the call is remembered all the same,
+-- so that no load brings its hold back.
 --
 -- Worked example: a hold of 28000: {voided, 1, r}, and the wallet's held is 28000 less; again:
 -- {voided, 0, r'}. r is greater than the hold's own revision, so the journal takes it.
 
-local call_sid = ARGV[4]
-local wallet = read_wallet()
+local call_sid, twilio_sid = ARGV[4], ARGV[5]
+local wallet, why = read_wallet()
+if twilio_sid ~= '' then
+  if not wallet then return { 'unknown', why } end
+  if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
+  if redis.call('HEXISTS', WALLET, 's:' .. twilio_sid) == 0 then return { 'unknown', 'moved' } end
+end
 local packed = redis.call('HGET', HOLDS, call_sid)
 local freed, revision = wallet and 0 or 1, NOW
 if wallet and packed then

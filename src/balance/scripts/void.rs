@@ -1,6 +1,6 @@
 //! The caller of `void.lua`.
 
-use callmeter_core::domain::{AccountId, CallSid};
+use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
@@ -14,15 +14,25 @@ pub struct Void<'a> {
     pub account: &'a AccountId,
     /// The call.
     pub call_sid: &'a CallSid,
+    /// The `AccountSid` by which the account was found.
+    pub twilio_account_sid: Option<&'a TwilioAccountSid>,
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Voided {
-    /// False where it is certain that there was no hold.
-    pub was_held: bool,
-    /// Greater than the hold's own revision.
-    pub revision: i64,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Voided {
+    /// The call holds nothing.
+    Voided {
+        /// False where it is certain that there was no hold.
+        was_held: bool,
+        /// Greater than the hold's own revision.
+        revision: i64,
+    },
+    /// The account must be loaded first, or is not the one that pays; by an `AccountSid` only.
+    Unknown {
+        /// Why.
+        why: String,
+    },
 }
 
 impl Request for Void<'_> {
@@ -38,12 +48,14 @@ impl Request for Void<'_> {
 
     fn arguments(&self, command: &mut Cmd) {
         command.arg(self.call_sid.as_str());
+        command.arg(self.twilio_account_sid.map_or("", TwilioAccountSid::as_str));
     }
 
     fn read(value: Value) -> Result<Voided, BalanceError> {
         let (word, mut reply) = Reply::of("void", value)?;
         match word.as_str() {
-            "voided" => Ok(Voided { was_held: reply.flag()?, revision: reply.number()? }),
+            "voided" => Ok(Voided::Voided { was_held: reply.flag()?, revision: reply.number()? }),
+            "unknown" => Ok(Voided::Unknown { why: reply.text()? }),
             other => Err(reply.unreadable(other)),
         }
     }

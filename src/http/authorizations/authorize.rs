@@ -114,10 +114,8 @@ pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Respon
             return Err(Problem::missing("account", message));
         }
         (Whose::TwilioAccount(sid), Scope::Account(own)) => {
-            // One that pays for another account is as unknown to this key as one that is nobody's.
-            let payer = api.balance.account_of(sid).await?;
-            let own = payer.filter(|account| account == own).map(|_| own);
-            Payer::Account(own.ok_or_else(Problem::unknown_account)?)
+            // One that another account pays for is as unknown to this key as one that is nobody's.
+            Payer::AccountOf(own, sid)
         }
         (Whose::TwilioAccount(sid), _) => Payer::TwilioAccount(sid),
     };

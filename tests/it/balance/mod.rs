@@ -5,6 +5,7 @@ mod load_scripts;
 mod loading;
 mod losses;
 mod scripts;
+mod signals;
 mod stress;
 mod table;
 mod world;

@@ -97,7 +97,24 @@ async fn an_account_is_found_by_no_account_sid_that_is_not_its_own() {
     check(
         "load balance=1000000           => loaded 0
          place CA1 60 sid=AC1           => new granted=60 held=14000 allowance=0
-         place CA2 60 sid=AC2           => unknown moved",
+         place CA2 60 sid=AC2           => unknown moved
+         void CA1 sid=AC2               => unknown moved
+         state                          => version=1 balance=1000000 holds=1 held=14000
+         void CA1 sid=AC1               => freed
+         void CA1 sid=AC1               => nothing
+         place CA1 60                   => denied call_already_settled 0",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn by_an_account_sid_nothing_is_voided_before_the_account_is_loaded() {
+    check(
+        "void CA1 sid=AC1               => unknown absent
+         void CA2                       => freed
+         load balance=1000000           => loaded 0
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         place CA2 60                   => denied call_already_settled 0",
     )
     .await;
 }

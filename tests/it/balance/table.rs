@@ -12,7 +12,7 @@ use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
 use callmeter::balance::scripts::{
     Announce, Expire, Extend, Extended, Load, Loaded, Look, Place, Placed, PlacedHold, Restore,
-    Restored, Settle, Settled, Void, WholeAccount,
+    Restored, Settle, Settled, Void, Voided, WholeAccount,
 };
 use callmeter::balance::{BalanceError, CallTerms, CycleRef, Hold, HoldSettings, HoldSource, Link};
 use callmeter_core::domain::{
@@ -314,13 +314,18 @@ impl Table {
 
     async fn void(&self, words: &Words<'_>) -> String {
         let call_sid = CallSid::parse(words.plain[1]).expect("a sid");
-        let void = Void { account: &self.account, call_sid: &call_sid };
-        let voided = self.link.run(&void, self.incarnation, self.offset_micros).await;
-        let voided = voided.expect("an answer");
+        let sid = words.named.get("sid").map(|sid| TwilioAccountSid::parse(sid).expect("a sid"));
+        let void =
+            Void { account: &self.account, call_sid: &call_sid, twilio_account_sid: sid.as_ref() };
+        let answer = self.link.run(&void, self.incarnation, self.offset_micros).await;
+        let (was_held, revision) = match answer.expect("an answer") {
+            Voided::Voided { was_held, revision } => (was_held, revision),
+            Voided::Unknown { why } => return format!("unknown {why}"),
+        };
         if let Some(hold) = self.journal.get(&call_sid) {
-            assert!(voided.revision > hold.revision, "the journal takes it");
+            assert!(revision > hold.revision, "the journal takes it");
         }
-        if voided.was_held { "freed" } else { "nothing" }.to_owned()
+        if was_held { "freed" } else { "nothing" }.to_owned()
     }
 
     async fn settle(&self, words: &Words<'_>) -> String {

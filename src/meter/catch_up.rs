@@ -1,0 +1,158 @@
+//! Beside a partition's worker: notes how far its status events are applied to holds, and reads from
+//! Kafka again what was missed.
+//!
+//! Status events are missed where Redis is away, where too much waits to be projected, and where the
+//! process died after a commit. Charging does not wait for any of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use rdkafka::error::KafkaError;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
+use crate::balance::{Applied, Fault};
+use crate::ingest::batch::Batch;
+use crate::ingest::client::TopicPartition;
+use crate::ingest::decode::Topic;
+use crate::ingest::partition::GatherSettings;
+use crate::ingest::reread::{self, Range};
+use crate::ledger::offsets::{self, Stream};
+
+/// Partitions of a process that are read again at the same time; bounds the memory for it.
+pub(super) const AT_ONCE: usize = 2;
+/// How often it is noted how far the status events are applied: so much is applied twice after a crash.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// Records that are read again at once.
+const RECORDS_MAX: usize = 1_000;
+/// What was taken in by Kafka longer ago than the longest call and this concerns no call in progress.
+const MARGIN: TimeDelta = TimeDelta::hours(1);
+
+/// Looks after the status events of one partition while a worker's session lasts.
+pub(super) struct CatchUp {
+    pub shared: Arc<Shared>,
+    pub name: TopicPartition,
+    pub topic: Topic,
+    pub stream: Stream,
+    /// How far they are, as Postgres has it.
+    pub noted: i64,
+    pub applied: Arc<Applied>,
+    pub stop: CancellationToken,
+}
+
+/// Why what was missed is not made up for yet.
+#[derive(Debug, thiserror::Error)]
+enum NotYet {
+    #[error("kafka cannot be asked")]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Redis(#[from] Fault),
+    #[error("not all status events could be applied")]
+    Unapplied,
+    #[error("the worker stops")]
+    Stopped,
+}
+
+impl CatchUp {
+    /// Runs until the session ends. What is applied and not noted then is applied once more by whoever
+    /// has the partition next.
+    pub(super) async fn run(mut self) {
+        let mut wait = RETRY_WAIT;
+        while !self.stop.is_cancelled() {
+            if self.applied.gap().is_none() {
+                wait = RETRY_WAIT;
+                let missed = self.stop.run_until_cancelled(self.applied.something_is_missed());
+                let _ = tokio::time::timeout(NOTE_EVERY, missed).await;
+            } else if let Err(error) = self.close_gap().await {
+                tracing::debug!(partition = %self.name, %error, "status events wait");
+                count::signals_lag(&self.name, self.applied.behind());
+                sleep_or_stop(&mut wait, &self.stop).await;
+            }
+            self.note().await;
+        }
+        // From here on another process tells how far it is.
+        count::signals_lag(&self.name, 0);
+    }
+
+    /// Reads what was missed again, and applies it, batch by batch.
+    async fn close_gap(&mut self) -> Result<(), NotYet> {
+        let shared = Arc::clone(&self.shared);
+        let meter = &shared.meter;
+        let permit = self.stop.run_until_cancelled(shared.catch_ups.acquire());
+        let Some(Ok(_permit)) = permit.await else { return Err(NotYet::Stopped) };
+        match meter.balance.probe().await {
+            Err(fault @ Fault::Unreachable { .. }) => return Err(fault.into()),
+            Ok(()) | Err(Fault::MayEvict { .. }) => {}
+        }
+        let Some(gap) = self.applied.gap() else { return Ok(()) };
+        let records = gap.end - gap.start;
+        // One batch is decoded while another is applied.
+        let (sender, mut batches) = mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(self.reading(gap.clone(), sender));
+        let mut noted_at = Instant::now();
+        while let Some(batch) = batches.recv().await {
+            if self.stop.is_cancelled() {
+                return Err(NotYet::Stopped);
+            }
+            if !meter.balance.apply_again(&batch).await {
+                return Err(NotYet::Unapplied);
+            }
+            self.applied.read_again(batch.next_offset);
+            count::signals_lag(&self.name, self.applied.behind());
+            // Waits for the journal: what is applied at once is bounded by that too.
+            if !meter.balance.is_journaled().await {
+                return Err(NotYet::Unapplied);
+            }
+            if noted_at.elapsed() >= NOTE_EVERY {
+                self.note().await;
+                noted_at = Instant::now();
+            }
+        }
+        if !reading.await.map_err(|_| NotYet::Stopped)?? {
+            return Err(NotYet::Stopped);
+        }
+        self.applied.read_again(gap.end);
+        tracing::info!(partition = %self.name, records, "status events were read again");
+        Ok(())
+    }
+
+    /// What reads the gap, on a thread that may block.
+    fn reading(
+        &self,
+        gap: std::ops::Range<i64>,
+        sender: mpsc::Sender<Batch>,
+    ) -> impl FnOnce() -> Result<bool, KafkaError> + Send + 'static {
+        let (shared, stop) = (Arc::clone(&self.shared), self.stop.clone());
+        let (name, topic) = (self.name.clone(), self.topic);
+        move || {
+            let settings = &shared.meter.settings;
+            let clock = &shared.meter.clock;
+            let mut batch = settings.batch;
+            batch.records_max = batch.records_max.min(RECORDS_MAX);
+            let how = GatherSettings { topic, batch, accepted: settings.limits };
+            let longest = TimeDelta::seconds(settings.limits.call_seconds_max.into()) + MARGIN;
+            let since = clock.now() - longest;
+            let range = Range { name, from: gap.start, to: gap.end, since };
+            reread::read(&settings.kafka, &range, how, &|| clock.now(), &mut |batch| {
+                !stop.is_cancelled() && sender.blocking_send(batch).is_ok()
+            })
+        }
+    }
+
+    /// Notes in Postgres how far the status events are applied, once what they changed is journaled.
+    async fn note(&mut self) {
+        let offset = self.applied.offset();
+        count::signals_lag(&self.name, self.applied.behind());
+        if offset == self.noted || !self.shared.meter.balance.is_journaled().await {
+            return;
+        }
+        let store = self.shared.meter.charger.store();
+        match offsets::note_signals(store, &self.stream, offset).await {
+            Ok(()) => self.noted = offset,
+            Err(error) => tracing::debug!(partition = %self.name, %error, "not noted"),
+        }
+    }
+}
