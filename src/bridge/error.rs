@@ -11,9 +11,6 @@ pub enum Refusal {
     /// Not signed, or not by a token of the account it is about: never to be posted again.
     #[error("no auth token of its account signed it")]
     Forged,
-    /// It is longer than Kafka takes: posting it again does not help.
-    #[error("it is too long for Kafka")]
-    TooLarge,
     /// There is no token to check it by: to be posted again, until an operator has given one.
     #[error("{0}")]
     NotConfigured(&'static str),

@@ -2,8 +2,9 @@
 //!
 //! Before the flow. A message is taken only where an auth token of the very account that it would be
 //! charged to signed it; the account is read by the same code that charges by it. What is signed is
-//! never refused for being odd: the meter keeps what it cannot charge. Whoever posted it is told so
-//! only once Kafka has acknowledged it, and may post it again, however late: charging knows its calls.
+//! never refused for being odd: the meter keeps what it cannot charge, and of what is too long for
+//! Kafka the part goes there by which it is charged. Whoever posted it is told so only once Kafka has
+//! acknowledged it, and may post it again, however late: charging knows its calls.
 
 mod error;
 mod events;
@@ -36,8 +37,6 @@ use signature::Signed;
 const BUDGET: usize = 1_024;
 /// The least that a message counts for: so there are at most 1,024 of them, and 64 MiB.
 const BUDGET_UNIT: usize = 65_536;
-/// Accounts in one array of events; Twilio's are one customer's.
-const ACCOUNTS_MAX: usize = 1_000;
 /// Seconds between two log lines about refused messages; the metric counts them all.
 const TOLD_EVERY_SECONDS: i64 = 60;
 
@@ -163,9 +162,6 @@ impl Bridge {
         let signed = self.signed(message).ok_or(Refusal::Forged)?;
         let sids: HashSet<_> =
             drafts.iter().filter_map(|draft| draft.account_sid.clone()).collect();
-        if sids.len() > ACCOUNTS_MAX || drafts.iter().any(|it| it.value.len() > RECORD_BYTES_MAX) {
-            return Err(Refusal::TooLarge);
-        }
         if sids.is_empty() {
             let all = self.tokens.all(&mut connection, now).await?;
             let is_signed = all.iter().any(|token| signed.is_signed_by(&token.token));
@@ -287,6 +283,10 @@ fn drafts(message: &Message<'_>) -> Vec<Draft> {
             events.map(|event| events::tagged(event, tag.as_deref())).collect()
         }
     };
-    let draft = |value: Vec<u8>| Draft { account_sid: decode::account_sid(&value), value };
+    let draft = |value: Vec<u8>| {
+        let is_short = value.len() <= RECORD_BYTES_MAX;
+        let value = if is_short { value } else { decode::reduced(&value) };
+        Draft { account_sid: decode::account_sid(&value), value }
+    };
     values.into_iter().map(draft).collect()
 }

@@ -106,7 +106,7 @@ fn count(kind: Kind, received: &Result<Taken, Fault>) {
     let outcome = match received {
         Ok(_) => "accepted",
         Err(Fault::Refused(Refusal::Forged)) => "forged",
-        Err(Fault::TooLarge(_) | Fault::Refused(Refusal::TooLarge)) => "too_large",
+        Err(Fault::TooLarge(_)) => "too_large",
         Err(Fault::Unreadable) => "unreadable",
         Err(Fault::Refused(Refusal::NotConfigured(_))) => "not_configured",
         Err(Fault::Overloaded | Fault::Refused(Refusal::Token(_) | Refusal::Publish(_))) => {
@@ -145,7 +145,6 @@ impl From<Refusal> for Problem {
                 "The signature is missing or wrong",
                 "X-Twilio-Signature has to be made by an auth token of the account",
             ),
-            Refusal::TooLarge => Self::too_large("longer than a record of Kafka can be"),
             Refusal::NotConfigured(why) => Self::not_configured(why),
             Refusal::Token(TokenError::Ledger(error)) => LedgerError::into(error),
             Refusal::Token(error) => {

@@ -32,15 +32,18 @@ pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
 }
 
 /// A call's status as a record tells it, whatever its shape.
-struct Told<'a> {
-    parameters: &'a Parameters<'a>,
+pub(super) struct Told<'a> {
+    pub(super) parameters: &'a Parameters<'a>,
     /// Where its instant may be found, the best first.
-    instants: [&'a Scalar<'a>; 3],
-    tag: Option<Cow<'a, str>>,
+    pub(super) instants: [&'a Scalar<'a>; 3],
+    pub(super) tag: Option<Cow<'a, str>>,
 }
 
 /// Hands the call of a record to `take`; none: the record is an event of another type.
-fn read<T>(value: &[u8], take: impl FnMut(&Told<'_>) -> T) -> Result<Option<T>, Rejection> {
+pub(super) fn read<T>(
+    value: &[u8],
+    take: impl FnMut(&Told<'_>) -> T,
+) -> Result<Option<T>, Rejection> {
     if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(value) {
         return read_envelope(&envelope, take);
     }

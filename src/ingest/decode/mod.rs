@@ -6,6 +6,7 @@
 mod call;
 mod fields;
 mod instants;
+mod reduced;
 mod rental;
 
 pub use instants::parse as parse_instant;
@@ -168,6 +169,12 @@ fn as_it_came<'a>(name: &str, id: &'a str) -> Result<&'a str, Rejection> {
         return Err(Rejection::invalid(format!("{name} is no valid text")));
     }
     Ok(id)
+}
+
+/// A record of calls in few bytes, which is charged, skipped or rejected as the whole would be: for one
+/// that Kafka cannot hold. It tells the whole's length and SHA-256.
+pub fn reduced(value: &[u8]) -> Vec<u8> {
+    reduced::reduced(value)
 }
 
 /// Text as it can be stored and shown: NUL replaced, cut at 256 characters; `None` where empty.

@@ -217,3 +217,51 @@ fn an_odd_text_in_a_number_or_a_name_refuses_no_charge() {
     let Event::CallEnded(ended) = decoded(&flat(&long)) else { panic!("not charged") };
     assert_eq!(ended.call.to.map(|to| to.chars().count()), Some(256));
 }
+
+#[test]
+fn a_reduced_record_comes_to_the_same_and_is_short() {
+    let kind = "com.twilio.voice.status-callback.call.completed";
+    let event = |data: &str| {
+        format!(
+            r#"{{"specversion":"1.0","type":"{kind}","time":"2026-11-20T03:00:00Z",
+            "tag":"sink","data":{data}}}"#
+        )
+    };
+    let held = |parameters: &str| {
+        format!(
+            r#"{{"timestamp":"2026-11-20T02:00:00Z","request":{{"url":"https://h/?tag=call",
+            "parameters":{parameters}}}}}"#
+        )
+    };
+    let long = "x".repeat(1_000);
+    let records = [
+        flat(""),
+        flat(&format!(r#","Timestamp":"x","tag":"{long}","Direction":"inbound","Duration":"1""#)),
+        flat(r#","From":"a\u0000b\ud800","ParentCallSid":"CA2","CallDuration":49"#),
+        flat(&format!(r#","From":"{long}","To":"{long}""#)),
+        flat(&format!(r#","CallSid":"{}""#, &long[..200])),
+        flat(r#","CallDuration":1.5"#),
+        flat(r#","CallDuration":null"#),
+        flat(r#","CallStatus":"ringing""#),
+        flat(r#","CallStatus":"the deets""#),
+        event(&held(&flat(r#","Timestamp":"""#))),
+        event(&serde_json::to_string(&held(&flat(r#","tag":"own""#))).unwrap()),
+        event("7"),
+        event("").replace(kind, "com.twilio.other").replace(r#""data":"#, r#""data":{}"#),
+        r#"{"type":"com.twilio.other","data":{}}"#.to_owned(),
+        r#"{"specversion":"1.0"}"#.to_owned(),
+    ];
+    for record in records {
+        let whole = record.replacen('{', &format!(r#"{{"blob":"{}","#, "x".repeat(5_000)), 1);
+        let reduced = String::from_utf8(reduced(whole.as_bytes())).unwrap();
+        assert_eq!(decoded(&reduced), decoded(&whole), "{record}\n{reduced}");
+        assert_eq!(account_sid(reduced.as_bytes()), account_sid(whole.as_bytes()));
+        assert!(reduced.len() < 1_500, "{reduced}");
+        assert!(reduced.contains(&format!(r#""bytes":{}"#, whole.len())), "{reduced}");
+    }
+    for unreadable in ["", "[1]", r#"{"CallSid":"CA1","#] {
+        let reduced = String::from_utf8(reduced(unreadable.as_bytes())).unwrap();
+        check(&reduced, "invalid: CallStatus is missing");
+        assert!(reduced.contains("sha256"), "{reduced}");
+    }
+}
