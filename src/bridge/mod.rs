@@ -30,7 +30,7 @@ use crate::ingest::decode;
 use crate::ingest::publisher::{NewRecord, PublishError, Publisher, RECORD_BYTES_MAX};
 use crate::ledger::links;
 use crate::ledger::store::Store;
-use crate::ledger::tokens::{TwilioToken, TwilioTokens};
+use crate::ledger::tokens::{Signer, Speaking, TokenError, TwilioTokens, UnopenedToken};
 use signature::Signed;
 
 /// Bytes of all messages that wait for Kafka at once, in [`BUDGET_UNIT`]s.
@@ -147,6 +147,10 @@ impl Bridge {
             tracing::warn!(events, "events of another account than the token's are refused");
         }
         self.publisher.publish(&records).await?;
+        // The others may be signed by a token that cannot be opened: they are to be posted again.
+        if let Some(unopened) = accepted.unopened {
+            return Err(TokenError::from(unopened).into());
+        }
         Ok(Taken { published: records.len(), foreign: accepted.foreign })
     }
 
@@ -163,21 +167,38 @@ impl Bridge {
         let sids: HashSet<_> =
             drafts.iter().filter_map(|draft| draft.account_sid.clone()).collect();
         if sids.is_empty() {
-            let all = self.tokens.all(&mut connection, now).await?;
-            let is_signed = all.iter().any(|token| signed.is_signed_by(&token.token));
-            return if is_signed { Ok(Accepted::default()) } else { Err(Refusal::Forged) };
+            return match self.signer(&mut connection, &signed, now).await? {
+                Signer::Found => Ok(Accepted::default()),
+                Signer::Nobody => Err(Refusal::Forged),
+                Signer::Unopened(token) => Err(TokenError::from(token).into()),
+            };
         }
         let sids: Vec<_> = sids.into_iter().collect();
         let speaking = self.tokens.speaking_for(&mut connection, &sids, now).await?;
         let mut signers = Signers { signed: &signed, known: HashMap::new() };
-        let accepted = sids.iter().filter(|sid| signers.any(speaking.get(*sid)));
-        let accepted: HashSet<_> = accepted.cloned().collect();
+        let (accepted, others): (Vec<_>, Vec<_>) =
+            sids.iter().partition(|sid| signers.any(speaking.get(*sid)));
+        let unopened = others.iter().find_map(|sid| speaking.get(*sid)?.unopened.clone());
         if accepted.is_empty() {
-            return Err(self.why_refused(&mut connection, &signed, &sids, &speaking, now).await?);
+            return Err(match unopened {
+                Some(token) => TokenError::from(token).into(),
+                None => self.why_refused(&mut connection, &signed, &sids, &speaking, now).await?,
+            });
         }
+        let accepted: HashSet<_> = accepted.into_iter().cloned().collect();
         let foreign = drafts.iter().filter_map(|draft| draft.account_sid.as_ref());
         let foreign = foreign.filter(|sid| !accepted.contains(*sid)).count();
-        Ok(Accepted { sids: accepted, foreign })
+        Ok(Accepted { sids: accepted, foreign, unopened })
+    }
+
+    /// Looks for a token of anybody's that signed it.
+    async fn signer(
+        &self,
+        connection: &mut PgConnection,
+        signed: &Signed,
+        now: DateTime<Utc>,
+    ) -> Result<Signer, TokenError> {
+        self.tokens.any(connection, now, |token| signed.is_signed_by(&token.token)).await
     }
 
     /// What is signed of a message; none: it has no signature, or is not what was signed.
@@ -199,19 +220,23 @@ impl Bridge {
         connection: &mut PgConnection,
         signed: &Signed,
         sids: &[TwilioAccountSid],
-        speaking: &HashMap<TwilioAccountSid, Vec<TwilioToken>>,
+        speaking: &HashMap<TwilioAccountSid, Speaking>,
         now: DateTime<Utc>,
     ) -> Result<Refusal, Refusal> {
-        let mute = sids.iter().filter(|sid| speaking.get(*sid).is_none_or(Vec::is_empty));
+        let is_mute = |sid: &&TwilioAccountSid| {
+            speaking.get(*sid).is_none_or(|speaking| speaking.tokens.is_empty())
+        };
+        let mute = sids.iter().filter(is_mute);
         let mute: Vec<_> = mute.cloned().collect();
         if mute.is_empty() || !links::any_linked(connection, &mute).await? {
             return Ok(Refusal::Forged);
         }
-        let all = self.tokens.all(connection, now).await?;
-        if all.iter().any(|token| signed.is_signed_by(&token.token)) {
-            return Ok(Refusal::Forged);
+        match self.signer(connection, signed, now).await? {
+            Signer::Found => Ok(Refusal::Forged),
+            Signer::Nobody | Signer::Unopened(_) => Ok(Refusal::NotConfigured(
+                "its account has no auth token, and the settings have none",
+            )),
         }
-        Ok(Refusal::NotConfigured("its account has no auth token, and the settings have none"))
     }
 
     /// Says once in a while that messages are refused, for whoever has set a wrong address or token.
@@ -242,6 +267,8 @@ impl Bridge {
 struct Accepted {
     sids: HashSet<TwilioAccountSid>,
     foreign: usize,
+    /// A token that may have signed the others, and cannot be opened.
+    unopened: Option<UnopenedToken>,
 }
 
 impl Accepted {
@@ -257,8 +284,8 @@ struct Signers<'a> {
 }
 
 impl<'a> Signers<'a> {
-    fn any(&mut self, tokens: Option<&'a Vec<TwilioToken>>) -> bool {
-        tokens.is_some_and(|tokens| tokens.iter().any(|token| self.is_one(&token.token)))
+    fn any(&mut self, speaking: Option<&'a Speaking>) -> bool {
+        speaking.is_some_and(|it| it.tokens.iter().any(|token| self.is_one(&token.token)))
     }
 
     fn is_one(&mut self, token: &'a Secret) -> bool {

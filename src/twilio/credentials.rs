@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::{Secret, Settings};
 use crate::ledger::LedgerError;
 use crate::ledger::store::Store;
-use crate::ledger::tokens::{TokenError, TwilioTokens};
+use crate::ledger::tokens::{TokenError, TwilioTokens, UnopenedToken};
 use crate::telemetry::one_line;
 
 /// A Twilio account and its auth token. A parent account's may ask for its sub-accounts too
@@ -57,12 +57,17 @@ impl Accesses {
     ) -> Result<Vec<Credentials>, AccessError> {
         let mut connection = store.read().await.map_err(LedgerError::from)?;
         let sids = std::slice::from_ref(sid);
+        let sealed = |token: &UnopenedToken| TwilioError::Token { problem: one_line(token) };
         let found = self.tokens.speaking_for(&mut connection, sids, self.clock.now()).await;
-        let found = found.map_err(|error| match error {
+        let mut found = found.map_err(|error| match error {
             TokenError::Ledger(error) => AccessError::Ledger(error),
-            sealed => AccessError::Twilio(TwilioError::Token { problem: one_line(&sealed) }),
+            TokenError::Unopened(token) => AccessError::Twilio(sealed(&token)),
         })?;
-        let tokens = found.into_values().flatten().filter(|token| !token.is_previous);
+        let speaking = found.remove(sid).unwrap_or_default();
+        let mut tokens = speaking.tokens.into_iter().filter(|token| !token.is_previous).peekable();
+        if let (None, Some(unopened)) = (tokens.peek(), &speaking.unopened) {
+            return Err(sealed(unopened).into());
+        }
         let credentials = tokens.map(|token| Credentials {
             // The settings may name a token without its account: then it is each one's own.
             account_sid: token.account_sid.unwrap_or_else(|| sid.clone()),

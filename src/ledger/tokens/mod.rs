@@ -3,19 +3,18 @@
 //!
 //! A token belongs to one Twilio account and speaks for every Twilio account that is linked to the
 //! same account of ours: its own, and its sub-accounts. The token of the settings speaks for
-//! accounts that have none. While a token is being replaced, the one before still counts.
+//! accounts that have none. A token that was replaced still counts for a while, and so does that of the
+//! settings once an account gets its first. A token that is forgotten is revoked: it counts no more.
 //!
 //! No token leaves this module but as a [`Secret`].
 
 mod rows;
+mod speaking;
 mod tend;
-
-use std::collections::HashMap;
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
-use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
@@ -25,12 +24,10 @@ use super::store::StoreError;
 use crate::config::{Secret, Settings};
 use crate::vault::{Sealed, Vault, VaultError};
 
+pub use speaking::{Signer, Speaking};
 pub use tend::Tended;
 
 use rows::{Owner, forget, owner_of, put, read_sid, set_at};
-
-/// Accounts whose tokens are looked through for a message that names no account.
-const TOKENS_LISTED_MAX: i64 = 1_000;
 
 /// What is wrong with a text that cannot be a token; never repeats it.
 pub const NOT_A_TOKEN: &str = "is not 1 to 256 visible ASCII characters without spaces";
@@ -66,10 +63,10 @@ pub enum TokenChanged {
     NotLinked,
 }
 
-/// Why a token cannot be told.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenError {
-    /// A stored token cannot be opened: an operator has to give the key, or set the token anew.
+/// Why a stored token cannot be used: an operator has to give the key, or set the token anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnopenedToken {
+    /// It cannot be opened.
     #[error("the auth token of {account_sid} cannot be opened")]
     Sealed {
         /// Whose token.
@@ -85,6 +82,14 @@ pub enum TokenError {
         /// Whose token.
         account_sid: TwilioAccountSid,
     },
+}
+
+/// Why a token cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// A stored token cannot be opened.
+    #[error(transparent)]
+    Unopened(#[from] UnopenedToken),
     /// The ledger could not be asked.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -138,7 +143,7 @@ impl TwilioTokens {
         self.default.as_ref()
     }
 
-    /// Sets the token of a Twilio account, or forgets it and the one before (`token` none). `sid`
+    /// Sets the token of a Twilio account, or forgets it and all before it (`token` none). `sid`
     /// none: the first one linked to the account. The token of before counts for a while.
     ///
     /// # Errors
@@ -193,48 +198,6 @@ impl TwilioTokens {
         Ok(TokenChanged::Done)
     }
 
-    /// The tokens that speak for each of `sids`: its own first, then those of the other Twilio
-    /// accounts of the same account, current ones before previous ones; the default token where the
-    /// account has none, and for a Twilio account that nobody pays for.
-    ///
-    /// # Errors
-    /// Where a token of one of them cannot be opened.
-    pub async fn speaking_for(
-        &self,
-        connection: &mut PgConnection,
-        sids: &[TwilioAccountSid],
-        now: DateTime<Utc>,
-    ) -> Result<HashMap<TwilioAccountSid, Vec<TwilioToken>>, TokenError> {
-        let asked: Vec<&str> = sids.iter().map(TwilioAccountSid::as_str).collect();
-        let rows = sqlx::query(
-            "-- tokens::speaking_for
-             SELECT asked.twilio_account_sid AS asked, owner.twilio_account_sid AS owner,
-                 t.sealed, t.key_id, t.previous_sealed, t.previous_key_id, t.superseded_at
-             FROM twilio_accounts AS asked
-             JOIN twilio_accounts AS owner USING (account_key)
-             JOIN twilio_tokens AS t ON t.twilio_account_key = owner.twilio_account_key
-             WHERE asked.twilio_account_sid = ANY ($1)
-             ORDER BY owner.twilio_account_sid <> asked.twilio_account_sid,
-                 owner.twilio_account_key",
-        )
-        .bind(asked)
-        .fetch_all(connection)
-        .await?;
-        let mut found = HashMap::<TwilioAccountSid, Vec<TwilioToken>>::new();
-        for row in &rows {
-            let asked = read_sid(row, "asked")?;
-            found.entry(asked).or_default().extend(self.open_row(row, now)?);
-        }
-        for sid in sids {
-            let tokens = found.entry(sid.clone()).or_default();
-            if tokens.is_empty() {
-                tokens.extend(self.default.clone());
-            }
-            tokens.sort_by_key(|token| token.is_previous);
-        }
-        Ok(found)
-    }
-
     /// Whether there is any token at all.
     ///
     /// # Errors
@@ -252,52 +215,14 @@ impl TwilioTokens {
         Ok(exist)
     }
 
-    /// Every token there is, the default one first, for a message that names no account; the latest
-    /// 1,000.
-    ///
-    /// # Errors
-    /// Those of the store. A token that cannot be opened is left out.
-    pub async fn all(
-        &self,
-        connection: &mut PgConnection,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<TwilioToken>, TokenError> {
-        let rows = sqlx::query(
-            "-- tokens::all
-             SELECT owner.twilio_account_sid AS owner,
-                 t.sealed, t.key_id, t.previous_sealed, t.previous_key_id, t.superseded_at
-             FROM twilio_tokens AS t JOIN twilio_accounts AS owner USING (twilio_account_key)
-             ORDER BY t.set_at DESC LIMIT $1",
-        )
-        .bind(TOKENS_LISTED_MAX)
-        .fetch_all(connection)
-        .await?;
-        let stored = rows.iter().flat_map(|row| self.open_row(row, now).unwrap_or_default());
-        Ok(self.default.clone().into_iter().chain(stored).collect())
-    }
-
-    fn open_row(&self, row: &PgRow, now: DateTime<Utc>) -> Result<Vec<TwilioToken>, TokenError> {
-        let owner = read_sid(row, "owner")?;
-        let mut tokens = Vec::with_capacity(2);
-        let current = Sealed { key_id: row.try_get("key_id")?, bytes: row.try_get("sealed")? };
-        tokens.push(self.open(&owner, &current, false)?);
-        let superseded_at: Option<DateTime<Utc>> = row.try_get("superseded_at")?;
-        if superseded_at.is_some_and(|at| now - at < self.previous_counts_for) {
-            let (key_id, bytes) =
-                (row.try_get("previous_key_id")?, row.try_get("previous_sealed")?);
-            tokens.push(self.open(&owner, &Sealed { key_id, bytes }, true)?);
-        }
-        Ok(tokens)
-    }
-
     fn open(
         &self,
         owner: &TwilioAccountSid,
         sealed: &Sealed,
         is_previous: bool,
-    ) -> Result<TwilioToken, TokenError> {
+    ) -> Result<TwilioToken, UnopenedToken> {
         let account_sid = owner.clone();
-        let Some(vault) = &self.vault else { return Err(TokenError::NoKey { account_sid }) };
+        let Some(vault) = &self.vault else { return Err(UnopenedToken::NoKey { account_sid }) };
         match vault.open(owner.as_str(), sealed) {
             Ok(token) => Ok(TwilioToken {
                 account_sid: Some(account_sid),
@@ -305,7 +230,7 @@ impl TwilioTokens {
                 is_previous,
                 is_default: false,
             }),
-            Err(source) => Err(TokenError::Sealed { account_sid, source }),
+            Err(source) => Err(UnopenedToken::Sealed { account_sid, source }),
         }
     }
 

@@ -54,6 +54,10 @@ pub(super) async fn set_at(
     Ok(set_at)
 }
 
+/// Tokens before the previous one that are kept at most: more changes than that in so short a time
+/// correct what nobody ever signed by.
+const EARLIER_MAX: i64 = 8;
+
 pub(super) async fn put(
     connection: &mut PgConnection,
     owner: &Owner,
@@ -61,9 +65,30 @@ pub(super) async fn put(
     now: DateTime<Utc>,
 ) -> Result<(), LedgerError> {
     sqlx::query(
+        "-- tokens::put, the one that was the previous one
+         INSERT INTO twilio_earlier_tokens (twilio_account_key, superseded_at, sealed, key_id)
+         SELECT twilio_account_key, superseded_at, previous_sealed, previous_key_id
+         FROM twilio_tokens WHERE twilio_account_key = $1 AND previous_sealed IS NOT NULL
+         ON CONFLICT ON CONSTRAINT twilio_earlier_tokens_pk DO NOTHING",
+    )
+    .bind(owner.key)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "-- tokens::put, no more than so many
+         DELETE FROM twilio_earlier_tokens
+         WHERE twilio_account_key = $1 AND superseded_at <= (
+             SELECT superseded_at FROM twilio_earlier_tokens WHERE twilio_account_key = $1
+             ORDER BY superseded_at DESC OFFSET $2 LIMIT 1)",
+    )
+    .bind(owner.key)
+    .bind(EARLIER_MAX)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
         "-- tokens::put
-         INSERT INTO twilio_tokens AS t (twilio_account_key, sealed, key_id, set_at)
-         VALUES ($1, $2, $3, $4)
+         INSERT INTO twilio_tokens AS t (twilio_account_key, sealed, key_id, set_at, first_set_at)
+         VALUES ($1, $2, $3, $4, $4)
          ON CONFLICT (twilio_account_key) DO UPDATE SET
              previous_sealed = t.sealed, previous_key_id = t.key_id, superseded_at = $4,
              sealed = EXCLUDED.sealed, key_id = EXCLUDED.key_id, set_at = EXCLUDED.set_at",
@@ -77,16 +102,18 @@ pub(super) async fn put(
     Ok(())
 }
 
+/// Forgets a token and all before it.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     owner: &Owner,
 ) -> Result<(), LedgerError> {
-    sqlx::query(
+    for statement in [
+        "-- tokens::forget, earlier ones
+         DELETE FROM twilio_earlier_tokens WHERE twilio_account_key = $1",
         "-- tokens::forget
          DELETE FROM twilio_tokens WHERE twilio_account_key = $1",
-    )
-    .bind(owner.key)
-    .execute(connection)
-    .await?;
+    ] {
+        sqlx::query(statement).bind(owner.key).execute(&mut *connection).await?;
+    }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What is done to stored tokens by the clock: forgetting, and sealing anew.
 
+use callmeter_core::domain::TwilioAccountSid;
 use chrono::{DateTime, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -10,6 +11,16 @@ use crate::vault::{Sealed, Vault, VaultError};
 
 /// Rows sealed anew in one transaction.
 const RESEALED_AT_ONCE: i64 = 100;
+
+/// Each is given the instant at which a token must have been replaced that counts no more.
+const FORGET: [&str; 2] = [
+    "-- tokens::tend, forget
+     UPDATE twilio_tokens
+     SET previous_sealed = NULL, previous_key_id = NULL, superseded_at = NULL
+     WHERE superseded_at <= $1",
+    "-- tokens::tend, forget earlier ones
+     DELETE FROM twilio_earlier_tokens WHERE superseded_at <= $1",
+];
 
 /// What looking after the tokens did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,16 +44,12 @@ impl TwilioTokens {
         connection: &mut PgConnection,
         now: DateTime<Utc>,
     ) -> Result<Tended, LedgerError> {
-        let forgotten = sqlx::query(
-            "-- tokens::tend, forget
-             UPDATE twilio_tokens
-             SET previous_sealed = NULL, previous_key_id = NULL, superseded_at = NULL
-             WHERE superseded_at <= $1",
-        )
-        .bind(now - self.previous_counts_for)
-        .execute(&mut *connection)
-        .await?;
-        let mut tended = Tended { forgotten: forgotten.rows_affected(), ..Tended::default() };
+        let mut tended = Tended::default();
+        for statement in FORGET {
+            let over = now - self.previous_counts_for;
+            let forgotten = sqlx::query(statement).bind(over).execute(&mut *connection).await?;
+            tended.forgotten += forgotten.rows_affected();
+        }
         let Some(vault) = &self.vault else { return Ok(tended) };
         let rows = sqlx::query(
             "-- tokens::tend, sealed by an older key
@@ -57,8 +64,9 @@ impl TwilioTokens {
         .fetch_all(&mut *connection)
         .await?;
         for row in &rows {
-            tended.resealed += self.reseal(connection, vault, row).await?;
+            tended.resealed += reseal(connection, vault, row).await?;
         }
+        tended.resealed += reseal_earlier(connection, vault).await?;
         tended.lost = sqlx::query_scalar(
             "-- tokens::tend, lost
              SELECT count(*) FROM twilio_tokens WHERE NOT key_id = ANY ($1)",
@@ -68,42 +76,74 @@ impl TwilioTokens {
         .await?;
         Ok(tended)
     }
+}
 
-    async fn reseal(
-        &self,
-        connection: &mut PgConnection,
-        vault: &Vault,
-        row: &PgRow,
-    ) -> Result<u64, LedgerError> {
-        let owner = read_sid(row, "owner")?;
-        let again = |key_id: String, bytes: Vec<u8>| {
-            let sealed = Sealed { key_id, bytes };
-            // What cannot be opened stays as it is: its key may be given again.
-            let Ok(secret) = vault.open(owner.as_str(), &sealed) else { return Ok(sealed) };
-            vault.seal(owner.as_str(), &secret)
-        };
-        let unsealable = |error: VaultError| LedgerError::unreadable("a token", error);
-        let current = again(row.try_get("key_id")?, row.try_get("sealed")?).map_err(unsealable)?;
-        let previous: Option<String> = row.try_get("previous_key_id")?;
-        let previous = match previous {
-            Some(key_id) => {
-                Some(again(key_id, row.try_get("previous_sealed")?).map_err(unsealable)?)
-            }
-            None => None,
-        };
-        let updated = sqlx::query(
-            "-- tokens::reseal
-             UPDATE twilio_tokens
-             SET sealed = $2, key_id = $3, previous_sealed = $4, previous_key_id = $5
-             WHERE twilio_account_key = $1",
+/// Seals a token anew. What cannot be opened stays as it is: its key may be given again.
+fn again(vault: &Vault, owner: &TwilioAccountSid, sealed: Sealed) -> Result<Sealed, LedgerError> {
+    let Ok(secret) = vault.open(owner.as_str(), &sealed) else { return Ok(sealed) };
+    let sealed = vault.seal(owner.as_str(), &secret);
+    sealed.map_err(|error: VaultError| LedgerError::unreadable("a token", error))
+}
+
+async fn reseal(
+    connection: &mut PgConnection,
+    vault: &Vault,
+    row: &PgRow,
+) -> Result<u64, LedgerError> {
+    let owner = read_sid(row, "owner")?;
+    let (key_id, bytes) = (row.try_get("key_id")?, row.try_get("sealed")?);
+    let current = again(vault, &owner, Sealed { key_id, bytes })?;
+    let previous: Option<String> = row.try_get("previous_key_id")?;
+    let previous = match previous {
+        Some(key_id) => {
+            let bytes = row.try_get("previous_sealed")?;
+            Some(again(vault, &owner, Sealed { key_id, bytes })?)
+        }
+        None => None,
+    };
+    let updated = sqlx::query(
+        "-- tokens::reseal
+         UPDATE twilio_tokens
+         SET sealed = $2, key_id = $3, previous_sealed = $4, previous_key_id = $5
+         WHERE twilio_account_key = $1",
+    )
+    .bind(row.try_get::<i32, _>("twilio_account_key")?)
+    .bind(&current.bytes)
+    .bind(&current.key_id)
+    .bind(previous.as_ref().map(|sealed| &sealed.bytes))
+    .bind(previous.as_ref().map(|sealed| &sealed.key_id))
+    .execute(connection)
+    .await?;
+    Ok(updated.rows_affected())
+}
+
+async fn reseal_earlier(connection: &mut PgConnection, vault: &Vault) -> Result<u64, LedgerError> {
+    let rows = sqlx::query(
+        "-- tokens::reseal_earlier, sealed by an older key
+         SELECT t.twilio_account_key, owner.twilio_account_sid AS owner, t.superseded_at,
+             t.sealed, t.key_id
+         FROM twilio_earlier_tokens AS t JOIN twilio_accounts AS owner USING (twilio_account_key)
+         WHERE t.key_id = ANY ($2)
+         ORDER BY t.twilio_account_key LIMIT $1 FOR UPDATE OF t SKIP LOCKED",
+    )
+    .bind(RESEALED_AT_ONCE)
+    .bind(vault.older_key_ids())
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &rows {
+        let (key_id, bytes) = (row.try_get("key_id")?, row.try_get("sealed")?);
+        let sealed = again(vault, &read_sid(row, "owner")?, Sealed { key_id, bytes })?;
+        sqlx::query(
+            "-- tokens::reseal_earlier
+             UPDATE twilio_earlier_tokens SET sealed = $3, key_id = $4
+             WHERE twilio_account_key = $1 AND superseded_at = $2",
         )
         .bind(row.try_get::<i32, _>("twilio_account_key")?)
-        .bind(&current.bytes)
-        .bind(&current.key_id)
-        .bind(previous.as_ref().map(|sealed| &sealed.bytes))
-        .bind(previous.as_ref().map(|sealed| &sealed.key_id))
-        .execute(connection)
+        .bind(row.try_get::<DateTime<Utc>, _>("superseded_at")?)
+        .bind(&sealed.bytes)
+        .bind(&sealed.key_id)
+        .execute(&mut *connection)
         .await?;
-        Ok(updated.rows_affected())
     }
+    Ok(u64::try_from(rows.len()).unwrap_or_default())
 }

@@ -51,7 +51,9 @@ async fn charged(system: &mut System, api: &Api, account: &Account) -> Vec<usize
 async fn a_token_signs_for_its_own_account_and_the_default_one_for_those_without() {
     let mut system = System::new().await;
     let (acme, globex, plain) = (account("acme", 0), account("globex", 0), account("plain", 0));
-    let api = served(&mut system, &settings(), &[&acme, &globex, &plain]).await;
+    let mut changed = settings();
+    changed.push(("CALLMETER__TWILIO__PREVIOUS_TOKEN_HOURS", "0"));
+    let api = served(&mut system, &changed, &[&acme, &globex, &plain]).await;
     set_token(&api, &acme, Some(ACME_TOKEN)).await;
     set_token(&api, &globex, Some(NEXT_TOKEN)).await;
     // Whose call, whose token, and the answer.
@@ -138,32 +140,59 @@ async fn a_token_signs_for_the_sub_accounts_that_are_linked_to_its_account() {
 }
 
 #[tokio::test]
-async fn the_token_of_before_counts_for_a_while_and_a_forgotten_one_no_more() {
+async fn every_token_of_before_counts_for_a_while_and_a_forgotten_one_no_more() {
     let mut system = System::new().await;
-    let acme = account("acme", 0);
+    let (acme, sub) = (account("acme", 0), account("sub-of-acme", 0));
     let api = served(&mut system, &settings(), &[&acme]).await;
-    set_token(&api, &acme, Some(ACME_TOKEN)).await;
-    set_token(&api, &acme, Some(NEXT_TOKEN)).await;
-    for (number, token) in [(1, ACME_TOKEN), (2, NEXT_TOKEN)] {
-        assert_eq!(voice("", &call(&acme, number)).send(&api, token).await.status, 204, "{token}");
+    system.run(&["account", "link", "acme", &sub.sid]).expect_success();
+    // The settings' token served them until now; the second one is mistyped, and corrected.
+    let tokens = [DEFAULT_TOKEN, ACME_TOKEN, "mistyped", NEXT_TOKEN];
+    for token in &tokens[1..] {
+        set_token(&api, &acme, Some(token)).await;
+    }
+    let mut valid = Vec::new();
+    for (number, token) in tokens.into_iter().enumerate() {
+        for (number, account) in [(2 * number, &acme), (2 * number + 1, &sub)] {
+            let answer = voice("", &call(account, number)).send(&api, token).await;
+            assert_eq!(answer.status, 204, "{token} {answer:?}");
+            valid.push(number);
+        }
     }
     // Where the time of rotation is over.
     let mut changed = settings();
     changed.push(("CALLMETER__TWILIO__PREVIOUS_TOKEN_HOURS", "0"));
     let strict = system.start("api", &changed);
     let strict = system.ready(strict).await;
-    for (number, token, status) in [(3, ACME_TOKEN, 403), (4, NEXT_TOKEN, 204)] {
-        let answer = voice("", &call(&acme, number)).send(&strict, token).await;
+    for (number, token) in tokens.into_iter().enumerate() {
+        let answer = voice("", &call(&acme, 10 + number)).send(&strict, token).await;
+        let status = if token == NEXT_TOKEN { 204 } else { 403 };
         assert_eq!(answer.status, status, "{token} {answer:?}");
     }
+    valid.push(13);
     set_token(&api, &acme, None).await;
-    for (number, token, status) in
-        [(5, ACME_TOKEN, 403), (6, NEXT_TOKEN, 403), (7, DEFAULT_TOKEN, 204)]
-    {
-        let answer = voice("", &call(&acme, number)).send(&api, token).await;
+    for (number, token) in tokens.into_iter().enumerate() {
+        let answer = voice("", &call(&acme, 20 + number)).send(&api, token).await;
+        let status = if token == DEFAULT_TOKEN { 204 } else { 403 };
         assert_eq!(answer.status, status, "{token} {answer:?}");
     }
-    assert_eq!(charged(&mut system, &api, &acme).await, [1, 2, 4, 7]);
+    valid.push(20);
+    assert_eq!(charged(&mut system, &api, &acme).await, valid);
+}
+
+#[tokio::test]
+async fn however_often_a_token_is_changed_the_last_ten_of_them_count() {
+    let mut system = System::new().await;
+    let acme = account("acme", 0);
+    let api = served(&mut system, &settings(), &[&acme]).await;
+    let token = |number: usize| format!("token-{number}");
+    for number in 0..12 {
+        set_token(&api, &acme, Some(&token(number))).await;
+    }
+    for number in 0..12 {
+        let answer = voice("", &call(&acme, number)).send(&api, &token(number)).await;
+        assert_eq!(answer.status, if number < 2 { 403 } else { 204 }, "{number} {answer:?}");
+    }
+    assert_eq!(charged(&mut system, &api, &acme).await, (2..12).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -208,7 +237,48 @@ async fn a_token_that_cannot_be_opened_makes_callbacks_wait_and_refuses_none() {
     let locked = system.ready(locked).await;
     let post = voice("", &call(&acme, 1));
     assert_eq!(post.send(&locked, ACME_TOKEN).await.problem(503), "not_configured");
-    assert_eq!(post.send(&locked, DEFAULT_TOKEN).await.problem(503), "not_configured");
+    assert_eq!(post.send(&locked, NEXT_TOKEN).await.problem(503), "not_configured");
+    // So does what names no account, while no token that can be opened signed it.
+    let nameless = voice("", &json!({"CallStatus": "completed"}));
+    assert_eq!(nameless.send(&locked, ACME_TOKEN).await.problem(503), "not_configured");
+    assert_eq!(nameless.send(&locked, DEFAULT_TOKEN).await.status, 204);
+    assert_eq!(nameless.send(&api, NEXT_TOKEN).await.problem(403), "bad_signature");
+    let mixed = json!([event(&call(&acme, 2)), event(&call(&account("nobody", 0), 3))]);
+    // The settings' token signed it while it counts for the account, as it did before.
+    assert_eq!(events("", mixed.to_string()).send(&locked, DEFAULT_TOKEN).await.status, 204);
+    for (post, signature) in [(&post, "forged"), (&nameless, "forged")] {
+        let forged = post.send_to(&api, &post.path, Some(signature)).await;
+        assert_eq!(forged.problem(403), "bad_signature");
+        assert_eq!(post.send_to(&locked, &post.path, None).await.problem(403), "bad_signature");
+    }
     assert_eq!(post.send(&api, ACME_TOKEN).await.status, 204);
-    assert_eq!(charged(&mut system, &api, &acme).await, [1]);
+    assert_eq!(charged(&mut system, &api, &acme).await, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_message_of_no_account_is_held_against_every_token_there_is() {
+    let mut system = System::new().await;
+    let acme = account("acme", 0);
+    let api = served(&mut system, &settings(), &[&acme]).await;
+    set_token(&api, &acme, Some(ACME_TOKEN)).await;
+    // More tokens than are read at once, each of them later.
+    let mut sql = system.sql().await;
+    sqlx::raw_sql(
+        "WITH new AS (
+             INSERT INTO twilio_accounts (account_key, twilio_account_sid, linked_at)
+             SELECT account_key, 'AC' || n, linked_at
+             FROM twilio_accounts, generate_series(100000, 102500) AS n
+             WHERE twilio_account_sid = (SELECT min(twilio_account_sid) FROM twilio_accounts)
+             RETURNING twilio_account_key)
+         INSERT INTO twilio_tokens (twilio_account_key, sealed, key_id, set_at)
+         SELECT new.twilio_account_key, sealed, key_id, now() + interval '1 hour'
+         FROM new, twilio_tokens",
+    )
+    .execute(&mut sql)
+    .await
+    .expect("they are stored");
+    let nameless = events("", "[]");
+    assert_eq!(nameless.send(&api, ACME_TOKEN).await.status, 204);
+    // They were sealed for another: none of them opens, and one of them may have signed this.
+    assert_eq!(nameless.send(&api, NEXT_TOKEN).await.problem(503), "not_configured");
 }
