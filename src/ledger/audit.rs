@@ -14,6 +14,7 @@ use sqlx::{PgConnection, Row};
 use super::error::LedgerError;
 use super::history::{Page, Stretch, page};
 use super::store::StoreError;
+use crate::masked as phone_numbers;
 
 /// By whom something is done, when, and why.
 #[derive(Debug)]
@@ -35,10 +36,10 @@ impl By {
         Self { who: who.into(), why: None, request_id: None, at, noted: AtomicU32::new(0) }
     }
 
-    /// With the reason that was given, if any.
+    /// With the reason that was given, if any; a phone number in it loses its middle.
     #[must_use]
     pub fn because(self, why: Option<String>) -> Self {
-        Self { why, ..self }
+        Self { why: why.map(|why| phone_numbers::masked(&why).into_owned()), ..self }
     }
 
     /// At the request of this id.

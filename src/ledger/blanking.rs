@@ -98,13 +98,14 @@ const STATEMENTS: [&str; 5] = [
     "-- blanking::redact, rents
      UPDATE rental_periods SET phone_number = ''
      WHERE account_key = $1 AND phone_number <> '' AND $2 <> $3",
-    // Rejects know no account; what was charged later, or never, may name any of its Twilio accounts.
+    // What can be read names a Twilio account as decoding found it; what cannot may do so by its bytes.
     "-- blanking::redact, rejects
      UPDATE rejects SET record_key = NULL, record_value = NULL, detail = ''
      WHERE $2 <> $3 AND EXISTS (
          SELECT FROM twilio_accounts AS t
-         WHERE t.account_key = $1
-             AND position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0)",
+         WHERE t.account_key = $1 AND (rejects.twilio_account_sid = t.twilio_account_sid
+             OR record_key = convert_to(t.twilio_account_sid, 'UTF8')
+             OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
     // Answers kept for a day, to be given again.
     "-- blanking::redact, answers
      UPDATE idempotency_keys SET response = (

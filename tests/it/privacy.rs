@@ -10,6 +10,8 @@ use crate::harness::samples::{
     account, call_sid, completed, now, on_calls, on_rentals, rental, subscribed,
 };
 use crate::harness::system::System;
+use crate::model::account::Account;
+use crate::model::read::Topic;
 use crate::model::time::DAY;
 
 const NUMBERS: [&str; 4] = ["5005550001", "2125550123", "2071838750", "5005550006"];
@@ -146,6 +148,79 @@ async fn an_account_is_redacted_at_once_and_no_other() {
     let told = audit.to_string();
     assert!(!told.contains("Liddell") && !told.contains("alice@"), "{told}");
     system.verify();
+}
+
+#[tokio::test]
+async fn a_redaction_finds_rejects_however_they_name_the_account() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let (acme, globex) = (account("acme", 0), account("globex", 0));
+    system.open(&api, [&acme, &globex]).await;
+    let escaped = |sid: &str| format!("\\u{:04x}{}", u32::from(sid.as_bytes()[0]), &sid[1..]);
+    let odd = |account: &Account, number: usize| {
+        let mut call = completed(account, &call_sid(number), 61, now());
+        call["CallDuration"] = json!("+15005550001");
+        call
+    };
+    let truncated = |account: &Account| {
+        let whole = odd(account, 1).to_string();
+        let whole = whole.replace(&account.sid, "AC1");
+        whole[..whole.len() - 3].to_owned().into_bytes()
+    };
+    let mut records = Vec::new();
+    for account in [&acme, &globex] {
+        let mut push = |key: Option<&str>, payload: Vec<u8>| {
+            let mut record = on_calls(0, &odd(account, 2));
+            record.key = key.map(|key| key.as_bytes().to_vec());
+            record.payload = Some(payload);
+            records.push(record);
+        };
+        push(Some(&account.sid), truncated(account));
+        push(None, odd(account, 3).to_string().into_bytes());
+        let plain = odd(account, 4).to_string();
+        push(None, plain.replace(&account.sid, &escaped(&account.sid)).into_bytes());
+        let held = json!({"request": {"parameters": odd(account, 5)}}).to_string();
+        let held = held.replace(&account.sid, &escaped(&account.sid));
+        let event = json!({"specversion": "1.0", "data": held,
+            "type": "com.twilio.voice.status-callback.call.completed"});
+        push(Some("another key"), event.to_string().into_bytes());
+        let rent = rental(account, "PN1", "never", None).to_string();
+        let mut rent_record = on_rentals(0, &rental(account, "PN1", "never", None));
+        rent_record.key = None;
+        rent_record.payload = Some(rent.replace(&account.sid, &escaped(&account.sid)).into());
+        records.push(rent_record);
+    }
+    system.produce(&records).await;
+    system.settle(&api).await;
+    let mut sql = system.sql().await;
+    let kept = "SELECT count(*) FILTER (WHERE record_value IS NOT NULL), count(*),
+        count(*) FILTER (WHERE detail = '') FROM rejects";
+    let row = sqlx::query(kept).fetch_one(&mut sql).await.expect("a count");
+    assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(1)), (10, 10));
+    system.run(&["account", "redact", "acme", "--reason", "she asked"]).expect_success();
+    let row = sqlx::query(kept).fetch_one(&mut sql).await.expect("a count");
+    assert_eq!((row.get::<i64, _>(0), row.get::<i64, _>(2)), (5, 5), "hers, and no other's");
+}
+
+#[tokio::test]
+async fn a_reason_that_names_a_number_is_kept_without_it() {
+    let (system, api) = filled().await;
+    let reason = "caller +15005550001 asked";
+    let header = [("x-reason", reason)];
+    let body = Some(json!({"name": "Acme"}).to_string().into_bytes());
+    let sent = api.send(reqwest::Method::PATCH, "/v1/accounts/acme", &header, body).await;
+    sent.expect("an answer").expect(200);
+    system.run(&["account", "redact", "acme", "--reason", reason]).expect_success();
+    let offsets = ["offsets", "set", "--topic", &system.topic(Topic::Calls), "--partition", "0"];
+    let set = [&offsets[..], &["--offset", "0", "--reason", reason]].concat();
+    let _ = system.run(&set);
+    let audit = api.get("/v1/audit").await.expect(200);
+    let whys: Vec<_> = audit["items"].as_array().expect("rows").iter().collect();
+    let told = whys.iter().filter(|row| row["why"] == "caller +15*******01 asked").count();
+    assert!(told >= 2, "{audit}");
+    let mut sql = system.sql().await;
+    let left = numbers_left(&mut sql).await;
+    assert!(!left.iter().any(|it| it.starts_with("audit") || it.starts_with("offset")), "{left:?}");
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::fields::{Envelope, EventData, Parameters, Scalar, repair};
-use super::{CallEnded, CallSignalled, Event, Limits, Rejection, as_it_came, instants, storable};
+use super::{
+    CallEnded, CallSignalled, Event, Limits, Rejection, Subject, as_it_came, instants, storable,
+};
 
 /// The types of Twilio's voice status events; what follows is the status.
 const TYPE_PREFIXES: [&str; 2] =
@@ -25,10 +27,21 @@ pub(super) fn decode(
 
 /// The `AccountSid` by which [`decode`] would charge this record; none: it charges nobody.
 pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
-    let sid = read(value, |call| {
-        identity("AccountSid", &call.parameters.account_sid, TwilioAccountSid::parse).ok()
+    subject(value)?.twilio_account_sid
+}
+
+/// What a record of calls names; none: it is an event of another type, or cannot be read.
+pub(super) fn subject(value: &[u8]) -> Option<Subject> {
+    let subject = read(value, |Told { parameters, .. }| Subject {
+        twilio_account_sid: identity(
+            "AccountSid",
+            &parameters.account_sid,
+            TwilioAccountSid::parse,
+        )
+        .ok(),
+        call_sid: identity("CallSid", &parameters.call_sid, CallSid::parse).ok(),
     });
-    sid.ok().flatten().flatten()
+    subject.ok().flatten()
 }
 
 /// A call's status as a record tells it, whatever its shape.

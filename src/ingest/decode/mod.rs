@@ -171,6 +171,23 @@ fn as_it_came<'a>(name: &str, id: &'a str) -> Result<&'a str, Rejection> {
     Ok(id)
 }
 
+/// Whom and what a record names, as far as it can be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// `AccountSid`.
+    pub twilio_account_sid: Option<TwilioAccountSid>,
+    /// `CallSid`.
+    pub call_sid: Option<CallSid>,
+}
+
+/// Reads what a record of either topic names, though it may be rejected.
+pub fn subject(value: &[u8]) -> Subject {
+    call::subject(value).unwrap_or_else(|| Subject {
+        twilio_account_sid: rental::account_sid(value),
+        call_sid: None,
+    })
+}
+
 /// A record of calls in few bytes, which is charged, skipped or rejected as the whole would be: for one
 /// that Kafka cannot hold. It tells the whole's length and SHA-256.
 pub fn reduced(value: &[u8]) -> Vec<u8> {

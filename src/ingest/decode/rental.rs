@@ -49,16 +49,29 @@ pub(super) fn decode(value: &[u8]) -> Result<Event, Rejection> {
         Some(_) => return Ok(Event::Skipped),
         None => return Err(Rejection::invalid("type of the CloudEvent is missing")),
     }
-    let data = event.data.ok_or_else(|| Rejection::invalid("data is missing"))?.get();
-    // As Twilio's sinks do, a producer may send `data` as a string that holds the object.
-    let inner = if data.starts_with('"') {
-        Cow::Owned(serde_json::from_str::<String>(data).map_err(undecodable)?)
-    } else {
-        Cow::Borrowed(data)
-    };
-    let data: RentalData<'_> = serde_json::from_str(&inner)
+    let data = event.data.ok_or_else(|| Rejection::invalid("data is missing"))?;
+    let object = object(data).map_err(undecodable)?;
+    let data: RentalData<'_> = serde_json::from_str(&object)
         .map_err(|error| Rejection::invalid(format!("data cannot be read: {error}")))?;
     read(&data).map(Event::RentalDue)
+}
+
+/// The `AccountSid` that a record of rents names.
+pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
+    let event: CloudEvent<'_> = serde_json::from_slice(value).ok()?;
+    let object = object(event.data?).ok()?;
+    let data: RentalData<'_> = serde_json::from_str(&object).ok()?;
+    TwilioAccountSid::parse(&data.account_sid?).ok()
+}
+
+/// As Twilio's sinks do, a producer may send `data` as a string that holds the object.
+fn object(data: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
+    let data = data.get();
+    if data.starts_with('"') {
+        serde_json::from_str(data).map(Cow::Owned)
+    } else {
+        Ok(Cow::Borrowed(data))
+    }
 }
 
 fn read(data: &RentalData<'_>) -> Result<RentalDue, Rejection> {

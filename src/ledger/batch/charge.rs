@@ -12,7 +12,7 @@ use super::load::{CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
 use super::rows::{ChargeRow, RejectRow, Rows, StillRejected, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
 use crate::ingest::batch::{Batch, Record};
-use crate::ingest::decode::{CallEnded, Event, RejectReason, Rejection};
+use crate::ingest::decode::{self, CallEnded, Event, RejectReason, Rejection};
 use crate::ledger::wallets::WalletHead;
 
 /// The books of one batch: running balances and allowances, and the rows they lead to.
@@ -267,6 +267,7 @@ impl<'a> Books<'a> {
             key: self.batch.key(record),
             value: value.filter(|_| self.keep_values),
             value_bytes: i32::try_from(value.map_or(0, <[u8]>::len)).unwrap_or(i32::MAX),
+            subject: value.map(decode::subject).unwrap_or_default(),
         });
         true
     }

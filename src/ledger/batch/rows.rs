@@ -1,7 +1,7 @@
 //! What a batch writes, table by table.
 
 use callmeter_core::domain::call::Call;
-use callmeter_core::domain::ids::PlanId;
+use callmeter_core::domain::ids::{CallSid, PlanId, TwilioAccountSid};
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::calls::Place;
 use super::load::{CycleKey, Owner};
-use crate::ingest::decode::{RejectReason, RentalDue};
+use crate::ingest::decode::{RejectReason, RentalDue, Subject};
 use crate::ledger::call_key::CallKey;
 use crate::ledger::wallets::WalletHead;
 
@@ -116,6 +116,22 @@ pub(super) struct RejectRow<'a> {
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     pub value_bytes: i32,
+    pub subject: Subject,
+}
+
+impl RejectRow<'_> {
+    /// `AccountSid`, where it can be read: of the record, else of its key.
+    pub(super) fn account_sid(&self) -> Option<&str> {
+        let of_key = || self.key.and_then(|key| str::from_utf8(key).ok());
+        let of_key = || of_key().filter(|key| TwilioAccountSid::parse(key).is_ok());
+        let of_record = self.subject.twilio_account_sid.as_ref().map(TwilioAccountSid::as_str);
+        of_record.or_else(of_key)
+    }
+
+    /// `CallSid`, where it can be read.
+    pub(super) fn call_sid(&self) -> Option<&str> {
+        self.subject.call_sid.as_ref().map(CallSid::as_str)
+    }
 }
 
 /// A kept record that a replay leaves.

@@ -229,10 +229,12 @@ async fn write_rejects(
     sqlx::query(
         "/* commit_batch: rejects */
          INSERT INTO rejects (topic, partition, rejected_at, record_offset, record_at, reason, detail,
-                              conflict_key, count, record_key, record_value, record_bytes)
+                              conflict_key, count, record_key, record_value, record_bytes,
+                              twilio_account_sid, call_sid)
          SELECT $1, $2, $3, new.*
            FROM unnest($4::bigint[], $5::timestamptz[], $6::text[], $7::text[], $8::bytea[],
-                       $9::bigint[], $10::bytea[], $11::bytea[], $12::integer[]) AS new
+                       $9::bigint[], $10::bytea[], $11::bytea[], $12::integer[], $13::text[],
+                       $14::text[]) AS new
              ON CONFLICT (conflict_key) WHERE conflict_key IS NOT NULL
              DO UPDATE SET count = rejects.count + EXCLUDED.count",
     )
@@ -248,6 +250,8 @@ async fn write_rejects(
     .bind(rejects.iter().map(|row| row.key).collect::<Vec<_>>())
     .bind(rejects.iter().map(|row| row.value).collect::<Vec<_>>())
     .bind(rejects.iter().map(|row| row.value_bytes).collect::<Vec<_>>())
+    .bind(rejects.iter().map(|row| row.account_sid()).collect::<Vec<_>>())
+    .bind(rejects.iter().map(|row| row.call_sid()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
