@@ -130,7 +130,7 @@ impl App {
 }
 
 fn tell(report: &Report) {
-    let Report { accounts, calls, published, unusable, .. } = report;
+    let Report { accounts, calls, published, rejected, unusable, .. } = report;
     let (holds, unconfigured) = (report.holds_looked_up, report.not_configured.len());
-    tracing::info!(accounts, calls, published, unusable, holds, unconfigured, "swept");
+    tracing::info!(accounts, calls, published, rejected, unusable, holds, unconfigured, "swept");
 }

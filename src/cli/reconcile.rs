@@ -78,13 +78,13 @@ fn verdict(report: &Report) -> Result<(), CommandError> {
                        set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
         return Err(CommandError::Refused(problem.to_owned()));
     }
-    match (report.faults(), report.failed.len()) {
-        (0, 0) => Ok(()),
-        (0, failed) => {
-            Err(CommandError::Refused(format!("Twilio accounts not compared: {failed}")))
-        }
-        (faults, _) => Err(CommandError::Refused(format!("differences from Twilio: {faults}"))),
-    }
+    let problem = match (report.faults(), report.failed.len(), report.unreadable) {
+        (0, 0, 0) => return Ok(()),
+        (0, 0, rows) => format!("rows of Twilio's that cannot be read: {rows}"),
+        (0, failed, _) => format!("Twilio accounts not compared: {failed}"),
+        (faults, ..) => format!("differences from Twilio: {faults}"),
+    };
+    Err(CommandError::Refused(problem))
 }
 
 fn text(report: &Report) -> String {
@@ -112,6 +112,10 @@ fn text(report: &Report) -> String {
     }
     for failure in &report.failed {
         let _ = writeln!(text, "not compared: {}: {}", failure.twilio_account_sid, failure.error);
+    }
+    if report.unreadable > 0 {
+        let rows = report.unreadable;
+        let _ = writeln!(text, "{rows} rows of Twilio's cannot be read; the log tells of usage");
     }
     if !report.not_configured.is_empty() {
         let count = report.not_configured.len();

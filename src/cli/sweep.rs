@@ -59,9 +59,13 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
                        set TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN";
         return Err(CommandError::Refused(problem.to_owned()));
     }
-    match report.failed.len() {
-        0 => Ok(()),
-        failed => Err(CommandError::Refused(format!("Twilio accounts not swept: {failed}"))),
+    match (report.failed.len(), report.unusable) {
+        (0, 0) => Ok(()),
+        (0, rows) => {
+            let problem = "not everything was swept; rows of Twilio's that cannot be used";
+            Err(CommandError::Refused(format!("{problem}: {rows}")))
+        }
+        (failed, _) => Err(CommandError::Refused(format!("Twilio accounts not swept: {failed}"))),
     }
 }
 
@@ -78,8 +82,15 @@ fn text(report: &Report) -> String {
         "{calls} completed calls of {accounts} Twilio accounts listed; {published} were not \
          charged and went to Kafka"
     );
+    if report.rejected > 0 {
+        let rejected = report.rejected;
+        let _ = write!(
+            text,
+            "\n{rejected} cannot be charged and are kept: `callmeter rejects list --reason invalid`"
+        );
+    }
     if *unusable > 0 {
-        let _ = write!(text, "\n{unusable} cannot be charged; the log names them");
+        let _ = write!(text, "\n{unusable} rows of Twilio's cannot be used; the log names them");
     }
     if report.holds_looked_up > 0 {
         let (looked_up, ended) = (report.holds_looked_up, report.holds_published);

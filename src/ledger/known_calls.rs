@@ -1,9 +1,10 @@
-//! What the ledger knows of calls that Twilio tells of: whose they are, and which were charged.
+//! What the ledger knows of calls that Twilio tells of: whose they are, which were charged, and which
+//! cannot be.
 //!
 //! Reads only. A call that is not found may be on its way through Kafka: who publishes it again does
 //! no harm, since its key charges it once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
 use sqlx::{PgConnection, Row};
@@ -109,4 +110,28 @@ pub async fn charged(
         }
     }
     Ok(charged)
+}
+
+/// Tells which of these calls are kept as rejects that cannot be charged.
+///
+/// # Errors
+/// Those of the store.
+pub async fn rejected(
+    connection: &mut PgConnection,
+    sid: &TwilioAccountSid,
+    sids: &[CallSid],
+) -> Result<HashSet<CallSid>, LedgerError> {
+    let rows: Vec<String> = sqlx::query_scalar(
+        "-- known_calls::rejected
+         SELECT DISTINCT call_sid FROM rejects
+         WHERE twilio_account_sid = $1 AND call_sid = ANY ($2) AND reason = 'invalid'",
+    )
+    .bind(sid.as_str())
+    .bind(sids.iter().map(CallSid::as_str).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let read = |sid: &String| {
+        CallSid::parse(sid).map_err(|error| LedgerError::unreadable("a call's sid", error))
+    };
+    rows.iter().map(read).collect()
 }

@@ -30,7 +30,7 @@ pub enum Reason {
     UsageNotFinal,
     /// The calls agree, and Twilio billed other minutes for them.
     UsageDiffers,
-    /// There are too many calls to compare them one by one.
+    /// There are too many calls to compare them one by one, or rows of Twilio's that cannot be read.
     NotCompared,
 }
 

@@ -9,6 +9,7 @@ mod compare;
 mod kept;
 mod ours;
 mod report;
+mod theirs;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::known_calls::{self, LinkedAccount};
 use crate::ledger::store::{Store, StoreError};
 use crate::twilio::{AccessError, Accesses, Credentials, TwilioClient, TwilioError, UsageRecord};
-use compare::{TwilioCalls, explain};
+use compare::explain;
 
 /// The job's name, also that of its lock.
 pub const NAME: &str = "reconcile";
@@ -82,6 +83,14 @@ impl From<AccessError> for ReconcileError {
             AccessError::Twilio(error) => Self::Twilio(error),
         }
     }
+}
+
+/// What one Twilio account came to.
+#[derive(Clone, Debug)]
+struct Compared {
+    days: Arc<[Day]>,
+    /// Rows of Twilio's that cannot be read.
+    unreadable: u64,
 }
 
 /// A day of one Twilio account, from both sides.
@@ -155,10 +164,10 @@ impl Reconciler {
         linked: &LinkedAccount,
         ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
         range: DayRange,
-    ) -> Result<Arc<[Day]>, ReconcileError> {
-        let days: Arc<[Day]> = self.compare_as_anyone(linked, ours, range).await?.into();
-        kept::keep(&self.store, linked, range, &days, self.clock.now()).await?;
-        Ok(days)
+    ) -> Result<Compared, ReconcileError> {
+        let compared = self.compare_as_anyone(linked, ours, range).await?;
+        kept::keep(&self.store, linked, range, &compared.days, self.clock.now()).await?;
+        Ok(compared)
     }
 
     /// Compares an account by the first credentials that Twilio takes.
@@ -167,7 +176,7 @@ impl Reconciler {
         linked: &LinkedAccount,
         ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
         range: DayRange,
-    ) -> Result<Vec<Day>, ReconcileError> {
+    ) -> Result<Compared, ReconcileError> {
         let mut refusal = TwilioError::NotConfigured;
         for credentials in self.accesses.for_account(&self.store, &linked.sid).await? {
             match self.compare(linked, &credentials, ours, range).await {
@@ -186,57 +195,42 @@ impl Reconciler {
         credentials: &Credentials,
         ours: Option<&BTreeMap<NaiveDate, DayTotal>>,
         range: DayRange,
-    ) -> Result<Vec<Day>, ReconcileError> {
+    ) -> Result<Compared, ReconcileError> {
         let usage = self.usage(linked, credentials, range).await?;
-        let mut days = Vec::new();
+        let (mut days, mut unreadable) = (Vec::new(), usage.unreadable_rows);
         for day in range.first.iter_days().take_while(|day| *day <= range.last) {
             let ours = ours.and_then(|ours| ours.get(&day)).copied().unwrap_or_default();
-            let twilio = usage.get(&day).cloned().unwrap_or_else(|| nothing(day));
-            if ours.calls == 0 && twilio.calls == 0 && twilio.minutes == 0 {
+            let mut twilio = usage.by_day.get(&day).cloned().unwrap_or_else(|| nothing(day));
+            let is_read = !usage.unreadable_days.contains(&day);
+            twilio.cost = twilio.cost.filter(|_| is_read);
+            let is_empty = ours.calls == 0 && twilio.calls == 0 && twilio.minutes == 0;
+            if is_empty && is_read {
                 continue;
             }
-            let differences = if (ours.calls, ours.minutes) == (twilio.calls, twilio.minutes) {
+            let differences = if !is_read {
+                // What was read of it is not all that Twilio billed.
+                let (calls, minutes) = (ours.calls - twilio.calls, ours.minutes - twilio.minutes);
+                vec![Difference::of(Reason::NotCompared, calls, minutes)]
+            } else if (ours.calls, ours.minutes) == (twilio.calls, twilio.minutes) {
                 Vec::new()
             } else {
-                self.explain_day(linked, credentials, &twilio, ours).await?
+                let explained = self.explain_day(linked, credentials, &twilio, ours).await?;
+                unreadable += explained.1;
+                explained.0
             };
             days.push(Day { date: day, ours, twilio, differences });
         }
-        Ok(days)
+        Ok(Compared { days: days.into(), unreadable })
     }
 
-    /// Adds up the categories, by day.
-    async fn usage(
-        &self,
-        linked: &LinkedAccount,
-        credentials: &Credentials,
-        range: DayRange,
-    ) -> Result<BTreeMap<NaiveDate, UsageRecord>, ReconcileError> {
-        let mut by_day = BTreeMap::<NaiveDate, UsageRecord>::new();
-        for category in &self.categories {
-            let asked =
-                self.twilio.usage(credentials, &linked.sid, category, range.first, range.last);
-            for record in asked.await? {
-                let sum = by_day
-                    .entry(record.day)
-                    .or_insert_with(|| UsageRecord { as_of: record.as_of, ..nothing(record.day) });
-                sum.calls += record.calls;
-                sum.minutes += record.minutes;
-                sum.cost = sum.cost.zip(record.cost).and_then(|(sum, cost)| sum.checked_add(cost));
-                sum.as_of = sum.as_of.min(record.as_of);
-            }
-        }
-        Ok(by_day)
-    }
-
-    /// Compares a day's calls one by one.
+    /// Compares a day's calls one by one; with how many rows of Twilio's cannot be read.
     async fn explain_day(
         &self,
         linked: &LinkedAccount,
         credentials: &Credentials,
         twilio: &UsageRecord,
         ours: DayTotal,
-    ) -> Result<Vec<Difference>, ReconcileError> {
+    ) -> Result<(Vec<Difference>, u64), ReconcileError> {
         let day = twilio.day;
         let open = DateTime::<Utc>::from_naive_utc_and_offset(day.into(), Utc) + TimeDelta::days(1);
         let is_final = self.clock.now() >= open + self.final_after
@@ -248,50 +242,29 @@ impl Reconciler {
             (calls, minutes)
         };
         let theirs = self.calls_around(linked, credentials, day).await?;
-        let mut differences = match theirs {
+        let (mut differences, unreadable) = match theirs {
             Some(theirs) if ours.calls <= i64::try_from(CALLS_MAX).unwrap_or(i64::MAX) => {
                 let mut connection = self.store.read().await?;
-                let charged = ours::calls_around(&mut connection, linked, day, &theirs).await?;
-                explain(day, &charged, &theirs)
+                let calls = &theirs.calls;
+                let mut charged = ours::calls_around(&mut connection, linked, day, calls).await?;
+                charged.retain(|sid, _| !theirs.unreadable.contains(sid));
+                (explain(day, &charged, calls), theirs.unreadable_rows)
             }
             _ => {
                 let (calls, minutes) = rest(&[]);
-                vec![Difference::of(Reason::NotCompared, calls, minutes)]
+                (vec![Difference::of(Reason::NotCompared, calls, minutes)], 0)
             }
         };
         let (calls, minutes) = rest(&differences);
         if (calls, minutes) != (0, 0) {
-            let reason = if is_final { Reason::UsageDiffers } else { Reason::UsageNotFinal };
+            let reason = match (unreadable, is_final) {
+                (1.., _) => Reason::NotCompared,
+                (0, true) => Reason::UsageDiffers,
+                (0, false) => Reason::UsageNotFinal,
+            };
             differences.push(Difference::of(reason, calls, minutes));
         }
-        Ok(differences)
-    }
-
-    /// Lists the completed calls of a day and of its neighbours; none: there are too many.
-    async fn calls_around(
-        &self,
-        linked: &LinkedAccount,
-        credentials: &Credentials,
-        day: NaiveDate,
-    ) -> Result<Option<TwilioCalls>, ReconcileError> {
-        let (before, behind) = (day.pred_opt().unwrap_or(day), day.succ_opt().unwrap_or(day));
-        let mut calls = TwilioCalls::new();
-        let mut page = self.twilio.calls(credentials, &linked.sid, before, behind).await?;
-        loop {
-            for call in page.calls.iter().filter(|call| call.is_completed()) {
-                let (Some(at), Some(seconds)) = (call.started_at(), call.duration) else {
-                    continue;
-                };
-                calls.insert(call.sid.clone(), (at.date_naive(), i64::from(seconds.div_ceil(60))));
-            }
-            if calls.len() > 3 * CALLS_MAX {
-                return Ok(None);
-            }
-            match self.twilio.more_calls(credentials, &page).await? {
-                Some(next) => page = next,
-                None => return Ok(Some(calls)),
-            }
-        }
+        Ok((differences, unreadable))
     }
 }
 

@@ -1,13 +1,12 @@
 //! What a comparison found, as it is shown and kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use callmeter_core::domain::Money;
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-use super::{Day, Reason, ReconcileError};
+use super::{Compared, Day, Reason, ReconcileError};
 use crate::ledger::known_calls::LinkedAccount;
 use crate::metrics::{TWILIO_DRIFT_MINUTES, TWILIO_MARGIN_DOLLARS, set_dollars};
 use crate::telemetry::one_line;
@@ -24,6 +23,9 @@ pub struct Report {
     pub not_configured: Vec<String>,
     /// Twilio accounts that could not be compared.
     pub failed: Vec<Failure>,
+    /// Rows of Twilio's that cannot be read, as often as they were met; what they hide is
+    /// `not_compared`.
+    pub unreadable: u64,
     /// The whole of it.
     pub summary: Summary,
 }
@@ -98,10 +100,13 @@ impl Report {
     pub(super) fn take(
         &mut self,
         linked: &LinkedAccount,
-        compared: Result<Arc<[Day]>, ReconcileError>,
+        compared: Result<Compared, ReconcileError>,
     ) -> Result<(), ReconcileError> {
         match compared {
-            Ok(days) => self.add(linked, &days),
+            Ok(compared) => {
+                self.unreadable += compared.unreadable;
+                self.add(linked, &compared.days);
+            }
             Err(ReconcileError::Twilio(TwilioError::NotConfigured)) => {
                 self.not_configured.push(linked.sid.to_string());
             }

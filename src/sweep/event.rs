@@ -10,7 +10,18 @@ use crate::twilio::CallRecord;
 /// `CallbackSource` of what the sweep publishes; Twilio's own is `call-progress-events`.
 pub const SOURCE: &str = "callmeter-sweep";
 
-/// Makes the record of a call that ended; none where the decoder would reject it.
+/// A call's end as a record, and what will become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// It is charged, or leaves a tombstone.
+    Usable(Vec<u8>),
+    /// It is rejected whenever it comes, and kept.
+    Rejected(Vec<u8>),
+    /// Twilio does not tell enough of it, or not yet.
+    NotYet,
+}
+
+/// Makes the record of a call that ended.
 ///
 /// Its fields are those of a status callback, so it is charged as that would have been: by
 /// `CallDuration`, from the end less that. `Duration` is left out: it is Twilio's own count, and
@@ -20,7 +31,7 @@ pub(super) fn event(
     call: &CallRecord,
     now: DateTime<Utc>,
     limits: Limits,
-) -> Option<Vec<u8>> {
+) -> Told {
     let mut parameters = json!({
         "AccountSid": sid.as_str(),
         "CallSid": call.sid,
@@ -40,15 +51,21 @@ pub(super) fn event(
     put("CallDuration", call.duration.map(|seconds| seconds.to_string()));
     let record = parameters.to_string().into_bytes();
     let of_this_call = |found: &CallSid| found.as_str() == call.sid;
+    // An end that Twilio does not tell would be taken for now: such a call waits.
+    let has_ended = call.end_time.is_some();
     match decode(Topic::Calls, &record, now, limits) {
-        // An end that Twilio does not tell would be taken for now: such a call waits.
-        Event::CallEnded(ended) if of_this_call(&ended.call.call_sid) => {
-            call.end_time.is_some().then_some(record)
+        Event::CallEnded(ended) if has_ended && of_this_call(&ended.call.call_sid) => {
+            Told::Usable(record)
         }
-        Event::CallSignalled(signalled) if !call.is_under_way() => {
-            signalled.call_sid.as_ref().is_some_and(of_this_call).then_some(record)
+        Event::CallSignalled(signalled)
+            if !call.is_under_way() && signalled.call_sid.as_ref().is_some_and(of_this_call) =>
+        {
+            Told::Usable(record)
         }
-        _ => None,
+        Event::Rejected(_) if has_ended && call.is_completed() && call.duration.is_some() => {
+            Told::Rejected(record)
+        }
+        _ => Told::NotYet,
     }
 }
 
@@ -58,7 +75,7 @@ mod tests {
 
     const LIMITS: Limits = Limits { call_seconds_max: 86_400, end_ahead_seconds_max: 86_400 };
 
-    fn made(change: impl FnOnce(&mut CallRecord)) -> Option<Event> {
+    fn told(change: impl FnOnce(&mut CallRecord)) -> (Told, DateTime<Utc>) {
         let end = DateTime::from_timestamp(1_790_000_000, 0);
         let mut call = CallRecord {
             sid: "CA0123456789abcdef0123456789abcdef".to_owned(),
@@ -75,7 +92,11 @@ mod tests {
         change(&mut call);
         let sid = TwilioAccountSid::parse("AC1").unwrap();
         let now = end.unwrap();
-        let record = event(&sid, &call, now, LIMITS)?;
+        (event(&sid, &call, now, LIMITS), now)
+    }
+
+    fn made(change: impl FnOnce(&mut CallRecord)) -> Option<Event> {
+        let (Told::Usable(record), now) = told(change) else { return None };
         Some(decode(Topic::Calls, &record, now, LIMITS))
     }
 
@@ -91,14 +112,22 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_rejected_or_guessed_at_is_not_published() {
+    fn what_twilio_does_not_tell_is_not_guessed_at() {
         assert!(made(|call| call.duration = None).is_none());
-        assert!(made(|call| call.duration = Some(86_401)).is_none());
         assert!(made(|call| call.end_time = None).is_none());
         assert!(made(|call| call.sid = String::new()).is_none());
         assert!(made(|call| call.status = "in-progress".to_owned()).is_none());
         assert!(made(|call| call.status = "the deets".to_owned()).is_none());
         let busy = made(|call| call.status = "busy".to_owned());
         assert!(matches!(busy, Some(Event::CallSignalled(_))), "leaves a tombstone");
+    }
+
+    #[test]
+    fn what_twilio_tells_whole_and_charging_refuses_is_kept() {
+        let is_kept = |change: fn(&mut CallRecord)| matches!(told(change).0, Told::Rejected(_));
+        assert!(is_kept(|call| call.duration = Some(86_401)));
+        assert!(is_kept(|call| call.end_time = DateTime::from_timestamp(1_800_000_000, 0)));
+        assert!(!is_kept(|call| call.duration = None));
+        assert!(!is_kept(|call| call.status = "the deets".to_owned()));
     }
 }

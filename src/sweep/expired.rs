@@ -8,7 +8,7 @@ use callmeter_core::domain::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
 
-use super::event::event;
+use super::event::{Told, event};
 use super::{Report, SweepError, Sweeper};
 use crate::ledger::known_calls::{self, LinkedAccount};
 use crate::ledger::store::{Store, StoreError};
@@ -121,7 +121,9 @@ impl Sweeper {
         let mut failure = None;
         for linked in &linked {
             match self.look_up(linked, &hold.call_sid).await {
-                Ok(Some(call)) => return self.publish_end(linked, &call, report).await,
+                Ok(Some(call)) => {
+                    return self.publish_end(linked, &hold.call_sid, &call, report).await;
+                }
                 Ok(None) => {}
                 Err(SweepError::Twilio(error)) if error.is_transient() => {
                     return Ok(Decision::Away(error.to_string()));
@@ -153,17 +155,31 @@ impl Sweeper {
     async fn publish_end(
         &self,
         linked: &LinkedAccount,
+        call_sid: &CallSid,
         call: &CallRecord,
         report: &mut Report,
     ) -> Result<Decision, SweepError> {
         if call.is_under_way() {
             return Ok(Decision::Later(None));
         }
-        let Some(record) = event(&linked.sid, call, self.clock.now(), self.limits) else {
-            let problem = format!("twilio tells no usable end of a call that is {:?}", call.status);
-            return Ok(Decision::Later(Some(problem)));
+        let record = match event(&linked.sid, call, self.clock.now(), self.limits) {
+            Told::Usable(record) => record,
+            Told::Rejected(record) => {
+                let mut connection = self.store.read().await?;
+                let sids = std::slice::from_ref(call_sid);
+                if !known_calls::rejected(&mut connection, &linked.sid, sids).await?.is_empty() {
+                    return Ok(Decision::Published);
+                }
+                record
+            }
+            Told::NotYet => {
+                let problem =
+                    format!("twilio tells no usable end of a call that is {:?}", call.status);
+                return Ok(Decision::Later(Some(problem)));
+            }
         };
         self.publisher.publish(&linked.sid, &[record]).await?;
+        report.handed_over.insert((linked.twilio_account_key, call_sid.clone()));
         if call.is_completed() {
             report.published += 1;
             metrics::counter!(SWEEP_CALLS, "found_by" => "hold").increment(1);

@@ -6,7 +6,7 @@ use callmeter_core::domain::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt, TryStreamExt};
 
-use super::event::event;
+use super::event::{Told, event};
 use super::{Failure, Period, Report, SweepError, Sweeper, progress};
 use crate::ledger::known_calls::{self, LinkedAccount};
 use crate::metrics::{SWEEP_CALLS, SWEEP_FAILURES};
@@ -23,6 +23,7 @@ const AWAY_AFTER: usize = 10;
 struct Counts {
     calls: u64,
     published: u64,
+    rejected: u64,
     unusable: u64,
 }
 
@@ -60,20 +61,24 @@ impl Sweeper {
         by_the_clock: bool,
     ) -> Result<(), SweepError> {
         let (mut after, mut away) = (0, Away::default());
+        let handed_over = std::mem::take(&mut report.handed_over);
         loop {
             let mut connection = self.store.read().await?;
             let page = known_calls::linked_accounts(&mut connection, after, PAGE).await?;
             drop(connection);
             let Some(last) = page.last() else { return Ok(()) };
             after = last.twilio_account_key;
-            let period = &period;
+            let (period, handed_over) = (&period, &handed_over);
             let listed = stream::iter(page).map(|linked| async move {
                 let period = if by_the_clock {
                     period(progress::swept_to(&self.store, linked.twilio_account_key).await?)
                 } else {
                     period(None)
                 };
-                let listed = self.list_account(&linked, period).await?;
+                let published =
+                    handed_over.iter().filter(|(key, _)| *key == linked.twilio_account_key);
+                let published = published.map(|(_, sid)| sid.clone()).collect();
+                let listed = self.list_account(&linked, period, &published).await?;
                 if by_the_clock {
                     self.note(&linked, period, &listed).await?;
                 }
@@ -110,8 +115,9 @@ impl Sweeper {
         &self,
         linked: &LinkedAccount,
         period: Period,
+        published: &HashSet<CallSid>,
     ) -> Result<Listed, SweepError> {
-        let error = match self.list_as_anyone(linked, period).await {
+        let error = match self.list_as_anyone(linked, period, published).await {
             Ok(counts) => return Ok(Listed::Done(counts)),
             Err(SweepError::Twilio(error)) => error,
             Err(other) => return Err(other),
@@ -129,10 +135,11 @@ impl Sweeper {
         &self,
         linked: &LinkedAccount,
         period: Period,
+        published: &HashSet<CallSid>,
     ) -> Result<Counts, SweepError> {
         let mut refusal = TwilioError::NotConfigured;
         for credentials in self.accesses.for_account(&self.store, &linked.sid).await? {
-            match self.pages(linked, &credentials, period).await {
+            match self.pages(linked, &credentials, period, published.clone()).await {
                 Err(SweepError::Twilio(error @ TwilioError::Unauthorized { .. })) => {
                     refusal = error;
                 }
@@ -147,6 +154,7 @@ impl Sweeper {
         linked: &LinkedAccount,
         credentials: &Credentials,
         period: Period,
+        mut published: HashSet<CallSid>,
     ) -> Result<Counts, SweepError> {
         let mut counts = Counts::default();
         if period.from >= period.to {
@@ -155,7 +163,6 @@ impl Sweeper {
         let first = period.from.date_naive();
         let last = (period.to - TimeDelta::microseconds(1)).date_naive();
         // A sid may come again on any later page.
-        let mut published = HashSet::new();
         let mut page = self.twilio.calls(credentials, &linked.sid, first, last).await?;
         loop {
             self.publish_missing(linked, period, &page, &mut published, &mut counts).await?;
@@ -180,6 +187,10 @@ impl Sweeper {
                 && call.is_of(&linked.sid)
                 && started_at.is_none_or(|at| at >= period.from && at < period.to)
         };
+        for sid in &page.unreadable {
+            counts.unusable += 1;
+            tracing::warn!(account = %linked.account, call = sid, "twilio's row cannot be read");
+        }
         let mut calls = HashMap::new();
         for call in page.calls.iter().filter(of_period) {
             match CallSid::parse(&call.sid) {
@@ -192,24 +203,46 @@ impl Sweeper {
         let mut connection = self.store.read().await?;
         let charged = known_calls::charged(&mut connection, linked, &sids).await?;
         drop(connection);
-        let now = self.clock.now();
-        let mut records = Vec::new();
-        for (sid, call) in calls {
-            if charged.contains_key(&sid) || !published.insert(sid.clone()) {
-                continue;
-            }
-            if let Some(record) = event(&linked.sid, call, now, self.limits) {
-                records.push(record);
-            } else {
-                counts.unusable += 1;
-                tracing::warn!(account = %linked.account, call = %sid, "cannot be charged");
-            }
-        }
+        calls.retain(|sid, _| !charged.contains_key(sid) && published.insert(sid.clone()));
+        let records = self.records(linked, &calls, counts).await?;
         self.publisher.publish(&linked.sid, &records).await?;
         let records = u64::try_from(records.len()).unwrap_or_default();
         counts.published += records;
         metrics::counter!(SWEEP_CALLS, "found_by" => "listing").increment(records);
         Ok(())
+    }
+
+    /// What is to be published of calls that were never charged. A call that is rejected goes to Kafka
+    /// once: so it is kept, and told of by more than a log line.
+    async fn records(
+        &self,
+        linked: &LinkedAccount,
+        calls: &HashMap<CallSid, &CallRecord>,
+        counts: &mut Counts,
+    ) -> Result<Vec<Vec<u8>>, SweepError> {
+        let now = self.clock.now();
+        let (mut records, mut rejected) = (Vec::new(), HashMap::new());
+        for (sid, call) in calls {
+            match event(&linked.sid, call, now, self.limits) {
+                Told::Usable(record) => records.push(record),
+                Told::Rejected(record) => drop(rejected.insert(sid.clone(), record)),
+                Told::NotYet => {
+                    counts.unusable += 1;
+                    tracing::warn!(account = %linked.account, call = %sid, "cannot be charged");
+                }
+            }
+        }
+        if rejected.is_empty() {
+            return Ok(records);
+        }
+        counts.rejected += u64::try_from(rejected.len()).unwrap_or_default();
+        let sids: Vec<CallSid> = rejected.keys().cloned().collect();
+        let mut connection = self.store.read().await?;
+        for sid in known_calls::rejected(&mut connection, &linked.sid, &sids).await? {
+            rejected.remove(&sid);
+        }
+        records.extend(rejected.into_values());
+        Ok(records)
     }
 }
 
@@ -221,6 +254,7 @@ impl Report {
                 self.accounts += 1;
                 self.calls += counts.calls;
                 self.published += counts.published;
+                self.rejected += counts.rejected;
                 self.unusable += counts.unusable;
             }
             Listed::NotConfigured => self.not_configured.push(twilio_account_sid),

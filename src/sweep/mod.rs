@@ -14,6 +14,9 @@ mod listing;
 mod progress;
 mod publisher;
 
+use std::collections::HashSet;
+
+use callmeter_core::domain::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -71,7 +74,10 @@ pub struct Report {
     pub calls: u64,
     /// Calls that were not charged, and went to Kafka.
     pub published: u64,
-    /// Calls that cannot be charged: Twilio tells no end or no duration, or one out of range.
+    /// Calls that Twilio tells in full and that cannot be charged, by their length: they are kept as
+    /// rejects, to which they went now or in an earlier sweep.
+    pub rejected: u64,
+    /// Rows that cannot be used: Twilio tells no end or no duration, or what cannot be read.
     pub unusable: u64,
     /// Expired holds whose calls Twilio was asked about.
     pub holds_looked_up: u64,
@@ -81,6 +87,9 @@ pub struct Report {
     pub not_configured: Vec<String>,
     /// Twilio accounts that could not be listed.
     pub failed: Vec<Failure>,
+    /// Calls of expired holds, by Twilio account, that went to Kafka in this sweep already.
+    #[serde(skip)]
+    handed_over: HashSet<(i32, CallSid)>,
 }
 
 /// Why one Twilio account was not swept.

@@ -3,6 +3,7 @@
 use callmeter_core::domain::{CallSid, TwilioAccountSid};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 
 use super::{Credentials, TwilioClient, TwilioError};
 
@@ -49,13 +50,16 @@ pub struct CallRecord {
 pub struct CallsPage {
     /// The calls, as they came: the same sid may come twice, on one page or on two.
     pub calls: Vec<CallRecord>,
+    /// Rows that are no calls as documented, each by its sid where it has one.
+    pub unreadable: Vec<Option<String>>,
     next: Option<reqwest::Url>,
     number: usize,
 }
 
 #[derive(Deserialize)]
 struct Listing {
-    calls: Vec<CallRecord>,
+    /// Read one by one: what is wrong with one row says nothing of the others.
+    calls: Vec<Box<RawValue>>,
     #[serde(default)]
     next_page_uri: Option<String>,
 }
@@ -137,7 +141,14 @@ impl TwilioClient {
         let listing: Listing = self.get(credentials, url).await?;
         let next = listing.next_page_uri.filter(|next| !next.is_empty());
         let next = next.map(|next| self.next_page(&next)).transpose()?;
-        Ok(CallsPage { calls: listing.calls, next, number })
+        let (mut calls, mut unreadable) = (Vec::with_capacity(listing.calls.len()), Vec::new());
+        for row in &listing.calls {
+            match serde_json::from_str(row.get()) {
+                Ok(call) => calls.push(call),
+                Err(_) => unreadable.push(text_of(row, "sid")),
+            }
+        }
+        Ok(CallsPage { calls, unreadable, next, number })
     }
 
     /// Looks one call up; none: Twilio knows no such call under this account.
@@ -158,6 +169,12 @@ impl TwilioClient {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A member of a row that cannot be read as a whole.
+pub(super) fn text_of(row: &RawValue, name: &str) -> Option<String> {
+    let row: serde_json::Value = serde_json::from_str(row.get()).ok()?;
+    row.get(name)?.as_str().map(str::to_owned)
 }
 
 fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {

@@ -19,4 +19,4 @@ pub use calls::{CallRecord, CallsPage};
 pub use client::TwilioClient;
 pub use credentials::{AccessError, Accesses, Credentials};
 pub use error::TwilioError;
-pub use usage::UsageRecord;
+pub use usage::{Usage, UsageRecord};

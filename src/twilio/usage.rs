@@ -3,7 +3,9 @@
 use callmeter_core::domain::{Money, TwilioAccountSid};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
+use super::calls::text_of;
 use super::{Credentials, TwilioClient, TwilioError};
 
 /// Pages of one listing: there is one record a day and category.
@@ -25,9 +27,19 @@ pub struct UsageRecord {
     pub as_of: Option<DateTime<Utc>>,
 }
 
+/// What Twilio told of an account in one category.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// The days.
+    pub records: Vec<UsageRecord>,
+    /// The days of records that are not as documented; none: it cannot be told which.
+    pub unreadable: Vec<Option<NaiveDate>>,
+}
+
 #[derive(Deserialize)]
 struct Listing {
-    usage_records: Vec<Row>,
+    /// Read one by one: what is wrong with one day says nothing of the others.
+    usage_records: Vec<Box<RawValue>>,
     #[serde(default)]
     next_page_uri: Option<String>,
 }
@@ -60,7 +72,7 @@ impl TwilioClient {
         category: &str,
         first: NaiveDate,
         last: NaiveDate,
-    ) -> Result<Vec<UsageRecord>, TwilioError> {
+    ) -> Result<Usage, TwilioError> {
         let (first_text, last_text) = (first.to_string(), last.to_string());
         let query = [
             ("Category", category),
@@ -71,18 +83,29 @@ impl TwilioClient {
         ];
         let parts = [account_sid.as_str(), "Usage", "Records", "Daily.json"];
         let mut url = self.resource(&parts, &query);
-        let mut records = Vec::new();
+        let mut usage = Usage::default();
         for _ in 0..PAGES_MAX {
             let listing: Listing = self.get(credentials, &url).await?;
-            let of_ours = listing.usage_records.iter().filter(|row| {
-                row.category == category && row.start_date >= first && row.start_date <= last
-            });
-            for row in of_ours {
-                records.push(row.read()?);
+            for row in &listing.usage_records {
+                let read = serde_json::from_str::<Row>(row.get()).ok();
+                let is_ours =
+                    |its: &str, day: NaiveDate| its == category && (first..=last).contains(&day);
+                match read.map(|row| (is_ours(&row.category, row.start_date), row.read())) {
+                    Some((false, _)) => {}
+                    Some((true, Some(record))) => usage.records.push(record),
+                    Some((true, None)) | None => {
+                        let day = text_of(row, "start_date").and_then(|day| day.parse().ok());
+                        let its = text_of(row, "category");
+                        let its = its.as_deref().unwrap_or(category);
+                        if day.is_none_or(|day| is_ours(its, day)) {
+                            usage.unreadable.push(day);
+                        }
+                    }
+                }
             }
             match listing.next_page_uri.filter(|next| !next.is_empty()) {
                 Some(next) => url = self.next_page(&next)?,
-                None => return Ok(records),
+                None => return Ok(usage),
             }
         }
         Err(TwilioError::TooManyPages { pages: PAGES_MAX })
@@ -90,12 +113,10 @@ impl TwilioClient {
 }
 
 impl Row {
-    fn read(&self) -> Result<UsageRecord, TwilioError> {
-        let unreadable = |field: &str| TwilioError::Unreadable {
-            problem: format!("{field} of the usage of {}", self.start_date),
-        };
+    /// The day's figures; none: a field is not as documented.
+    fn read(&self) -> Option<UsageRecord> {
         if self.end_date != self.start_date {
-            return Err(unreadable("end_date"));
+            return None;
         }
         let is_dollars = self.price_unit.as_deref().is_none_or(|it| it.eq_ignore_ascii_case("usd"));
         // Documented as a number, and sent as a string.
@@ -103,12 +124,12 @@ impl Row {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
         });
-        let cost = price.filter(|_| is_dollars).map(|price| money(&price));
-        Ok(UsageRecord {
+        Some(UsageRecord {
             day: self.start_date,
-            calls: whole(&self.count).ok_or_else(|| unreadable("count"))?,
-            minutes: whole(&self.usage).ok_or_else(|| unreadable("usage"))?,
-            cost: cost.map(|cost| cost.ok_or_else(|| unreadable("price"))).transpose()?,
+            calls: whole(&self.count)?,
+            minutes: whole(&self.usage)?,
+            // Without it the minutes still count.
+            cost: price.filter(|_| is_dollars).and_then(|price| money(&price)),
             as_of: self.as_of.as_deref().and_then(crate::ingest::decode::parse_instant),
         })
     }

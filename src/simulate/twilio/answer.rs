@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::world::{Habits, Leg};
+use super::world::{Leg, World};
 
 /// An error as Twilio's API answers it.
 pub(super) fn complaint(status: StatusCode, code: u32, message: &str) -> Response {
@@ -45,12 +45,12 @@ pub(super) fn dollars(micros: i64) -> String {
 }
 
 /// A call as the Calls resource shows it.
-pub(super) fn call(leg: &Leg, habits: &Habits, now: DateTime<Utc>) -> Value {
-    let delay = TimeDelta::seconds(habits.price_delay_seconds.into());
+pub(super) fn call(leg: &Leg, world: &World, now: DateTime<Utc>) -> Value {
+    let delay = TimeDelta::seconds(world.habits.price_delay_seconds.into());
     let is_priced = leg.end.is_some_and(|end| end + delay <= now) && leg.status == "completed";
     let account = &leg.account_sid;
     let resource = format!("/2010-04-01/Accounts/{account}/Calls/{}", leg.sid);
-    json!({
+    let row = json!({
         "sid": leg.sid,
         "account_sid": account,
         "parent_call_sid": leg.parent_call_sid,
@@ -77,5 +77,6 @@ pub(super) fn call(leg: &Leg, habits: &Habits, now: DateTime<Utc>) -> Value {
         "to_formatted": leg.to,
         "trunk_sid": "",
         "uri": format!("{resource}.json"),
-    })
+    });
+    world.answered(&leg.sid, row)
 }

@@ -65,7 +65,7 @@ pub(super) fn page(
     // What the last page ended with comes once more.
     let repeated = &legs[first.saturating_sub(world.habits.repeated.min(size))..first];
     let calls: Vec<Value> =
-        repeated.iter().chain(&legs[first..end]).map(|leg| call(leg, &world.habits, now)).collect();
+        repeated.iter().chain(&legs[first..end]).map(|leg| call(leg, world, now)).collect();
     let uri = |page: usize| {
         let mut query: Vec<(&str, String)> = query
             .iter()

@@ -71,7 +71,7 @@ async fn one_call(
     let world = twilio.lock();
     let sid = name.strip_suffix(".json").unwrap_or(&name).to_owned();
     match world.legs.get(&(account.clone(), sid)) {
-        Some(leg) => Json(call(leg, &world.habits, now)).into_response(),
+        Some(leg) => Json(call(leg, &world, now)).into_response(),
         None => not_found(&format!("/2010-04-01/Accounts/{account}/Calls/{name}")),
     }
 }

@@ -55,7 +55,8 @@ pub(super) fn daily(
     let mut records = Vec::new();
     for day in first.iter_days().take_while(|day| *day <= last).take(DAYS_MAX) {
         for category in &categories {
-            records.push(record(account_sid, category, day, &legs, counted));
+            let record = record(account_sid, category, day, &legs, counted);
+            records.push(world.answered(&format!("{day} {category}"), record));
         }
     }
     // Newest first.

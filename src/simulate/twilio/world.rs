@@ -87,6 +87,8 @@ pub(super) struct World {
     pub legs: BTreeMap<(String, String), Leg>,
     pub habits: Habits,
     pub requests: u64,
+    /// Members that an answer's row has instead of its own, by call, or by day and category of usage.
+    pub oddities: BTreeMap<String, Value>,
     /// Whose sub-accounts those are that a call names and nobody subscribed.
     pub adopter: Option<String>,
 }
@@ -118,6 +120,12 @@ impl LocalTwilio {
     /// Changes the habits.
     pub fn change_habits(&self, change: impl FnOnce(&mut Habits)) {
         change(&mut self.lock().habits);
+    }
+
+    /// Answers a row with these members instead of its own, as nobody documents it: of the call with
+    /// this sid, or of usage by `2026-11-24 calls`.
+    pub fn garble(&self, row: &str, members: Value) {
+        self.lock().oddities.insert(row.to_owned(), members);
     }
 
     /// How many requests there were.
@@ -156,6 +164,17 @@ impl LocalTwilio {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl World {
+    /// A row as it is answered.
+    pub(super) fn answered(&self, name: &str, mut row: Value) -> Value {
+        let members = self.oddities.get(name).and_then(Value::as_object);
+        for (member, value) in members.into_iter().flatten() {
+            row[member] = value.clone();
+        }
+        row
     }
 }
 

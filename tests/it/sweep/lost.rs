@@ -202,3 +202,93 @@ async fn a_sweep_looks_at_calls_that_started_in_its_period_and_at_no_others() {
     let swept = sweep(&system, &settings, &["--from", &day, "--to", &day]);
     assert_eq!(swept["published"], 2, "a day is swept whole: {swept}");
 }
+
+/// The rejects: reason and detail.
+fn rejects(system: &System) -> Vec<(String, String)> {
+    let listed = system.run(&["rejects", "list", "--json"]).expect_success();
+    let told = |line: &str| {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        let text = |name: &str| row[name].as_str().expect("a text").to_owned();
+        (text("reason"), text("detail"))
+    };
+    listed.stdout.lines().map(told).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_cannot_be_read_holds_up_no_other() {
+    let twilio = Twilio::start(Habits { page_max: 3, repeated: 0, ..Habits::default() });
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    for number in 0..8 {
+        let age = i64::try_from(number).expect("a small number") * SECOND;
+        let mut call = callback(&acme, &call_sid(number), "completed", now() - MINUTE - age);
+        call["CallDuration"] = json!((number + 1).to_string());
+        twilio.learn(&call);
+    }
+    for (number, odd) in [
+        (1, json!({"duration": "abc"})),
+        (2, json!({"end_time": "garbage"})),
+        (4, json!({"sid": null})),
+        (6, json!({"from": {"a": []}, "status": 7})),
+    ] {
+        twilio.local.garble(&call_sid(number), odd);
+    }
+    let settings = twilio.settings(&acme);
+    let ran = run(&system, &settings, &["sweep", "--json"]);
+    assert_eq!(ran.code, Some(1), "not all of it was swept: {ran:?}");
+    assert!(ran.stderr.contains("cannot be used: 4"), "{ran:?}");
+    let swept: Value = serde_json::from_str(&ran.stdout).expect("a report");
+    assert_eq!((&swept["published"], &swept["unusable"]), (&json!(4), &json!(4)), "{swept}");
+    assert_eq!((&swept["failed"], &swept["accounts"]), (&json!([]), &json!(2)), "{swept}");
+    system.settle(&api).await;
+    let charged = api.charges("acme").await.expect("charges");
+    let mut sids: Vec<&str> = charged.iter().map(|charge| charge.call_sid.as_str()).collect();
+    sids.sort_unstable();
+    assert_eq!(sids, [0, 3, 5, 7].map(call_sid));
+    let text = run(&system, &settings, &["sweep"]).stdout;
+    assert!(text.contains("4 rows of Twilio's cannot be used"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_call_that_cannot_be_charged_is_kept_once() {
+    let twilio = Twilio::start(Habits { page_max: 2, repeated: 2, ..Habits::default() });
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(system.watchman(), Some(&acme));
+    let call = |number: usize, seconds: u32| {
+        let mut call = callback(&acme, &call_sid(number), "completed", now() - MINUTE);
+        call["CallDuration"] = json!(seconds.to_string());
+        call
+    };
+    // The last one's callback was not lost: it is kept already.
+    let told = call(3, 100_000);
+    for call in [&call(0, 61), &call(1, 90_000), &call(2, 86_400), &told] {
+        twilio.learn(call);
+    }
+    system.produce(&[record(0, &told)]).await;
+    system.settle(&api).await;
+    let mut settings = twilio.settings(&acme);
+    for published in [3, 0] {
+        let swept = sweep(&system, &settings, &[]);
+        assert_eq!(swept["published"], published, "{swept}");
+        assert_eq!((&swept["rejected"], &swept["unusable"]), (&json!(2), &json!(0)), "{swept}");
+        system.settle(&api).await;
+        let kept = rejects(&system);
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        assert!(kept[0].1.contains("100000") && kept[1].1.contains("90000"), "{kept:?}");
+    }
+    let text = run(&system, &settings, &["sweep"]).stdout;
+    assert!(text.contains("2 cannot be charged and are kept"), "{text}");
+    // Where longer calls are charged, it is a call like any other.
+    settings.push(("CALLMETER__CHARGING__CALL_SECONDS_MAX", "90000".to_owned()));
+    assert_eq!(sweep(&system, &settings, &[])["published"], 1);
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("charges").len(), 2);
+}

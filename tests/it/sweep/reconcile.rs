@@ -162,3 +162,59 @@ async fn minutes_that_twilio_bills_in_a_category_that_is_not_asked_for_stay_unex
     let (found, _) = reconcile(&system, &settings, [&day, &day], 1);
     assert_eq!(differences(&found), [("acme", "usage_differs", 1, 3)]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_read_of_one_day_hides_no_other() {
+    let twilio = Twilio::start(Habits::default());
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let (acme, globex) = (account("acme", 1_000_000_000), account("globex", 1_000_000_000));
+    system.open(&api, [&acme, &globex]).await;
+    twilio.subscribe(&acme, None);
+    twilio.subscribe(&globex, Some(&acme));
+    twilio.subscribe(system.watchman(), Some(&acme));
+    let settings = twilio.settings(&acme);
+    // On the first day usage cannot be read; on the second one row of two calls; on the third a call
+    // was lost.
+    let noons = [noon() - 2 * DAY, noon() - DAY, noon()];
+    let mut records = Vec::new();
+    for (number, end) in [(0, noons[0]), (1, noons[1]), (2, noons[1]), (3, noons[2])] {
+        let call = call(&acme, number, 61 + i64::try_from(number).expect("small"), end);
+        twilio.learn(&call);
+        records.push(on_calls(0, &call));
+    }
+    twilio.learn(&call(&acme, 4, 200, noons[2]));
+    twilio.learn(&call(&acme, 5, 300, noons[1]));
+    let mut foreign = call(&globex, 6, 400, noons[2]);
+    twilio.learn(&foreign);
+    foreign["CallSid"] = json!(call_sid(7));
+    twilio.learn(&foreign);
+    records.push(on_calls(0, &foreign));
+    system.produce(&records).await;
+    system.settle(&api).await;
+    let days = noons.map(|noon| rfc3339(noon)[..10].to_owned());
+    twilio.local.garble(&format!("{} calls", days[0]), json!({"count": null, "usage": null}));
+    twilio.local.garble(&call_sid(1), json!({"duration": "abc"}));
+    let (found, ran) = reconcile(&system, &settings, [&days[0], &days[2]], 1);
+    let expected = [
+        ("acme", "not_compared", 1, 2),
+        // Of the calls that can be read one is missing; the one that cannot be, is not.
+        ("acme", "missing_here", -1, -5),
+        ("acme", "missing_here", -1, -4),
+        ("globex", "not_compared", 0, 0),
+        ("globex", "missing_here", -1, -7),
+        ("watchman", "not_compared", 0, 0),
+    ];
+    assert_eq!(differences(&found), expected, "{ran:?}");
+    assert_eq!(found["days"][0]["margin"], Value::Null, "{found}");
+    // A record of usage for each of three accounts, and the row of a call, which lies around two days.
+    assert_eq!((&found["unreadable"], &found["failed"]), (&json!(5), &json!([])), "{found}");
+    let text = run(&system, &settings, &["reconcile", "twilio", "--from", &days[0]]).stdout;
+    assert!(text.contains("rows of Twilio's cannot be read"), "{text}");
+    twilio.local.garble(&call_sid(1), json!({}));
+    // A row that Twilio lists under another account says nothing of this one.
+    twilio.local.garble(&call_sid(4), json!({"account_sid": globex.sid}));
+    let (found, _) = reconcile(&system, &settings, [&days[2], &days[2]], 1);
+    let expected = [("acme", "usage_differs", -1, -4), ("globex", "missing_here", -1, -7)];
+    assert_eq!(differences(&found), expected);
+}
