@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::AccountId;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -277,7 +278,8 @@ impl FromRequest<Api> for Act {
         let idempotency_key = idempotency_key(&parts.headers)?;
         let why = reason(&parts.headers)?;
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
-        let path = parts.uri.path().to_owned();
+        // One spelling, whatever was escaped: kept answers are found by it.
+        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
         let account = account_in(&mut parts, api).await;
         let is_json = is_json(&parts.headers);
         let body = Bytes::from_request(Request::from_parts(parts, body), api).await;

@@ -108,15 +108,16 @@ const STATEMENTS: [&str; 5] = [
              OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
     // Answers kept for a day, to be given again.
     "-- blanking::redact, answers
-     UPDATE idempotency_keys SET response = (
+     UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (
          response::jsonb
          || CASE WHEN response::jsonb ? 'name' THEN jsonb_build_object('name', $2::text) ELSE '{}' END
          || CASE WHEN response::jsonb ? 'email' THEN '{\"email\": null}' ELSE '{}'::jsonb END
          || CASE WHEN response::jsonb ? 'description'
              THEN jsonb_build_object('description', without_numbers(response::jsonb ->> 'description'))
-             ELSE '{}' END)::text
+             ELSE '{}' END)::text END
      WHERE $1 = $1 AND (path = '/v1/accounts/' || $3 OR starts_with(path, '/v1/accounts/' || $3 || '/')
-         OR path = '/v1/accounts' AND response::jsonb ->> 'id' = $3)",
+         OR path = '/v1/accounts' AND CASE WHEN response LIKE '{%'
+             THEN response::jsonb ->> 'id' = $3 ELSE false END)",
 ];
 
 /// Blanks the ends of an account's charges, some at a time; answers how many.

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::error::LedgerError;
+use crate::ingest::decode::storable;
 
 /// One row of the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +168,7 @@ pub async fn calls(
          FROM charges
          WHERE account_key = $1 AND charge_sequence < $2
            AND started_at >= coalesce($3, '-infinity') AND started_at < coalesce($4, 'infinity')
-           AND ($5::text IS NULL OR tag = $5)
+           AND ($5::text IS NULL OR tag IN ($5, $7))
          ORDER BY charge_sequence DESC LIMIT $6",
     )
     .bind(account_key)
@@ -176,6 +177,8 @@ pub async fn calls(
     .bind(stretch.to)
     .bind(tag)
     .bind(i64::from(stretch.limit) + 1)
+    // An event's tag is cut where it is stored.
+    .bind(tag.and_then(storable))
     .fetch_all(connection)
     .await?;
     let items = rows.iter().map(read_call).collect::<Result<Vec<_>, _>>()?;

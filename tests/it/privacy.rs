@@ -203,6 +203,97 @@ async fn a_redaction_finds_rejects_however_they_name_the_account() {
 }
 
 #[tokio::test]
+async fn a_redaction_finds_kept_answers_however_their_path_was_written() {
+    let (system, api) = filled().await;
+    let named = Some(json!({"name": "Alice +15005550001"}).to_string().into_bytes());
+    for (key, path) in [("one", "/v1/accounts/%61cme"), ("two", "/v1/accounts/a%63me")] {
+        let key = [("idempotency-key", key)];
+        let sent = api.send(reqwest::Method::PATCH, path, &key, named.clone()).await;
+        sent.expect("an answer").expect(200);
+    }
+    // One path, however it is written: its keys are the same.
+    let key = [("idempotency-key", "one")];
+    let again = api.send(reqwest::Method::PATCH, "/v1/accounts/acme", &key, named).await;
+    assert!(again.expect("an answer").replayed);
+    let mut sql = system.sql().await;
+    let empty = "INSERT INTO idempotency_keys
+        SELECT credential, '/v1/accounts/acme/silent', key, body_sha256, 204, '', created_at
+        FROM idempotency_keys WHERE key = 'one'";
+    sqlx::raw_sql(empty).execute(&mut sql).await.expect("an empty answer is kept");
+    system.run(&["account", "redact", "acme", "--reason", "she asked"]).expect_success();
+    let kept = "SELECT string_agg(response, ' ') FROM idempotency_keys";
+    let kept: String = sqlx::query(kept).fetch_one(&mut sql).await.expect("answers").get(0);
+    assert!(!kept.contains("Alice") && kept.contains("(redacted)"), "{kept}");
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_young_keeps_no_other_from_being_blanked() {
+    let system = System::new().await;
+    let mut sql = system.sql().await;
+    // A month as charges have it, 30 rows a block; some rows of its end took the room of others.
+    sqlx::raw_sql(
+        "CREATE TABLE a_month AS
+         SELECT CASE WHEN n IN (1, 700, 1500) THEN timestamptz '2020-01-30' + n * interval '1 s'
+                ELSE timestamptz '2020-01-01' + n * interval '10 minutes' END AS charged_at,
+             '+15005550001' AS call_from, NULL::text AS call_to, repeat('x', 220) AS evidence
+         FROM generate_series(1, 3000) AS n",
+    )
+    .execute(&mut sql)
+    .await
+    .expect("a table");
+    // Before which instant, and how many rows are not blanked then.
+    for (before, left) in [
+        ("2020-01-01", 3_000),
+        ("2020-01-05", 3_000 - 575 + 1),
+        ("2020-01-05 01:00", 3_000 - 581 + 1),
+        ("2020-01-20", 3_000 - 2_735 + 3),
+        ("2020-01-30 00:12", 1),
+        ("2020-02-01", 0),
+    ] {
+        let step = "SELECT blank_charges_of('a_month', '2020-02-01', $1::timestamptz, 8)";
+        let mut steps = 0;
+        while sqlx::query(step).bind(before).fetch_one(&mut sql).await.expect("it runs").get(0) {
+            steps += 1;
+            assert!(steps < 100, "it comes to an end");
+        }
+        let count = "SELECT count(*) FROM a_month WHERE call_from <> ''";
+        let found: i64 = sqlx::query(count).fetch_one(&mut sql).await.expect("rows").get(0);
+        assert_eq!(found, left, "{before}");
+    }
+    let done = "SELECT is_done FROM blanked_partitions WHERE partition_name = 'a_month'";
+    assert!(sqlx::query(done).fetch_one(&mut sql).await.expect("a row").get::<bool, _>(0));
+}
+
+#[tokio::test]
+async fn blanking_looks_only_for_what_is_left_to_be_blanked() {
+    let (system, _) = filled().await;
+    let mut sql = system.sql().await;
+    sqlx::raw_sql("SET enable_seqscan = off").execute(&mut sql).await.expect("a hint");
+    for (statement, index) in [
+        (
+            "SELECT account_key FROM transactions
+             WHERE at < now() AND description ~ '\\+[0-9]{7,15}' ORDER BY at LIMIT 9",
+            "transactions_with_numbers",
+        ),
+        (
+            "SELECT period_start FROM rental_periods WHERE first_attempt_at < now()
+                 AND phone_number <> '' AND next_attempt_at IS NULL LIMIT 9",
+            "rental_periods_to_be_blanked",
+        ),
+        (
+            "SELECT reject_id FROM rejects WHERE rejected_at < now()
+                 AND (record_key IS NOT NULL OR record_value IS NOT NULL OR detail <> '') LIMIT 9",
+            "rejects_to_be_blanked",
+        ),
+    ] {
+        let explain = format!("EXPLAIN {statement}");
+        let plan = sqlx::query(&explain).fetch_all(&mut sql).await.expect("a plan");
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        assert!(plan.iter().any(|line| line.contains(index)), "{plan:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_reason_that_names_a_number_is_kept_without_it() {
     let (system, api) = filled().await;
     let reason = "caller +15005550001 asked";

@@ -194,8 +194,8 @@ pub fn reduced(value: &[u8]) -> Vec<u8> {
     reduced::reduced(value)
 }
 
-/// Text as it can be stored and shown: NUL replaced, cut at 256 characters; `None` where empty.
-fn storable(text: &str) -> Option<Box<str>> {
+/// Text as it is stored and shown: NUL replaced, cut at 256 characters; `None` where empty.
+pub fn storable(text: &str) -> Option<Box<str>> {
     const CHARACTERS_MAX: usize = 256;
     if text.is_empty() {
         return None;

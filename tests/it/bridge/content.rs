@@ -135,6 +135,16 @@ async fn the_tag_of_the_callbacks_address_is_kept_on_the_charge() {
     assert_eq!(json!(tags), expected);
     let found = api.items("/v1/accounts/acme/calls?tag=spring%20sale", 100).await.expect("a list");
     assert_eq!(found.len(), 1);
+    // One that is stored cut is found by the whole, too.
+    let long = "x".repeat(300);
+    let post = voice(&format!("?tag={long}"), &call(&acme, 8));
+    assert_eq!(post.send(&api, DEFAULT_TOKEN).await.status, 204);
+    system.settle(&api).await;
+    for tag in [&long, &long[..256]] {
+        let path = format!("/v1/accounts/acme/calls?tag={tag}");
+        let found = api.items(&path, 100).await.expect("a list");
+        assert_eq!(found.len(), 1);
+    }
 }
 
 #[tokio::test]
