@@ -303,8 +303,8 @@ async fn a_reason_that_names_a_number_is_kept_without_it() {
     sent.expect("an answer").expect(200);
     system.run(&["account", "redact", "acme", "--reason", reason]).expect_success();
     let offsets = ["offsets", "set", "--topic", &system.topic(Topic::Calls), "--partition", "0"];
-    let set = [&offsets[..], &["--offset", "0", "--reason", reason]].concat();
-    let _ = system.run(&set);
+    let arguments = [&offsets[..], &["--offset", "0", "--reason", reason]].concat();
+    system.run(&arguments).expect_success();
     let audit = api.get("/v1/audit").await.expect(200);
     let whys: Vec<_> = audit["items"].as_array().expect("rows").iter().collect();
     let told = whys.iter().filter(|row| row["why"] == "caller +15*******01 asked").count();

@@ -19,7 +19,7 @@ const OVERSIZED: &str = "oversized";
 /// comes to the same. Where they cannot be read, a stand-in, which decoding skips or rejects as it
 /// would the record. Either tells the length and the SHA-256 of the whole.
 pub(super) fn reduced(value: &[u8]) -> Vec<u8> {
-    let told = call::read(value, |told| parameters(told));
+    let told = call::read(value, parameters);
     let mut reduced = told.ok().flatten().unwrap_or_else(|| envelope(value));
     let hash = hex::encode(Sha256::digest(value));
     reduced.insert(OVERSIZED.to_owned(), json!({ "bytes": value.len(), "sha256": hash }));
