@@ -13,7 +13,6 @@
 //! and `K` the initial length and the increment in seconds.
 //!
 //! ```text
-//! limit    = min(asked, cap)
 //! longest  = I + ceil(max(0, cap − I) / K) × K       the billing length that holds the cap
 //! A'       = min(A, longest)
 //! price(s) = (r × s + 30) / 60                       half a micro-dollar and more counts whole
@@ -23,7 +22,8 @@
 //! payable  = A' + W                                  seconds that allowance and money pay together
 //! payable < I: refused, shortfall = price(I − A') − M
 //! length   = I + ((payable − I) / K) × K             the longest billing length that is payable
-//! granted  = min(length, limit);  final = asked >= min(length, cap)
+//! attainable = min(length, cap)
+//! granted  = min(attainable, asked);  final = granted >= attainable
 //! billed   = billing length of granted;  allowance = min(billed, A');  wallet = billed − allowance
 //! hold     = price(wallet)
 //! ```
@@ -80,6 +80,8 @@ pub struct Grant {
     /// How long the call may last since its answer, in seconds: never more than asked for, nor
     /// than the cap, so it may end within a billing length.
     pub granted_seconds: u32,
+    /// How long it could last if that were asked for, up to the cap.
+    pub attainable_seconds: u32,
     /// The billing length that this will be charged as: what is held.
     pub billed_seconds: u32,
     /// The part held of the allowance.
@@ -156,11 +158,12 @@ fn hold_for(
     let hold = terms.rate.price_wide(u64::from(wallet_seconds));
     Grant {
         granted_seconds,
+        attainable_seconds,
         billed_seconds,
         allowance_seconds,
         wallet_seconds,
         hold: Money::from_wide_saturating(hold),
-        is_final: asked_seconds >= attainable_seconds,
+        is_final: granted_seconds >= attainable_seconds,
     }
 }
 

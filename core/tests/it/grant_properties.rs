@@ -190,7 +190,7 @@ fn lua(number: i64) -> i64 {
 
 /// The formula of the module's documentation, step by step, in nothing but numbers that Lua counts
 /// exactly; the reply as (granted, billed, allowance, wallet, hold, final) or the shortfall.
-fn formula(question: Question) -> Result<[i64; 6], i64> {
+fn formula(question: Question) -> Result<[i64; 7], i64> {
     let [initial, increment] = [
         i64::from(question.terms.increments.initial()),
         i64::from(question.terms.increments.increment()),
@@ -216,14 +216,16 @@ fn formula(question: Question) -> Result<[i64; 6], i64> {
     let billed = up(granted);
     let from_allowance = billed.min(allowance);
     let wallet = billed - from_allowance;
-    let is_final = i64::from(asked >= length.min(cap));
-    Ok([granted, billed, from_allowance, wallet, price(wallet), is_final])
+    let attainable = length.min(cap);
+    let is_final = i64::from(granted >= attainable);
+    Ok([granted, attainable, billed, from_allowance, wallet, price(wallet), is_final])
 }
 
-fn flattened(outcome: GrantOutcome) -> Result<[i64; 6], i64> {
+fn flattened(outcome: GrantOutcome) -> Result<[i64; 7], i64> {
     match outcome {
         GrantOutcome::Granted(grant) => Ok([
             grant.granted_seconds.into(),
+            grant.attainable_seconds.into(),
             grant.billed_seconds.into(),
             grant.allowance_seconds.into(),
             grant.wallet_seconds.into(),

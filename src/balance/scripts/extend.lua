@@ -7,12 +7,15 @@
 -- Reply, one of
 --   {held, 1 changed or 0 as before, packed hold, account key}
 --   {settled}        the call is over
---   {absent}         it has no hold: none was placed, or it expired
+--   {absent}         it was not authorized: no hold was placed, it expired, or the stream made it
 --   {unknown, why}   the wallet must be loaded first
 --
 -- The rate, the increments and the cycle stay those of the instant at which the call was allowed.
--- Nothing is taken back: where the pool gives no more, the answer is the standing grant, final. The
--- operation that was applied last is answered again and not applied twice.
+-- Nothing is taken back: the answer is then the standing grant, final where no more could be had by
+-- asking. The operation that was applied last is answered again and not applied twice.
+--
+-- A hold that the stream made is a promise to nobody. Whether its call is refused (a blocked
+-- destination, too little money for the initial length) only place decides, with the terms of now.
 --
 -- Worked example: granted 60 of a wallet that had 140000 at 14000 a minute, asked 300: granted 300,
 -- held 70000. Asked 900 then: granted 600, held 140000, final.
@@ -27,18 +30,24 @@ local wallet, why = read_wallet(hold and hold.cycle)
 if not wallet then return { 'unknown', why } end
 if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
 if not hold then return { is_settled(call_sid) and 'settled' or 'absent' } end
+if hold.source == 'stream' then return { 'absent' } end
 if hold.operation == operation then return { 'held', 0, packed, wallet.account } end
 expire_due(wallet, whole(ARGV[10], 'expire_max'))
 if redis.call('HEXISTS', HOLDS, call_sid) == 0 then return { 'absent' } end
 
-hold.operation, hold.source = operation, 'authorize'
 local granted = wallet.status == 'open' and grant_for(wallet, hold, asked, cap)
-if granted and granted.granted > hold.granted then
-  take(wallet, hold, granted, ring, grace)
-  packed = write_hold(call_sid, hold)
-  write_sums(wallet)
-  return { 'held', 1, packed, wallet.account }
+local attainable = granted and granted.attainable or 0
+if asked <= hold.granted then
+  -- Nothing to do; only whether more could be had may be another answer by now.
+  hold.final = hold.granted >= attainable and '1' or '0'
+  return { 'held', 0, pack_hold(hold), wallet.account }
 end
-hold.final = (granted and asked <= hold.granted) and granted.final or '1'
+hold.operation = operation
+if attainable <= hold.granted then
+  hold.final = '1'
+  return { 'held', 0, write_hold(call_sid, hold), wallet.account }
+end
+take(wallet, hold, granted, ring, grace)
 packed = write_hold(call_sid, hold)
-return { 'held', 0, packed, wallet.account }
+write_sums(wallet)
+return { 'held', 1, packed, wallet.account }

@@ -10,8 +10,8 @@ local function billed_seconds(seconds, initial, increment)
   return initial + quotient(beyond + increment - 1, increment) * increment
 end
 
--- Answers {granted, allowance, held, final}, or nil and the shortfall. `block`: the allowance alone
--- pays, and no money would help.
+-- Answers {granted, attainable, allowance, held, final}, or nil and the shortfall. `attainable`: what
+-- could be had by asking for more. `block`: the allowance alone pays, and no money would help.
 local function grant(allowance_left, money, rate, initial, increment, block, asked, cap)
   assert(rate >= 0 and initial >= 1 and increment >= 1 and asked >= 0 and cap >= 0
     and allowance_left >= 0, 'terms out of range')
@@ -34,9 +34,10 @@ local function grant(allowance_left, money, rate, initial, increment, block, ask
   local from_allowance = math.min(billed, allowance)
   return {
     granted = granted,
+    attainable = attainable,
     allowance = from_allowance,
     held = price(rate, billed - from_allowance),
-    final = asked >= attainable and '1' or '0',
+    final = granted >= attainable and '1' or '0',
   }
 end
 

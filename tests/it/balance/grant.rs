@@ -21,8 +21,8 @@ for at = 1, #ARGV, 8 do
   for index = 0, 7 do n[index + 1] = tonumber(ARGV[at + index]) end
   local granted, shortfall = grant(n[1], n[2], n[3], n[4], n[5], n[6] == 1, n[7], n[8])
   if granted then
-    answers[#answers + 1] = string.format('%.0f %.0f %.0f %s', granted.granted, granted.allowance,
-      granted.held, granted.final)
+    answers[#answers + 1] = string.format('%.0f %.0f %.0f %.0f %s', granted.granted,
+      granted.attainable, granted.allowance, granted.held, granted.final)
   else
     answers[#answers + 1] = string.format('refused %.0f', shortfall)
   end
@@ -97,8 +97,9 @@ impl Input {
         };
         match outcome {
             GrantOutcome::Granted(grant) => format!(
-                "{} {} {} {}",
+                "{} {} {} {} {}",
                 grant.granted_seconds,
+                grant.attainable_seconds,
                 grant.allowance_seconds,
                 grant.hold.micros(),
                 u8::from(grant.is_final)
@@ -135,7 +136,7 @@ async fn the_grant_in_lua_equals_the_core_on_a_hundred_thousand_inputs() {
             assert_eq!(answer, input.expected(), "{input:?}");
             match answer.split(' ').collect::<Vec<_>>()[..] {
                 ["refused", _] => refused += 1,
-                [_, allowance, held, _] if allowance != "0" && held != "0" => split += 1,
+                [_, _, allowance, held, _] if allowance != "0" && held != "0" => split += 1,
                 _ => granted += 1,
             }
         }

@@ -160,12 +160,46 @@ async fn extend_gives_what_the_pool_allows_and_takes_nothing_back() {
          extend CA1 900 op=a            => same granted=300 held=70000 allowance=0
          extend CA1 900 op=b            => more granted=600 held=140000 allowance=0 final
          extend CA1 900 op=c            => same granted=600 held=140000 allowance=0 final
-         extend CA1 30                  => same granted=600 held=140000 allowance=0
+         extend CA1 30                  => same granted=600 held=140000 allowance=0 final
          settle 1..2 balance=100000     => projected 0
          extend CA1 601                 => same granted=600 held=140000 allowance=0 final
          settle 2..3 balance=0 CA1      => projected 1
          extend CA1 601                 => settled
          state                          => version=3 balance=0 holds=0 held=0",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn final_says_that_no_more_can_be_had_now_whatever_was_asked() {
+    check(
+        "load balance=28000             => loaded 0
+         place CA1 600                  => new granted=120 held=28000 allowance=0 final
+         extend CA1 60                  => same granted=120 held=28000 allowance=0 final
+         place CA1 600                  => again granted=120 held=28000 allowance=0 final
+         settle 1..2 balance=280000     => projected 0
+         extend CA1 60                  => same granted=120 held=28000 allowance=0
+         settle 2..3 balance=28000 status=closed => projected 0
+         extend CA1 60                  => same granted=120 held=28000 allowance=0 final",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_of_the_stream_cannot_be_extended_before_it_is_authorized() {
+    check(
+        "load balance=42000             => loaded 0
+         place CA1 300 stream           => new granted=180 held=42000 allowance=0 final
+         extend CA1 600                 => absent
+         place CA1 60 blocked           => denied destination_blocked 0
+         extend CA1 600                 => absent
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         extend CA1 120                 => more granted=120 held=28000 allowance=0
+         settle 1..2 balance=28000      => projected 0
+         place CA2 60 stream            => new granted=0 held=0 allowance=0 final
+         place CA2 60                   => denied insufficient_funds 14000
+         extend CA2 60                  => absent
+         place CA2 60                   => denied insufficient_funds 14000",
     )
     .await;
 }
