@@ -144,14 +144,18 @@ local function release(wallet, call_sid, packed)
   return hold
 end
 
--- Releases up to `most` holds that are due; answers how many.
+-- Releases up to `most` holds that are due; answers how many. The wallet counts them until the sweep
+-- has told the metrics of it.
 local function expire_due(wallet, most)
   if wallet.holds == 0 then return 0 end
   local due = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', NOW, 'LIMIT', 0, most)
   for _, call_sid in ipairs(due) do
     release(wallet, call_sid, assert(redis.call('HGET', HOLDS, call_sid), 'an expiry without hold'))
   end
-  if #due > 0 then write_sums(wallet) end
+  if #due > 0 then
+    write_sums(wallet)
+    redis.call('HINCRBY', WALLET, 'expired', #due)
+  end
   return #due
 end
 

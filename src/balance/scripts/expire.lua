@@ -1,4 +1,5 @@
--- expire: releases holds that are due, a bounded number, and tells how the account stands.
+-- expire: releases holds that are due, a bounded number, and tells how many were released since it
+-- was last asked to, by any script; and how the account stands.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 most holds to release, 0 to look only.
 --
@@ -7,12 +8,17 @@
 --    credit limit}
 --   {unknown, why}
 --
--- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}.
+-- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}; had
+-- place released one more just before: {standing, 2, ...}.
 
 local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end
 local most = whole(ARGV[4], 'most')
 local expired = 0
-if most > 0 then expired = expire_due(wallet, most) end
+if most > 0 then
+  expire_due(wallet, most)
+  expired = whole(redis.call('HGET', WALLET, 'expired') or 0, 'expired')
+  redis.call('HDEL', WALLET, 'expired')
+end
 return { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
   wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit }

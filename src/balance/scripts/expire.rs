@@ -19,7 +19,7 @@ pub struct Expire<'a> {
 /// How an account stands in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Holds that were released.
+    /// Holds that were released since the last that were told, by any script; none for a look.
     pub expired: i64,
     /// Incarnation of the ledger that was projected.
     pub incarnation: i64,

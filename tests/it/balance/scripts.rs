@@ -269,7 +269,7 @@ async fn each_step_releases_a_bounded_number_of_holds() {
              state                      => version=1 balance=2000000 holds=30 held=420000
              place CA99 60              => new granted=60 held=14000 allowance=0
              state                      => version=1 balance=2000000 holds=15 held=210000
-             expire 100                 => expired 14
+             expire 100                 => expired 30
              expire 100                 => expired 0
              state                      => version=1 balance=2000000 holds=1 held=14000",
         )
