@@ -213,7 +213,7 @@ impl From<LedgerError> for Problem {
             LedgerError::BalanceOutOfRange { .. } => Self::refused(
                 "balance_out_of_range",
                 "The balance would leave the range of amounts",
-                "9007199254.740991 dollars are the most a wallet can have or owe",
+                "9007199254.740991 dollars are the most a wallet can have, with its credit limit, or owe",
             ),
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "request failed");

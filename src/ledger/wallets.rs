@@ -174,12 +174,19 @@ pub async fn raise_version(
 /// Sets the credit limit of a locked wallet.
 ///
 /// # Errors
-/// `HeadMoved` where the lock was not held.
+/// `BalanceOutOfRange` where the balance cannot go with it; `HeadMoved` where the lock was not held.
 pub async fn set_credit_limit(
     connection: &mut PgConnection,
     head: &mut WalletHead,
     credit_limit: Money,
 ) -> Result<(), LedgerError> {
+    if !is_exact(head.balance.checked_add(credit_limit)) {
+        return Err(LedgerError::BalanceOutOfRange {
+            account_key: head.account_key,
+            balance: head.balance,
+            amount: credit_limit,
+        });
+    }
     let written = sqlx::query(
         "-- wallets::set_credit_limit
          UPDATE wallets SET credit_limit_micros = $3, version = $2 + 1
@@ -209,6 +216,12 @@ fn balance_with(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError> 
         balance: head.balance,
         amount: entry.amount,
     })
+}
+
+/// Whether Redis can count an amount exactly: beyond that, holds could no longer be checked against it.
+fn is_exact(amount: Option<Money>) -> bool {
+    let exact = -Money::EXACT_IN_LUA.micros()..=Money::EXACT_IN_LUA.micros();
+    amount.is_some_and(|amount| exact.contains(&amount.micros()))
 }
 
 fn check_moved(head: &WalletHead, rows: u64) -> Result<(), LedgerError> {

@@ -1,5 +1,6 @@
 //! Accounts and their subscriptions over HTTP.
 
+use crate::authorizations::{allowed, ask};
 use crate::harness::samples::{account, now, subscribed};
 use crate::harness::system::System;
 use crate::model::time::{DAY, HOUR, rfc3339};
@@ -201,4 +202,22 @@ async fn a_subscription_begins_changes_and_ends_at_any_instant() {
     let body = json!({"plan": "team", "starts_at": rfc3339(now)});
     api.put("/v1/accounts/nobody/subscription", &body).await.problem(404);
     assert_eq!(plan_now().await, (Value::Null, Value::Null));
+}
+
+#[tokio::test]
+async fn balance_and_credit_limit_together_stay_within_the_range_of_amounts() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 9_000_000_000_000_000)]).await;
+    for limit in ["9000000000", "7199254.740992"] {
+        let answer = api.patch("/v1/accounts/acme", &json!({ "credit_limit": limit })).await;
+        assert_eq!(answer.problem(422), "balance_out_of_range", "{limit}");
+    }
+    let limit = json!({"credit_limit": "7199254.740991"});
+    api.patch("/v1/accounts/acme", &limit).await.expect(200);
+    allowed(&ask(&api, "acme", "CA1", 60).await);
+    let credit = json!({"type": "credit", "amount": "0.000001", "description": "one too many"});
+    let answer = api.post("/v1/accounts/acme/adjustments", &credit).await;
+    assert_eq!(answer.problem(422), "balance_out_of_range");
+    allowed(&ask(&api, "acme", "CA2", 60).await);
 }

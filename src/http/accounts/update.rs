@@ -102,7 +102,7 @@ fn token(value: &Value) -> Result<Secret, String> {
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     request_body = AccountChangesBody,
     responses((status = 200, description = "As it is then", body = AccountJson)),
-    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "not_linked", "not_configured"])))
+    extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "not_linked", "not_configured", "balance_out_of_range"])))
 )]
 pub(super) async fn update(
     State(api): State<Api>,
