@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, Accepted, CatalogRefused};
 use crate::ledger::store::Store;
+use crate::ledger::unprojected::LEASE;
 use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
 
 /// Why the catalog's file has no effect; the version in force stays.
@@ -38,7 +39,8 @@ impl CatalogFileError {
     }
 }
 
-/// Reads the file and offers it; tells metrics what became of it.
+/// Reads the file and offers it; tells metrics what became of it. Returns when no process authorizes by
+/// the version before any more.
 ///
 /// # Errors
 /// Why it was not accepted.
@@ -49,6 +51,11 @@ pub async fn offer(store: &Store, path: &Path, by: By) -> Result<Accepted, Catal
             .map_err(|source| CatalogFileError::Refused { path: path.to_owned(), source }),
         Err(error) => Err(error),
     };
+    if let Ok(Accepted { version, new: true }) = &accepted
+        && version.0 > 1
+    {
+        tokio::time::sleep(LEASE).await;
+    }
     match &accepted {
         Ok(accepted) => metrics::gauge!(CATALOG_VERSION).set(f64::from(accepted.version.0)),
         Err(error) if error.is_transient() => {}

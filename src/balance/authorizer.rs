@@ -244,7 +244,7 @@ impl Balance {
             settings: &self.0.settings,
         };
         match placing.source {
-            HoldSource::Authorize => self.ask(&place).await,
+            HoldSource::Authorize => self.ask_believing(&place).await,
             HoldSource::Stream => self.bulk(&place).await,
         }
     }
@@ -268,7 +268,7 @@ impl Balance {
         document: &Document,
         ends: CallEnds<'_>,
     ) -> Result<CallTerms, BalanceError> {
-        let catalogs = self.0.catalogs.history().await?;
+        let catalogs = self.0.catalogs.history(document.catalog_version).await?;
         let terms = terms_at(&catalogs, &document.timeline, self.0.clock.now())
             .map_err(|error| LedgerError::unreadable("a subscription", error))?;
         Ok(CallTerms::of(&terms, ends))

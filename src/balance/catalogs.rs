@@ -1,19 +1,14 @@
-//! The catalog as this process last read it; looked at again every half second.
+//! The catalog as this process last read it; looked at several times a second (`believed.rs`).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use callmeter_core::domain::CatalogHistory;
-use tokio_util::sync::CancellationToken;
+use callmeter_core::domain::{CatalogHistory, CatalogVersion};
 
 use super::error::BalanceError;
 use crate::ledger::LedgerError;
 use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::store::Store;
-
-/// A new version is in use here after at most so long.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The catalog's versions; stay usable while Postgres is away.
 #[derive(Debug)]
@@ -27,27 +22,22 @@ impl Catalogs {
         Self { store, kept: ArcSwapOption::empty() }
     }
 
-    /// The versions that were read last, or else read now.
-    pub(super) async fn history(&self) -> Result<Arc<CatalogHistory>, BalanceError> {
+    /// The versions that were read last, where `least` is among them, or else read now: an account's
+    /// document tells which version was in force when it was written.
+    pub(super) async fn history(
+        &self,
+        least: CatalogVersion,
+    ) -> Result<Arc<CatalogHistory>, BalanceError> {
         match self.kept.load_full() {
-            Some(kept) => Ok(Arc::clone(&kept.1)),
-            None => self.read().await,
+            Some(kept) if kept.0.version >= least => Ok(Arc::clone(&kept.1)),
+            _ => self.read().await,
         }
     }
 
-    /// Looks for a newer version until `shutdown`.
-    pub(super) async fn run(&self, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            if let Err(error) = self.look().await {
-                tracing::debug!(%error, "the catalog in use stays");
-            }
-        }
-    }
-
-    async fn look(&self) -> Result<(), BalanceError> {
-        let latest = catalogs::latest(&mut *self.store.read().await?).await?;
+    /// Reads the versions where the latest is another one than that of what is kept.
+    pub(super) async fn keep_up(&self, latest: Option<CatalogStamp>) -> Result<(), BalanceError> {
         let kept = self.kept.load().as_ref().map(|kept| kept.0);
-        if latest != kept {
+        if latest.is_some() && latest != kept {
             self.read().await?;
         }
         Ok(())

@@ -4,7 +4,9 @@
 //! it has read: every place sends the revision along, and the script answers the document anew where
 //! it is another one. So no process can use terms that another has changed.
 
-use callmeter_core::domain::{Money, PlanId, Subscription, SubscriptionId, SubscriptionTimeline};
+use callmeter_core::domain::{
+    CatalogVersion, Money, PlanId, Subscription, SubscriptionId, SubscriptionTimeline,
+};
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,6 +25,8 @@ pub struct Document {
     pub on_redis_loss: OnRedisLoss,
     /// What `fail_open` may grant meanwhile.
     pub redis_loss_cap: Money,
+    /// The catalog in force when it was written: terms are computed from no older one.
+    pub catalog_version: CatalogVersion,
     /// The digest of the text.
     pub revision: String,
     /// As Redis keeps it.
@@ -34,6 +38,8 @@ struct Written {
     account_key: i32,
     on_redis_loss: OnRedisLoss,
     redis_loss_cap_micros: i64,
+    #[serde(default)]
+    catalog_version: i32,
     /// Id, plan, start in micro-seconds.
     subscriptions: Vec<(i64, Option<PlanId>, i64)>,
 }
@@ -48,6 +54,7 @@ impl Document {
         timeline: SubscriptionTimeline,
         on_redis_loss: OnRedisLoss,
         redis_loss_cap: Money,
+        catalog_version: CatalogVersion,
     ) -> Result<Self, BalanceError> {
         let subscriptions = timeline
             .iter()
@@ -56,11 +63,20 @@ impl Document {
             account_key,
             on_redis_loss,
             redis_loss_cap_micros: redis_loss_cap.micros(),
+            catalog_version: catalog_version.0,
             subscriptions: subscriptions.collect(),
         };
         let text = serde_json::to_string(&written).map_err(|error| unreadable(&error))?;
         let revision = revision_of(&text);
-        Ok(Self { account_key, timeline, on_redis_loss, redis_loss_cap, revision, text })
+        Ok(Self {
+            account_key,
+            timeline,
+            on_redis_loss,
+            redis_loss_cap,
+            catalog_version,
+            revision,
+            text,
+        })
     }
 
     /// Reads a document.
@@ -80,6 +96,7 @@ impl Document {
             timeline: SubscriptionTimeline::new(entries?),
             on_redis_loss: written.on_redis_loss,
             redis_loss_cap: Money::from_micros(written.redis_loss_cap_micros),
+            catalog_version: CatalogVersion(written.catalog_version),
             revision: revision_of(&text),
             text,
         })
@@ -110,10 +127,16 @@ mod tests {
             entry(5, None, 1_710_000_000_000_000),
         ]);
         let cap = Money::from_micros(250_000);
-        let written = Document::write(17, timeline.clone(), OnRedisLoss::FailOpen, cap);
+        let version = CatalogVersion(3);
+        let written = Document::write(17, timeline.clone(), OnRedisLoss::FailOpen, cap, version);
         let written = written.expect("a document");
         assert_eq!(Document::read(written.text.clone()).expect("a document"), written);
-        let other = Document::write(17, timeline, OnRedisLoss::FailClosed, cap);
-        assert_ne!(other.expect("a document").revision, written.revision);
+        let later = CatalogVersion(4);
+        for (policy, version) in
+            [(OnRedisLoss::FailClosed, version), (OnRedisLoss::FailOpen, later)]
+        {
+            let other = Document::write(17, timeline.clone(), policy, cap, version);
+            assert_ne!(other.expect("a document").revision, written.revision);
+        }
     }
 }

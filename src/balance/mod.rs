@@ -9,6 +9,7 @@
 
 mod applied;
 mod authorizer;
+mod believed;
 mod catalogs;
 mod connection;
 mod denials;

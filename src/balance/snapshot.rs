@@ -4,7 +4,7 @@
 //! and the journal's holds belong together.
 
 use callmeter_core::domain::{
-    AccountId, AccountStatus, CallSid, Money, SubscriptionId, TwilioAccountSid,
+    AccountId, AccountStatus, CallSid, CatalogVersion, Money, SubscriptionId, TwilioAccountSid,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Row};
@@ -147,6 +147,7 @@ async fn read_wallet(
          SELECT a.account_key, a.status, a.on_redis_loss, a.redis_loss_cap_micros,
              a.calls_in_progress_max, w.version, w.charge_sequence, w.balance_micros,
              w.credit_limit_micros, (SELECT incarnation FROM ledger_identity) AS incarnation,
+             (SELECT coalesce(max(version), 0) FROM catalog_versions) AS catalog_version,
              ARRAY(SELECT t.twilio_account_sid FROM twilio_accounts AS t
                    WHERE t.account_key = a.account_key ORDER BY t.twilio_account_key) AS sids
          FROM accounts AS a JOIN wallets AS w USING (account_key) WHERE a.id = $1",
@@ -161,6 +162,7 @@ async fn read_wallet(
     let policy = OnRedisLoss::parse(&policy)
         .ok_or_else(|| LedgerError::unreadable("on_redis_loss", &policy))?;
     let cap = Money::from_micros(row.try_get("redis_loss_cap_micros")?);
+    let catalog_version = CatalogVersion(row.try_get("catalog_version")?);
     let status: String = row.try_get("status")?;
     let sids: Vec<String> = row.try_get("sids")?;
     let sids: Result<Vec<_>, _> = sids.iter().map(|sid| TwilioAccountSid::parse(sid)).collect();
@@ -174,7 +176,7 @@ async fn read_wallet(
         status: AccountStatus::parse(&status)
             .map_err(|error| LedgerError::unreadable("an account's status", error))?,
         calls_in_progress_max: row.try_get("calls_in_progress_max")?,
-        document: Document::write(account_key, timeline, policy, cap)?,
+        document: Document::write(account_key, timeline, policy, cap, catalog_version)?,
         twilio_account_sids: sids
             .map_err(|error| LedgerError::unreadable("an AccountSid", error))?,
         cycles: Vec::new(),

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::believed::{self, Believed};
 use super::catalogs::Catalogs;
 use super::connection::Link;
 use super::denials::Denials;
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     pub journal: Journal,
     pub denials: Denials,
     pub catalogs: Catalogs,
+    pub believed: Believed,
     pub fail_open: FailOpen,
     pub projector: Projector,
     incarnation: AtomicI64,
@@ -111,6 +113,7 @@ impl Balance {
             journal: Journal::new(store.clone(), clock.clone(), &settings),
             denials: Denials::new(store.clone(), clock.clone()),
             catalogs: Catalogs::new(store.clone()),
+            believed: Believed::default(),
             fail_open: FailOpen::default(),
             projector,
             incarnation: AtomicI64::new(0),
@@ -126,7 +129,7 @@ impl Balance {
         })))
     }
 
-    /// Journals, projects, sweeps and looks for catalogs until `shutdown`; ends with everything
+    /// Journals, projects, sweeps and looks at the ledger until `shutdown`; ends with everything
     /// journaled that was granted. Every process that uses the stage runs it, once.
     pub async fn run(&self, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
@@ -134,9 +137,7 @@ impl Balance {
         if let Some(work) = work {
             tasks.spawn(projector::run(self.clone(), work, shutdown.clone()));
         }
-        let this = self.clone();
-        let stop = shutdown.clone();
-        tasks.spawn(async move { this.0.catalogs.run(stop).await });
+        tasks.spawn(believed::run(self.clone(), shutdown.clone()));
         tasks.spawn(sweep::run(self.clone(), shutdown.clone()));
         let this = self.clone();
         let stop = shutdown.clone();
@@ -160,27 +161,49 @@ impl Balance {
         Money::from_micros(self.0.restored_late.load(Ordering::Relaxed))
     }
 
-    /// Makes a change of the account in the ledger visible to the next request. Call it after the
-    /// change is committed and before it is answered; an account that is not in Redis needs nothing.
+    /// Projects the account as the ledger has it now. An account that is not in Redis stays away; a
+    /// load of it that is under way, and read the ledger before this, then brings nothing.
     ///
     /// # Errors
-    /// `Lost`: the change reaches Redis by itself a moment after Redis is back; answer the request.
-    pub async fn refresh(&self, account: &AccountId) -> Result<(), BalanceError> {
+    /// `Lost`: Redis may have the wallet as it was.
+    pub(super) async fn refresh(&self, account: &AccountId) -> Result<(), BalanceError> {
+        self.refresh_to(account).await.map(drop)
+    }
+
+    /// The same; answers the version that Redis has then, or `None` where there is no such account.
+    pub(super) async fn refresh_to(
+        &self,
+        account: &AccountId,
+    ) -> Result<Option<i64>, BalanceError> {
         for _ in 0..ATTEMPTS_MAX {
             let look = Expire { account, most: 0 };
-            let Some(standing) = self.bulk(&look).await? else { return Ok(()) };
-            let purpose = Purpose::Project { charge_sequence: standing.charge_sequence };
-            let Some(snapshot) = self.read(account, purpose).await? else { return Ok(()) };
+            let standing = self.bulk(&look).await?;
+            let charge_sequence = standing.as_ref().map_or(i64::MAX, |it| it.charge_sequence);
+            let purpose = Purpose::Project { charge_sequence };
+            let Some(snapshot) = self.read(account, purpose).await? else { return Ok(None) };
+            let version = Some(snapshot.version);
+            let Some(standing) = standing else {
+                match self.bulk(&snapshot.settle(snapshot.version)).await? {
+                    Settled::Unknown | Settled::Stale => return Ok(version),
+                    // It was loaded just now.
+                    Settled::Projected { .. } | Settled::Gap { .. } => continue,
+                    Settled::Newer { incarnation } => {
+                        self.saw_incarnation(incarnation);
+                        continue;
+                    }
+                }
+            };
             if snapshot.incarnation == standing.incarnation && snapshot.version < standing.version {
                 self.went_back(account, snapshot.incarnation).await?;
-                return Ok(());
+                return Ok(version);
             }
             if snapshot.is_too_far {
                 // The next call loads the account; its holds are in the journal.
-                return self.forget(account).await;
+                self.forget(account).await?;
+                continue;
             }
             match self.bulk(&snapshot.settle(standing.version)).await? {
-                Settled::Projected { .. } | Settled::Stale | Settled::Unknown => return Ok(()),
+                Settled::Projected { .. } | Settled::Stale | Settled::Unknown => return Ok(version),
                 Settled::Gap { .. } => {}
                 Settled::Newer { incarnation } => self.saw_incarnation(incarnation),
             }

@@ -26,7 +26,7 @@ impl Balance {
         let asked_at = Instant::now();
         let mut was_lost = false;
         for _ in 0..ATTEMPTS_MAX {
-            match self.ask(&extend).await {
+            match self.ask_believing(&extend).await {
                 Ok(Extended::Held(held)) => {
                     let PlacedHold { hold, account_key, .. } = held;
                     self.0.journal.placed(account, account_key, call_sid, &hold, asked_at);

@@ -278,12 +278,11 @@ impl Desk<'_> {
         }
     }
 
-    /// Makes a change visible to the next authorization; a service that runs does so by itself, a
-    /// moment later, where Redis is away now.
+    /// Makes a change visible to the next authorization.
     async fn tell(&self, id: &AccountId) {
-        if let Err(error) = self.balance.refresh(id).await {
+        if let Err(error) = self.balance.show(id).await {
             let error = one_line(&error);
-            tracing::debug!(%id, error, "a change reaches Redis later");
+            tracing::warn!(%id, error, "authorizations may see the change a moment later");
         }
     }
 

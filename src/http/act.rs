@@ -109,7 +109,8 @@ impl Act {
     /// effect is given.
     ///
     /// # Errors
-    /// 422 for a key that came with another body before; the ledger's errors.
+    /// 422 for a key that came with another body before; the ledger's errors; 504 where it was done and
+    /// nobody could be told.
     pub(super) async fn run<F>(
         self,
         api: &Api,
@@ -129,13 +130,13 @@ impl Act {
         });
         match ran.await? {
             Ran::Now(Outcome::Done(status, body) | Outcome::DoneInSecret(status, body)) => {
-                show(api, account.as_ref()).await;
+                show(api, account.as_ref()).await?;
                 Ok(respond(status, body, false))
             }
             Ran::Now(Outcome::Refused(problem)) => Err(problem),
             Ran::Before(answer) => {
                 // Whoever did it may have died before others could see it.
-                show(api, account.as_ref()).await;
+                show(api, account.as_ref()).await?;
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                 let body = match answer.body.strip_prefix(SEALED) {
                     // Sealed by another key of this name: the admin key was changed meanwhile.
@@ -174,14 +175,15 @@ fn another_request() -> Problem {
 
 /// Makes a change of an account visible to the next authorization, before the change is answered.
 ///
-/// While Redis is away nothing is allowed on what it knew: it is brought up to date before it is asked
-/// again. So the change is answered as done, which it is.
-async fn show(api: &Api, account: Option<&AccountId>) {
-    let Some(account) = account else { return };
-    if let Err(error) = api.balance.refresh(account).await {
+/// Where Redis cannot be told, Postgres is, and the answer waits until every process knows (decision
+/// 0041). Where nobody can be told, the change is done and perhaps not seen: that is not a 2xx.
+async fn show(api: &Api, account: Option<&AccountId>) -> Result<(), Problem> {
+    let Some(account) = account else { return Ok(()) };
+    api.balance.show(account).await.map_err(|error| {
         let error = &error as &dyn std::error::Error;
-        tracing::warn!(%account, error, "a change reaches Redis later than its answer");
-    }
+        tracing::error!(%account, error, "nobody can be told of a change");
+        Problem::timeout()
+    })
 }
 
 /// What a transaction of an act came to.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderValue, Method, StatusCode};
+use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
@@ -71,13 +71,7 @@ async fn within(limits: &Limits, request: Request, next: Next) -> Response {
     };
     match tokio::time::timeout(limits.time_max, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "timeout",
-            "The request took too long",
-            "it may or may not have had its effect: repeat it with the same Idempotency-Key",
-        )
-        .into_response(),
+        Err(_) => Problem::timeout().into_response(),
     }
 }
 

@@ -163,6 +163,13 @@ impl Problem {
         Self::unavailable("holds_unavailable", title)
     }
 
+    /// 504: nobody can tell in time whether it had its effect.
+    pub(super) fn timeout() -> Self {
+        let detail =
+            "it may or may not have had its effect: repeat it with the same Idempotency-Key";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The request took too long", detail)
+    }
+
     /// 500: a fault of ours, which the log describes.
     pub(super) fn internal() -> Self {
         let detail = "the log has more under this request's id";

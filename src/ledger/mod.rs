@@ -29,6 +29,7 @@ pub mod statements;
 pub mod store;
 pub mod subscriptions;
 pub mod tokens;
+pub mod unprojected;
 pub mod wallets;
 
 pub use error::LedgerError;

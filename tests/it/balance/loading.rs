@@ -1,10 +1,12 @@
 //! Accounts are brought into Redis, kept there, and brought back after a loss.
 
 use super::world::{World, account, allowed, authorize, sid, signalled, until};
-use callmeter::balance::{Decision, Denial, HoldSettings};
+use callmeter::balance::scripts::{Announce, Load, Loaded, WholeAccount};
+use callmeter::balance::{Decision, Denial, HoldSettings, Link};
 use callmeter::ledger::accounts::AccountChanges;
-use callmeter_core::domain::{CallStatus, Money};
+use callmeter_core::domain::{AccountStatus, CallStatus, Money};
 use chrono::TimeDelta;
+use std::time::Duration;
 
 #[tokio::test]
 async fn an_account_is_loaded_before_its_first_call_is_allowed() {
@@ -147,7 +149,7 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
     assert_eq!(authorize(&other, &acme, "CA1", 60).await, refused);
     let credit_limit = Some(Money::from_micros(28_000));
     world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
-    world.balance.refresh(&acme).await.expect("projected");
+    world.balance.show(&acme).await.expect("projected");
     let granted = allowed(&authorize(&other, &acme, "CA1", 900).await);
     assert_eq!(granted.granted_seconds, 120);
     let key = "(SELECT account_key FROM accounts WHERE id = 'acme')";
@@ -158,7 +160,7 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
              UPDATE wallets SET version = version + 1 WHERE account_key = {key}"
         ))
         .await;
-    world.balance.refresh(&acme).await.expect("projected");
+    world.balance.show(&acme).await.expect("projected");
     // Both processes had the old document.
     let granted = allowed(&authorize(&other, &acme, "CA2", 900).await);
     assert_eq!(granted.granted_seconds, 120, "two minutes are included");
@@ -166,6 +168,38 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
     assert_eq!(world.authorize(&acme, "CA3", 60).await, exhausted);
     assert_eq!(world.drift().await, Vec::<String>::new());
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_load_that_read_the_ledger_before_a_change_brings_nothing_after_it() {
+    let world = World::new().await;
+    let acme = world.open("acme", 50_000).await;
+    let link = Link::open(&world.redis_url, Duration::from_secs(5)).expect("an address");
+    let ticket = link.run(&Announce { account: &acme }, 1, 0).await.expect("announced");
+    // The load has read version 1, of the opening balance; then the change comes, and is shown.
+    let credit_limit = Some(Money::from_micros(28_000));
+    world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
+    world.balance.show(&acme).await.expect("nothing to project");
+    let load = Load {
+        account: &acme,
+        ticket: &ticket,
+        account_key: 1,
+        version: 1,
+        charge_sequence: 0,
+        balance: Money::from_micros(50_000),
+        credit_limit: Money::ZERO,
+        whole: WholeAccount {
+            status: AccountStatus::Open,
+            calls_in_progress_max: None,
+            terms_revision: "r1",
+            document: "{}",
+            twilio_account_sids: &[],
+        },
+        cycles: &[],
+        holds: &[],
+        settled: &[],
+    };
+    assert_eq!(link.run(&load, 1, 0).await.expect("an answer"), Loaded::Behind);
 }
 
 #[tokio::test]
