@@ -1,26 +1,40 @@
-//! Which account pays for a Twilio account, as this process remembers it.
+//! Which accounts there are, and by which Twilio account each is found.
 //!
-//! Another process may move a Twilio account to another account, so what is remembered is never
-//! believed by itself: the script that uses it holds it against the wallet.
+//! The ledger says so. What it said is kept in the process, and by Redis for every account that is
+//! there, so that warm accounts are found by every process while Postgres is away. Another process may
+//! move a Twilio account to another account, so what is remembered is never believed by itself: the
+//! script that uses it holds it against the wallet.
 
 use std::collections::{HashMap, HashSet};
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
+use redis::Value;
 use sqlx::Row;
 
 use super::error::BalanceError;
+use super::scripts::Expire;
+use super::snapshot::Snapshot;
 use super::stage::Balance;
-use crate::ledger::LedgerError;
+use crate::ledger::store::StoreError;
+use crate::ledger::{LedgerError, accounts};
 
 impl Balance {
-    /// The account that pays for a Twilio account, as remembered or else as the ledger has it.
+    /// The account that pays for a Twilio account, as remembered or else as the ledger has it; while
+    /// that does not answer, as Redis has it.
     pub(super) async fn account_of(
         &self,
         sid: &TwilioAccountSid,
     ) -> Result<Option<AccountId>, BalanceError> {
-        match self.account_named(sid) {
-            Some(account) => Ok(Some(account)),
-            None => self.account_in_ledger(sid).await,
+        if let Some(account) = self.account_named(sid) {
+            return Ok(Some(account));
+        }
+        match self.account_in_ledger(sid).await {
+            Err(error) if error.is_transient() => {
+                let account = self.name_in_redis(sid).await.ok_or(error)?;
+                self.keep_name(sid, &account);
+                Ok(Some(account))
+            }
+            found => found,
         }
     }
 
@@ -66,6 +80,7 @@ impl Balance {
         &self,
         sids: &[&TwilioAccountSid],
     ) -> Result<HashMap<TwilioAccountSid, AccountId>, BalanceError> {
+        self.require_ledger()?;
         let words: Vec<&str> = sids.iter().map(|sid| sid.as_str()).collect();
         let rows = sqlx::query(
             "-- balance::names
@@ -94,4 +109,60 @@ impl Balance {
         }
         Ok(known)
     }
+
+    /// Whether there is such an account. Accounts are never deleted, so one that is known stays.
+    ///
+    /// # Errors
+    /// Where neither the ledger can be asked, nor is it in Redis.
+    pub async fn knows(&self, account: &AccountId) -> Result<bool, BalanceError> {
+        if self.document(account).is_some() {
+            return Ok(true);
+        }
+        let asked = async {
+            self.require_ledger()?;
+            let mut connection = self.0.store.read().await?;
+            Ok::<_, LedgerError>(accounts::key_of(&mut connection, account).await?.is_some())
+        };
+        match asked.await {
+            Err(error) if error.is_transient() => {
+                let standing = self.ask(&Expire { account, most: 0 }).await;
+                if matches!(standing, Ok(Some(_))) { Ok(true) } else { Err(error.into()) }
+            }
+            known => Ok(known?),
+        }
+    }
+
+    /// Fails at once where the ledger is known not to answer.
+    pub(super) fn require_ledger(&self) -> Result<(), StoreError> {
+        if self.0.believed.ledger_answers() {
+            return Ok(());
+        }
+        Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
+    }
+
+    /// Lets Redis know by which Twilio accounts an account is found.
+    pub(super) async fn keep_names(&self, snapshot: &Snapshot) {
+        if snapshot.twilio_account_sids.is_empty() {
+            return;
+        }
+        let mut command = redis::cmd("MSET");
+        for sid in &snapshot.twilio_account_sids {
+            command.arg(key_of(sid)).arg(snapshot.account.as_str());
+        }
+        if let Err(error) = self.look(&command).await {
+            tracing::debug!(account = %snapshot.account, %error, "redis does not know its names");
+        }
+    }
+
+    async fn name_in_redis(&self, sid: &TwilioAccountSid) -> Option<AccountId> {
+        match self.look(redis::cmd("GET").arg(key_of(sid))).await {
+            Ok(Value::BulkString(id)) => AccountId::parse(std::str::from_utf8(&id).ok()?).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// No wallet's key begins so.
+fn key_of(sid: &TwilioAccountSid) -> String {
+    format!("cm:account_of:{sid}")
 }

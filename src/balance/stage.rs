@@ -92,7 +92,8 @@ impl Balance {
     /// # Errors
     /// Where a URL cannot be read.
     pub fn of(settings: &Settings, clock: Clock) -> Result<Self, BalanceError> {
-        let store = Store::open(settings.database.url.expose(), CONNECTIONS_MAX)?;
+        let url = settings.database.url.expose();
+        let store = Store::open_for_authorizations(url, CONNECTIONS_MAX)?;
         Self::open(settings.redis.url.expose(), store, clock, settings.into())
     }
 
@@ -203,7 +204,11 @@ impl Balance {
                 continue;
             }
             match self.bulk(&snapshot.settle(standing.version)).await? {
-                Settled::Projected { .. } | Settled::Stale | Settled::Unknown => return Ok(version),
+                Settled::Projected { .. } => {
+                    self.keep_names(&snapshot).await;
+                    return Ok(version);
+                }
+                Settled::Stale | Settled::Unknown => return Ok(version),
                 Settled::Gap { .. } => {}
                 Settled::Newer { incarnation } => self.saw_incarnation(incarnation),
             }
@@ -234,6 +239,10 @@ impl Balance {
     }
 
     async fn load_now(&self, account: &AccountId) -> Result<bool, BalanceError> {
+        self.require_ledger()?;
+        if !self.knows(account).await? {
+            return Ok(false);
+        }
         let mut ticket = self.announce(account).await?;
         for _ in 0..ATTEMPTS_MAX {
             let Some(snapshot) = self.read(account, Purpose::Load).await? else {
@@ -243,6 +252,7 @@ impl Balance {
             match self.run_at(&self.0.link, &load, snapshot.incarnation).await? {
                 Loaded::Loaded { holds } => {
                     tracing::debug!(%account, holds, version = snapshot.version, "loaded");
+                    self.keep_names(&snapshot).await;
                     self.keep_document(account, snapshot.document);
                     return Ok(true);
                 }

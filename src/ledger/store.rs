@@ -13,6 +13,10 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
 /// How often a transaction is tried before its conflict is given to the caller.
 const ATTEMPTS_MAX: u32 = 8;
 
+/// Longest wait for a connection: long enough for a burst, short enough that a request can still answer
+/// 503 in time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// What went wrong between us and Postgres; the kind says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -99,7 +103,17 @@ impl Store {
     /// # Errors
     /// `Refused` where the URL cannot be read.
     pub fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
-        Ok(Self::with_options(url.parse()?, connections_max))
+        Ok(Self::with_options(url.parse()?, connections_max, PATIENCE))
+    }
+
+    /// Prepares a pool for what authorizations read: a caller would rather be told soon that nobody knows
+    /// than wait for a connection.
+    ///
+    /// # Errors
+    /// `Refused` where the URL cannot be read.
+    pub fn open_for_authorizations(url: &str, connections_max: u32) -> Result<Self, StoreError> {
+        let patience = Duration::from_secs(1);
+        Ok(Self::with_options(url.parse()?, connections_max, patience))
     }
 
     /// Prepares a pool for the charging loop, whose statements look rows up by array and index.
@@ -116,10 +130,10 @@ impl Store {
             ("enable_mergejoin", "off"),
             ("plan_cache_mode", "force_generic_plan"),
         ]);
-        Ok(Self::with_options(options, connections_max))
+        Ok(Self::with_options(options, connections_max, PATIENCE))
     }
 
-    fn with_options(options: PgConnectOptions, connections_max: u32) -> Self {
+    fn with_options(options: PgConnectOptions, connections_max: u32, patience: Duration) -> Self {
         let options = options
             .application_name("callmeter")
             // A statement that hangs must not hold a wallet's lock for ever.
@@ -131,8 +145,7 @@ impl Store {
             ]);
         let pool = PgPoolOptions::new()
             .max_connections(connections_max)
-            // Long enough for a burst, short enough that a request can still answer 503 in time.
-            .acquire_timeout(Duration::from_secs(3))
+            .acquire_timeout(patience)
             .connect_lazy_with(options);
         Self { pool }
     }

@@ -27,6 +27,7 @@ mod processes;
 mod records;
 mod rentals;
 mod scopes;
+mod seen;
 mod settings;
 mod signals;
 mod statements;

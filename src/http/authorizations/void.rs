@@ -1,5 +1,6 @@
 //! `DELETE /v1/authorizations/{call_sid}?account=`: the call is not made, or is over. Frees its hold;
-//! none is placed for it again. Repeating it, or voiding what was never held, is answered the same.
+//! none is placed for it again. Repeating it, or voiding what was never held, is answered the same; an
+//! account that does not exist is not.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,6 +24,10 @@ pub(super) async fn void(
     CallPath { account, call_sid }: CallPath,
 ) -> Result<StatusCode, Problem> {
     let account = credential.calls_account(account)?;
+    // A void is remembered in Redis: not for what is no account.
+    if !api.balance.knows(&account).await? {
+        return Err(Problem::unknown_account());
+    }
     if api.balance.void(&account, &call_sid).await? {
         Ok(StatusCode::NO_CONTENT)
     } else {
