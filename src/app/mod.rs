@@ -89,6 +89,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
     let balance = Balance::of(&settings, clock.clone())?;
+    balance.check().await?;
     let app = App {
         settings: Arc::new(settings),
         store,

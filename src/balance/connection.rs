@@ -20,6 +20,10 @@ use tokio::time::Instant;
 use super::error::BalanceError;
 use super::scripts::{self, Request, Stamp};
 
+/// What is said of a Redis whose keys lie on several nodes; a connection reaches those of one.
+pub(super) const CLUSTERED: &str =
+    "redis is a cluster of more than one node; set redis.url to a server that has all keys";
+
 /// After a failed attempt to connect, callers are answered at once for so long.
 const RECONNECT_EVERY: Duration = Duration::from_millis(50);
 
@@ -108,6 +112,7 @@ impl Link {
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
         let epoch = info.lines().find_map(|line| line.strip_prefix("run_id:"));
         let epoch = epoch.ok_or((ErrorKind::Parse, "redis does not tell its run_id"))?;
+        refuse_clusters(&mut connection).await?;
         scripts::teach().exec_async(&mut connection).await?;
         let policy: Result<Vec<String>, _> = redis::cmd("CONFIG")
             .arg("GET")
@@ -205,4 +210,18 @@ impl Link {
         self.give_up(session);
         BalanceError::Lost(error)
     }
+}
+
+/// Fails where other nodes have a part of the keys.
+async fn refuse_clusters(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let info: String = redis::cmd("INFO").arg("cluster").query_async(connection).await?;
+    if !info.contains("cluster_enabled:1") {
+        return Ok(());
+    }
+    let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?;
+    let nodes = info.lines().find_map(|line| line.trim().strip_prefix("cluster_known_nodes:"));
+    if nodes == Some("1") {
+        return Ok(());
+    }
+    Err(RedisError::from((ErrorKind::InvalidClientConfig, CLUSTERED)))
 }

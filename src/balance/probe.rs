@@ -1,8 +1,15 @@
 //! Whether Redis can be relied upon right now: it answers, and it forgets nothing to save memory.
 
-use redis::Value;
+use std::time::Duration;
 
+use redis::{ErrorKind, Value};
+
+use super::connection::CLUSTERED;
+use super::error::BalanceError;
 use super::stage::Balance;
+
+/// Longest wait for Redis before a start; one that is away then is looked at later.
+const CHECK_MAX: Duration = Duration::from_secs(2);
 
 /// Why Redis cannot be relied upon; the text is what an operator is told.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -13,6 +20,9 @@ pub enum Fault {
         /// What the client says.
         why: String,
     },
+    /// Its keys lie on several nodes.
+    #[error("{CLUSTERED}")]
+    Clustered,
     /// It may drop holds when its memory is full.
     #[error("redis may evict holds: maxmemory-policy is {policy}; set it to noeviction")]
     MayEvict {
@@ -22,12 +32,27 @@ pub enum Fault {
 }
 
 impl Balance {
+    /// Refuses a Redis that can never be relied upon, where it answers.
+    ///
+    /// # Errors
+    /// `Clustered`.
+    pub async fn check(&self) -> Result<(), Fault> {
+        match tokio::time::timeout(CHECK_MAX, self.probe()).await {
+            Ok(Err(fault @ Fault::Clustered)) => Err(fault),
+            _ => Ok(()),
+        }
+    }
+
     /// Looks at Redis once.
     ///
     /// # Errors
     /// What is wrong with it.
     pub async fn probe(&self) -> Result<(), Fault> {
-        let unreachable = |error: super::error::BalanceError| {
+        let unreachable = |error: BalanceError| {
+            if matches!(&error, BalanceError::Lost(it) if it.kind() == ErrorKind::InvalidClientConfig)
+            {
+                return Fault::Clustered;
+            }
             let source = std::error::Error::source(&error).map(ToString::to_string);
             Fault::Unreachable { why: source.unwrap_or_else(|| error.to_string()) }
         };

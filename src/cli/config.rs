@@ -1,25 +1,28 @@
-//! `callmeter config check|show`: whether the settings and the catalog can be used, and what they
+//! `callmeter config check|show`: whether the settings, the catalog and Redis can be used, and what they
 //! are. Secrets are masked.
 
 use callmeter_core::domain::Catalog;
 use clap::Subcommand;
 
 use super::{CommandError, print};
+use crate::app::one_line;
+use crate::balance::Balance;
 use crate::catalog_file::{self, CatalogFileError};
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::catalogs::CatalogRefused;
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {
-    /// Checks the settings and the catalog's file; says what is wrong in one line
+    /// Checks the settings, the catalog's file, and Redis where it answers; says what is wrong in one line
     Check,
     /// Shows the settings in force, secrets masked
     Show,
 }
 
-pub(super) fn run(command: Config, settings: &Settings) -> Result<(), CommandError> {
+pub(super) async fn run(command: Config, settings: &Settings) -> Result<(), CommandError> {
     match command {
-        Config::Check => check(settings),
+        Config::Check => check(settings).await,
         Config::Show => {
             let shown = toml::to_string(settings);
             print(shown.map_err(|error| CommandError::Refused(error.to_string()))?.trim_end())
@@ -27,12 +30,14 @@ pub(super) fn run(command: Config, settings: &Settings) -> Result<(), CommandErr
     }
 }
 
-fn check(settings: &Settings) -> Result<(), CommandError> {
+async fn check(settings: &Settings) -> Result<(), CommandError> {
     let path = &settings.catalog.path;
     let catalog = Catalog::parse(&catalog_file::read(path)?).map_err(|error| {
         let source = CatalogRefused::Invalid(error);
         CatalogFileError::Refused { path: path.clone(), source }
     })?;
+    let balance = Balance::of(settings, Clock::system());
+    balance.map_err(|error| CommandError::Refused(one_line(&error)))?.check().await?;
     let (plans, numbers) = (catalog.plans.len(), catalog.numbers.len());
     let path = path.display();
     print(&format!("the settings are valid; {path} has {plans} plans and {numbers} number prices"))

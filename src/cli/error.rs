@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::app::one_line;
+use crate::balance::Fault;
 use crate::catalog_file::CatalogFileError;
 use crate::config::SettingsError;
 use crate::ledger::LedgerError;
@@ -18,6 +19,9 @@ pub enum CommandError {
     /// The catalog's file cannot be used.
     #[error(transparent)]
     Catalog(#[from] CatalogFileError),
+    /// Redis cannot be used as it is.
+    #[error(transparent)]
+    Redis(#[from] Fault),
     /// An argument that cannot be used.
     #[error("{0}")]
     Usage(String),
@@ -45,9 +49,9 @@ impl CommandError {
     /// 2 for wrong usage or settings, 1 for everything else.
     pub fn exit_code(&self) -> ExitCode {
         let wrong_usage = match self {
-            Self::Settings(_) | Self::Usage(_) => true,
+            Self::Settings(_) | Self::Usage(_) | Self::Redis(_) => true,
             Self::Catalog(error) => !error.is_transient(),
-            Self::Service(error) => error.is::<CatalogFileError>(),
+            Self::Service(error) => error.is::<CatalogFileError>() || error.is::<Fault>(),
             _ => false,
         };
         ExitCode::from(if wrong_usage { 2 } else { 1 })

@@ -123,7 +123,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Openapi => openapi::run(),
-            Command::Config(command) => config::run(command, &settings),
+            Command::Config(command) => config::run(command, &settings).await,
         }
     });
     // A stage that was given up must not hold the process.

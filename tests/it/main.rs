@@ -25,6 +25,7 @@ mod outages;
 mod privacy;
 mod processes;
 mod records;
+mod redis_cluster;
 mod rentals;
 mod scopes;
 mod seen;
