@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::BalanceError;
 use super::scripts::Request;
 use super::stage::Balance;
-use crate::ledger::store::StoreError;
+use crate::ledger::store::{Store, StoreError};
 use crate::ledger::unprojected::{self, LEASE};
 use crate::ledger::{LedgerError, catalogs};
 
@@ -37,8 +37,10 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 const NOTED_MAX: usize = 10_000;
 
 /// What was seen at the last look.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Believed {
+    /// For looks alone: they must not wait behind what is loaded.
+    store: Store,
     seen: Mutex<Seen>,
     /// Held while somebody looks because the lease ran out.
     turn: tokio::sync::Mutex<()>,
@@ -57,13 +59,19 @@ struct Seen {
 }
 
 impl Believed {
-    /// False while the ledger is known not to answer: nothing that needs it need be tried.
-    pub(super) fn ledger_answers(&self) -> bool {
-        !self.is_unanswered.load(Ordering::Acquire)
+    pub(super) fn new(store: &Store) -> Self {
+        Self {
+            store: store.apart(),
+            seen: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            is_unanswered: AtomicBool::new(false),
+        }
     }
 
+    /// The last look is too old, and another may be answered.
     fn is_due(&self) -> bool {
-        self.lock().asked_at.is_none_or(|at| at.elapsed() > LEASE)
+        let is_old = self.lock().asked_at.is_none_or(|at| at.elapsed() > LEASE);
+        is_old && !self.is_unanswered.load(Ordering::Acquire)
     }
 
     fn is_noted(&self, account: &AccountId) -> bool {
@@ -131,9 +139,9 @@ impl Balance {
     /// Looks again where the last look is too old.
     async fn renew(&self) -> Result<(), BalanceError> {
         let believed = &self.0.believed;
-        if believed.is_due() && believed.ledger_answers() {
+        if believed.is_due() {
             let _turn = believed.turn.lock().await;
-            if believed.is_due() && believed.ledger_answers() {
+            if believed.is_due() {
                 let looked = self.look_at_ledger().await;
                 let was_ever = believed.lock().asked_at.is_some();
                 return looked.or_else(|error| if was_ever { Ok(()) } else { Err(error) });
@@ -146,7 +154,7 @@ impl Balance {
     async fn look_at_ledger(&self) -> Result<(), BalanceError> {
         let asked_at = Instant::now();
         let asking = async {
-            let mut connection = self.0.store.read().await?;
+            let mut connection = self.0.believed.store.read().await?;
             let stamp = catalogs::latest(&mut connection).await?;
             let most = i64::try_from(NOTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
             let wallets = unprojected::read(&mut connection, most).await?;
@@ -193,7 +201,7 @@ pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
         }
     };
     let endless = async { tokio::join!(looks, catching_up) };
-    let _: Option<((), ())> = shutdown.run_until_cancelled(endless).await;
+    let _: Option<((), ())> = shutdown.run_until_cancelled(Box::pin(endless)).await;
 }
 
 fn too_late() -> BalanceError {

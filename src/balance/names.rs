@@ -15,7 +15,6 @@ use super::error::BalanceError;
 use super::scripts::Expire;
 use super::snapshot::Snapshot;
 use super::stage::Balance;
-use crate::ledger::store::StoreError;
 use crate::ledger::{LedgerError, accounts};
 
 impl Balance {
@@ -80,7 +79,6 @@ impl Balance {
         &self,
         sids: &[&TwilioAccountSid],
     ) -> Result<HashMap<TwilioAccountSid, AccountId>, BalanceError> {
-        self.require_ledger()?;
         let words: Vec<&str> = sids.iter().map(|sid| sid.as_str()).collect();
         let rows = sqlx::query(
             "-- balance::names
@@ -119,7 +117,6 @@ impl Balance {
             return Ok(true);
         }
         let asked = async {
-            self.require_ledger()?;
             let mut connection = self.0.store.read().await?;
             Ok::<_, LedgerError>(accounts::key_of(&mut connection, account).await?.is_some())
         };
@@ -130,14 +127,6 @@ impl Balance {
             }
             known => Ok(known?),
         }
-    }
-
-    /// Fails at once where the ledger is known not to answer.
-    pub(super) fn require_ledger(&self) -> Result<(), StoreError> {
-        if self.0.believed.ledger_answers() {
-            return Ok(());
-        }
-        Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut))
     }
 
     /// Lets Redis know by which Twilio accounts an account is found.

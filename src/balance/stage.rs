@@ -114,7 +114,7 @@ impl Balance {
             journal: Journal::new(store.clone(), clock.clone(), &settings),
             denials: Denials::new(store.clone(), clock.clone()),
             catalogs: Catalogs::new(store.clone()),
-            believed: Believed::default(),
+            believed: Believed::new(&store),
             fail_open: FailOpen::default(),
             projector,
             incarnation: AtomicI64::new(0),
@@ -239,7 +239,6 @@ impl Balance {
     }
 
     async fn load_now(&self, account: &AccountId) -> Result<bool, BalanceError> {
-        self.require_ledger()?;
         if !self.knows(account).await? {
             return Ok(false);
         }

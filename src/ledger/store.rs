@@ -150,6 +150,13 @@ impl Store {
         Self { pool }
     }
 
+    /// Another pool, of one connection, to the same database: for what must not wait behind others.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
+        Self { pool: PgPoolOptions::new().max_connections(1).connect_lazy_with(options) }
+    }
+
     /// Borrows a connection for reading.
     ///
     /// # Errors

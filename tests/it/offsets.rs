@@ -141,7 +141,8 @@ async fn a_postgres_that_went_back_in_time_is_noticed_and_catches_up() {
     charged(&api, 5).await;
     system.services[0].terminate();
     // As a backup from before the calls would have it.
-    let restored = "UPDATE partition_offsets SET next_offset = 0 WHERE next_offset = 5";
+    let restored = "UPDATE partition_offsets SET next_offset = 0, signals_offset = 0
+                    WHERE next_offset = 5";
     let mut sql = system.sql().await;
     let done = sqlx::query(restored).execute(&mut sql).await.expect("it is set back");
     assert_eq!(done.rows_affected(), 1);
@@ -228,7 +229,9 @@ async fn a_lost_topic_that_came_back_as_long_as_before_is_still_noticed() {
     system.kafka.create_topic(&topic, 4).await;
     // Records of these tests bear whole seconds: those of the new log are told apart by a minute.
     let mut others = calls(&acme, 0, 100..109);
-    others.iter_mut().for_each(|other| other.timestamp_ms += 60_000);
+    for other in &mut others {
+        other.timestamp_ms += 60_000;
+    }
     system.produce(&others).await;
     let index = system.start("meter,api", &[]);
     let api = system.api(index);

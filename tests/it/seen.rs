@@ -125,8 +125,8 @@ async fn a_catalog_that_was_accepted_is_what_every_process_authorizes_by() {
         system.services[0].log_text().contains("version=2").then_some(())
     })
     .await;
-    let plain = allowed(&ask(&second, "plain", "CA1", 60).await);
-    assert_eq!(plain["rate_per_minute"], "0.050000");
+    let dearer = allowed(&ask(&second, "plain", "CA1", 60).await);
+    assert_eq!(dearer["rate_per_minute"], "0.050000");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
