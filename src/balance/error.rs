@@ -46,6 +46,11 @@ impl BalanceError {
         matches!(self, Self::Lost(_))
     }
 
+    /// True where the ledger could not be asked.
+    pub(super) fn is_of_the_ledger(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_transient())
+    }
+
     /// True where the same may succeed later: nothing is wrong with what was asked.
     pub(super) fn is_passing(&self) -> bool {
         match self {

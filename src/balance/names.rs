@@ -28,7 +28,7 @@ impl Balance {
             return Ok(Some(account));
         }
         match self.account_in_ledger(sid).await {
-            Err(error) if error.is_transient() => {
+            Err(error) if error.is_of_the_ledger() => {
                 let account = self.name_in_redis(sid).await.ok_or(error)?;
                 self.keep_name(sid, &account);
                 Ok(Some(account))

@@ -84,7 +84,7 @@ impl CatchUp {
         let permit = self.stop.run_until_cancelled(shared.catch_ups.acquire());
         let Some(Ok(_permit)) = permit.await else { return Err(NotYet::Stopped) };
         match meter.balance.probe().await {
-            Err(fault @ Fault::Unreachable { .. }) => return Err(fault.into()),
+            Err(fault @ (Fault::Unreachable { .. } | Fault::Clustered)) => return Err(fault.into()),
             Ok(()) | Err(Fault::MayEvict { .. }) => {}
         }
         let Some(gap) = self.applied.gap() else { return Ok(()) };
