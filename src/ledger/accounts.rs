@@ -259,7 +259,7 @@ pub async fn update(
     by: &By,
 ) -> Result<Option<Account>, LedgerError> {
     let Some(mut head) = lock(connection, id).await? else { return Ok(None) };
-    let before = find_known(connection, id).await?.audited();
+    let before = find_known(connection, id).await?;
     sqlx::query(
         "-- accounts::update
          UPDATE accounts SET
@@ -285,8 +285,12 @@ pub async fn update(
         None => wallets::raise_version(connection, &mut head).await?,
     }
     let account = find_known(connection, id).await?;
-    let after = account.audited();
-    note(connection, by, Action::AccountChanged, &account, (before, after)).await?;
+    if account == before {
+        by.changed_nothing();
+        return Ok(Some(account));
+    }
+    let change = (before.audited(), account.audited());
+    note(connection, by, Action::AccountChanged, &account, change).await?;
     Ok(Some(account))
 }
 
@@ -311,10 +315,12 @@ pub async fn set_status(
     .bind(status.as_str())
     .execute(&mut *connection)
     .await?;
-    if changed.rows_affected() > 0 {
-        wallets::raise_version(connection, &mut head).await?;
-    }
     let account = find_known(connection, id).await?;
+    if changed.rows_affected() == 0 {
+        by.changed_nothing();
+        return Ok(Some(account));
+    }
+    wallets::raise_version(connection, &mut head).await?;
     let (action, after) = match status {
         AccountStatus::Open => (Action::AccountReopened, account.audited()),
         AccountStatus::Closed => (Action::AccountClosed, account.audited()),

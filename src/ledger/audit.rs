@@ -1,7 +1,8 @@
 //! Who did what: one row for each act of an administrator, in the act's own transaction.
 //!
 //! Whatever an administrator may do takes a [`By`], and notes itself here with what was before and
-//! after. The API refuses to commit an act that noted nothing, so that none is forgotten. It must
+//! after, or says that it changed nothing. The API refuses to commit an act that did neither, so that
+//! none is forgotten. It must
 //! never hold a secret, and names people only [`masked`]: rows here are never blanked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,7 +49,12 @@ impl By {
         Self { request_id, ..self }
     }
 
-    /// How many acts were noted with this; a transaction that ran again counts again.
+    /// Says that an act changed nothing, so that there is nothing to note.
+    pub fn changed_nothing(&self) {
+        self.noted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many acts were noted with this, or changed nothing; a transaction that ran again counts again.
     pub fn noted(&self) -> u32 {
         self.noted.load(Ordering::Relaxed)
     }

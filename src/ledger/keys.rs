@@ -46,7 +46,7 @@ impl Scope {
 }
 
 /// The id of a key: its name in logs, audit rows and paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId(pub i32);
 
 impl std::fmt::Display for KeyId {
@@ -155,6 +155,10 @@ pub async fn revoke(
     by: &By,
 ) -> Result<Option<Key>, LedgerError> {
     let Some((before, account_key)) = find_by_id(connection, id).await? else { return Ok(None) };
+    if before.revoked_at.is_some() {
+        by.changed_nothing();
+        return Ok(Some(before));
+    }
     sqlx::query(
         "-- keys::revoke
          UPDATE keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL",

@@ -48,18 +48,21 @@ pub async fn change(
         return Ok(SubscriptionChanged::UnknownAccount);
     };
     let timeline = timeline(connection, head.account_key).await?;
-    let in_force = timeline.entry_at(starts_at).and_then(|entry| entry.plan.clone());
+    if !timeline.change_needed(plan, starts_at) {
+        by.changed_nothing();
+        return Ok(SubscriptionChanged::Unchanged);
+    }
+    let in_force = timeline.entry_at(starts_at);
     let deed = Deed {
         action: Action::SubscriptionChanged,
         account_key: Some(head.account_key),
         subject: id.to_string(),
-        before: json!({ "plan": in_force }),
+        before: json!({
+            "plan": in_force.and_then(|entry| entry.plan.as_ref()),
+            "starts_at": in_force.map(|entry| entry.starts_at),
+        }),
         after: json!({ "plan": plan, "starts_at": starts_at }),
     };
-    if !timeline.change_needed(plan, starts_at) {
-        audit::note(connection, by, &deed).await?;
-        return Ok(SubscriptionChanged::Unchanged);
-    }
     if let Some(plan) = plan {
         let ends_at = timeline.iter().map(|entry| entry.starts_at).find(|at| *at > starts_at);
         let history = catalogs::load_history(connection).await?;

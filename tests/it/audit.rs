@@ -123,6 +123,56 @@ async fn what_is_refused_or_repeated_is_not_noted() {
 }
 
 #[tokio::test]
+async fn what_changes_nothing_is_not_noted() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    let starts_at = rfc3339(now() - DAY);
+    system.open(&api, &[account("acme", 0)]).await;
+    let (path, token) = ("/v1/accounts/acme", "0123456789abcdef0123456789abcdef");
+    let subscription = format!("{path}/subscription");
+    let plan = json!({"plan": "starter", "starts_at": starts_at});
+    assert_eq!(api.put(&subscription, &plan).await.expect(200)["changed"], true);
+    let known = noted_since(&api, 0).await.len();
+
+    assert_eq!(api.put(&subscription, &plan).await.expect(200)["changed"], false);
+    for body in [json!({}), json!({"credit_limit": "0", "name": "A customer", "email": null})] {
+        api.patch(path, &body).await.expect(200);
+    }
+    let reopen = format!("{path}/reopen");
+    api.post(&reopen, &json!({})).await.expect(200);
+    assert_eq!(noted_since(&api, known).await, Vec::<Value>::new());
+
+    api.patch(path, &json!({"twilio_auth_token": token})).await.expect(200);
+    api.patch(path, &json!({"twilio_auth_token": token})).await.expect(200);
+    // As long as the one before, and begun by the same letter: it looks the same masked.
+    api.patch(path, &json!({"name": "A CUSTOMER"})).await.expect(200);
+    let (key, _) = crate::keys::make(&api, "admin", None).await;
+    for _ in 0..2 {
+        assert_eq!(crate::keys::revoke(&api, &key).await.status, 204);
+    }
+    let later = rfc3339(now());
+    let none = json!({"plan": null, "starts_at": later});
+    assert_eq!(api.put(&subscription, &none).await.expect(200)["changed"], true);
+    let noted = noted_since(&api, known).await;
+    let expected = [
+        "twilio_token_set",
+        "account_changed",
+        "key_created",
+        "key_revoked",
+        "subscription_changed",
+    ];
+    assert_eq!(actions(&noted), expected);
+    let instant = |value: &Value| {
+        let text = value["starts_at"].as_str().unwrap_or_else(|| panic!("no starts_at: {value}"));
+        chrono::DateTime::parse_from_rfc3339(text).expect("an instant")
+    };
+    let (before, after) = (&noted[4]["before"], &noted[4]["after"]);
+    assert_eq!((&before["plan"], &after["plan"]), (&json!("starter"), &Value::Null));
+    assert_eq!(instant(before), instant(&plan), "{before}");
+    assert_eq!(instant(after), instant(&none), "{after}");
+}
+
+#[tokio::test]
 async fn what_is_done_at_the_machine_is_noted_with_the_user() {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;

@@ -165,6 +165,10 @@ impl TwilioTokens {
         let before = set_at(connection, &owner).await?;
         let changed = self.set_unnoted(connection, &owner, token, by.at).await?;
         let after = set_at(connection, &owner).await?;
+        if after == before {
+            by.changed_nothing();
+            return Ok(changed);
+        }
         let deed = Deed {
             action: token.map_or(Action::TwilioTokenForgotten, |_| Action::TwilioTokenSet),
             account_key: Some(head.account_key),
