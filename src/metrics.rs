@@ -69,6 +69,12 @@ pub const CALLBACK_RECORDS: &str = "callmeter_callback_records_total";
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 /// Seconds from a request's head to its answer's head, by method and route.
 pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
+/// Connections to the API's listeners that are open.
+pub const HTTP_CONNECTIONS: &str = "callmeter_http_connections";
+/// Connections that were closed at once, because too many were open.
+pub const HTTP_CONNECTIONS_REFUSED: &str = "callmeter_http_connections_refused_total";
+/// Requests refused by a limit on their rate, by limit.
+pub const HTTP_RATE_LIMITED: &str = "callmeter_http_rate_limited_total";
 /// Records whose offset was not the one after the last: transaction markers, compaction.
 pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";
 /// Unix time of the start of each job's last run that ended well.
@@ -236,6 +242,9 @@ fn describe() {
     describe_counter!(CALLBACK_RECORDS, "Records in them, by outcome");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
+    describe_gauge!(HTTP_CONNECTIONS, "Connections to the API that are open");
+    describe_counter!(HTTP_CONNECTIONS_REFUSED, "Connections closed because too many were open");
+    describe_counter!(HTTP_RATE_LIMITED, "Requests refused by a limit on their rate, by limit");
     describe_gauge!(
         JOB_LAST_SUCCESS_TIMESTAMP,
         Unit::Seconds,

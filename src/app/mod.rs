@@ -25,7 +25,7 @@ use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::health::Health;
-use crate::http::{self, Api, Surface};
+use crate::http::{self, Api, ConnectionLimits, Surface};
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
 use crate::ingest::partition::BatchLimits;
@@ -168,14 +168,19 @@ impl App {
         if let Some(address) = http.internal_listen {
             surfaces.push((address, Surface { api: has_api, internal: true }));
         }
+        let limits = ConnectionLimits {
+            connections_max: http.connections_max,
+            head_max: Duration::from_secs(http.request_seconds_max.into()),
+        };
         for (address, surface) in surfaces {
             let listener = TcpListener::bind(address).await;
             let listener = listener.with_context(|| format!("{address} cannot be listened on"))?;
             tracing::info!(address = %listener.local_addr()?, "listening");
-            let shutdown = self.shutdown.clone().cancelled_owned();
+            let shutdown = self.shutdown.clone();
             let router = api.clone().router(surface);
             stages.spawn(async move {
-                http::serve(listener, router, shutdown).await.context("the API failed")
+                http::serve(listener, router, limits, shutdown).await;
+                Ok(())
             });
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! Nothing here may log or print a secret, and nothing elsewhere may read an environment variable.
 
 mod error;
+mod http;
 mod jobs;
 mod load;
 mod privacy;
@@ -14,14 +15,15 @@ mod settings;
 mod variables;
 
 pub use error::SettingsError;
+pub use http::Http;
 pub use jobs::{Reconcile, Sweep};
 pub use load::{load, load_from};
 pub use privacy::Privacy;
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use secrets::{Secrets, Twilio};
 pub use settings::{
-    Batch, CatalogFile, Charging, Database, Holds, Http, Kafka, Log, LogFormat, Redis, Rejects,
-    Rentals, Settings, Stripe, Wallet,
+    Batch, CatalogFile, Charging, Database, Holds, Kafka, Log, LogFormat, Redis, Rejects, Rentals,
+    Settings, Stripe, Wallet,
 };
 
 /// The built-in defaults, with every key documented.

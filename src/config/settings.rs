@@ -1,11 +1,11 @@
 //! The typed settings. Units and effects are documented in `config/callmeter.toml`.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use serde::{Deserialize, Serialize};
 
+use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
@@ -34,20 +34,6 @@ pub struct Settings {
     pub sweep: Sweep,
     pub reconcile: Reconcile,
     pub log: Log,
-}
-
-/// `[http]`: the addresses and limits of the API.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
-pub struct Http {
-    pub listen: SocketAddr,
-    pub internal_listen: Option<SocketAddr>,
-    pub admin_key: Option<Secret>,
-    pub public_url: Option<String>,
-    pub body_bytes_max: usize,
-    pub request_seconds_max: u32,
-    pub requests_in_progress_max: usize,
 }
 
 /// `[database]`: Postgres.
@@ -195,6 +181,7 @@ impl Settings {
             ("http.body_bytes_max", self.http.body_bytes_max > 0),
             ("http.request_seconds_max", self.http.request_seconds_max > 0),
             ("http.requests_in_progress_max", self.http.requests_in_progress_max > 0),
+            ("http.connections_max", self.http.connections_max > 0),
             ("database.connections_max", self.database.connections_max > 0),
             ("kafka.partitions", self.kafka.partitions > 0),
             ("batch.records_max", self.batch.records_max > 0),
@@ -272,38 +259,6 @@ impl Settings {
         }
         if self.kafka.group.is_empty() {
             return refuse("kafka.group", "is empty", "give a name for the consumer group");
-        }
-        Ok(())
-    }
-}
-
-impl Http {
-    const ADMIN_KEY_CHARACTERS_MIN: usize = 32;
-
-    fn check(&self) -> Result<(), Problem> {
-        if let Some(key) = &self.admin_key {
-            let characters = key.expose().chars().count();
-            if characters < Self::ADMIN_KEY_CHARACTERS_MIN {
-                let problem = format!("has {characters} characters, fewer than 32");
-                return refuse("http.admin_key", problem, "make one with `openssl rand -hex 32`");
-            }
-            if !key.expose().chars().all(|character| character.is_ascii_graphic()) {
-                let problem = "has spaces, control characters or characters beyond ASCII";
-                return refuse("http.admin_key", problem, "make one with `openssl rand -hex 32`");
-            }
-        }
-        if let Some(url) = &self.public_url
-            && !(url.starts_with("https://") || url.starts_with("http://"))
-        {
-            return refuse(
-                "http.public_url",
-                "is no URL",
-                "give https://host, as the outside sees it",
-            );
-        }
-        if self.internal_listen == Some(self.listen) && self.listen.port() != 0 {
-            let remedy = "give another address or port than http.listen";
-            return refuse("http.internal_listen", "is http.listen again", remedy);
         }
         Ok(())
     }

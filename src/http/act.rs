@@ -4,8 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
-use axum::http::request::Parts;
+use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::AccountId;
@@ -35,7 +34,7 @@ const SEALED: &str = "sealed:";
 /// A request that changes something.
 #[derive(Clone, Debug)]
 pub(super) struct Act {
-    /// Who asks; check its scope before anything else.
+    /// Who asks, and reaches this.
     pub(super) credential: Credential,
     path: String,
     /// The account that the path names, where it names one.
@@ -88,20 +87,57 @@ impl Outcome {
 pub(super) type Effect<'c> = BoxFuture<'c, Result<Outcome, LedgerError>>;
 
 impl Act {
+    /// Takes what a request wants, once its key is known to reach it.
+    ///
+    /// # Errors
+    /// 400, 413 and 415 for headers and bodies that cannot be used.
+    pub(super) async fn of(
+        credential: Credential,
+        account: Option<AccountId>,
+        request: Request,
+        api: &Api,
+    ) -> Result<Self, Problem> {
+        let headers = request.headers();
+        let (idempotency_key, why) = (idempotency_key(headers)?, reason(headers)?);
+        let is_json = is_json(headers);
+        let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+        // One spelling, whatever was escaped: kept answers are found by it.
+        let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
+        let body = Bytes::from_request(request, api).await;
+        let body = body.map_err(|rejection| match rejection.into_response().status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Problem::too_large(format!("at most {} bytes are read", api.body_bytes_max))
+            }
+            _ => Problem::malformed("the body cannot be read"),
+        })?;
+        if !body.is_empty() && !is_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "unsupported_media_type",
+                "The body is not declared as JSON",
+                "send `Content-Type: application/json`",
+            ));
+        }
+        Ok(Self { credential, path, account, idempotency_key, why, request_id, body })
+    }
+
     /// Reads the body.
     ///
     /// # Errors
     /// 400 with every field at fault.
     pub(super) fn read<T: Fielded>(&self) -> Result<T, Problem> {
-        Fields::read_body(self.json()?)
+        self.read_by(T::read)
     }
 
-    fn json(&self) -> Result<Value, Problem> {
-        if self.body.is_empty() {
-            return Ok(Value::Object(serde_json::Map::new()));
-        }
-        serde_json::from_slice(&self.body)
-            .map_err(|error| Problem::malformed(format!("the body is not JSON: {error}")))
+    /// Reads the body by a reader that knows more than the body.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) fn read_by<T>(
+        &self,
+        read: impl FnOnce(&mut Fields) -> Option<T>,
+    ) -> Result<T, Problem> {
+        Fields::read_body(&self.body, read)
     }
 
     /// Runs the effect once and answers it; for a key that was answered before, answers that again.
@@ -153,7 +189,8 @@ impl Act {
     fn name(&self) -> Result<Option<RequestName>, Problem> {
         let Some(key) = self.idempotency_key.clone() else { return Ok(None) };
         // Written again from its parsed form, so that spaces and the order of keys do not matter.
-        let body = serde_json::to_vec(&self.json()?);
+        let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        let body = serde_json::from_slice(body).and_then(|body: Value| serde_json::to_vec(&body));
         let body = body.map_err(|error| Problem::malformed(error.to_string()))?;
         Ok(Some(RequestName {
             credential: self.credential.id.clone(),
@@ -269,44 +306,6 @@ fn respond(status: StatusCode, body: String, replayed: bool) -> Response {
         headers.insert(REPLAYED, HeaderValue::from_static("true"));
     }
     response
-}
-
-impl FromRequest<Api> for Act {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
-        let (mut parts, body) = request.into_parts();
-        let credential = Credential::from_request_parts(&mut parts, api).await?;
-        let idempotency_key = idempotency_key(&parts.headers)?;
-        let why = reason(&parts.headers)?;
-        let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
-        // One spelling, whatever was escaped: kept answers are found by it.
-        let path = percent_decode_str(parts.uri.path()).decode_utf8_lossy().into_owned();
-        let account = account_in(&mut parts, api).await;
-        let is_json = is_json(&parts.headers);
-        let body = Bytes::from_request(Request::from_parts(parts, body), api).await;
-        let body = body.map_err(|rejection| match rejection.into_response().status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Problem::too_large(format!("at most {} bytes are read", api.body_bytes_max))
-            }
-            _ => Problem::malformed("the body cannot be read"),
-        })?;
-        if !body.is_empty() && !is_json {
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported_media_type",
-                "The body is not declared as JSON",
-                "send `Content-Type: application/json`",
-            ));
-        }
-        Ok(Self { credential, path, account, idempotency_key, why, request_id, body })
-    }
-}
-
-async fn account_in(parts: &mut Parts, api: &Api) -> Option<AccountId> {
-    let parameters = RawPathParams::from_request_parts(parts, api).await.ok()?;
-    let mut named = parameters.iter().filter(|(name, _)| *name == "account");
-    named.next().and_then(|(_, id)| AccountId::parse(id).ok())
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

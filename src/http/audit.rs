@@ -11,11 +11,11 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Credential;
-use super::fields::{Fielded, Fields, Query, parsed};
+use super::fields::{Fielded, Fields, parsed};
 use super::openapi::schema;
 use super::page::{List, ListParameters, stretch};
 use super::problem::Problem;
+use super::reach::{Admin, Query};
 use crate::ledger::audit::{self, Action, Noted};
 use crate::ledger::history::Stretch;
 
@@ -91,10 +91,8 @@ impl Fielded for Listing {
 )]
 async fn list(
     State(api): State<Api>,
-    credential: Credential,
-    Query(listing): Query<Listing>,
+    Query(Admin, listing): Query<Admin, Listing>,
 ) -> Result<Json<List<NotedJson>>, Problem> {
-    credential.require_admin()?;
     let Listing { account, action, stretch } = listing;
     let mut connection = api.store.read().await?;
     let page = audit::list(&mut connection, account.as_ref(), action, &stretch).await?;

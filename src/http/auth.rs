@@ -1,17 +1,23 @@
 //! Who asks, and how far that reaches: bearer keys and their scopes.
 //!
 //! The admin key of the settings is compared in the process; every other is a key of the ledger, and
-//! becomes a [`Credential`] in [`Api::credential_of`] and nowhere else.
+//! becomes a [`Credential`] in [`Api::credential_of`] and nowhere else. What a handler needs of it is said
+//! by its types (`reach`).
 
-use axum::extract::FromRequestParts;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use callmeter_core::domain::AccountId;
 
 use super::Api;
+use super::connections::Peer;
 use super::problem::Problem;
 use crate::keys::{KeyDigest, SealingKey};
 pub(super) use crate::ledger::keys::Scope;
+use crate::ledger::keys::{Key, KeyId};
 
 /// Longest key that is looked at; ours are shorter, and so should an admin key of the settings be.
 const KEY_CHARACTERS_MAX: usize = 1_024;
@@ -28,6 +34,19 @@ pub(super) struct Credential {
 }
 
 impl Credential {
+    /// Finds that of a request; it is looked for once.
+    ///
+    /// # Errors
+    /// 401 without a key, or with an unknown one; 429 where a limit on rates says so.
+    pub(super) async fn of(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        if let Some(known) = parts.extensions.get::<Self>() {
+            return Ok(known.clone());
+        }
+        let credential = api.let_in(parts).await?;
+        parts.extensions.insert(credential.clone());
+        Ok(credential)
+    }
+
     /// Lets pass what needs the scope `admin`.
     ///
     /// # Errors
@@ -90,42 +109,60 @@ impl Credential {
 }
 
 impl Api {
-    /// Finds the credential of a key; `None`: an unknown key, or a revoked one.
-    async fn credential_of(&self, key: &str) -> Result<Option<Credential>, Problem> {
+    /// Finds the credential of a request, within the limits on rates.
+    async fn let_in(&self, parts: &Parts) -> Result<Credential, Problem> {
+        let (credential, id) = self.credential_of(parts).await?;
+        self.rates.take(id, &credential.scope, self.clock.now())?;
+        Ok(credential)
+    }
+
+    /// Finds the credential of a request whose key was let in before: is it still good?
+    pub(super) async fn still(&self, parts: &Parts) -> Result<Credential, Problem> {
+        Ok(self.credential_of(parts).await?.0)
+    }
+
+    /// Finds the credential of a request, and the id of its key where the ledger has it.
+    async fn credential_of(&self, parts: &Parts) -> Result<(Credential, Option<KeyId>), Problem> {
+        let key = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
         let (digest, sealing) = (KeyDigest::of(key), SealingKey::of(key));
         if self.admin_key.is_some_and(|admin| admin.is(digest)) {
             let id = "admin".to_owned();
-            return Ok(Some(Credential { id, scope: Scope::Admin, sealing }));
+            return Ok((Credential { id, scope: Scope::Admin, sealing }, None));
         }
-        let found = self.keys.find(digest).await?;
-        Ok(found.map(|key| {
-            let (id, scope) = (key.id.to_string(), key.scope.clone());
-            Credential { id, scope, sealing }
-        }))
+        let found = match self.keys.known(digest) {
+            Some(known) => self.keys.confirm(digest, known).await?,
+            None => self.first_seen(digest, peer(parts)).await?,
+        };
+        let key = found.ok_or_else(Problem::unauthorized)?;
+        let (id, scope) = (key.id.to_string(), key.scope.clone());
+        Ok((Credential { id, scope, sealing }, Some(key.id)))
+    }
+
+    /// Asks the ledger for a key that this process does not know, if the asker may guess on.
+    async fn first_seen(
+        &self,
+        digest: KeyDigest,
+        peer: IpAddr,
+    ) -> Result<Option<Arc<Key>>, Problem> {
+        self.rates.may_try(peer, self.clock.now())?;
+        let found = self.keys.ask(digest).await?;
+        if found.is_none() {
+            self.rates.failed(peer, self.clock.now());
+        }
+        Ok(found)
     }
 }
 
-impl FromRequestParts<Api> for Credential {
-    type Rejection = Problem;
+/// The key that a request shows; nothing as long as no key is.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let key = scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())?;
+    (1..=KEY_CHARACTERS_MAX).contains(&key.len()).then_some(key)
+}
 
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        if let Some(known) = parts.extensions.get::<Self>() {
-            return Ok(known.clone());
-        }
-        let key = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let key = key.and_then(|value| {
-            let (scheme, key) = value.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-        });
-        let key = key.filter(|key| (1..=KEY_CHARACTERS_MAX).contains(&key.len()));
-        let credential = match key {
-            Some(key) => api.credential_of(key).await?,
-            None => None,
-        };
-        let credential = credential.ok_or_else(Problem::unauthorized)?;
-        parts.extensions.insert(credential.clone());
-        Ok(credential)
-    }
+/// Who is at the other end; the same nobody where requests do not come through a listener.
+fn peer(parts: &Parts) -> IpAddr {
+    parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
 }
 
 #[cfg(test)]

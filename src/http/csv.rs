@@ -1,5 +1,6 @@
 //! Lists as CSV (RFC 4180): amounts as machines read them, free text safe in a spreadsheet.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::future::Future;
 
@@ -100,11 +101,63 @@ where
     })
 }
 
-/// True where a caller prefers CSV to JSON.
+/// True where a caller prefers CSV to JSON (RFC 9110, 12.5.1): by weight, then by how exactly it is
+/// named, then by which comes first. JSON is what everybody else gets.
 pub(super) fn wanted(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
-    let first = accept.and_then(|accept| accept.split([',', ';']).next());
-    first.is_some_and(|first| first.trim().eq_ignore_ascii_case("text/csv"))
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<&str> = accepted.flat_map(|value| value.split(',')).collect();
+    let csv = preference(&accepted, ["text/csv", "text/*", "*/*"]);
+    csv.is_some_and(|csv| {
+        let json = preference(&accepted, ["application/json", "application/*", "*/*"]);
+        csv.thousandths > 0 && json.is_none_or(|json| csv > json)
+    })
+}
+
+/// How much a media type is wanted; the greater, the more. Its fields in the order of weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    thousandths: u16,
+    exactness: Reverse<usize>,
+    place: Reverse<usize>,
+}
+
+/// What a list of media ranges says of a type, whose names are given from exact to general.
+fn preference(accepted: &[&str], names: [&str; 3]) -> Option<Preference> {
+    names.iter().enumerate().find_map(|(exactness, name)| {
+        accepted.iter().enumerate().find_map(|(place, range)| {
+            let (range, parameters) = range.split_once(';').unwrap_or((range, ""));
+            range.trim().eq_ignore_ascii_case(name).then(|| Preference {
+                thousandths: weight(parameters),
+                exactness: Reverse(exactness),
+                place: Reverse(place),
+            })
+        })
+    })
+}
+
+/// The weight among a range's parameters, in thousandths; what cannot be read counts as none given.
+fn weight(parameters: &str) -> u16 {
+    let weight = parameters.split(';').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    let read = |weight: &str| {
+        let (whole, decimals) = weight.split_once('.').unwrap_or((weight, ""));
+        let is_number = decimals.len() <= 3 && decimals.bytes().all(|it| it.is_ascii_digit());
+        let thousandths: u16 = format!("{decimals:0<3}").parse().ok().filter(|_| is_number)?;
+        match whole {
+            "0" => Some(thousandths),
+            "1" if thousandths == 0 => Some(1000),
+            _ => None,
+        }
+    };
+    weight.and_then(read).unwrap_or(1000)
+}
+
+/// An answer that would be another one for another `Accept`.
+pub(super) fn varying(mut response: Response) -> Response {
+    response.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
+    response
 }
 
 /// Answers an export as it is read; one that fails midway breaks off, so that nobody takes it for
@@ -118,12 +171,44 @@ where
     let mut response = body.into_response();
     let media_type = HeaderValue::from_static(MEDIA_TYPE);
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    response
+    varying(response)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Line;
+    use axum::http::{HeaderMap, HeaderValue, header};
+
+    use super::{Line, wanted};
+
+    #[test]
+    fn csv_is_for_those_who_prefer_it_to_json() {
+        let check = |accept: &[&'static str], expected| {
+            let mut headers = HeaderMap::new();
+            for value in accept {
+                headers.append(header::ACCEPT, HeaderValue::from_static(value));
+            }
+            assert_eq!(wanted(&headers), expected, "{accept:?}");
+        };
+        check(&[], false);
+        check(&["text/csv"], true);
+        check(&["TEXT/CSV; charset=utf-8"], true);
+        check(&["text/*"], true);
+        check(&["*/*"], false);
+        check(&["text/html"], false);
+        check(&["text/csv;q=0"], false);
+        check(&["text/csv;q=0.000, text/*"], false);
+        check(&["application/json;q=0.1, text/csv;q=0.9"], true);
+        check(&["text/csv;q=0.1, application/json;q=0.9"], false);
+        check(&["text/csv;q=0.1, application/json"], false);
+        check(&["application/json", "text/csv;q=0.9"], false);
+        check(&["application/json;q=0", "text/csv;q=0.001"], true);
+        check(&["text/csv, */*"], true);
+        check(&["*/*, text/csv"], true);
+        check(&["*/*;q=0.5, text/csv;q=0.4"], false);
+        check(&["text/csv, application/json"], true);
+        check(&["application/json, text/csv"], false);
+        check(&["application/json;q=x, text/csv;q=0.9"], false);
+    }
 
     #[test]
     fn free_text_is_quoted_and_never_a_formula() {

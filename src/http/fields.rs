@@ -1,9 +1,9 @@
 //! Bodies and queries, field by field: every fault is found, and named by its field.
 
-use axum::extract::{FromRequestParts, RawQuery};
-use axum::http::request::Parts;
 use callmeter_core::domain::Money;
-use chrono::{DateTime, NaiveDate, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SubsecRound, Utc};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
@@ -35,34 +35,46 @@ pub(super) struct Fields {
 type Reader<T> = fn(&Value) -> Result<T, String>;
 
 impl Fields {
-    /// Reads a whole from a JSON object.
+    /// Reads a whole from a JSON object; an empty body is one without fields.
     ///
     /// # Errors
-    /// 400 with every field at fault; unknown fields are faults too.
-    pub(super) fn read_body<T: Fielded>(body: Value) -> Result<T, Problem> {
-        match body {
-            Value::Object(left) => Self { left, errors: Vec::new() }.read_all(),
-            _ => Err(Problem::malformed("the body is not a JSON object")),
-        }
+    /// 400 with every field at fault; unknown fields are faults, and those that are given twice.
+    pub(super) fn read_body<T>(
+        body: &[u8],
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Result<T, Problem> {
+        let Given(given) = match body {
+            [] => Given(Vec::new()),
+            body => serde_json::from_slice(body).map_err(|error| match error.classify() {
+                Category::Data => Problem::malformed("the body is not a JSON object"),
+                _ => Problem::malformed(format!("the body is not JSON: {error}")),
+            })?,
+        };
+        Self::of(given).read_all(read)
     }
 
     /// Reads a whole from a query string.
     ///
     /// # Errors
-    /// As [`Self::read_body`]; a parameter given twice is a fault.
+    /// As [`Self::read_body`].
     pub(super) fn read_query<T: Fielded>(query: &str) -> Result<T, Problem> {
+        let given = pairs(query)?.into_iter().map(|(name, value)| (name, Value::String(value)));
+        Self::of(given).read_all(T::read)
+    }
+
+    fn of(given: impl IntoIterator<Item = (String, Value)>) -> Self {
         let mut fields = Self::default();
-        for (name, value) in pairs(query)? {
+        for (name, value) in given {
             if fields.left.contains_key(&name) {
                 fields.fault(&name, "is given twice");
             }
-            fields.left.insert(name, Value::String(value));
+            fields.left.insert(name, value);
         }
-        fields.read_all()
+        fields
     }
 
-    fn read_all<T: Fielded>(mut self) -> Result<T, Problem> {
-        let whole = T::read(&mut self);
+    fn read_all<T>(mut self, read: impl FnOnce(&mut Self) -> Option<T>) -> Result<T, Problem> {
+        let whole = read(&mut self);
         for name in std::mem::take(&mut self.left).into_iter().map(|(name, _)| name) {
             self.fault(&name, "is not known here");
         }
@@ -115,6 +127,11 @@ impl Fields {
         self.errors.push(FieldError { field: excerpt(field), message: message.into() });
     }
 
+    /// True where a field is at fault.
+    pub(super) fn blames(&self, field: &str) -> bool {
+        self.errors.iter().any(|error| error.field == field)
+    }
+
     fn value<T>(&mut self, name: &str, value: &Value, reader: Reader<T>) -> Option<T> {
         match reader(value) {
             Ok(value) => Some(value),
@@ -138,17 +155,30 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
     Ok(pairs.map_err(|_| Problem::malformed("the query cannot be read"))?.0)
 }
 
-/// A query string, read field by field.
-#[derive(Clone, Debug)]
-pub(super) struct Query<T>(pub T);
+/// The fields of a JSON object, each as often as it is given.
+struct Given(Vec<(String, Value)>);
 
-impl<S: Send + Sync, T: Fielded> FromRequestParts<S> for Query<T> {
-    type Rejection = Problem;
+impl<'de> Deserialize<'de> for Given {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reading;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let query = RawQuery::from_request_parts(parts, state).await;
-        let RawQuery(query) = query.unwrap_or_else(|never| match never {});
-        Fields::read_query(query.as_deref().unwrap_or_default()).map(Self)
+        impl<'de> Visitor<'de> for Reading {
+            type Value = Given;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Given, A::Error> {
+                let mut given = Vec::new();
+                while let Some(field) = map.next_entry()? {
+                    given.push(field);
+                }
+                Ok(Given(given))
+            }
+        }
+
+        from.deserialize_map(Reading)
     }
 }
 
@@ -214,12 +244,28 @@ pub(super) fn positive_amount(value: &Value) -> Result<Money, String> {
 pub(super) fn instant(value: &Value) -> Result<DateTime<Utc>, String> {
     // In a query an unescaped plus sign arrives as a space.
     let text = as_text(value)?.replace(' ', "+");
-    if let Ok(date) = text.parse::<NaiveDate>() {
-        return Ok(date.and_time(NaiveTime::MIN).and_utc());
+    let is_date = text.len() == 10 && text.starts_with(|first: char| first.is_ascii_digit());
+    let date = text.parse::<NaiveDate>().ok().filter(|_| is_date);
+    let date = date.map(|date| date.and_time(NaiveTime::MIN).and_utc());
+    let instant = || DateTime::parse_from_rfc3339(&text).ok().map(|at| at.with_timezone(&Utc));
+    let instant = date.or_else(instant).ok_or("is not an instant such as 2026-12-01T00:00:00Z")?;
+    // Those that RFC 3339 can write, in UTC as in the caller's zone.
+    if !(1..=9999).contains(&instant.year()) {
+        return Err("is not within the years 0001 to 9999".to_owned());
     }
-    let instant = DateTime::parse_from_rfc3339(&text);
-    let instant = instant.map_err(|_| "is not an instant such as 2026-12-01T00:00:00Z")?;
-    Ok(instant.with_timezone(&Utc).trunc_subsecs(6))
+    Ok(instant.trunc_subsecs(6))
+}
+
+/// Reads what a tag may be: whatever came in a callback's address, so any text.
+pub(super) fn tag(value: &Value) -> Result<String, String> {
+    let text = as_text(value)?;
+    if !(1..=256).contains(&text.chars().count()) {
+        return Err("has not 1 to 256 characters".to_owned());
+    }
+    if text.contains('\0') {
+        return Err("has a NUL character".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// Reads a whole number of 1 or more from JSON.
@@ -260,16 +306,30 @@ mod tests {
 
     #[test]
     fn every_field_at_fault_is_named_at_once() {
-        let body = json!({ "amount": 1.5, "note": "a\u{0}b", "colour": "red" });
-        let problem = Fields::read_body::<Sample>(body).unwrap_err();
+        let body = json!({ "amount": 1.5, "note": "a\u{0}b", "colour": "red" }).to_string();
+        let problem = Fields::read_body(body.as_bytes(), Sample::read).unwrap_err();
         assert_eq!(faults(&problem), ["amount", "at", "note", "colour"]);
         let problem = Fields::read_query::<Sample>("amount=1&amount=2&at=x").unwrap_err();
         assert_eq!(faults(&problem), ["amount", "at"]);
     }
 
     #[test]
+    fn a_field_that_is_given_twice_is_a_fault_and_none_of_both_counts() {
+        let read = |body: &str| Fields::read_body(body.as_bytes(), Sample::read);
+        let twice = r#"{"amount":"1","at":"2026-12-01","amount":"2"}"#;
+        assert_eq!(faults(&read(twice).unwrap_err()), ["amount"]);
+        let escaped = r#"{"amount":"1","at":"2026-12-01","am\u006funt":"1"}"#;
+        assert_eq!(faults(&read(escaped).unwrap_err()), ["amount"]);
+        for whole in ["[]", "null", "1", "{", "", "{}x", r#"{"amount":"1"}{}"#] {
+            assert!(read(whole).is_err(), "{whole}");
+        }
+    }
+
+    #[test]
     fn absent_and_null_are_told_apart() {
-        let read = |body| Fields::read_body::<Sample>(body).unwrap().note;
+        let read = |body: Value| {
+            Fields::read_body(body.to_string().as_bytes(), Sample::read).unwrap().note
+        };
         let (amount, at) = ("1", "2026-12-01");
         assert_eq!(read(json!({ "amount": amount, "at": at })), None);
         assert_eq!(read(json!({ "amount": amount, "at": at, "note": null })), Some(None));
@@ -290,6 +350,23 @@ mod tests {
             assert_eq!(read(text), midnight, "{text}");
         }
         for text in ["", "yesterday", "2026-02-30", "1764547200", "2026-12-01T00:00:00"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        for text in ["0001-01-01", "9999-12-31", "9999-12-31T23:59:59.999999999Z"] {
+            assert!(read(text).is_ok(), "{text}");
+        }
+        for text in [
+            "-9999-01-01",
+            "0000-12-31",
+            "+262142-12-31",
+            "+2026-12-01",
+            "+2026-12-1",
+            "2026-12-1",
+            "10000-01-01",
+            "0001-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+            "-0001-01-01T00:00:00Z",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
     }

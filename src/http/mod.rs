@@ -8,6 +8,7 @@ mod act;
 mod audit;
 mod auth;
 mod authorizations;
+mod connections;
 mod csv;
 mod fields;
 mod health;
@@ -16,17 +17,19 @@ mod layers;
 pub(crate) mod openapi;
 mod page;
 mod problem;
+mod rates;
+mod reach;
 pub(crate) mod render;
 mod webhooks;
 
-use std::future::Future;
-use std::sync::Arc;
+pub use connections::{ConnectionLimits, serve};
+
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::StatusCode;
-use tokio::net::TcpListener;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
+use axum::http::Method;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -42,6 +45,7 @@ use crate::metrics::Recorder;
 use crate::wallet::{Live, Wallets};
 use layers::Limits;
 use problem::Problem;
+use rates::Rates;
 
 /// What handlers have at hand. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ pub struct Api {
     bridge: Option<Bridge>,
     admin_key: Option<KeyDigest>,
     keys: Believed,
+    rates: Arc<Rates>,
     asked_seconds: u32,
     body_bytes_max: usize,
     request_time_max: Duration,
@@ -99,6 +104,7 @@ impl Api {
             bridge: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             keys,
+            rates: Arc::new(Rates::of(http)),
             asked_seconds: settings.holds.asked_seconds,
             body_bytes_max: http.body_bytes_max,
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
@@ -117,15 +123,34 @@ impl Api {
         let limits = Limits::new(self.requests_in_progress_max, self.request_time_max);
         Router::from(routes_of(surface))
             .fallback(|| async { Problem::unknown_path() })
-            .method_not_allowed_fallback(|| async {
-                let status = StatusCode::METHOD_NOT_ALLOWED;
-                Problem::new(status, "method_not_allowed", "The path has no such method", "")
+            .method_not_allowed_fallback(async move |method: Method, path: Option<MatchedPath>| {
+                let is_internal = path.is_some_and(|path| is_internal(&method, &path));
+                if is_internal && !surface.internal {
+                    return Problem::unknown_path();
+                }
+                Problem::method_not_allowed()
             })
             .layer(DefaultBodyLimit::max(self.body_bytes_max))
             .layer(CatchPanicLayer::custom(layers::after_panic))
             .layer(axum::middleware::from_fn_with_state(limits, layers::frame))
             .with_state(self)
     }
+}
+
+/// True where a method of a path needs an admin key: where an internal address alone has those, the
+/// others know nothing of it, though they have the path.
+fn is_internal(method: &Method, path: &MatchedPath) -> bool {
+    static PATHS: LazyLock<serde_json::Value> = LazyLock::new(|| {
+        let document = serde_json::to_value(internal_api_routes().into_openapi());
+        document.map(|mut document| document["paths"].take()).unwrap_or_default()
+    });
+    PATHS[path.as_str()][method.as_str().to_ascii_lowercase()].is_object()
+}
+
+/// The API's paths that need an admin key.
+fn internal_api_routes() -> OpenApiRouter<Api> {
+    let router = accounts::admin_routes().merge(keys::admin_routes());
+    router.merge(audit::admin_routes())
 }
 
 /// The routes of a surface, each with its part of the document.
@@ -139,8 +164,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
         router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {
-        router = router.merge(accounts::admin_routes()).merge(keys::admin_routes());
-        router = router.merge(audit::admin_routes());
+        router = router.merge(internal_api_routes());
     }
     router
 }
@@ -148,16 +172,4 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
 /// Every route that there is, for the document: it is the same in every role.
 fn every_route() -> OpenApiRouter<Api> {
     routes_of(Surface { api: true, internal: true })
-}
-
-/// Answers requests until `shutdown` ends, then finishes those in progress.
-///
-/// # Errors
-/// Where the listener fails for good.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(shutdown).await
 }

@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -125,6 +126,12 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "unknown_path", "There is nothing at this path", "")
     }
 
+    /// 405: a path that has other methods.
+    pub(super) fn method_not_allowed() -> Self {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self::new(status, "method_not_allowed", "The path has no such method", "")
+    }
+
     /// 409: something is taken.
     pub(super) fn taken(code: &'static str, title: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, code, title, "")
@@ -143,6 +150,18 @@ impl Problem {
     pub(super) fn unavailable(code: &'static str, title: &'static str) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, "try again");
         Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
+    }
+
+    /// 429: more often than a limit allows; it has a token again after `wait`.
+    pub(super) fn rate_limited(wait: TimeDelta) -> Self {
+        let whole = u32::try_from(wait.num_seconds()).unwrap_or(0);
+        let problem = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            "Too many requests in a short time",
+            "try again after as many seconds as Retry-After says",
+        );
+        Self { retry_after_seconds: Some(whole.saturating_add(1)), ..problem }
     }
 
     /// 413: more than is read.
@@ -168,6 +187,18 @@ impl Problem {
         let detail =
             "it may or may not have had its effect: repeat it with the same Idempotency-Key";
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The request took too long", detail)
+    }
+
+    /// 503 for a call that nothing could be decided about or done for, whichever server it was for
+    /// want of: never that it is denied.
+    pub(super) fn undecided(error: BalanceError) -> Self {
+        match error {
+            BalanceError::Ledger(error) if !error.is_transient() => error.into(),
+            error => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "holds are unknown");
+                Self::holds_unavailable()
+            }
+        }
     }
 
     /// 500: a fault of ours, which the log describes.
@@ -231,14 +262,11 @@ impl From<LedgerError> for Problem {
 }
 
 impl From<BalanceError> for Problem {
-    /// Where holds cannot be told or changed: never that a call is denied.
+    /// Where what is held cannot be told.
     fn from(error: BalanceError) -> Self {
         match error {
-            BalanceError::Ledger(error) if !error.is_transient() => error.into(),
-            error => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "holds are unknown");
-                Self::holds_unavailable()
-            }
+            BalanceError::Ledger(error) => error.into(),
+            error => Self::undecided(error),
         }
     }
 }

@@ -51,8 +51,9 @@ struct Inner {
     known: Mutex<HashMap<[u8; 32], Arc<Known>>>,
 }
 
+/// A key that this process has let in before.
 #[derive(Debug)]
-struct Known {
+pub struct Known {
     key: Arc<Key>,
     /// When the ledger was asked that confirmed it last.
     confirmed_at: Mutex<Instant>,
@@ -74,13 +75,20 @@ impl Believed {
         Self(Arc::new(Inner { store, balance, clock, known: Mutex::default() }))
     }
 
-    /// Finds a key that is good; `None`: it is unknown or revoked.
+    /// What this process knows of a key, if anything; nobody is asked.
+    pub fn known(&self, digest: KeyDigest) -> Option<Arc<Known>> {
+        lock(&self.0.known).get(digest.bytes()).cloned()
+    }
+
+    /// Says whether a key that is known is still good; `None`: it is not.
     ///
     /// # Errors
-    /// `Unavailable` where neither the ledger nor, for a key that was known, Redis can tell.
-    pub async fn find(&self, digest: KeyDigest) -> Result<Option<Arc<Key>>, LedgerError> {
-        let known = lock(&self.0.known).get(digest.bytes()).cloned();
-        let Some(known) = known else { return self.ask(digest).await };
+    /// `Unavailable` where neither the ledger nor Redis can tell.
+    pub async fn confirm(
+        &self,
+        digest: KeyDigest,
+        known: Arc<Known>,
+    ) -> Result<Option<Arc<Key>>, LedgerError> {
         let age = known.age();
         if age > RENEWED_AFTER && !known.is_asked.swap(true, Ordering::AcqRel) {
             let (this, asked) = (self.clone(), Arc::clone(&known));
@@ -132,8 +140,12 @@ impl Believed {
         }
     }
 
-    /// Asks the ledger, and remembers its answer.
-    async fn ask(&self, digest: KeyDigest) -> Result<Option<Arc<Key>>, LedgerError> {
+    /// Asks the ledger for a key, and remembers it; `None`: it is unknown or revoked. For a key that
+    /// is not [`Self::known`] each call is a question: limit who may ask.
+    ///
+    /// # Errors
+    /// `Unavailable` where the ledger cannot be asked.
+    pub async fn ask(&self, digest: KeyDigest) -> Result<Option<Arc<Key>>, LedgerError> {
         let asked_at = Instant::now();
         let asking = async {
             let mut connection = self.0.store.read().await?;

@@ -5,5 +5,5 @@
 mod believed;
 mod text;
 
-pub use believed::{Believed, LEASE};
+pub use believed::{Believed, Known, LEASE};
 pub use text::{KeyDigest, KeyText, SealingKey};

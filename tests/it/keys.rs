@@ -155,7 +155,13 @@ fn use_all_the_time(api: Api, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_key_is_refused_by_the_next_request_in_every_process() {
     let mut system = System::new().await;
-    let processes = [system.serve("api").await, system.serve("api").await];
+    // Whoever goes on with a revoked key as fast as it can is limited otherwise, and learns less.
+    let unlimited = [
+        ("CALLMETER__HTTP__FAILED_LOGINS_PER_SECOND", "0"),
+        ("CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND", "0"),
+    ];
+    let indexes = [system.start("api", &unlimited), system.start("api", &unlimited)];
+    let processes = [system.ready(indexes[0]).await, system.ready(indexes[1]).await];
     system.open(&processes[0], &[account("acme", 0)]).await;
     for round in 0..3 {
         let (id, key) = make(&processes[round % 2], "account", Some("acme")).await;
@@ -195,7 +201,10 @@ async fn a_known_key_authorizes_on_while_postgres_is_down_and_a_revoked_one_does
     let breakable = Breakable::take();
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
     let mut system = System::with(setup).await;
-    let api = system.serve("api").await;
+    // It asks as fast as it can.
+    let unlimited = [("CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND", "0")];
+    let index = system.start("api", &unlimited);
+    let api = system.ready(index).await;
     system.open(&api, &[account("acme", 50_000_000)]).await;
     let (_, key) = make(&api, "account", Some("acme")).await;
     let (revoked, other) = make(&api, "authorize", None).await;

@@ -1,6 +1,7 @@
 //! The system from outside: real servers, real processes, and an independent model of the rules.
 
 mod api_accounts;
+mod api_ground;
 mod api_money;
 mod architecture;
 mod audit;
@@ -9,6 +10,7 @@ mod backup;
 mod balance;
 mod bridge;
 mod catalog;
+mod connections;
 mod dashboards;
 mod document;
 mod harness;
@@ -24,6 +26,7 @@ mod operate;
 mod outages;
 mod privacy;
 mod processes;
+mod rates;
 mod records;
 mod redis_cluster;
 mod rentals;

@@ -81,7 +81,11 @@ async fn while_postgres_is_down_the_service_stays_up_and_then_goes_on_by_itself(
         breakable.server("postgres", stop).await;
         system.produce(&calls(&acme, 40 * round + 20..40 * round + 40)).await;
         says_that_it_misses(&api, "postgres").await;
-        assert_eq!(api.get("/v1/accounts/acme/wallet").await.status, 503);
+        for path in ["", "/wallet", "/events", "/transactions", "/calls"] {
+            let answer = api.get(&format!("/v1/accounts/acme{path}")).await;
+            assert_eq!(answer.problem(503), "ledger_unavailable", "{path}");
+            assert!(answer.retry_after.is_some(), "{path}");
+        }
         breakable.server("postgres", "start").await;
         says_that_all_is_well(&api).await;
         system.settle(&api).await;

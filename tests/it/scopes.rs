@@ -8,8 +8,40 @@ use crate::keys::{make, revoke};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// What is wrong with a request, whoever sends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Nothing,
+    /// No parameter of its query is known, and its body is broken off.
+    Unreadable,
+    /// Its body is said to be something else than JSON.
+    NotJson,
+}
+
+/// The faults that a request of an operation can have: it has to take a query or a body.
+fn faults(operation: Operation) -> Vec<Fault> {
+    let mut faults = vec![Fault::Nothing];
+    if takes_body(operation) || takes_faulty_query(operation) {
+        faults.push(Fault::Unreadable);
+    }
+    if takes_body(operation) {
+        faults.push(Fault::NotJson);
+    }
+    faults
+}
+
+fn takes_body(operation: Operation) -> bool {
+    operation.told["x-act"] == true || operation.body().is_some()
+}
+
+/// A query that says whose request it is has to be read before that can be told.
+fn takes_faulty_query(operation: Operation) -> bool {
+    let is_telling = operation.has_query("account") && operation.scopes().contains(&"account");
+    operation.has_query("limit") || operation.has_query("account") && !is_telling
+}
+
 /// Sends an operation for an account: named in its path, its query or its body, wherever it can be.
-async fn call(api: &Api, operation: Operation, account: &str) -> Answer {
+async fn call(api: &Api, operation: Operation, account: &str, fault: Fault) -> Answer {
     let mut path = operation.path.replace("{account}", account).replace("{call_sid}", "CA1");
     path = path.replace("{key}", "key_999999").replace("{month}", "2025-01");
     if let Some((_, unknown)) = path.split_once('{') {
@@ -18,7 +50,10 @@ async fn call(api: &Api, operation: Operation, account: &str) -> Answer {
     if operation.has_query("account") {
         path = format!("{path}?account={account}");
     }
-    let body = operation.body().map(|body| {
+    if fault == Fault::Unreadable && takes_faulty_query(operation) {
+        path = format!("{path}{}limit=0", if path.contains('?') { '&' } else { '?' });
+    }
+    let mut body = operation.body().map(|body| {
         let mut example = body["example"].clone();
         assert!(example.is_object(), "the body of {} has no example", operation.path);
         if body["properties"].get("account").is_some() {
@@ -26,8 +61,16 @@ async fn call(api: &Api, operation: Operation, account: &str) -> Answer {
         }
         example.to_string().into_bytes()
     });
+    let mut headers = Vec::new();
+    if takes_body(operation) && fault == Fault::Unreadable {
+        body = Some(b"{\"no_such_field\":".to_vec());
+    }
+    if fault == Fault::NotJson {
+        body = body.or_else(|| Some(b"{}".to_vec()));
+        headers.push(("content-type", "text/plain"));
+    }
     let method = Method::from_bytes(operation.method.to_uppercase().as_bytes());
-    let sent = api.send(method.expect("a method"), &path, &[], body).await;
+    let sent = api.send(method.expect("a method"), &path, &headers, body).await;
     sent.unwrap_or_else(|error| panic!("{path}: {error:#}"))
 }
 
@@ -49,7 +92,9 @@ fn assert_same(answers: &[Answer], expected: (u16, &str), who: &str, operation: 
 #[tokio::test]
 async fn each_key_gets_what_the_document_says_and_nothing_else() {
     let mut system = System::new().await;
-    let api = system.serve("api").await;
+    // More unknown keys than one address may try.
+    let index = system.start("api", &[("CALLMETER__HTTP__FAILED_LOGINS_PER_SECOND", "0")]);
+    let api = system.ready(index).await;
     system.open(&api, &[account("own", 9_000_000), account("foreign", 9_000_000)]).await;
     let (_, own) = make(&api, "account", Some("own")).await;
     let (_, authorize) = make(&api, "authorize", None).await;
@@ -60,50 +105,53 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
     let strangers = [None, Some("cmk_unknown"), Some(revoked.as_str()), Some("")];
     let mut seen = 0;
     for operation in operations() {
-        seen += 1;
-        let scopes = operation.scopes();
-        let all = async |key: Option<&str>, accounts: &[&str]| {
-            let mut answers = Vec::new();
-            for account in accounts {
-                answers.push(call(&api.with_key(key), operation, account).await);
+        for fault in faults(operation) {
+            seen += 1;
+            let scopes = operation.scopes();
+            let all = async |key: Option<&str>, accounts: &[&str]| {
+                let mut answers = Vec::new();
+                for account in accounts {
+                    answers.push(call(&api.with_key(key), operation, account, fault).await);
+                }
+                answers
+            };
+            if scopes.is_empty() {
+                for key in strangers {
+                    for answer in all(key, &["own"]).await {
+                        let fine = matches!(answer.status, 200 | 503);
+                        assert!(fine, "{}: {answer:?}", operation.path);
+                    }
+                }
+                continue;
             }
-            answers
-        };
-        if scopes.is_empty() {
-            for key in strangers {
-                for answer in all(key, &["own"]).await {
-                    assert!(matches!(answer.status, 200 | 503), "{}: {answer:?}", operation.path);
+            for key in &strangers {
+                let answers = all(*key, &everybody).await;
+                assert_same(&answers, (401, "unauthorized"), &format!("{key:?}"), operation);
+            }
+            for (scope, key) in [("authorize", &authorize), ("account", &own)] {
+                if !scopes.contains(&scope) {
+                    let answers = all(Some(key), &everybody).await;
+                    assert_same(&answers, (403, "forbidden"), scope, operation);
                 }
             }
-            continue;
-        }
-        for key in &strangers {
-            let answers = all(*key, &everybody).await;
-            assert_same(&answers, (401, "unauthorized"), &format!("{key:?}"), operation);
-        }
-        for (scope, key) in [("authorize", &authorize), ("account", &own)] {
-            if !scopes.contains(&scope) {
-                let answers = all(Some(key), &everybody).await;
-                assert_same(&answers, (403, "forbidden"), scope, operation);
+            // Where only the body says whose request it is, it has to be read first.
+            let is_named = operation.path.contains("{account}") || operation.has_query("account");
+            if scopes.contains(&"account") && (is_named || fault == Fault::Nothing) {
+                let answers = all(Some(&own), &["foreign", "nobody"]).await;
+                assert_same(&answers, (404, "unknown_account"), "another's key", operation);
             }
-        }
-        if scopes.contains(&"account") {
-            let answers = all(Some(&own), &["foreign", "nobody"]).await;
-            assert_same(&answers, (404, "unknown_account"), "another's key", operation);
-        }
-        for (scope, key) in [("account", &own), ("authorize", &authorize), ("admin", &admin)] {
-            if scopes.contains(&scope) {
-                let (status, code) = told(&all(Some(key), &["own"]).await[0]);
-                let reaches = !matches!(status, 401 | 403) && code != "unknown_account";
-                assert!(
-                    reaches,
-                    "{scope}: {} {}: {status} {code}",
-                    operation.method, operation.path
-                );
+            for (scope, key) in [("account", &own), ("authorize", &authorize), ("admin", &admin)] {
+                if scopes.contains(&scope) {
+                    let (status, code) = told(&all(Some(key), &["own"]).await[0]);
+                    let reaches = !matches!(status, 401 | 403) && code != "unknown_account";
+                    let is_told = fault == Fault::Nothing || matches!(status, 400 | 415);
+                    let what = format!("{} {}, {fault:?}", operation.method, operation.path);
+                    assert!(reaches && is_told, "{scope}: {what}: {status} {code}");
+                }
             }
         }
     }
-    assert!(seen > 15, "{seen} operations");
+    assert!(seen > 35, "{seen} operations and faults");
 }
 
 #[tokio::test]
@@ -116,12 +164,21 @@ async fn an_internal_address_alone_serves_what_needs_an_admin_key() {
     let inside = Api::new(format!("http://{internal}"));
     system.open(&inside, &[account("own", 0)]).await;
     for operation in operations() {
-        let (outside, within) =
-            (call(&public, operation, "own").await, call(&inside, operation, "own").await);
+        let outside = call(&public, operation, "own", Fault::Nothing).await;
+        let within = call(&inside, operation, "own", Fault::Nothing).await;
         let hidden = operation.scopes() == ["admin"] || operation.path == "/metrics";
-        let shown = !matches!(told(&outside).1.as_str(), "unknown_path" | "method_not_allowed");
-        assert_eq!(shown, !hidden, "{} {}: {outside:?}", operation.method, operation.path);
+        let is_unknown = told(&outside) == (404, "unknown_path".to_owned());
+        assert_eq!(is_unknown, hidden, "{} {}: {outside:?}", operation.method, operation.path);
+        assert!(told(&outside).1 != "method_not_allowed", "{}: {outside:?}", operation.path);
         let code = told(&within).1;
         assert!(code != "unknown_path" && code != "method_not_allowed", "{within:?}");
+    }
+    for (api, methods) in [(&public, "GET,HEAD"), (&inside, "GET,HEAD,PATCH")] {
+        let sent = api.send(Method::DELETE, "/v1/accounts/own", &[], None).await;
+        let answer = sent.expect("an answer");
+        assert_eq!(answer.problem(405), "method_not_allowed");
+        let mut allowed: Vec<&str> = answer.allow.as_deref().expect("Allow").split(',').collect();
+        allowed.sort_unstable();
+        assert_eq!(allowed.join(","), methods);
     }
 }

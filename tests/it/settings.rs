@@ -41,7 +41,7 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
     // Name, value (none: not set at all), and what the line must name.
-    let cases: [(&str, Option<&str>, &str); 25] = [
+    let cases: [(&str, Option<&str>, &str); 35] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),
         ("DATABASE_URL", Some("mysql://callmeter:hunter2@127.0.0.1/x"), "DATABASE_URL"),
@@ -55,6 +55,20 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
         ("CALLMETER__HTTP__INTERNAL_LISTEN", Some("nowhere"), "http.internal_listen"),
         ("CALLMETER__HTTP__ADMIN_KEY", Some("hunter2"), "http.admin_key"),
         ("CALLMETER__HTTP__PUBLIC_URL", Some("not a url"), "http.public_url"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://"), "http.public_url"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://:443"), "http.public_url"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://a b"), "http.public_url"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://a.example?x=1"), "query"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://a.example/path?"), "query"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://a.example/path#part"), "fragment"),
+        ("CALLMETER__HTTP__PUBLIC_URL", Some("https://me:hunter2@a.example"), "user"),
+        ("CALLMETER__HTTP__CONNECTIONS_MAX", Some("0"), "http.connections_max"),
+        ("CALLMETER__HTTP__FAILED_LOGINS_BURST", Some("0"), "http.failed_logins_burst"),
+        (
+            "CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND",
+            Some("1000001"),
+            "http.account_key_requests_per_second",
+        ),
         ("CALLMETER__CATALOG__PATH", Some("/no/such/catalog.toml"), "/no/such/catalog.toml"),
         ("CALLMETER__KAFKA__PARTITIONS", Some("0"), "kafka.partitions"),
         ("CALLMETER__KAFKA__PARTITIONS", Some("-4"), "kafka.partitions"),

@@ -7,12 +7,12 @@ use callmeter_core::domain::{Money, TransactionType};
 use futures::FutureExt;
 use utoipa::ToSchema;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed, positive_amount};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{AdminOf, Permitted};
 use crate::http::render::{TransactionId, TransactionJson};
 use crate::ledger::accounts;
 use crate::ledger::adjustments::{self, Adjusted, Adjustment};
@@ -69,10 +69,8 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn adjust(
     State(api): State<Api>,
-    AccountPath(id): AccountPath,
-    act: Act,
+    Permitted(AdminOf(id), act): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
     let wanted: Wanted = act.read()?;
     act.run(&api, "adjustments::adjust", move |connection, by| {
         let (id, wanted) = (id.clone(), wanted.clone());

@@ -1,19 +1,19 @@
-//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as CSV all of
-/// them, below the filters.
+//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as CSV all
+//! of them, below the filters.
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::csv::{self, Line};
-use crate::http::fields::{Fielded, Fields, Query, line};
+use crate::http::fields::{Fielded, Fields, tag};
 use crate::http::openapi::schema;
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
+use crate::http::reach::{Query, Reader};
 use crate::http::render::CallJson;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts;
@@ -31,25 +31,22 @@ pub(super) struct Listing {
 
 impl Fielded for Listing {
     fn read(fields: &mut Fields) -> Option<Self> {
-        Some(Self { tag: fields.optional("tag", line), stretch: stretch(fields) })
+        Some(Self { tag: fields.optional("tag", tag), stretch: stretch(fields) })
     }
 }
 
 /// Every charged call with its evidence, zero-cost ones too; the last charged first.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
-    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Line>, Query, description = "Only calls with this tag")),
+    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Tag>, Query, description = "Only calls with this tag")),
     responses((status = 200, description = "A page of calls; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @, a tab or an end of line", content((List<CallJson> = "application/json"), (String = "text/csv")))),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn calls(
     State(api): State<Api>,
-    credential: Credential,
-    AccountPath(id): AccountPath,
-    Query(listing): Query<Listing>,
+    Query(Reader(id), listing): Query<Reader, Listing>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    credential.require_account(&id)?;
     let mut connection = api.store.read().await?;
     let account_key = accounts::key_of(&mut connection, &id).await?;
     let account_key = account_key.ok_or_else(Problem::unknown_account)?;
@@ -59,7 +56,7 @@ pub(super) async fn calls(
     }
     let Listing { tag, stretch } = listing;
     let page = history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
-    Ok(Json(List::of(page, CallJson::from)).into_response())
+    Ok(csv::varying(Json(List::of(page, CallJson::from)).into_response()))
 }
 
 /// All of it, page by page.

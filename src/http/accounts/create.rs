@@ -8,10 +8,11 @@ use futures::FutureExt;
 use utoipa::ToSchema;
 
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Admin, Permitted};
 use crate::http::render::AccountJson;
 use crate::ledger::accounts::{self, Created, NewAccount};
 
@@ -61,8 +62,10 @@ impl Fielded for NewAccount {
     responses((status = 201, description = "It was made", body = AccountJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["id_taken", "twilio_account_sid_taken", "balance_out_of_range"])))
 )]
-pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
+pub(super) async fn create(
+    State(api): State<Api>,
+    Permitted(Admin, act): Permitted<Admin>,
+) -> Result<Response, Problem> {
     let new: NewAccount = act.read()?;
     act.run(&api, "accounts::create", move |connection, by| {
         let new = new.clone();

@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -15,12 +15,11 @@ use callmeter_core::domain::AccountId;
 use chrono::DateTime;
 use futures::stream::{self, Stream};
 
-use super::AccountPath;
 use super::wallet::WalletJson;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Reader, Within};
 use crate::wallet::{WalletView, Watcher};
 
 /// Between two comments that keep the connection open, and between two looks at the key.
@@ -44,11 +43,9 @@ const RECONNECT: Duration = Duration::from_secs(2);
 )]
 pub(super) async fn events(
     State(api): State<Api>,
-    credential: Credential,
-    AccountPath(id): AccountPath,
+    Within(Reader(id)): Within<Reader>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
-    credential.require_account(&id)?;
     let now = api.clock.now();
     let first = api.wallets.view(&id, now).await?.ok_or_else(Problem::unknown_account)?;
     let Some(watcher) = api.live.watch(&id) else {
@@ -109,9 +106,7 @@ impl Watching {
 
     /// Whether the key still stands; while that cannot be told it does.
     async fn is_let_in(&mut self) -> bool {
-        // What was found when the stream began is not asked.
-        self.parts.extensions.remove::<Credential>();
-        match Credential::from_request_parts(&mut self.parts, &self.api).await {
+        match self.api.still(&self.parts).await {
             Ok(credential) => credential.require_account(&self.id).is_ok(),
             Err(problem) => problem.status().is_server_error(),
         }

@@ -12,15 +12,10 @@ mod transactions;
 mod update;
 mod wallet;
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use callmeter_core::domain::AccountId;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::auth::Credential;
-use super::problem::Problem;
 
 /// Paths that a key of the account may reach too.
 pub(super) fn routes() -> OpenApiRouter<Api> {
@@ -42,20 +37,4 @@ pub(super) fn admin_routes() -> OpenApiRouter<Api> {
         .routes(routes!(status::reopen))
         .routes(routes!(subscribe::subscribe))
         .routes(routes!(adjust::adjust))
-}
-
-/// The account that the path names; what cannot be an id is unknown. Without a known key nobody
-/// learns even that.
-#[derive(Clone, Debug)]
-struct AccountPath(AccountId);
-
-impl FromRequestParts<Api> for AccountPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        Credential::from_request_parts(parts, api).await?;
-        let path = axum::extract::Path::<String>::from_request_parts(parts, api).await;
-        let id = path.ok().and_then(|path| AccountId::parse(&path).ok());
-        id.map(Self).ok_or_else(Problem::unknown_account)
-    }
 }

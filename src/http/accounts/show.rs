@@ -3,11 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Reader, Within};
 use crate::http::render::AccountJson;
 use crate::ledger::accounts;
 
@@ -20,10 +19,8 @@ use crate::ledger::accounts;
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    credential: Credential,
-    AccountPath(id): AccountPath,
+    Within(Reader(id)): Within<Reader>,
 ) -> Result<Json<AccountJson>, Problem> {
-    credential.require_account(&id)?;
     let mut connection = api.store.read().await?;
     let account = accounts::find(&mut connection, &id).await?;
     account.map(|account| Json(account.into())).ok_or_else(Problem::unknown_account)

@@ -10,10 +10,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::csv::{self, Line};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Reader, Within};
 use crate::ledger::statements::{self, Month, Statement, Total};
 
 /// First line of an export.
@@ -126,24 +126,17 @@ impl StatementJson {
 )]
 pub(super) async fn statement(
     State(api): State<Api>,
-    credential: Credential,
+    Within(Reader(id)): Within<Reader>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let named = path.ok().and_then(|Path((id, month))| Some((AccountId::parse(&id).ok()?, month)));
-    let Some((id, month)) = named else {
-        // Whoever reads no accounts learns no more than that.
-        credential.require_some_account()?;
-        return Err(Problem::unknown_account());
-    };
-    credential.require_account(&id)?;
     let unknown =
         || Problem::not_found("unknown_statement", "There is no statement of such a month");
     let now = api.clock.now();
-    let month = month.parse::<Month>().map_err(|_| unknown());
+    let month = path.ok().and_then(|Path((_, month))| month.parse::<Month>().ok());
     let account = accounts_key(&api, &id).await?;
     account.ok_or_else(Problem::unknown_account)?;
-    let month = month?;
+    let month = month.ok_or_else(unknown)?;
     let read = api.store.transact("statements::read", |connection| {
         let id = id.clone();
         async move { statements::read(connection, &id, month, now).await }.boxed()
@@ -152,9 +145,9 @@ pub(super) async fn statement(
     let statement = StatementJson::of(id, month, statement);
     if csv::wanted(&headers) {
         let media_type = [(header::CONTENT_TYPE, csv::MEDIA_TYPE)];
-        return Ok((media_type, statement.in_csv()).into_response());
+        return Ok(csv::varying((media_type, statement.in_csv()).into_response()));
     }
-    Ok(Json(statement).into_response())
+    Ok(csv::varying(Json(statement).into_response()))
 }
 
 async fn accounts_key(api: &Api, id: &AccountId) -> Result<Option<i32>, Problem> {

@@ -7,12 +7,12 @@ use axum::response::Response;
 use callmeter_core::domain::{AccountId, AccountStatus};
 use futures::FutureExt;
 
-use super::AccountPath;
 use crate::http::Api;
 use crate::http::act::{Act, Outcome};
 use crate::http::fields::Nothing;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{AdminOf, Permitted};
 use crate::http::render::AccountJson;
 use crate::ledger::accounts;
 
@@ -25,8 +25,7 @@ use crate::ledger::accounts;
 )]
 pub(super) async fn close(
     State(api): State<Api>,
-    AccountPath(id): AccountPath,
-    act: Act,
+    Permitted(AdminOf(id), act): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
     set_status(&api, id, act, AccountStatus::Closed).await
 }
@@ -40,8 +39,7 @@ pub(super) async fn close(
 )]
 pub(super) async fn reopen(
     State(api): State<Api>,
-    AccountPath(id): AccountPath,
-    act: Act,
+    Permitted(AdminOf(id), act): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
     set_status(&api, id, act, AccountStatus::Open).await
 }
@@ -52,7 +50,6 @@ async fn set_status(
     act: Act,
     status: AccountStatus,
 ) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
     act.read::<Nothing>()?;
     act.run(api, "accounts::set_status", move |connection, by| {
         let id = id.clone();

@@ -9,12 +9,12 @@ use futures::FutureExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, instant, parsed};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{AdminOf, Permitted};
 use crate::ledger::subscriptions::{self, SubscriptionChanged};
 
 #[derive(Clone, Debug)]
@@ -64,10 +64,8 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn subscribe(
     State(api): State<Api>,
-    AccountPath(id): AccountPath,
-    act: Act,
+    Permitted(AdminOf(id), act): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
     let wanted: Wanted = act.read()?;
     act.run(&api, "subscriptions::change", move |connection, by| {
         let (id, wanted) = (id.clone(), wanted.clone());

@@ -8,14 +8,13 @@ use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{TransactionKind, TransactionStatus, TransactionType};
 use futures::Stream;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::csv::{self, Line};
-use crate::http::fields::{Fielded, Fields, Query, parsed};
+use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::openapi::schema;
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
+use crate::http::reach::{Query, Reader};
 use crate::http::render::TransactionJson;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts;
@@ -51,12 +50,9 @@ impl Fielded for Listing {
 )]
 pub(super) async fn transactions(
     State(api): State<Api>,
-    credential: Credential,
-    AccountPath(id): AccountPath,
-    Query(listing): Query<Listing>,
+    Query(Reader(id), listing): Query<Reader, Listing>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    credential.require_account(&id)?;
     let mut connection = api.store.read().await?;
     let account_key = accounts::key_of(&mut connection, &id).await?;
     let account_key = account_key.ok_or_else(Problem::unknown_account)?;
@@ -66,7 +62,7 @@ pub(super) async fn transactions(
     }
     let Listing { filter, stretch } = listing;
     let page = history::transactions(&mut connection, account_key, &filter, &stretch).await?;
-    Ok(Json(List::of(page, TransactionJson::from)).into_response())
+    Ok(csv::varying(Json(List::of(page, TransactionJson::from)).into_response()))
 }
 
 /// All of it, page by page.

@@ -10,13 +10,13 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use super::AccountPath;
 use crate::config::Secret;
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{AdminOf, Permitted};
 use crate::http::render::AccountJson;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::{self, AccountChanges, OnRedisLoss};
@@ -106,10 +106,8 @@ fn token(value: &Value) -> Result<Secret, String> {
 )]
 pub(super) async fn update(
     State(api): State<Api>,
-    AccountPath(id): AccountPath,
-    act: Act,
+    Permitted(AdminOf(id), act): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
     let update: Update = act.read()?;
     if update.token.as_ref().is_some_and(|it| it.token.is_some()) && !api.tokens.can_be_set() {
         return Err(Problem::not_configured("set secrets.key: tokens are kept sealed by it"));

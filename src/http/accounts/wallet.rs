@@ -9,11 +9,10 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
-use super::AccountPath;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Reader, Within};
 use crate::wallet::WalletView;
 
 /// What an account has.
@@ -75,10 +74,8 @@ enum HeldSource {
 )]
 pub(super) async fn wallet(
     State(api): State<Api>,
-    credential: Credential,
-    AccountPath(id): AccountPath,
+    Within(Reader(id)): Within<Reader>,
 ) -> Result<Json<WalletView>, Problem> {
-    credential.require_account(&id)?;
     let view = api.wallets.view(&id, api.clock.now()).await?;
     view.map(Json).ok_or_else(Problem::unknown_account)
 }

@@ -73,6 +73,6 @@ pub(super) fn decided(
         }
         Ok(Decision::Unavailable) => Problem::holds_unavailable().into_response(),
         Ok(Decision::NotFound) => absent().into_response(),
-        Err(error) => Problem::from(error).into_response(),
+        Err(error) => Problem::undecided(error).into_response(),
     }
 }

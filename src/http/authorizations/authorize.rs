@@ -12,19 +12,17 @@ use super::answer::{DecisionJson, count, decided};
 use super::seconds;
 use crate::balance::{Ask, CallEnds, Payer};
 use crate::http::Api;
-use crate::http::act::Act;
 use crate::http::auth::Scope;
-use crate::http::fields::{Fielded, Fields, line, parsed};
+use crate::http::fields::{Fields, line, parsed};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Dialer, Permitted};
 
 /// Whose call a body says it is.
 #[derive(Clone, Debug)]
 enum Whose {
     Account(AccountId),
     TwilioAccount(TwilioAccountSid),
-    /// The key says it.
-    Unsaid,
 }
 
 #[derive(Clone, Debug)]
@@ -66,8 +64,9 @@ struct AuthorizationBody {
     tag: Option<String>,
 }
 
-impl Fielded for Wanted {
-    fn read(fields: &mut Fields) -> Option<Self> {
+impl Wanted {
+    /// Takes the fields; whoever has a key of many accounts must say whose call it is.
+    fn read(fields: &mut Fields, scope: &Scope) -> Option<Self> {
         let account = fields.nullable("account", parsed::<AccountId>);
         let sid = fields.nullable("twilio_account_sid", parsed::<TwilioAccountSid>);
         let whose = match (account.flatten(), sid.flatten()) {
@@ -77,7 +76,14 @@ impl Fielded for Wanted {
             }
             (Some(account), None) => Some(Whose::Account(account)),
             (None, Some(sid)) => Some(Whose::TwilioAccount(sid)),
-            (None, None) => Some(Whose::Unsaid),
+            (None, None) => match scope {
+                Scope::Account(own) => Some(Whose::Account(own.clone())),
+                _ if fields.blames("account") || fields.blames("twilio_account_sid") => None,
+                _ => {
+                    fields.fault("account", "is missing; give account or twilio_account_sid");
+                    None
+                }
+            },
         };
         let call_sid = fields.required("call_sid", parsed::<CallSid>);
         let from = fields.required("from", line);
@@ -104,15 +110,13 @@ impl Fielded for Wanted {
     responses((status = 200, description = "Allowed or denied", body = DecisionJson<'_>)),
     extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "holds_unavailable"])))
 )]
-pub(super) async fn authorize(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
-    let wanted: Wanted = act.read()?;
+pub(super) async fn authorize(
+    State(api): State<Api>,
+    Permitted(Dialer, act): Permitted<Dialer>,
+) -> Result<Response, Problem> {
+    let wanted = act.read_by(|fields| Wanted::read(fields, &act.credential.scope))?;
     let payer = match (&wanted.whose, &act.credential.scope) {
         (Whose::Account(account), _) => Payer::Account(act.credential.require_calls_of(account)?),
-        (Whose::Unsaid, Scope::Account(own)) => Payer::Account(own),
-        (Whose::Unsaid, _) => {
-            let message = "is missing; give account or twilio_account_sid";
-            return Err(Problem::missing("account", message));
-        }
         (Whose::TwilioAccount(sid), Scope::Account(own)) => {
             // One that another account pays for is as unknown to this key as one that is nobody's.
             Payer::AccountOf(own, sid)

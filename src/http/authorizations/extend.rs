@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use super::answer::{DecisionJson, decided};
 use super::{CallPath, seconds, unknown_authorization};
 use crate::http::Api;
-use crate::http::act::Act;
 use crate::http::fields::{Fielded, Fields};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::Permitted;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
@@ -44,10 +44,8 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn extend(
     State(api): State<Api>,
-    CallPath { account, call_sid }: CallPath,
-    act: Act,
+    Permitted(CallPath { account, call_sid }, act): Permitted<CallPath>,
 ) -> Result<Response, Problem> {
-    let account = act.credential.calls_account(account)?;
     let wanted: Wanted = act.read()?;
     let decision = api.balance.extend(&account, &call_sid, wanted.seconds).await;
     Ok(decided(decision, &call_sid, unknown_authorization))

@@ -16,8 +16,9 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::auth::Credential;
-use super::fields::{Fielded, Fields, Query, parsed};
+use super::fields::{Fielded, Fields, parsed};
 use super::problem::Problem;
+use super::reach::{Reach, query};
 
 /// The longest time that a call may ask for; a grant is capped by the settings besides.
 const ASKED_SECONDS_MAX: u32 = 86_400;
@@ -30,10 +31,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(extend::extend))
 }
 
-/// The call that the path names, and the account that the query names.
+/// The call that the path names, of the account that the query names or the key is of.
 #[derive(Clone, Debug)]
 struct CallPath {
-    account: Option<AccountId>,
+    account: AccountId,
     call_sid: CallSid,
 }
 
@@ -49,12 +50,10 @@ impl Fielded for Named {
     }
 }
 
-impl FromRequestParts<Api> for CallPath {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        Credential::from_request_parts(parts, api).await?;
-        let Query(Named { account }) = Query::from_request_parts(parts, api).await?;
+impl Reach for CallPath {
+    async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Named { account } = query(parts).await?;
+        let account = credential.calls_account(account)?;
         let path = axum::extract::Path::<String>::from_request_parts(parts, api).await;
         let call_sid = path.ok().and_then(|path| CallSid::parse(&path).ok());
         let call_sid = call_sid.ok_or_else(unknown_authorization)?;

@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 
 use super::CallPath;
 use crate::http::Api;
-use crate::http::auth::Credential;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::Within;
 
 /// The call is not made, or is over: frees its hold. Repeating it is answered the same.
 #[utoipa::path(
@@ -20,15 +20,13 @@ use crate::http::problem::Problem;
 )]
 pub(super) async fn void(
     State(api): State<Api>,
-    credential: Credential,
-    CallPath { account, call_sid }: CallPath,
+    Within(CallPath { account, call_sid }): Within<CallPath>,
 ) -> Result<StatusCode, Problem> {
-    let account = credential.calls_account(account)?;
     // A void is remembered in Redis: not for what is no account.
-    if !api.balance.knows(&account).await? {
+    if !api.balance.knows(&account).await.map_err(Problem::undecided)? {
         return Err(Problem::unknown_account());
     }
-    if api.balance.void(&account, &call_sid).await? {
+    if api.balance.void(&account, &call_sid).await.map_err(Problem::undecided)? {
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(Problem::holds_unavailable())

@@ -14,10 +14,11 @@ use utoipa::ToSchema;
 
 use super::{KeyJson, KeyScope};
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Admin, Permitted};
 use crate::keys::KeyText;
 use crate::ledger::keys::{self, NewKey, Scope};
 
@@ -88,8 +89,10 @@ struct CreatedJson<'a> {
     responses((status = 201, description = "The key", body = CreatedJson<'_>)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)))
 )]
-pub(super) async fn create(State(api): State<Api>, act: Act) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
+pub(super) async fn create(
+    State(api): State<Api>,
+    Permitted(Admin, act): Permitted<Admin>,
+) -> Result<Response, Problem> {
     let Wanted { name, scope } = act.read()?;
     let text = Arc::new(KeyText::random().ok_or_else(Problem::internal)?);
     let new =

@@ -6,11 +6,11 @@ use callmeter_core::domain::AccountId;
 
 use super::KeyJson;
 use crate::http::Api;
-use crate::http::auth::Credential;
-use crate::http::fields::{Fielded, Fields, Query, parsed};
+use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::openapi::schema;
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
+use crate::http::reach::{Admin, Query};
 use crate::ledger::history::Stretch;
 use crate::ledger::keys;
 
@@ -35,10 +35,8 @@ impl Fielded for Listing {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    credential: Credential,
-    Query(listing): Query<Listing>,
+    Query(Admin, listing): Query<Admin, Listing>,
 ) -> Result<Json<List<KeyJson>>, Problem> {
-    credential.require_admin()?;
     let mut connection = api.store.read().await?;
     let Listing { account, stretch } = listing;
     let page = keys::list(&mut connection, account.as_ref(), &stretch).await?;

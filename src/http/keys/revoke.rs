@@ -6,10 +6,11 @@ use axum::response::Response;
 use futures::FutureExt;
 
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::act::Outcome;
 use crate::http::fields::Nothing;
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::http::reach::{Admin, Permitted};
 use crate::ledger::keys::{self, KeyId};
 
 /// Revokes a key; answered when no process lets it pass any more, which takes a second.
@@ -22,9 +23,8 @@ use crate::ledger::keys::{self, KeyId};
 pub(super) async fn revoke(
     State(api): State<Api>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    act: Act,
+    Permitted(Admin, act): Permitted<Admin>,
 ) -> Result<Response, Problem> {
-    act.credential.require_admin()?;
     act.read::<Nothing>()?;
     let id = path.ok().and_then(|Path(text)| text.parse::<KeyId>().ok());
     let id = id.ok_or_else(unknown_key)?;

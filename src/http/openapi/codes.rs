@@ -21,6 +21,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("unsupported_media_type", 415, "The body is not declared as JSON"),
     ("balance_out_of_range", 422, "The balance would leave the range of amounts"),
     ("idempotency_key_reused", 422, "The Idempotency-Key came with another body before"),
+    ("rate_limited", 429, "Too many requests of this key, or too many unknown keys from there"),
     ("internal", 500, "A fault of the service, which its log describes"),
     ("holds_unavailable", 503, "Holds are unknown right now: neither allowed nor denied"),
     ("kafka_unavailable", 503, "Kafka does not acknowledge right now"),

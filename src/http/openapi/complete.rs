@@ -16,12 +16,14 @@ that is not the key's cannot be told from one that does not exist. Amounts are d
 six decimal places; instants are UTC. Lists are newest first: `limit`, and `after`, which takes the \
 page's `next`. Errors are problem+json (RFC 9457) with a `code` that stays. What changes something \
 takes an `Idempotency-Key`: the same key, path and body is answered the first answer again for 24 hours, \
-with `Idempotent-Replayed: true`. A change that was answered is seen by the next request.";
+with `Idempotent-Replayed: true`. A change that was answered is seen by the next request. \
+A key that asks too often, or an address that sends too \
+many unknown ones, is answered 429 with `Retry-After`.";
 
 /// Problems of every operation.
 const OF_ALL: &[&str] = &["internal", "overloaded", "timeout"];
 /// Problems of an operation that needs a key.
-const OF_KEYS: &[&str] = &["unauthorized", "ledger_unavailable"];
+const OF_KEYS: &[&str] = &["unauthorized", "rate_limited", "ledger_unavailable"];
 /// Problems of an operation that reads a body.
 const OF_BODIES: &[&str] = &["invalid_request", "body_too_large", "unsupported_media_type"];
 
@@ -152,6 +154,9 @@ fn add_problems(
     is_act: bool,
 ) -> Map<String, Value> {
     for (_, answer) in &mut answers {
+        if !answer["content"]["text/csv"].is_null() {
+            answer["headers"]["Vary"] = header("`Accept`, which chooses between JSON and CSV.");
+        }
         answer["headers"]["X-Request-Id"] = header("The request's id, for the log.");
         if is_act {
             let text = "`true` where this is the answer to an earlier request.";

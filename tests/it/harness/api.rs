@@ -25,6 +25,9 @@ pub(crate) struct Answer {
     pub(crate) content_type: String,
     /// Whether the answer is that of an earlier request.
     pub(crate) replayed: bool,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) vary: Option<String>,
+    pub(crate) allow: Option<String>,
     pub(crate) text: String,
 }
 
@@ -109,6 +112,11 @@ impl Api {
         let content_type = content_type.split(';').next().unwrap_or_default().to_owned();
         let replayed = response.headers().get("idempotent-replayed");
         let replayed = replayed.is_some_and(|value| value == "true");
+        let header = |name: &str| {
+            let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+            value.map(str::to_owned)
+        };
+        let (retry_after, vary, allow) = (header("retry-after"), header("vary"), header("allow"));
         let text = match content_type.as_str() {
             // It has no end: how it begins is enough.
             "text/event-stream" => {
@@ -117,7 +125,7 @@ impl Api {
             }
             _ => response.text().await?,
         };
-        let answer = Answer { status, content_type, replayed, text };
+        let answer = Answer { status, content_type, replayed, retry_after, vary, allow, text };
         document::check(method, path, &answer);
         Ok(answer)
     }

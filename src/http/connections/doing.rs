@@ -1,0 +1,187 @@
+//! What one connection is doing: told by its requests and its bytes, asked by its listener.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// What a connection does, after how many requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A request is answered.
+    Working,
+    /// Something was sent, perhaps nothing yet on a new connection, and no head is whole.
+    HalfSent { requests: u32 },
+    /// Nothing was sent since the last answer.
+    Idle { requests: u32 },
+}
+
+impl Phase {
+    pub(super) const fn is_working(self) -> bool {
+        matches!(self, Self::Working)
+    }
+}
+
+/// What a connection tells of itself. Its listener only looks, now and then, so the order in which
+/// it sees these does not matter.
+#[derive(Debug)]
+pub(super) struct Doing {
+    /// Requests whose answers are not sent yet.
+    in_progress: AtomicU32,
+    /// Requests so far; it may wrap.
+    requests: AtomicU32,
+    /// Bytes came, or are due, that no request was made of yet.
+    is_half_sent: AtomicBool,
+}
+
+impl Default for Doing {
+    fn default() -> Self {
+        let none = AtomicU32::new(0);
+        // Whoever connects has something to say: it is not left waiting as long as one that said it.
+        Self { in_progress: none, requests: AtomicU32::new(0), is_half_sent: AtomicBool::new(true) }
+    }
+}
+
+impl Doing {
+    pub(super) fn phase(&self) -> Phase {
+        let requests = self.requests.load(Ordering::Relaxed);
+        if self.in_progress.load(Ordering::Relaxed) > 0 {
+            Phase::Working
+        } else if self.is_half_sent.load(Ordering::Relaxed) {
+            Phase::HalfSent { requests }
+        } else {
+            Phase::Idle { requests }
+        }
+    }
+}
+
+/// A request in progress, until its answer is sent.
+pub(super) struct InProgress(Arc<Doing>);
+
+impl InProgress {
+    pub(super) fn begin(doing: &Arc<Doing>) -> Self {
+        doing.requests.fetch_add(1, Ordering::Relaxed);
+        doing.in_progress.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(doing))
+    }
+}
+
+impl Drop for InProgress {
+    fn drop(&mut self) {
+        // What came meanwhile was the body.
+        self.0.is_half_sent.store(false, Ordering::Relaxed);
+        self.0.in_progress.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The body of an answer; the request is in progress until it is sent.
+pub(super) struct Answered {
+    body: Body,
+    _in_progress: InProgress,
+}
+
+impl Answered {
+    pub(super) const fn new(body: Body, in_progress: InProgress) -> Self {
+        Self { body, _in_progress: in_progress }
+    }
+}
+
+impl HttpBody for Answered {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A stream whose bytes are noticed as they come.
+pub(super) struct Heard {
+    pub(super) stream: TcpStream,
+    pub(super) doing: Arc<Doing>,
+}
+
+impl AsyncRead for Heard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        if into.filled().len() > before {
+            self.doing.is_half_sent.store(true, Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Heard {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use super::{Doing, InProgress, Phase};
+
+    #[test]
+    fn a_connection_works_from_a_head_to_the_end_of_its_answer() {
+        let doing = Arc::new(Doing::default());
+        assert_eq!(doing.phase(), Phase::HalfSent { requests: 0 }, "it has something to say");
+        let in_progress = InProgress::begin(&doing);
+        doing.is_half_sent.store(true, Ordering::Relaxed);
+        assert_eq!(doing.phase(), Phase::Working, "a body came");
+        drop(in_progress);
+        assert_eq!(doing.phase(), Phase::Idle { requests: 1 });
+        doing.is_half_sent.store(true, Ordering::Relaxed);
+        assert_eq!(doing.phase(), Phase::HalfSent { requests: 1 });
+        drop(InProgress::begin(&doing));
+        assert_eq!(doing.phase(), Phase::Idle { requests: 2 }, "not the pause of before");
+    }
+}

@@ -1,0 +1,237 @@
+//! The connections of one listener: taken up to a limit, watched, and brought to an end.
+//!
+//! Before the requests: what each of these must pass is in `layers`. One task takes connections and
+//! knows all of them; a connection tells it what it is doing by a few atomics, so that a request pays
+//! for neither a timer nor a lock. A connection whose head stays half-sent is closed, and so is one
+//! that does nothing for long.
+//!
+//! It must never cut a request in progress, save at the end of the process and of its patience.
+
+mod doing;
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use self::doing::{Answered, Doing, Heard, InProgress, Phase};
+use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED};
+
+/// Longest time for which a connection may do nothing; those before us in a pool wait less.
+const IDLE_MAX: Duration = Duration::from_mins(3);
+/// At the end: longest time for which a request in progress may go on.
+const ENDING_MAX: Duration = Duration::from_secs(5);
+/// At the end: longest time for the last bytes of an answer. A half-sent head is not waited for.
+const LAST_BYTES_MAX: Duration = Duration::from_millis(500);
+/// Time to wait where the system has no room for one more connection.
+const NO_ROOM: Duration = Duration::from_millis(100);
+/// Time between two warnings about refused connections.
+const WARNED_EVERY: Duration = Duration::from_mins(1);
+
+/// Who is at the other end of a request's connection, among its extensions.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
+
+/// Limits on the connections of a listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections at once; one more is closed at once.
+    pub connections_max: usize,
+    /// Longest time from the first byte of a request's head to its last, give or take a quarter.
+    pub head_max: Duration,
+}
+
+/// Answers requests until `shutdown`, lets those in progress end, and drops what is left.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: ConnectionLimits,
+    shutdown: CancellationToken,
+) {
+    let mut held = Connections::new(limits, router);
+    let mut watch = tokio::time::interval((limits.head_max / 4).max(Duration::from_millis(1)));
+    watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => held.take(stream, peer),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(NO_ROOM).await;
+                }
+            },
+            Some(ended) = held.tasks.join_next_with_id() => held.forget(ended),
+            _ = watch.tick() => held.close_overdue(),
+        }
+    }
+    drop(listener);
+    held.end().await;
+}
+
+/// True where whoever wanted to connect is gone, and the listener is well.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+/// All connections of a listener.
+struct Connections {
+    limits: ConnectionLimits,
+    service: TowerToHyperService<Router>,
+    tasks: JoinSet<()>,
+    held: HashMap<Id, Held>,
+    warned_at: Option<Instant>,
+}
+
+/// One of them, as the listener knows it.
+struct Held {
+    doing: Arc<Doing>,
+    /// Tells it to end after what it does.
+    end: Option<oneshot::Sender<()>>,
+    task: AbortHandle,
+    /// What it was doing when it was looked at last, and since when it does that.
+    seen: Phase,
+    since: Instant,
+}
+
+impl Connections {
+    fn new(limits: ConnectionLimits, router: Router) -> Self {
+        let service = TowerToHyperService::new(router);
+        Self { limits, service, tasks: JoinSet::new(), held: HashMap::new(), warned_at: None }
+    }
+
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        if self.held.len() >= self.limits.connections_max {
+            metrics::counter!(HTTP_CONNECTIONS_REFUSED).increment(1);
+            if self.warned_at.is_none_or(|at| at.elapsed() > WARNED_EVERY) {
+                let connections = self.held.len();
+                tracing::warn!(connections, "too many connections: more are refused");
+                self.warned_at = Some(Instant::now());
+            }
+            return;
+        }
+        let (doing, (end, ended)) = (Arc::new(Doing::default()), oneshot::channel());
+        let attended = attend(stream, peer, self.service.clone(), Arc::clone(&doing), ended);
+        let task = self.tasks.spawn(attended);
+        let (id, seen, since) = (task.id(), doing.phase(), Instant::now());
+        self.held.insert(id, Held { doing, end: Some(end), task, seen, since });
+        metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        if self.held.remove(&id).is_some() {
+            metrics::gauge!(HTTP_CONNECTIONS).decrement(1.0);
+        }
+    }
+
+    /// Closes what waits too long for the rest of a head, or for a request at all.
+    fn close_overdue(&mut self) {
+        let now = Instant::now();
+        for held in self.held.values_mut() {
+            if held.is_overdue(self.limits.head_max, now) {
+                held.task.abort();
+            }
+        }
+    }
+
+    /// Lets requests in progress end, and drops what is left.
+    async fn end(mut self) {
+        let asked = Instant::now();
+        for held in self.held.values_mut() {
+            if let Some(end) = held.end.take() {
+                // It may have ended by itself.
+                let _ = end.send(());
+            }
+        }
+        self.drained_until(asked + LAST_BYTES_MAX).await;
+        for held in self.held.values().filter(|held| !held.doing.phase().is_working()) {
+            held.task.abort();
+        }
+        self.drained_until(asked + ENDING_MAX).await;
+        let dropped = self.held.len();
+        if dropped > 0 {
+            tracing::warn!(dropped, "requests did not end in time and were dropped");
+        }
+        self.tasks.shutdown().await;
+        for _ in self.held.drain() {
+            metrics::gauge!(HTTP_CONNECTIONS).decrement(1.0);
+        }
+    }
+
+    async fn drained_until(&mut self, latest: Instant) {
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(latest, self.tasks.join_next_with_id()).await
+        {
+            self.forget(ended);
+        }
+    }
+}
+
+impl Held {
+    /// Looks at it, and says whether it has been waiting for too long.
+    fn is_overdue(&mut self, head_max: Duration, now: Instant) -> bool {
+        let phase = self.doing.phase();
+        if phase != self.seen {
+            (self.seen, self.since) = (phase, now);
+        }
+        let longest = match phase {
+            Phase::Working => return false,
+            Phase::HalfSent { .. } => head_max,
+            Phase::Idle { .. } => IDLE_MAX,
+        };
+        now.duration_since(self.since) >= longest
+    }
+}
+
+/// Answers the requests of one connection.
+async fn attend(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: TowerToHyperService<Router>,
+    doing: Arc<Doing>,
+    ended: oneshot::Receiver<()>,
+) {
+    // Answers are small, and nothing follows them: to hold one back helps nobody.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "TCP_NODELAY cannot be set");
+    }
+    let stream = Heard { stream, doing: Arc::clone(&doing) };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let in_progress = InProgress::begin(&doing);
+        request.extensions_mut().insert(Peer(peer.ip()));
+        let answer = service.call(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answered::new(body, in_progress))) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let done = tokio::select! {
+        biased;
+        done = connection.as_mut() => done,
+        _ = ended => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = done {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
