@@ -23,8 +23,8 @@ const KEPT_PER_ACCOUNT_MAX: usize = 20;
 const KEPT_MAX: usize = 5_000;
 /// Days that denials are kept.
 const DAYS: i64 = 30;
-/// Rows deleted at once.
-const FORGOTTEN_MAX: i64 = 1_000;
+/// Rows deleted at once, at each write: more than are kept at one.
+const FORGOTTEN_MAX: i64 = 10_000;
 
 /// The denials of this process that are not written yet.
 #[derive(Debug)]
@@ -146,7 +146,7 @@ impl Denials {
              WITH counts AS (DELETE FROM denial_counts WHERE day < $1::date)
              DELETE FROM denials WHERE (account_key, denial_id) IN (
                  SELECT account_key, denial_id FROM denials WHERE denied_at < $1
-                 ORDER BY denied_at LIMIT $2)",
+                 ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         )
         .bind(oldest)
         .bind(FORGOTTEN_MAX)

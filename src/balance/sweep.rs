@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::BalanceError;
 use super::scripts::{Expire, Standing};
 use super::stage::Balance;
+use crate::ledger::store::StoreError;
 use crate::ledger::{call_tags, incarnation};
 use crate::metrics::{HELD_DOLLARS, HOLDS_ACTIVE, HOLDS_EXPIRED, set_dollars};
 
@@ -26,8 +27,10 @@ const STEP_EVERY: Duration = Duration::from_millis(10);
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Holds that one visit releases.
 const EXPIRED_PER_VISIT_MAX: u32 = 64;
-/// Journal rows forgotten in one round.
-const FORGOTTEN_MAX: i64 = 1_000;
+/// Rows of the journal, or tags, that are forgotten at once, and how often in one round: together more
+/// than can be written meanwhile.
+const FORGOTTEN_MAX: i64 = 2_000;
+const FORGETS_MAX: u32 = 10;
 
 /// What a round found.
 #[derive(Debug, Default)]
@@ -50,18 +53,28 @@ pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
             }
             Some(Err(error)) => tracing::debug!(%error, "the sweep waits"),
         }
-        let now = balance.0.clock.now();
-        if let Err(error) = call_tags::forget(&balance.0.store, now, FORGOTTEN_MAX).await {
-            tracing::debug!(%error, "old tags are not forgotten");
-        }
-        if let Err(error) = balance.0.journal.forget_expired(FORGOTTEN_MAX).await {
-            tracing::debug!(%error, "expired holds stay in the journal");
+        if let Some(Err(error)) = shutdown.run_until_cancelled(forget(&balance)).await {
+            tracing::debug!(%error, "what is old is not forgotten");
         }
         let next = began + ROUND_EVERY;
         if shutdown.run_until_cancelled(tokio::time::sleep_until(next)).await.is_none() {
             return;
         }
     }
+}
+
+/// Forgets tags that nobody came for, and rows of the journal whose holds are due for long.
+async fn forget(balance: &Balance) -> Result<(), StoreError> {
+    let is_full = |forgotten: u64| i64::try_from(forgotten).is_ok_and(|it| it == FORGOTTEN_MAX);
+    for _ in 0..FORGETS_MAX {
+        let now = balance.0.clock.now();
+        let tags = call_tags::forget(&balance.0.store, now, FORGOTTEN_MAX).await?;
+        let rows = balance.0.journal.forget_expired(FORGOTTEN_MAX).await?;
+        if !is_full(tags) && !is_full(rows) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn round(balance: &Balance) -> Result<Round, BalanceError> {

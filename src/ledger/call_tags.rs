@@ -26,7 +26,8 @@ pub async fn write(
     sqlx::query(
         "-- call_tags::write
          INSERT INTO call_tags (account_key, call_sid, tag, noted_at)
-         SELECT *, $4 FROM unnest($1::integer[], $2::text[], $3::text[])
+         SELECT *, $4 FROM unnest($1::integer[], $2::text[], $3::text[]) AS t (account_key, call_sid, tag)
+             ORDER BY account_key, call_sid
              ON CONFLICT ON CONSTRAINT call_tags_pk DO NOTHING",
     )
     .bind(account_keys)
@@ -74,7 +75,7 @@ pub async fn forget(store: &Store, now: DateTime<Utc>, most: i64) -> Result<u64,
         "-- call_tags::forget
          DELETE FROM call_tags WHERE (account_key, call_sid) IN (
              SELECT account_key, call_sid FROM call_tags WHERE noted_at < $1
-             ORDER BY noted_at LIMIT $2)",
+             ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
     )
     .bind(now - LIFE)
     .bind(most)

@@ -285,3 +285,25 @@ async fn denials_are_counted_and_some_are_kept() {
     assert_eq!(counted.0, 50);
     assert!((1..=40).contains(&counted.1), "{counted:?}");
 }
+
+#[tokio::test]
+async fn old_denials_are_forgotten_faster_than_new_ones_come() {
+    let mut world = World::new().await;
+    world.open("acme", 0).await;
+    world
+        .sql(
+            "INSERT INTO denials (account_key, denied_at, call_sid, reason, shortfall_micros)
+             SELECT 1, now() - interval '31 days', 'CA' || n, 'insufficient_funds', 0
+             FROM generate_series(1, 30000) AS n",
+        )
+        .await;
+    world.run(&world.balance.clone());
+    let mut connection = world.store.read().await.expect("a connection");
+    until(0, async || {
+        let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM denials");
+        count.fetch_one(&mut *connection).await.expect("a count")
+    })
+    .await;
+    drop(connection);
+    world.stop().await;
+}
