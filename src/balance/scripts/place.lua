@@ -23,6 +23,7 @@
 --   final; and {held, 0, the same} each time it is asked again.
 --
 -- A hold that the stream made is decided anew when the call is first authorized: nobody had asked.
+-- A hold that is due is none, however many others wait to be released before it.
 
 local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
 local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
@@ -47,6 +48,11 @@ expire_due(wallet, expire_max)
 
 local packed = redis.call('HGET', HOLDS, call_sid)
 local standing = packed and unpack_hold(packed)
+if standing and standing.expires_at <= NOW then
+  release(wallet, call_sid, packed)
+  write_sums(wallet)
+  standing = nil
+end
 if standing and (standing.source == 'authorize' or source == 'stream') then
   return { 'held', 0, packed, wallet.account }
 end

@@ -277,6 +277,25 @@ async fn each_step_releases_a_bounded_number_of_holds() {
 }
 
 #[tokio::test]
+async fn a_hold_that_is_due_is_no_answer_though_many_are_due_at_once() {
+    let mut table = Table::new();
+    table.run("load balance=2000000 => loaded 0").await;
+    for number in 0..40 {
+        let line = format!("place CA{number} 60 => new granted=60 held=14000 allowance=0");
+        table.run(&line).await;
+    }
+    table
+        .run(
+            "tick 500                   =>
+             place CA39 60              => new granted=60 held=14000 allowance=0
+             place CA39 60              => again granted=60 held=14000 allowance=0
+             expire 100                 => expired 7
+             state                      => version=1 balance=2000000 holds=1 held=14000",
+        )
+        .await;
+}
+
+#[tokio::test]
 async fn a_call_is_not_refused_for_holds_that_are_due() {
     let mut table = Table::new();
     table.run("load balance=420000 => loaded 0").await;
