@@ -189,6 +189,7 @@ async fn words(url: &str) -> anyhow::Result<Vec<String>> {
         terms: &terms,
         asked_seconds: 60,
         settings: &HoldSettings::default(),
+        is_new: false,
     };
     let stamp = Stamp { epoch: epoch.into(), incarnation, offset_micros: 0 };
     let command = place.command(&stamp);

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 use super::document::Document;
 use super::error::BalanceError;
 use super::hold::{Hold, HoldSource};
+use super::over;
 use super::scripts::{Denial, Place, Placed, PlacedHold};
 use super::stage::Balance;
 use super::terms::{CallEnds, CallTerms};
 use crate::ledger::LedgerError;
-use crate::ledger::accounts::OnRedisLoss;
 
 /// How often an authorization is tried: an account is loaded, terms are computed anew.
 pub(super) const ATTEMPTS_MAX: u32 = 8;
@@ -92,18 +92,20 @@ impl From<&Hold> for Allowance {
 }
 
 /// A call to be placed, by the stream or a caller.
-struct Placing<'a> {
-    account: AccountId,
+pub(super) struct Placing<'a> {
+    pub account: AccountId,
     twilio_account_sid: Option<&'a TwilioAccountSid>,
     /// No other account may pay for it.
     is_bound: bool,
-    call_sid: &'a CallSid,
-    ends: CallEnds<'a>,
-    seconds: u32,
-    tag: Option<&'a str>,
+    pub call_sid: &'a CallSid,
+    pub ends: CallEnds<'a>,
+    pub seconds: u32,
+    pub tag: Option<&'a str>,
     source: HoldSource,
     operation: String,
-    asked_at: Instant,
+    pub asked_at: Instant,
+    /// The ledger and the journal know that the call is not over.
+    is_new: bool,
 }
 
 impl Placing<'_> {
@@ -158,17 +160,21 @@ impl Balance {
             source,
             operation: uuid::Uuid::now_v7().simple().to_string(),
             asked_at: Instant::now(),
+            is_new: false,
         };
         let decision = match self.place(&mut placing).await {
             Err(error) if error.is_lost() && source == HoldSource::Authorize => {
-                self.without_redis(&mut placing).await?
+                match self.find_payer(&mut placing).await? {
+                    Some(decision) => decision,
+                    None => self.without_redis(&placing).await?,
+                }
             }
             decision => decision?,
         };
         if let (Decision::Deny { reason, shortfall }, HoldSource::Authorize) = (&decision, source) {
             let document = match self.document(&placing.account) {
                 Some(document) => Some(document),
-                None => self.learn_document(&placing.account).await,
+                None => self.read_document(&placing.account).await.ok().flatten(),
             };
             if let Some(document) = document {
                 let key = document.account_key;
@@ -182,7 +188,7 @@ impl Balance {
         let mut was_lost = false;
         for _ in 0..ATTEMPTS_MAX {
             let document = self.document(&placing.account);
-            if document.as_ref().is_some_and(|it| !self.0.journal.has_room(it.account_key)) {
+            if !self.0.journal.has_room(&placing.account) {
                 return Ok(Decision::Unavailable);
             }
             let placed = match self.place_once(placing, document.as_deref()).await {
@@ -196,11 +202,19 @@ impl Balance {
             match placed {
                 Placed::Held(held) => return Ok(self.granted(placing, &held)),
                 Placed::Denied { reason, shortfall } => {
-                    self.0.fail_open.end(&placing.account);
                     return Ok(Decision::Deny { reason, shortfall });
                 }
                 Placed::Stale { document, .. } => {
                     self.keep_document(&placing.account, Document::read(document)?);
+                }
+                Placed::Unsure => {
+                    let Some(document) = document else { continue };
+                    let (key, now) = (document.account_key, self.0.clock.now());
+                    if over::is_over(&self.0.store, key, placing.call_sid, now).await? {
+                        let reason = Denial::CallAlreadySettled;
+                        return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
+                    }
+                    placing.is_new = true;
                 }
                 Placed::Unknown { why } if why == "moved" => {
                     let Some(sid) = placing.twilio_account_sid else { continue };
@@ -242,6 +256,7 @@ impl Balance {
             terms: &terms,
             asked_seconds: placing.seconds,
             settings: &self.0.settings,
+            is_new: placing.is_new,
         };
         match placing.source {
             HoldSource::Authorize => self.ask_believing(&place).await,
@@ -250,20 +265,15 @@ impl Balance {
     }
 
     fn granted(&self, placing: &Placing<'_>, held: &PlacedHold) -> Decision {
-        self.note(placing, held.account_key, &held.hold);
-        self.0.fail_open.end(&placing.account);
+        let Placing { account, call_sid, tag, asked_at, .. } = placing;
+        self.0.journal.placed(account, call_sid, &held.hold, held.is_new, *asked_at);
+        if let Some(tag) = tag {
+            self.0.journal.tagged(held.account_key, call_sid, tag);
+        }
         Decision::Allow(Allowance::from(&held.hold))
     }
 
-    fn note(&self, placing: &Placing<'_>, account_key: i32, hold: &Hold) {
-        let Placing { account, call_sid, tag, asked_at, .. } = placing;
-        self.0.journal.placed(account, account_key, call_sid, hold, *asked_at);
-        if let Some(tag) = tag {
-            self.0.journal.tagged(account_key, call_sid, tag);
-        }
-    }
-
-    async fn terms(
+    pub(super) async fn terms(
         &self,
         document: &Document,
         ends: CallEnds<'_>,
@@ -274,53 +284,28 @@ impl Balance {
         Ok(CallTerms::of(&terms, ends))
     }
 
-    /// Decides while holds are unknown, by the account's policy. No script tells now whether what is
-    /// remembered of who pays still holds; so the ledger is asked, where it can be.
-    async fn without_redis(&self, placing: &mut Placing<'_>) -> Result<Decision, BalanceError> {
-        if let Some(sid) = placing.twilio_account_sid {
-            let payer = match self.account_in_ledger(sid).await {
-                Err(error) if error.is_passing() => match self.account_named(sid) {
-                    None => return Ok(Decision::Unavailable),
-                    remembered => remembered,
-                },
-                payer => payer?,
-            };
-            if !placing.is_paid_by(payer) {
-                return Ok(Decision::NotFound);
-            }
-        }
-        let document = match self.document(&placing.account) {
-            Some(document) => document,
-            None => match self.learn_document(&placing.account).await {
-                Some(document) => document,
-                None => return Ok(Decision::Unavailable),
+    /// Finds who pays while Redis is lost: no script tells now whether what is remembered still
+    /// holds, so the ledger is asked, where it can be. A decision: nobody pays, or nobody can tell.
+    async fn find_payer(&self, placing: &mut Placing<'_>) -> Result<Option<Decision>, BalanceError> {
+        let Some(sid) = placing.twilio_account_sid else { return Ok(None) };
+        let payer = match self.account_in_ledger(sid).await {
+            Err(error) if error.is_passing() => match self.account_named(sid) {
+                None => return Ok(Some(Decision::Unavailable)),
+                remembered => remembered,
             },
+            payer => payer?,
         };
-        let is_open = document.on_redis_loss == OnRedisLoss::FailOpen;
-        if !is_open || !self.0.journal.has_room(document.account_key) {
-            return Ok(Decision::Unavailable);
-        }
-        let terms = self.terms(&document, placing.ends).await?;
-        let hold = self.0.fail_open.grant(
-            &placing.account,
-            placing.call_sid,
-            &terms,
-            placing.seconds,
-            document.redis_loss_cap,
-            &self.0.settings,
-            self.0.clock.now(),
-        );
-        let Some(hold) = hold else { return Ok(Decision::Unavailable) };
-        self.note(placing, document.account_key, &hold);
-        Ok(Decision::Allow(Allowance::from(&hold)))
+        Ok((!placing.is_paid_by(payer)).then_some(Decision::NotFound))
     }
 
-    /// Reads an account's document from the ledger; `None`: it cannot be asked, or has no such account.
-    pub(super) async fn learn_document(&self, account: &AccountId) -> Option<Arc<Document>> {
+    /// Reads an account's document from the ledger; `None`: it has no such account.
+    pub(super) async fn read_document(
+        &self,
+        account: &AccountId,
+    ) -> Result<Option<Arc<Document>>, BalanceError> {
         let now = self.0.clock.now();
         let purpose = super::snapshot::Purpose::Project { charge_sequence: i64::MAX };
-        let read = super::snapshot::read(&self.0.store, account, purpose, now).await;
-        let snapshot = read.ok().flatten()?;
-        Some(self.keep_document(account, snapshot.document))
+        let snapshot = super::snapshot::read(&self.0.store, account, purpose, now).await?;
+        Ok(snapshot.map(|snapshot| self.keep_document(account, snapshot.document)))
     }
 }

@@ -5,7 +5,8 @@
 //! it is another one. So no process can use terms that another has changed.
 
 use callmeter_core::domain::{
-    CatalogVersion, Money, PlanId, Subscription, SubscriptionId, SubscriptionTimeline,
+    AccountStatus, CatalogVersion, Money, PlanId, Subscription, SubscriptionId,
+    SubscriptionTimeline,
 };
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -21,10 +22,8 @@ pub struct Document {
     pub account_key: i32,
     /// Its subscriptions.
     pub timeline: SubscriptionTimeline,
-    /// What authorizations do while holds are unknown.
-    pub on_redis_loss: OnRedisLoss,
-    /// What `fail_open` may grant meanwhile.
-    pub redis_loss_cap: Money,
+    /// What decides while holds are unknown.
+    pub policy: Policy,
     /// The catalog in force when it was written: terms are computed from no older one.
     pub catalog_version: CatalogVersion,
     /// The digest of the text.
@@ -33,11 +32,26 @@ pub struct Document {
     pub text: String,
 }
 
+/// What decides about a call while holds are unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What authorizations do then.
+    pub on_redis_loss: OnRedisLoss,
+    /// What `fail_open` may grant meanwhile.
+    pub redis_loss_cap: Money,
+    /// Whether the account is open.
+    pub status: AccountStatus,
+    /// Most calls in progress.
+    pub calls_in_progress_max: Option<i32>,
+}
+
 #[derive(Deserialize, Serialize)]
 struct Written {
     account_key: i32,
     on_redis_loss: OnRedisLoss,
     redis_loss_cap_micros: i64,
+    status: String,
+    calls_in_progress_max: Option<i32>,
     #[serde(default)]
     catalog_version: i32,
     /// Id, plan, start in micro-seconds.
@@ -52,8 +66,7 @@ impl Document {
     pub fn write(
         account_key: i32,
         timeline: SubscriptionTimeline,
-        on_redis_loss: OnRedisLoss,
-        redis_loss_cap: Money,
+        policy: Policy,
         catalog_version: CatalogVersion,
     ) -> Result<Self, BalanceError> {
         let subscriptions = timeline
@@ -61,22 +74,16 @@ impl Document {
             .map(|entry| (entry.id.0, entry.plan.clone(), entry.starts_at.timestamp_micros()));
         let written = Written {
             account_key,
-            on_redis_loss,
-            redis_loss_cap_micros: redis_loss_cap.micros(),
+            on_redis_loss: policy.on_redis_loss,
+            redis_loss_cap_micros: policy.redis_loss_cap.micros(),
+            status: policy.status.as_str().to_owned(),
+            calls_in_progress_max: policy.calls_in_progress_max,
             catalog_version: catalog_version.0,
             subscriptions: subscriptions.collect(),
         };
         let text = serde_json::to_string(&written).map_err(|error| unreadable(&error))?;
         let revision = revision_of(&text);
-        Ok(Self {
-            account_key,
-            timeline,
-            on_redis_loss,
-            redis_loss_cap,
-            catalog_version,
-            revision,
-            text,
-        })
+        Ok(Self { account_key, timeline, policy, catalog_version, revision, text })
     }
 
     /// Reads a document.
@@ -94,8 +101,13 @@ impl Document {
         Ok(Self {
             account_key: written.account_key,
             timeline: SubscriptionTimeline::new(entries?),
-            on_redis_loss: written.on_redis_loss,
-            redis_loss_cap: Money::from_micros(written.redis_loss_cap_micros),
+            policy: Policy {
+                on_redis_loss: written.on_redis_loss,
+                redis_loss_cap: Money::from_micros(written.redis_loss_cap_micros),
+                status: AccountStatus::parse(&written.status)
+                    .map_err(|error| unreadable(&error))?,
+                calls_in_progress_max: written.calls_in_progress_max,
+            },
             catalog_version: CatalogVersion(written.catalog_version),
             revision: revision_of(&text),
             text,
@@ -126,16 +138,19 @@ mod tests {
             entry(2, Some("starter"), 1_700_000_000_000_001),
             entry(5, None, 1_710_000_000_000_000),
         ]);
-        let cap = Money::from_micros(250_000);
+        let policy = Policy {
+            on_redis_loss: OnRedisLoss::FailOpen,
+            redis_loss_cap: Money::from_micros(250_000),
+            status: AccountStatus::Closed,
+            calls_in_progress_max: Some(7),
+        };
         let version = CatalogVersion(3);
-        let written = Document::write(17, timeline.clone(), OnRedisLoss::FailOpen, cap, version);
+        let written = Document::write(17, timeline.clone(), policy, version);
         let written = written.expect("a document");
         assert_eq!(Document::read(written.text.clone()).expect("a document"), written);
-        let later = CatalogVersion(4);
-        for (policy, version) in
-            [(OnRedisLoss::FailClosed, version), (OnRedisLoss::FailOpen, later)]
-        {
-            let other = Document::write(17, timeline.clone(), policy, cap, version);
+        let closed = Policy { on_redis_loss: OnRedisLoss::FailClosed, ..policy };
+        for (policy, version) in [(closed, version), (policy, CatalogVersion(4))] {
+            let other = Document::write(17, timeline.clone(), policy, version);
             assert_ne!(other.expect("a document").revision, written.revision);
         }
     }

@@ -3,7 +3,7 @@
 use redis::RedisError;
 
 use crate::ledger::LedgerError;
-use crate::ledger::store::StoreError;
+use crate::ledger::store::{AsStoreError, StoreError};
 
 /// Why holds cannot be told or changed right now.
 #[derive(Debug, thiserror::Error)]
@@ -70,5 +70,14 @@ impl From<StoreError> for BalanceError {
 impl From<sqlx::Error> for BalanceError {
     fn from(error: sqlx::Error) -> Self {
         Self::Ledger(error.into())
+    }
+}
+
+impl AsStoreError for BalanceError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Ledger(error) => error.as_store_error(),
+            _ => None,
+        }
     }
 }

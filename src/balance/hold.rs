@@ -86,7 +86,16 @@ pub struct Hold {
     pub operation: String,
 }
 
+/// The operation of a hold that was granted while Redis was away; the journal's statements and
+/// `restore.lua` know the word.
+pub(super) const FAIL_OPEN: &str = "fail_open";
+
 impl Hold {
+    /// Whether it was granted while Redis was away, and not changed since.
+    pub(super) fn is_fail_open(&self) -> bool {
+        self.operation == FAIL_OPEN
+    }
+
     /// Reads the sixteen words of a packed hold.
     ///
     /// # Errors

@@ -20,7 +20,9 @@ mod fail_open;
 mod held;
 mod hold;
 mod journal;
+mod mend;
 mod names;
+mod over;
 mod probe;
 mod projector;
 mod restore;
@@ -34,6 +36,7 @@ mod sweep;
 mod terms;
 mod under_way;
 mod verify;
+mod without_redis;
 
 pub use applied::Applied;
 pub use authorizer::{Allowance, Ask, Decision, Payer};

@@ -1,4 +1,5 @@
-//! Brings to Redis what was journaled too late for the load of an account that Redis had lost.
+//! Brings to Redis what it may be missing of the journal: what was journaled too late for the load of an
+//! account that Redis had lost, and what was granted while Redis was away.
 //!
 //! A load waits until every process should have journaled what it granted before. One that was slower
 //! than that hands its changes over here: holds that are put back, and voids that are repeated. What
@@ -7,7 +8,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use callmeter_core::domain::Money;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ pub(super) async fn run(
 
 impl Balance {
     /// Repeats changes in Redis; where they stand, or were never lost, nothing happens.
-    async fn restore(&self, changes: &[LateChange]) -> Result<(), BalanceError> {
+    pub(super) async fn restore(&self, changes: &[LateChange]) -> Result<(), BalanceError> {
         let holds: Vec<_> = changes
             .iter()
             .filter_map(|LateChange { account, call_sid, hold }| {
@@ -69,22 +69,24 @@ impl Balance {
     }
 
     fn count(&self, restore: &Restore<'_>, restored: Restored) {
-        let lost = match restored {
-            Restored::Restored { beyond } => {
-                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
-                restore.hold.money
-            }
-            Restored::Over => {
-                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, restore.hold.money);
-                restore.hold.money
-            }
-            Restored::Standing | Restored::Unknown => Money::ZERO,
+        let beyond = match restored {
+            Restored::Restored { beyond } => beyond,
+            Restored::Over => restore.hold.money,
+            Restored::Standing | Restored::Unknown => return,
         };
-        if !matches!(restored, Restored::Standing | Restored::Unknown) {
-            let (account, call_sid) = (restore.account, restore.call_sid);
-            tracing::warn!(%account, %call_sid, %lost, "a hold was restored late");
-            self.0.restored_late.fetch_add(lost.micros(), Ordering::Relaxed);
-            metrics::counter!(HOLDS_RESTORED_LATE).increment(1);
+        let Restore { account, call_sid, hold } = restore;
+        let lost = hold.money;
+        if hold.is_fail_open() {
+            // Granted by the account's policy, within its cap; not lost, and late by no fault.
+            tracing::info!(%account, %call_sid, %lost, "a call granted without redis is held now");
+            if matches!(restored, Restored::Restored { .. }) {
+                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+            }
+            return;
         }
+        tracing::warn!(%account, %call_sid, %lost, "a hold was restored late");
+        add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+        self.0.restored_late.fetch_add(lost.micros(), Ordering::Relaxed);
+        metrics::counter!(HOLDS_RESTORED_LATE).increment(1);
     }
 }

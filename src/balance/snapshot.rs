@@ -9,9 +9,10 @@ use callmeter_core::domain::{
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{Connection, PgConnection, Row};
 
-use super::document::Document;
+use super::document::{Document, Policy};
 use super::error::BalanceError;
 use super::hold::{CycleRef, Hold};
+use super::over::{self, Mark};
 use super::scripts::{Load, Settle, WholeAccount};
 use crate::ledger::accounts::OnRedisLoss;
 use crate::ledger::store::{Store, StoreError};
@@ -21,10 +22,6 @@ use crate::ledger::{LedgerError, subscriptions};
 const CYCLE_AGE_MAX: TimeDelta = TimeDelta::days(70);
 /// Most charges that one projection catches up with; beyond, the account is loaded anew.
 const CHARGES_MAX: i64 = 10_000;
-/// Charged calls that a load remembers as over.
-const SETTLED_MAX: i64 = 10_000;
-/// How long a call that is over is remembered.
-const SETTLED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 
 /// What the snapshot is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +50,10 @@ pub(super) struct Snapshot {
     pub twilio_account_sids: Vec<TwilioAccountSid>,
     pub cycles: Vec<(CycleRef, u64)>,
     pub holds: Vec<(CallSid, Hold)>,
-    /// Calls charged since, or for a load: calls that are over.
+    /// Calls charged since, or for a load: the last calls that are over.
     pub settled: Vec<CallSid>,
+    /// How far back those were read, where there are more of the last day.
+    pub unsure: Option<Mark>,
     /// More were charged than one projection catches up with.
     pub is_too_far: bool,
 }
@@ -70,7 +69,8 @@ impl Snapshot {
         }
     }
 
-    pub(super) fn load<'a>(&'a self, ticket: &'a str) -> Load<'a> {
+    /// `unsure` is the snapshot's mark as text.
+    pub(super) fn load<'a>(&'a self, ticket: &'a str, unsure: Option<&'a str>) -> Load<'a> {
         Load {
             account: &self.account,
             ticket,
@@ -83,6 +83,7 @@ impl Snapshot {
             cycles: &self.cycles,
             holds: &self.holds,
             settled: &self.settled,
+            unsure,
         }
     }
 
@@ -121,16 +122,16 @@ pub(super) async fn read(
     match purpose {
         Purpose::Load => {
             read_holds(&mut transaction, &mut snapshot, now).await?;
-            let after = snapshot.charge_sequence - SETTLED_MAX;
-            let since = now - SETTLED_AGE_MAX;
-            let charged = read_charged(&mut transaction, account_key, after, Some(since)).await?;
-            snapshot.settled.extend(charged);
+            let mark = Mark::newest(snapshot.charge_sequence);
+            let page = over::read(&mut transaction, account_key, &mark, now).await?;
+            snapshot.settled.extend(page.call_sids);
+            snapshot.unsure = page.next;
         }
         Purpose::Project { charge_sequence } => {
             snapshot.is_too_far = snapshot.charge_sequence - charge_sequence > CHARGES_MAX;
             if !snapshot.is_too_far {
                 snapshot.settled =
-                    read_charged(&mut transaction, account_key, charge_sequence, None).await?;
+                    read_charged(&mut transaction, account_key, charge_sequence).await?;
             }
         }
     }
@@ -166,6 +167,11 @@ async fn read_wallet(
     let status: String = row.try_get("status")?;
     let sids: Vec<String> = row.try_get("sids")?;
     let sids: Result<Vec<_>, _> = sids.iter().map(|sid| TwilioAccountSid::parse(sid)).collect();
+    let status = AccountStatus::parse(&status)
+        .map_err(|error| LedgerError::unreadable("an account's status", error))?;
+    let calls_in_progress_max = row.try_get("calls_in_progress_max")?;
+    let policy =
+        Policy { on_redis_loss: policy, redis_loss_cap: cap, status, calls_in_progress_max };
     Ok(Some(Snapshot {
         account: account.clone(),
         incarnation: row.try_get("incarnation")?,
@@ -173,15 +179,15 @@ async fn read_wallet(
         charge_sequence: row.try_get("charge_sequence")?,
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
-        status: AccountStatus::parse(&status)
-            .map_err(|error| LedgerError::unreadable("an account's status", error))?,
-        calls_in_progress_max: row.try_get("calls_in_progress_max")?,
-        document: Document::write(account_key, timeline, policy, cap, catalog_version)?,
+        status,
+        calls_in_progress_max,
+        document: Document::write(account_key, timeline, policy, catalog_version)?,
         twilio_account_sids: sids
             .map_err(|error| LedgerError::unreadable("an AccountSid", error))?,
         cycles: Vec::new(),
         holds: Vec::new(),
         settled: Vec::new(),
+        unsure: None,
         is_too_far: false,
     }))
 }
@@ -209,7 +215,7 @@ async fn read_cycles(
     cycles.collect()
 }
 
-/// The journal's holds that are neither charged, nor voided, nor due; and the voids.
+/// The journal's holds that are neither charged, nor voided, nor due.
 async fn read_holds(
     connection: &mut PgConnection,
     snapshot: &mut Snapshot,
@@ -219,11 +225,9 @@ async fn read_holds(
         "-- balance::snapshot, the holds
          SELECT j.call_sid, j.hold, EXISTS (
              SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (account_key, twilio_account_key)
-             WHERE t.account_key = j.account_key AND k.call_key = CASE
-                 WHEN j.call_sid ~ '^CA[0-9a-f]{32}$'
-                 THEN '\\x00'::bytea || decode(substr(j.call_sid, 3), 'hex')
-                 ELSE '\\x01'::bytea || convert_to(j.call_sid, 'UTF8') END) AS is_charged
-         FROM hold_journal AS j WHERE j.account_key = $1 AND j.expires_at > $2",
+             WHERE t.account_key = j.account_key AND k.call_key = call_key_of(j.call_sid)) AS is_charged
+         FROM hold_journal AS j
+         WHERE j.account_key = $1 AND j.hold IS NOT NULL AND j.expires_at > $2",
     )
     .bind(snapshot.document.account_key)
     .bind(now)
@@ -231,12 +235,10 @@ async fn read_holds(
     .await?;
     for row in rows {
         let call_sid = read_sid(row.try_get("call_sid")?)?;
-        let hold: Option<String> = row.try_get("hold")?;
-        match hold {
-            Some(hold) if !row.try_get::<bool, _>("is_charged")? => {
-                snapshot.holds.push((call_sid, Hold::unpack(&hold)?));
-            }
-            _ => snapshot.settled.push(call_sid),
+        if row.try_get("is_charged")? {
+            snapshot.settled.push(call_sid);
+        } else {
+            snapshot.holds.push((call_sid, Hold::unpack(row.try_get("hold")?)?));
         }
     }
     Ok(())
@@ -246,21 +248,18 @@ async fn read_charged(
     connection: &mut PgConnection,
     account_key: i32,
     after: i64,
-    since: Option<DateTime<Utc>>,
 ) -> Result<Vec<CallSid>, BalanceError> {
     let sids: Vec<String> = sqlx::query_scalar(
         "-- balance::snapshot, the charged calls
-         SELECT call_sid FROM charges
-         WHERE account_key = $1 AND charge_sequence > $2 AND ($3::timestamptz IS NULL OR charged_at > $3)",
+         SELECT call_sid FROM charges WHERE account_key = $1 AND charge_sequence > $2",
     )
     .bind(account_key)
     .bind(after)
-    .bind(since)
     .fetch_all(connection)
     .await?;
     sids.iter().map(|sid| read_sid(sid)).collect()
 }
 
-fn read_sid(text: &str) -> Result<CallSid, BalanceError> {
+pub(super) fn read_sid(text: &str) -> Result<CallSid, BalanceError> {
     CallSid::parse(text).map_err(|error| LedgerError::unreadable("a CallSid", error).into())
 }

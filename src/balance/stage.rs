@@ -24,6 +24,7 @@ use super::document::Document;
 use super::error::BalanceError;
 use super::fail_open::FailOpen;
 use super::journal::Journal;
+use super::mend;
 use super::projector::{self, Projector};
 use super::restore;
 use super::scripts::{self, Announce, Expire, Loaded, Request, Settled};
@@ -39,8 +40,6 @@ use crate::ledger::store::Store;
 const ANSWER_MAX: Duration = Duration::from_millis(250);
 /// Longest wait for an answer to a projection: many scripts in one round trip.
 const PROJECTION_MAX: Duration = Duration::from_secs(2);
-/// What other processes granted before an account was lost is journaled after this time.
-const JOURNAL_LAG_MAX: Duration = Duration::from_millis(60);
 /// Accounts that are loaded at the same time.
 const LOADS_MAX: usize = 16;
 /// Connections for loading accounts, journaling holds and comparing versions.
@@ -70,6 +69,9 @@ pub(super) struct Shared {
     pub fail_open: FailOpen,
     pub projector: Projector,
     incarnation: AtomicI64,
+    /// When Redis answered an authorization last, in micro-seconds: what is granted without it is
+    /// counted from there.
+    redis_answered_at: AtomicI64,
     pub restored_late: AtomicI64,
     documents: Mutex<HashMap<AccountId, Arc<Document>>>,
     names: Mutex<HashMap<TwilioAccountSid, AccountId>>,
@@ -118,6 +120,7 @@ impl Balance {
             fail_open: FailOpen::default(),
             projector,
             incarnation: AtomicI64::new(0),
+            redis_answered_at: AtomicI64::new(0),
             restored_late: AtomicI64::new(0),
             documents: Mutex::default(),
             names: Mutex::default(),
@@ -140,6 +143,7 @@ impl Balance {
         }
         tasks.spawn(believed::run(self.clone(), shutdown.clone()));
         tasks.spawn(sweep::run(self.clone(), shutdown.clone()));
+        tasks.spawn(mend::run(self.clone(), shutdown.clone()));
         let this = self.clone();
         let stop = shutdown.clone();
         tasks.spawn(async move { this.0.denials.run(stop).await });
@@ -247,7 +251,8 @@ impl Balance {
             let Some(snapshot) = self.read(account, Purpose::Load).await? else {
                 return Ok(false);
             };
-            let load = snapshot.load(&ticket);
+            let unsure = snapshot.unsure.as_ref().map(ToString::to_string);
+            let load = snapshot.load(&ticket, unsure.as_deref());
             match self.run_at(&self.0.link, &load, snapshot.incarnation).await? {
                 Loaded::Loaded { holds } => {
                     tracing::debug!(%account, holds, version = snapshot.version, "loaded");
@@ -273,8 +278,11 @@ impl Balance {
     /// Redis was emptied after what it brings was read.
     async fn announce(&self, account: &AccountId) -> Result<String, BalanceError> {
         let ticket = self.ask(&Announce { account }).await?;
-        tokio::join!(self.0.journal.flush(), tokio::time::sleep(JOURNAL_LAG_MAX));
-        Ok(ticket)
+        if self.0.journal.catch_up().await {
+            Ok(ticket)
+        } else {
+            Err(not_loaded(account, "what was granted before waits to be journaled"))
+        }
     }
 
     /// Raises the incarnation: Redis has a version that the ledger does not reach.
@@ -307,7 +315,17 @@ impl Balance {
 
     /// Runs a script on the connection of authorizations.
     pub(super) async fn ask<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
-        self.run_at(&self.0.link, request, self.incarnation()).await
+        let answer = self.run_at(&self.0.link, request, self.incarnation()).await?;
+        self.redis_answered();
+        Ok(answer)
+    }
+
+    /// Looks whether authorizations would be answered, so that the end of a loss is noticed.
+    pub(super) async fn greet(&self) -> Result<(), BalanceError> {
+        let link = &self.0.link;
+        link.send(&link.session().await?, &redis::cmd("PING")).await?;
+        self.redis_answered();
+        Ok(())
     }
 
     /// Runs a script on the connection of projections, once more where the first was lost: these
@@ -347,6 +365,15 @@ impl Balance {
         incarnation: i64,
     ) -> Result<R::Reply, BalanceError> {
         link.run(request, incarnation, self.0.settings.redis_clock_offset_micros).await
+    }
+
+    fn redis_answered(&self) {
+        let now = self.0.clock.now().timestamp_micros();
+        self.0.redis_answered_at.store(now, Ordering::Relaxed);
+    }
+
+    pub(super) fn redis_answered_at(&self) -> i64 {
+        self.0.redis_answered_at.load(Ordering::Relaxed)
     }
 
     pub(super) fn incarnation(&self) -> i64 {

@@ -28,8 +28,8 @@ impl Balance {
         for _ in 0..ATTEMPTS_MAX {
             match self.ask_believing(&extend).await {
                 Ok(Extended::Held(held)) => {
-                    let PlacedHold { hold, account_key, .. } = held;
-                    self.0.journal.placed(account, account_key, call_sid, &hold, asked_at);
+                    let PlacedHold { hold, is_new, .. } = held;
+                    self.0.journal.placed(account, call_sid, &hold, is_new, asked_at);
                     return Ok(Decision::Allow(Allowance::from(&hold)));
                 }
                 Ok(Extended::Settled) => {
@@ -50,7 +50,9 @@ impl Balance {
         Ok(Decision::Unavailable)
     }
 
-    /// Frees a call's hold; no hold is placed for the call after it. False: Redis is lost, ask again.
+    /// Frees a call's hold; no hold is placed for the call after it, also where Redis loses its memory:
+    /// each void is journaled, whether or not it frees a hold, and when it is repeated. False: Redis is
+    /// lost, or too much waits to be journaled; ask again.
     ///
     /// # Errors
     /// As [`Self::authorize`].
@@ -61,7 +63,7 @@ impl Balance {
     ) -> Result<bool, BalanceError> {
         match self.void_once(&Void { account, call_sid, twilio_account_sid: None }).await {
             Err(error) if error.is_lost() => Ok(false),
-            voided => voided.map(|_| true),
+            voided => Ok(voided?.is_some()),
         }
     }
 
@@ -75,54 +77,39 @@ impl Balance {
         for _ in 0..ATTEMPTS_MAX {
             let void = Void { account: &account, call_sid, twilio_account_sid: Some(sid) };
             match self.void_once(&void).await? {
-                Voided::Voided { .. } => return Ok(true),
-                Voided::Unknown { why } if why == "moved" => {
+                Some(Voided::Voided { .. }) => return Ok(true),
+                Some(Voided::Unknown { why }) if why == "moved" => {
                     match self.account_after_move(sid, &account).await? {
                         Some(payer) => account = payer,
                         None => return Ok(true),
                     }
                 }
-                Voided::Unknown { .. } => {
+                Some(Voided::Unknown { .. }) => {
                     if !self.load(&account).await? {
                         return Ok(true);
                     }
                 }
+                None => return Ok(false),
             }
         }
         Ok(false)
     }
 
-    /// Voids, once more where Redis was lost, and notes it in the journal.
-    async fn void_once(&self, void: &Void<'_>) -> Result<Voided, BalanceError> {
+    /// Voids, once more where Redis was lost, and notes it in the journal: each void, whether or not it
+    /// freed a hold, for a first attempt that was lost may have freed it and told nobody. `None`: too
+    /// much waits to be journaled.
+    async fn void_once(&self, void: &Void<'_>) -> Result<Option<Voided>, BalanceError> {
         let asked_at = Instant::now();
-        let (voided, may_be_repeated) = match self.ask(void).await {
-            Err(error) if error.is_lost() => (self.ask(void).await?, true),
-            voided => (voided?, false),
+        let voided = match self.ask(void).await {
+            Err(error) if error.is_lost() => self.ask(void).await?,
+            voided => voided?,
         };
-        // A first attempt that was lost may have freed it, and told nobody.
-        if let Voided::Voided { was_held, revision } = voided
-            && (was_held || may_be_repeated)
-        {
-            self.journal_void(void.account, void.call_sid, revision, asked_at).await;
-        }
-        Ok(voided)
-    }
-
-    /// Notes in the journal that a call's hold is no more.
-    async fn journal_void(
-        &self,
-        account: &AccountId,
-        call_sid: &CallSid,
-        revision: i64,
-        asked_at: Instant,
-    ) {
-        let document = match self.document(account) {
-            Some(document) => Some(document),
-            None => self.learn_document(account).await,
+        let is_noted = match voided {
+            Voided::Voided { revision, .. } => {
+                self.0.journal.voided(void.account, void.call_sid, revision, asked_at)
+            }
+            Voided::Unknown { .. } => true,
         };
-        if let Some(document) = document {
-            let key = document.account_key;
-            self.0.journal.voided(account, key, call_sid, revision, asked_at);
-        }
+        Ok(is_noted.then_some(voided))
     }
 }

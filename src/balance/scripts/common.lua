@@ -17,7 +17,12 @@
 --
 -- A hold is packed as words: revision granted final held allowance cycle included rate initial
 -- increment block placed_at valid_until expires_at source operation. `cycle` is
--- "subscription:start", or "-" without a plan; `source` is "authorize" or "stream".
+-- "subscription:start", or "-" without a plan; `source` is "authorize" or "stream". The operation
+-- "fail_open" is that of a hold which was granted while Redis was away.
+--
+-- The wallet notes which buckets of the ring it has ("t:0" to "t:3"): should one be evicted, calls that
+-- are over would be taken for new ones, so the wallet is torn then. While not all calls that are over
+-- were brought back after a loss, "unsure" is how far they were, in words that only the loader reads.
 
 local WALLET, HOLDS, EXPIRIES = KEYS[1], KEYS[2], KEYS[3]
 local PROJECTED, LOADING = KEYS[8], KEYS[9]
@@ -50,11 +55,33 @@ local function list_from(position)
   return list, position + count + 1
 end
 
+-- The bucket of the ring that is filled now, and the instant at which a bucket is forgotten.
+local function bucket_of_now()
+  local now_seconds = (NOW - NOW % 1000000) / 1000000
+  return (now_seconds - now_seconds % SETTLED_BUCKET_SECONDS) / SETTLED_BUCKET_SECONDS
+end
+
+local function bucket_ends_at(bucket)
+  return ((bucket + 1) * SETTLED_BUCKET_SECONDS + SETTLED_LIFE_SECONDS) * 1000000
+end
+
+-- Whether a bucket of the ring is gone before its time.
+local function lacks_a_bucket(noted)
+  local keys = {}
+  for index = 1, 4 do
+    -- One that ends within the second may be gone by Redis's own clock.
+    if noted[index] and bucket_ends_at(whole(noted[index], 'a bucket')) > NOW + 1000000 then
+      keys[#keys + 1] = KEYS[3 + index]
+    end
+  end
+  return #keys > 0 and redis.call('EXISTS', unpack(keys)) < #keys
+end
+
 -- The wallet of this epoch, or nil and why it is unknown. `cycle` may be nil.
 local function read_wallet(cycle)
   local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'version', 'charge_sequence',
     'balance', 'credit_limit', 'status', 'calls_max', 'terms', 'held', 'holds', 'account',
-    'u:' .. (cycle or '-'), 'a:' .. (cycle or '-'))
+    'u:' .. (cycle or '-'), 'a:' .. (cycle or '-'), 'unsure', 't:0', 't:1', 't:2', 't:3')
   if not fields[1] then return nil, 'absent' end
   if fields[1] ~= EPOCH then return nil, 'epoch' end
   local wallet = {
@@ -72,7 +99,9 @@ local function read_wallet(cycle)
     used = whole(fields[13] or 0, 'used'),
     cycle = cycle or '-',
     cycles = { [cycle or '-'] = whole(fields[14] or 0, 'held allowance') },
+    unsure = fields[15],
   }
+  if lacks_a_bucket({ fields[16], fields[17], fields[18], fields[19] }) then return nil, 'torn' end
   if redis.call('HLEN', HOLDS) ~= wallet.holds or redis.call('ZCARD', EXPIRIES) ~= wallet.holds then
     return nil, 'torn'
   end
@@ -162,14 +191,31 @@ end
 -- Remembers for at least a day that calls are over.
 local function remember_settled(call_sids)
   if #call_sids == 0 then return end
-  local now_seconds = (NOW - NOW % 1000000) / 1000000
-  local bucket = (now_seconds - now_seconds % SETTLED_BUCKET_SECONDS) / SETTLED_BUCKET_SECONDS
-  local key = KEYS[4 + bucket % 4]
+  local bucket = bucket_of_now()
+  local key, field = KEYS[4 + bucket % 4], 't:' .. digits(bucket % 4)
+  local noted = redis.call('HGET', WALLET, field)
+  if noted ~= digits(bucket) then
+    if redis.call('HEXISTS', WALLET, 'epoch') == 1 then
+      redis.call('HSET', WALLET, field, digits(bucket))
+    end
+  elseif redis.call('EXISTS', key) == 0 then
+    -- Evicted, and about to look whole again: the wallet is not to be believed any more.
+    redis.call('HDEL', WALLET, 'epoch')
+  end
   for first = 1, #call_sids, 1000 do
     redis.call('SADD', key, unpack(call_sids, first, math.min(first + 999, #call_sids)))
   end
-  local ends_at = (bucket + 1) * SETTLED_BUCKET_SECONDS + SETTLED_LIFE_SECONDS
-  redis.call('PEXPIREAT', key, ends_at * 1000 - (OFFSET - OFFSET % 1000) / 1000)
+  redis.call('PEXPIREAT', key, bucket_ends_at(bucket) / 1000 - (OFFSET - OFFSET % 1000) / 1000)
+end
+
+-- Notes in a wallet that was just loaded which buckets of the ring there are.
+local function note_buckets()
+  local now = bucket_of_now()
+  for bucket = now - 3, now do
+    if redis.call('EXISTS', KEYS[4 + bucket % 4]) == 1 then
+      redis.call('HSET', WALLET, 't:' .. digits(bucket % 4), digits(bucket))
+    end
+  end
 end
 
 local function is_settled(call_sid)

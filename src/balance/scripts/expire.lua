@@ -5,7 +5,7 @@
 --
 -- Reply, one of
 --   {standing, expired, incarnation, version, charge_sequence, holds, held, account key, balance,
---    credit limit}
+--    credit limit, unsure or ''}
 --   {unknown, why}
 --
 -- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}; had
@@ -21,4 +21,5 @@ if most > 0 then
   redis.call('HDEL', WALLET, 'expired')
 end
 return { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
-  wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit }
+  wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit,
+  wallet.unsure or '' }

@@ -37,6 +37,8 @@ pub struct Standing {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
+    /// How far calls that are over were brought back after a loss; `None`: all of them are known.
+    pub unsure: Option<String>,
 }
 
 impl Request for Expire<'_> {
@@ -69,6 +71,7 @@ impl Request for Expire<'_> {
                     .map_err(|_| reply.unreadable("no account key"))?,
                 balance: Money::from_micros(reply.number()?),
                 credit_limit: Money::from_micros(reply.number()?),
+                unsure: Some(reply.text()?).filter(|mark| !mark.is_empty()),
             })),
             "unknown" => Ok(None),
             other => Err(reply.unreadable(other)),

@@ -3,6 +3,7 @@
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 version   5 charge_sequence   6 balance   7 credit_limit   8 status   9 calls_max, '' for none
 --  10 terms    11 document         12 account key        13 ticket, as announce answered it
+--  14 unsure   how far back the calls that are over were read, '' where all of them were
 --   then four lists, each a count and its members:
 --   cycle, used seconds, ...; AccountSids; CallSid, packed hold, ...; CallSids that are over
 --
@@ -16,13 +17,14 @@
 --
 -- A wallet that is absent, of another epoch or torn is replaced with its holds. Where only the
 -- ledger's incarnation is newer, the holds that stand here are newer than the journal, and stay, save
--- for those of calls that were charged since.
+-- for those of calls that were charged since. Calls that are over and too many for one load are
+-- brought by `remember`, later.
 --
 -- Worked example: balance 50000, one hold of 14000 that runs for two minutes more, one that is due:
 -- {loaded, 1}; held is 14000. The same again: {current, version}.
 
 local version = whole(ARGV[4], 'version')
-local cycles, at_sids = list_from(14)
+local cycles, at_sids = list_from(15)
 local twilio_sids, at_holds = list_from(at_sids)
 local holds, at_settled = list_from(at_holds)
 local settled = list_from(at_settled)
@@ -67,6 +69,8 @@ redis.call('HSET', WALLET, 'epoch', EPOCH, 'incarnation', INCARNATION, 'version'
   'terms', ARGV[10], 'document', ARGV[11], 'account', whole(ARGV[12], 'account'),
   'loaded_at', NOW)
 write_cycles(cycles)
+if ARGV[14] ~= '' then redis.call('HSET', WALLET, 'unsure', ARGV[14]) end
+note_buckets()
 for _, sid in ipairs(twilio_sids) do redis.call('HSET', WALLET, 's:' .. sid, 1) end
 write_sums(wallet)
 redis.call('EXPIRE', WALLET, WALLET_LIFE_SECONDS)

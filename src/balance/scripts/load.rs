@@ -34,6 +34,8 @@ pub struct Load<'a> {
     pub holds: &'a [(CallSid, Hold)],
     /// Calls that are over.
     pub settled: &'a [CallSid],
+    /// How far back those were read; `None`: all of the last day are there.
+    pub unsure: Option<&'a str>,
 }
 
 /// What became of it.
@@ -79,7 +81,7 @@ impl Request for Load<'_> {
         command.arg(self.version).arg(self.charge_sequence);
         command.arg(self.balance.micros()).arg(self.credit_limit.micros());
         self.whole.arguments(command);
-        command.arg(self.account_key).arg(self.ticket);
+        command.arg(self.account_key).arg(self.ticket).arg(self.unsure.unwrap_or_default());
         pairs(command, self.cycles.iter().map(|(cycle, used)| (cycle.to_string(), *used)));
         list(command, self.whole.twilio_account_sids.iter().map(TwilioAccountSid::as_str));
         pairs(command, self.holds.iter().map(|(call_sid, hold)| (call_sid.as_str(), hold.pack())));

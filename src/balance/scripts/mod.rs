@@ -6,9 +6,12 @@
 mod announce;
 mod expire;
 mod extend;
+mod holds;
 mod load;
 mod look;
+mod missing;
 mod place;
+mod remember;
 mod reply;
 mod restore;
 mod settle;
@@ -24,9 +27,12 @@ use super::error::BalanceError;
 pub use announce::Announce;
 pub use expire::{Expire, Standing};
 pub use extend::{Extend, Extended};
+pub use holds::{Holds, SomeHolds};
 pub use load::{Load, Loaded};
 pub use look::{Look, Looked};
+pub use missing::Missing;
 pub use place::{Denial, Place, Placed, PlacedHold};
+pub use remember::Remember;
 pub use restore::{Restore, Restored};
 pub use settle::{Settle, Settled, WholeAccount};
 pub use void::{Void, Voided};
@@ -62,12 +68,18 @@ script!(SETTLE, "common.lua", "settle.lua");
 script!(EXPIRE, "common.lua", "expire.lua");
 script!(LOAD, "common.lua", "load.lua");
 script!(LOOK, "common.lua", "look.lua");
+script!(HOLDS, "common.lua", "holds.lua");
+script!(MISSING, "common.lua", "missing.lua");
+script!(REMEMBER, "common.lua", "remember.lua");
 script!(RESTORE, "common.lua", "restore.lua");
 
 /// Commands that give Redis every script, so that each can then be called by its digest.
 pub(super) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    let scripts = [&PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &ANNOUNCE, &LOAD, &LOOK, &RESTORE];
+    let scripts = [
+        &PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &ANNOUNCE, &LOAD, &LOOK, &HOLDS, &MISSING,
+        &REMEMBER, &RESTORE,
+    ];
     for script in scripts {
         pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
     }

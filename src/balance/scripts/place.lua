@@ -11,11 +11,13 @@
 --  11 rate        micro-dollars a minute          12 initial      13 increment, seconds
 --  14 block       1: beyond the allowance refuse  15 refused      1: the destination is blocked
 --  16 asked       17 cap    18 ring    19 grace, seconds          20 expire_max, holds
+--  21 is_new      1: the caller knows from the ledger and the journal that the call is not over
 --
 -- Reply, one of
 --   {held, 1 placed or 0 as before, packed hold, account key}
 --   {denied, reason, shortfall in micro-dollars}
 --   {stale, revision, document}   the terms are of another document: compute them again
+--   {unsure}                      not all calls that are over are known here: ask for this one
 --   {unknown, why}                the wallet must be loaded first
 --
 -- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid.
@@ -66,6 +68,7 @@ end
 if wallet.terms ~= ARGV[7] then
   return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
 end
+if wallet.unsure and not standing and ARGV[21] ~= '1' then return { 'unsure' } end
 if source == 'authorize' and ARGV[15] == '1' then return { 'denied', 'destination_blocked', 0 } end
 
 if standing then

@@ -31,6 +31,8 @@ pub struct Place<'a> {
     pub asked_seconds: u32,
     /// Settings of holds.
     pub settings: &'a HoldSettings,
+    /// The ledger and the journal were asked: the call is not over.
+    pub is_new: bool,
 }
 
 /// What became of it.
@@ -52,6 +54,8 @@ pub enum Placed {
         /// The account's document.
         document: String,
     },
+    /// Not all calls that are over are known: ask for this one.
+    Unsure,
     /// The account must be loaded first.
     Unknown {
         /// Why.
@@ -141,7 +145,7 @@ impl Request for Place<'_> {
         command.arg(u8::from(terms.blocks_overage)).arg(u8::from(terms.is_refused));
         command.arg(self.asked_seconds).arg(self.settings.granted_seconds_max);
         command.arg(self.settings.ring_seconds).arg(self.settings.grace_seconds);
-        command.arg(self.settings.expired_per_step_max);
+        command.arg(self.settings.expired_per_step_max).arg(u8::from(self.is_new));
     }
 
     fn read(value: Value) -> Result<Placed, BalanceError> {
@@ -154,6 +158,7 @@ impl Request for Place<'_> {
                 Ok(Placed::Denied { reason, shortfall: Money::from_micros(reply.number()?) })
             }
             "stale" => Ok(Placed::Stale { revision: reply.text()?, document: reply.text()? }),
+            "unsure" => Ok(Placed::Unsure),
             "unknown" => Ok(Placed::Unknown { why: reply.text()? }),
             other => Err(reply.unreadable(other)),
         }

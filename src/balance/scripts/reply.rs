@@ -43,6 +43,11 @@ impl Reply {
         Ok(self.number()? == 1)
     }
 
+    /// How many values are left.
+    pub(super) fn left(&self) -> usize {
+        self.values.len()
+    }
+
     /// For an answer whose word the contract does not have.
     pub(super) fn unreadable(&self, found: &str) -> BalanceError {
         BalanceError::unreadable(self.script, found)

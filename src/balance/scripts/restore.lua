@@ -1,11 +1,12 @@
--- restore: puts back a hold that was granted before Redis lost it and journaled only after the
--- account was loaded again.
+-- restore: puts a hold where it is missing: one that was granted before Redis lost it and journaled only
+-- after the account was loaded again, or one that was granted while Redis was away.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid   5 packed hold
 --
 -- Reply, one of
 --   {restored, beyond}   beyond: micro-dollars by which money held is now more than the pool has
---   {standing}           the call has this hold or a later one, or nothing was lost
+--   {standing}           the call has this hold or a later one, or nothing was lost; and a hold that was
+--                        granted while Redis was away never takes the place of another
 --   {over}               the hold was missing since the load, and is not needed any more: the call is
 --                        over, or its hold is due
 --   {unknown, why}       nothing to restore into; the load will find it in the journal
@@ -22,7 +23,8 @@ if hold.expires_at <= NOW or is_settled(call_sid) then
 end
 local packed = redis.call('HGET', HOLDS, call_sid)
 if packed then
-  if unpack_hold(packed).revision >= hold.revision then return { 'standing' } end
+  local is_later = unpack_hold(packed).revision >= hold.revision
+  if is_later or hold.operation == 'fail_open' then return { 'standing' } end
   release(wallet, call_sid, packed)
 end
 wallet.held = wallet.held + hold.held

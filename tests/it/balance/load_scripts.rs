@@ -136,3 +136,55 @@ async fn a_newer_incarnation_replaces_the_wallet_and_keeps_the_holds() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_call_is_looked_up_where_not_all_that_are_over_are_known() {
+    check(
+        "load balance=100000 over=CA1 unsure=9 => loaded 0
+         place CA1 60                   => denied call_already_settled 0
+         place CA2 60                   => unsure
+         place CA2 60 known             => new granted=60 held=14000 allowance=0
+         place CA2 60                   => again granted=60 held=14000 allowance=0
+         remember CA3 unsure=8 next=7   => others
+         remember CA4 unsure=9 next=7   => remembered
+         place CA5 60                   => unsure
+         remember unsure=7              => remembered
+         place CA4 60                   => denied call_already_settled 0
+         place CA3 60                   => denied call_already_settled 0
+         place CA5 60                   => new granted=60 held=14000 allowance=0
+         state                          => version=1 balance=100000 holds=2 held=28000",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn holds_are_read_in_pages_and_calls_without_are_told() {
+    let mut table = Table::new();
+    table.run("missing CA1 => ").await;
+    table.run("load balance=2000000 over=CA7 => loaded 0").await;
+    for number in 100..140 {
+        let line = format!("place CA{number} 60 => new granted=60 held=14000 allowance=0");
+        table.run(&line).await;
+    }
+    let all: Vec<_> = (100..140).map(|number| format!("CA{number}")).collect();
+    table.run(&format!("holds 10 => {}", all.join(" "))).await;
+    table.run("missing CA100 CA8 CA7 CA139 CA9 => CA8 CA9").await;
+}
+
+#[tokio::test]
+async fn what_was_granted_without_redis_takes_the_place_of_no_other_hold() {
+    let mut table = Table::new();
+    table.run("load balance=100000 => loaded 0").await;
+    table.run("place CA1 60 => new granted=60 held=14000 allowance=0").await;
+    table.granted_without_redis("CA1");
+    table.granted_without_redis("CA2");
+    table.run("restore CA1 => standing").await;
+    table.run("place CA2 300 stream => new granted=300 held=70000 allowance=0").await;
+    table.granted_without_redis("CA2");
+    table.run("restore CA2 => standing").await;
+    table.run("place CA3 1 => new granted=1 held=14000 allowance=0").await;
+    table.run("void CA3 => freed").await;
+    table.granted_without_redis("CA3");
+    table.run("restore CA3 => standing").await;
+    table.run("state => version=1 balance=100000 holds=2 held=84000").await;
+}

@@ -1,9 +1,11 @@
 //! Holds and projections on a real Redis.
 
 mod grant;
+mod kept;
 mod load_scripts;
 mod loading;
 mod losses;
+mod policies;
 mod scripts;
 mod signals;
 mod stress;

@@ -381,6 +381,35 @@ async fn a_wallet_that_is_gone_or_torn_is_never_believed() {
 }
 
 #[tokio::test]
+async fn calls_that_were_over_are_missed_where_only_they_are_gone() {
+    let evicted = "delete :t0 =>
+         delete :t1 =>
+         delete :t2 =>
+         delete :t3 =>";
+    check(&format!(
+        "load balance=50000 over=CA1    => loaded 0
+         {evicted}
+         place CA1 60                   => unknown torn
+         load balance=50000 over=CA1    => loaded 0
+         void CA2                       => nothing
+         place CA3 60                   => new granted=60 held=14000 allowance=0
+         tick 43200                     =>
+         void CA3                       => freed
+         tick 43200                     =>
+         void CA4                       => nothing
+         {evicted}
+         void CA5                       => freed
+         place CA1 60                   => unknown absent
+         load balance=50000 over=CA1    => loaded 0
+         tick 129599                    =>
+         place CA9 60                   => new granted=60 held=14000 allowance=0
+         tick 43200                     =>
+         place CA8 60                   => new granted=60 held=14000 allowance=0"
+    ))
+    .await;
+}
+
+#[tokio::test]
 async fn numbers_that_lua_cannot_tell_apart_are_refused() {
     let mut table = Table::new();
     table.run("load balance=9007199254740991 => loaded 0").await;

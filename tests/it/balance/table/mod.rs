@@ -8,11 +8,13 @@
 //! ```
 //! Money is in micro-dollars, lengths in seconds. Without a plan a minute costs 14000, by 60/60.
 
+mod recovery;
+
 use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
 use callmeter::balance::scripts::{
-    Announce, Expire, Extend, Extended, Load, Loaded, Look, Place, Placed, PlacedHold, Restore,
-    Restored, Settle, Settled, Void, Voided, WholeAccount,
+    Expire, Extend, Extended, Load, Loaded, Look, Place, Placed, PlacedHold, Settle, Settled, Void,
+    Voided, WholeAccount,
 };
 use callmeter::balance::{BalanceError, CallTerms, CycleRef, Hold, HoldSettings, HoldSource, Link};
 use callmeter_core::domain::{
@@ -119,6 +121,9 @@ impl Table {
             }
             "restore" => self.restore(&words).await,
             "look" => self.look().await,
+            "missing" => self.missing(&words).await,
+            "holds" => self.holds(&words).await,
+            "remember" => self.remember(&words).await,
             "settle" => self.settle(&words).await,
             "expire" => self.expire(&words).await,
             "state" => self.state().await,
@@ -195,6 +200,7 @@ impl Table {
                 .named
                 .get("over")
                 .map_or(Vec::new(), |sid| vec![CallSid::parse(sid).expect("a sid")]),
+            unsure: words.named.get("unsure").copied(),
         };
         let answer = self.link.run(&load, self.incarnation, self.offset_micros).await;
         match answer.expect("an answer") {
@@ -204,26 +210,6 @@ impl Table {
             Loaded::Behind => "behind".to_owned(),
             Loaded::Forgotten => "forgotten".to_owned(),
             Loaded::Newer { incarnation } => format!("newer {incarnation}"),
-        }
-    }
-
-    async fn announce(&self) -> String {
-        let announce = Announce { account: &self.account };
-        let answer = self.link.run(&announce, self.incarnation, self.offset_micros).await;
-        answer.expect("an answer")
-    }
-
-    /// Puts back what the journal has of a call.
-    async fn restore(&self, words: &Words<'_>) -> String {
-        let call_sid = CallSid::parse(words.plain[1]).expect("a sid");
-        let hold = &self.journal[&call_sid];
-        let restore = Restore { account: &self.account, call_sid: &call_sid, hold };
-        let answer = self.link.run(&restore, self.incarnation, self.offset_micros).await;
-        match answer.expect("an answer") {
-            Restored::Restored { beyond } => format!("restored beyond={}", beyond.micros()),
-            Restored::Standing => "standing".to_owned(),
-            Restored::Over => "over".to_owned(),
-            Restored::Unknown => "unknown".to_owned(),
         }
     }
 
@@ -258,6 +244,7 @@ impl Table {
             terms: &terms,
             asked_seconds: words.plain[2].parse().expect("seconds"),
             settings: &self.settings,
+            is_new: words.plain.contains(&"known"),
         };
         let answer = self.link.run(&place, self.incarnation, self.offset_micros).await;
         match answer {
@@ -266,6 +253,7 @@ impl Table {
                 format!("denied {} {}", reason.as_str(), shortfall.micros())
             }
             Ok(Placed::Stale { revision, document }) => format!("stale {revision}: {document}"),
+            Ok(Placed::Unsure) => "unsure".to_owned(),
             Ok(Placed::Unknown { why }) => format!("unknown {why}"),
             Err(BalanceError::Refused(error)) => {
                 format!("refused {}", error.detail().unwrap_or(""))

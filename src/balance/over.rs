@@ -1,0 +1,158 @@
+//! Calls that are over: charged within the last day, or voided. Redis must know them, so that no hold is
+//! placed for them again.
+//!
+//! After a loss they are read from Postgres, the last ones first, a page with the load itself and the
+//! rest behind it. Meanwhile the wallet carries a mark that tells how far that came, and a call that
+//! Redis does not know is looked up one by one.
+
+use std::fmt;
+
+use callmeter_core::domain::CallSid;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::error::BalanceError;
+use super::snapshot::read_sid;
+use crate::ledger::store::Store;
+
+/// Charged calls, and voided ones, that one page has.
+const PAGE: i64 = 2_000;
+/// How long a charged call is remembered; a void as long as its row says.
+const CHARGED_AGE_MAX: TimeDelta = TimeDelta::days(1);
+
+/// How far calls that are over were read: what is older is still to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Charges up to this number; 0: none is left.
+    charge_sequence: i64,
+    /// Voids forgotten before this instant; the epoch: none is left.
+    voids_before: DateTime<Utc>,
+    /// Of those forgotten at that instant, the calls before this one.
+    void_before: String,
+}
+
+/// Some calls that are over.
+pub(super) struct Page {
+    pub call_sids: Vec<CallSid>,
+    /// Where to read on; `None`: these were the last.
+    pub next: Option<Mark>,
+}
+
+impl Mark {
+    /// Nothing was read yet, of an account with so many charges.
+    pub(super) fn newest(charge_sequence: i64) -> Self {
+        let voids_before = DateTime::<Utc>::MAX_UTC;
+        Self { charge_sequence, voids_before, void_before: String::new() }
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut words = text.splitn(3, ' ');
+        Some(Self {
+            charge_sequence: words.next()?.parse().ok()?,
+            voids_before: DateTime::from_timestamp_micros(words.next()?.parse().ok()?)?,
+            void_before: words.next()?.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { charge_sequence, voids_before, void_before } = self;
+        write!(formatter, "{charge_sequence} {} {void_before}", voids_before.timestamp_micros())
+    }
+}
+
+/// Reads the next page: the calls before the mark, the last ones first.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    account_key: i32,
+    mark: &Mark,
+    now: DateTime<Utc>,
+) -> Result<Page, BalanceError> {
+    let first = mark.charge_sequence - PAGE;
+    let charged: Vec<String> = sqlx::query_scalar(
+        "-- balance::over, charged
+         SELECT call_sid FROM charges
+         WHERE account_key = $1 AND charge_sequence > $2 AND charge_sequence <= $3 AND charged_at > $4",
+    )
+    .bind(account_key)
+    .bind(first)
+    .bind(mark.charge_sequence)
+    .bind(now - CHARGED_AGE_MAX)
+    .fetch_all(&mut *connection)
+    .await?;
+    let voided = sqlx::query(
+        "-- balance::over, voided
+         SELECT call_sid, expires_at FROM hold_journal
+         WHERE account_key = $1 AND hold IS NULL AND expires_at > $2 AND (expires_at, call_sid) < ($3, $4)
+         ORDER BY expires_at DESC, call_sid DESC LIMIT $5",
+    )
+    .bind(account_key)
+    .bind(now)
+    .bind(mark.voids_before)
+    .bind(&mark.void_before)
+    .bind(PAGE)
+    .fetch_all(&mut *connection)
+    .await?;
+    // Charges are numbered without gap: where one of the page is too old, so are all before it.
+    let is_full = i64::try_from(charged.len()).is_ok_and(|count| count == PAGE);
+    let mut next = Mark {
+        charge_sequence: if is_full { first } else { 0 },
+        voids_before: DateTime::UNIX_EPOCH,
+        void_before: String::new(),
+    };
+    let mut call_sids = charged.iter().map(|sid| read_sid(sid)).collect::<Result<Vec<_>, _>>()?;
+    for row in &voided {
+        call_sids.push(read_sid(row.try_get("call_sid")?)?);
+    }
+    if let Some(last) = voided.last()
+        && i64::try_from(voided.len()).is_ok_and(|count| count == PAGE)
+    {
+        next.voids_before = last.try_get("expires_at")?;
+        next.void_before = last.try_get("call_sid")?;
+    }
+    let is_last = next.charge_sequence == 0 && next.voids_before == DateTime::UNIX_EPOCH;
+    Ok(Page { call_sids, next: (!is_last).then_some(next) })
+}
+
+/// Whether one call is over.
+pub(super) async fn is_over(
+    store: &Store,
+    account_key: i32,
+    call_sid: &CallSid,
+    now: DateTime<Utc>,
+) -> Result<bool, BalanceError> {
+    let is_over = sqlx::query_scalar(
+        "-- balance::is_over
+         SELECT EXISTS (
+             SELECT FROM twilio_accounts AS t JOIN call_keys AS k USING (account_key, twilio_account_key)
+             WHERE t.account_key = $1 AND k.call_key = call_key_of($2))
+          OR EXISTS (
+             SELECT FROM hold_journal
+             WHERE account_key = $1 AND call_sid = $2 AND hold IS NULL AND expires_at > $3)",
+    )
+    .bind(account_key)
+    .bind(call_sid.as_str())
+    .bind(now)
+    .fetch_one(&mut *store.read().await?)
+    .await?;
+    Ok(is_over)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_reads_as_it_was_written() {
+        let voids_before = DateTime::from_timestamp_micros(1_700_000_000_000_001).unwrap();
+        let odd = Mark { charge_sequence: 7, voids_before, void_before: "call SID".to_owned() };
+        for mark in [odd, Mark { void_before: String::new(), ..Mark::newest(0) }] {
+            let micros = mark.voids_before.timestamp_micros();
+            let voids_before = DateTime::from_timestamp_micros(micros).unwrap();
+            assert_eq!(Mark::parse(&mark.to_string()), Some(Mark { voids_before, ..mark }));
+        }
+        assert_eq!(Mark::parse("7"), None);
+    }
+}

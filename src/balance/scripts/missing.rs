@@ -1,0 +1,49 @@
+//! The caller of `missing.lua`.
+
+use callmeter_core::domain::{AccountId, CallSid};
+use redis::{Cmd, Value};
+
+use super::reply::Reply;
+use super::{MISSING, Request, Source, list};
+use crate::balance::error::BalanceError;
+
+/// Asks which of some calls have no hold though they are not over.
+#[derive(Clone, Debug)]
+pub struct Missing<'a> {
+    /// Whose calls.
+    pub account: &'a AccountId,
+    /// The calls.
+    pub call_sids: &'a [CallSid],
+}
+
+impl Request for Missing<'_> {
+    /// `CallSids`; none where the account is not in Redis.
+    type Reply = Vec<String>;
+
+    fn account(&self) -> &AccountId {
+        self.account
+    }
+
+    fn source(&self) -> &'static Source {
+        &MISSING
+    }
+
+    fn arguments(&self, command: &mut Cmd) {
+        list(command, self.call_sids.iter().map(CallSid::as_str));
+    }
+
+    fn read(value: Value) -> Result<Vec<String>, BalanceError> {
+        let (word, mut reply) = Reply::of("missing", value)?;
+        match word.as_str() {
+            "missing" => {
+                let mut missing = Vec::with_capacity(reply.left());
+                while reply.left() > 0 {
+                    missing.push(reply.text()?);
+                }
+                Ok(missing)
+            }
+            "unknown" => Ok(Vec::new()),
+            other => Err(reply.unreadable(other)),
+        }
+    }
+}
