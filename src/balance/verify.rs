@@ -1,7 +1,9 @@
-//! Redis against Postgres, for `callmeter verify`: sums over holds, versions, balances, used seconds.
+//! Redis against Postgres, for `callmeter verify`: sums over holds, versions, balances, used seconds, and
+//! holds of the journal that Redis lacks.
 //!
 //! It may run beside a working service. A wallet is compared only once its version is Postgres's; one
-//! that stays behind for longer than the sweep takes is drift. A wallet that is absent is none.
+//! that stays behind for longer than the sweep takes is projected here, as the sweep would. A wallet that
+//! is absent is no drift, nor is one that nobody believes: of another epoch or incarnation, or torn.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,13 +11,20 @@ use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, Money};
 
+use futures::{StreamExt as _, TryStreamExt as _};
+
 use super::error::BalanceError;
 use super::hold::Hold;
+use super::mend::{JournalPages, lacking};
 use super::scripts::{Expire, Standing, keys};
 use super::snapshot::{self, Purpose};
 use super::stage::Balance;
 use super::sweep::scan;
 
+/// Accounts that are compared at the same time.
+const AT_ONCE: usize = 8;
+/// After so many looks a wallet that is behind is projected.
+const LOOKS_FOR_THE_SWEEP: u32 = 8;
 /// How often a wallet is looked at until its version is Postgres's.
 const LOOKS_MAX: u32 = 20;
 /// Time between two looks; all of them are longer than a round of the sweep.
@@ -59,8 +68,10 @@ impl Balance {
                 Err(error) if error.is_lost() => scan(self, cursor).await?,
                 scanned => scanned?,
             };
-            for account in accounts {
-                drift.extend(self.verify_account(&account).await?);
+            let accounts = accounts.into_iter().map(|account| self.verify_account(account));
+            let mut verified = futures::stream::iter(accounts).buffer_unordered(AT_ONCE);
+            while let Some(found) = verified.try_next().await? {
+                drift.extend(found);
             }
             cursor = next;
             if cursor == 0 {
@@ -69,8 +80,13 @@ impl Balance {
         }
     }
 
-    async fn verify_account(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
+    async fn verify_account(&self, account: AccountId) -> Result<Vec<Drift>, BalanceError> {
+        let account = &account;
+        if self.bulk(&Expire { account, most: 0 }).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let mut drift = self.verify_holds(account).await?;
+        drift.extend(self.verify_journal(account).await?);
         for look in 1..=LOOKS_MAX {
             let Some(standing) = self.bulk(&Expire { account, most: 0 }).await? else {
                 return Ok(drift);
@@ -81,6 +97,9 @@ impl Balance {
                 drift.push(told(account, "is in redis and not in postgres", Money::ZERO));
                 return Ok(drift);
             };
+            if standing.incarnation < ledger.incarnation {
+                return Ok(drift);
+            }
             let is_alike =
                 (ledger.incarnation, ledger.version) == (standing.incarnation, standing.version);
             if is_alike {
@@ -88,9 +107,9 @@ impl Balance {
                 drift.extend(self.compare_cycles(account, &ledger).await?);
                 return Ok(drift);
             }
-            let is_ahead =
-                ledger.incarnation == standing.incarnation && ledger.version < standing.version;
-            if is_ahead || look == LOOKS_MAX {
+            if look == LOOKS_FOR_THE_SWEEP && standing.version < ledger.version {
+                self.refresh(account).await?;
+            } else if look == LOOKS_MAX {
                 let (redis, postgres) = (standing.version, ledger.version);
                 let what = format!("is at version {redis} in redis and {postgres} in postgres");
                 let amount = difference(standing.balance, ledger.balance);
@@ -138,6 +157,28 @@ impl Balance {
         if sums != allowance {
             let what = format!("holds allowance {sums:?} in sum and {allowance:?} in its holds");
             drift.push(told(account, &what, Money::ZERO));
+        }
+        Ok(drift)
+    }
+
+    /// Holds that are in the journal and not in Redis, which has the account. One that stays away for
+    /// longer than the mender takes is drift.
+    async fn verify_journal(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
+        let mut drift = Vec::new();
+        for look in 1..=LOOKS_MAX {
+            drift.clear();
+            let mut pages = JournalPages::of(vec![account.clone()], self.0.clock.now());
+            while let Some(page) = pages.next(self).await? {
+                drift.extend(lacking(self, &page).await?.iter().filter_map(|change| {
+                    let amount = change.hold.as_ref()?.money;
+                    let what = format!("has no hold in redis for call {}", change.call_sid);
+                    Some(told(account, &what, amount))
+                }));
+            }
+            if drift.is_empty() || look == LOOKS_MAX {
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         Ok(drift)
     }

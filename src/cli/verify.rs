@@ -1,4 +1,5 @@
-//! `callmeter verify`: proves the ledger's invariants, also while the service works.
+//! `callmeter verify`: proves the ledger's invariants, and holds Redis against it, also while the service
+//! works.
 
 use std::fmt::Write as _;
 
@@ -6,9 +7,12 @@ use clap::Args;
 use serde_json::json;
 
 use super::{CommandError, open, print};
+use crate::app::one_line;
+use crate::balance::{Balance, BalanceError};
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::schema;
-use crate::verify::{Report, verify};
+use crate::verify::{Finding, Report, VIOLATIONS_SHOWN_MAX, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
@@ -21,7 +25,11 @@ pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), Comm
     let store = open(settings)?;
     schema::check(&store).await?;
     let report = verify(&store).await;
-    let report = report.map_err(|error| CommandError::Refused(crate::app::one_line(&error)))?;
+    let mut report = report.map_err(|error| CommandError::Refused(one_line(&error)))?;
+    let redis = redis(settings).await;
+    let redis = redis.map_err(|error| CommandError::Refused(one_line(&error)))?;
+    report.holds &= redis.violations.is_empty();
+    report.invariants.push(redis);
     print(&if command.json { json!(report).to_string() } else { text(&report) })?;
     let broken = report.invariants.iter().filter(|found| !found.violations.is_empty()).count();
     match broken {
@@ -29,6 +37,17 @@ pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), Comm
         1 => Err(CommandError::Refused("1 invariant does not hold".to_owned())),
         _ => Err(CommandError::Refused(format!("{broken} invariants do not hold"))),
     }
+}
+
+/// Holds Redis against Postgres.
+async fn redis(settings: &Settings) -> Result<Finding, BalanceError> {
+    let drift = Balance::of(settings, Clock::system())?.verify().await?;
+    Ok(Finding {
+        name: "redis_agrees_with_postgres",
+        sentence: "what Redis has of wallets and holds is what Postgres has",
+        violations: drift.iter().take(VIOLATIONS_SHOWN_MAX).map(ToString::to_string).collect(),
+        more: drift.len() > VIOLATIONS_SHOWN_MAX,
+    })
 }
 
 fn text(report: &Report) -> String {

@@ -6,6 +6,7 @@ use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::servers::Breakable;
 use crate::harness::system::{Setup, System};
+use futures::StreamExt as _;
 use serde_json::json;
 
 /// Runs a command on the Redis database of this system.
@@ -23,6 +24,11 @@ async fn decision(api: &Api, account: &str, call_sid: &str) -> String {
 async fn shown(api: &Api) -> [String; 2] {
     let wallet = api.get("/v1/accounts/acme/wallet").await.expect(200);
     ["held", "held_source"].map(|key| wallet[key].as_str().expect("a text").to_owned())
+}
+
+async fn fail_open(api: &Api, account: &str, cap: &str) {
+    let policy = json!({"on_redis_loss": "fail_open", "redis_loss_cap": cap});
+    api.patch(&format!("/v1/accounts/{account}"), &policy).await.expect(200);
 }
 
 async fn is_ready(api: &Api) {
@@ -72,8 +78,7 @@ async fn without_redis_the_policy_decides_and_charging_goes_on() {
     let api = system.serve("meter,api").await;
     let (acme, open) = (account("acme", 1_000_000), account("open", 1_000_000));
     system.open(&api, [&acme, &open]).await;
-    let policy = json!({"on_redis_loss": "fail_open", "redis_loss_cap": "0.05"});
-    api.patch("/v1/accounts/open", &policy).await.expect(200);
+    fail_open(&api, "open", "0.05").await;
     for account in ["acme", "open"] {
         allowed(&ask(&api, account, &call_sid(1), 120).await);
     }
@@ -155,4 +160,79 @@ async fn without_postgres_accounts_that_redis_knows_go_on() {
     allowed(&ask(&api, "warm", &call_sid(5), 60).await);
     let wallet = api.get("/v1/accounts/warm/wallet").await.expect(200);
     assert_eq!(wallet["held"], "0.100000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_whose_process_was_killed_after_it_answered_is_held_after_a_loss() {
+    let mut system = System::new().await;
+    let killed = system.start("api", &[]);
+    let first = system.ready(killed).await;
+    let second = system.serve("meter,api").await;
+    system.open(&first, &[account("acme", 60_000)]).await;
+    allowed(&ask(&first, "acme", &call_sid(1), 60).await);
+    system.services[killed].kill();
+    journaled(&system, 1).await;
+    redis(&system, "FLUSHDB", &[]);
+    let rest = allowed(&ask(&second, "acme", &call_sid(2), 600).await);
+    assert_eq!(rest["granted_seconds"], 120, "a minute of three is held");
+    assert_eq!(shown(&second).await, ["0.060000", "live"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_call_that_was_granted_without_redis_is_held_when_it_is_back() {
+    let breakable = Breakable::take();
+    let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let apis = [system.serve("meter,api").await, system.serve("api").await];
+    system.open(&apis[0], &[account("acme", 100_000_000)]).await;
+    fail_open(&apis[0], "acme", "100").await;
+    for (number, api) in apis.iter().enumerate() {
+        allowed(&ask(api, "acme", &call_sid(number), 60).await);
+    }
+    journaled(&system, 2).await;
+    breakable.server("redis", "pause").await;
+    let asked = (2..152).map(|number| {
+        let (api, sid) = (&apis[number % 2], call_sid(number));
+        async move { ask(api, "acme", &sid, 60).await }
+    });
+    let answers: Vec<_> = futures::stream::iter(asked).buffer_unordered(8).collect().await;
+    breakable.server("redis", "resume").await;
+    for answer in &answers {
+        allowed(answer);
+    }
+    until("all are held, though nobody asks for the account", SOON, async || {
+        (shown(&apis[0]).await == ["3.040000", "live"]).then_some(())
+    })
+    .await;
+    let extend = format!("/v1/authorizations/{}/extend?account=acme", call_sid(151));
+    assert_eq!(
+        apis[0].post(&extend, &json!({"seconds": 90})).await.expect(200)["granted_seconds"],
+        90
+    );
+    system.verify();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn verify_tells_a_hold_that_redis_lacks() {
+    let mut system = System::with(Setup { verified: false, ..Setup::default() }).await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 100_000)]).await;
+    for number in 1..=2 {
+        allowed(&ask(&api, "acme", &call_sid(number), 60).await);
+    }
+    journaled(&system, 2).await;
+    system.verify();
+    system.services[0].terminate();
+    redis(&system, "HDEL", &["cm:{acme}:h", &call_sid(1)]);
+    redis(&system, "ZREM", &["cm:{acme}:x", &call_sid(1)]);
+    redis(&system, "HINCRBY", &["cm:{acme}", "holds", "-1"]);
+    redis(&system, "HINCRBY", &["cm:{acme}", "held", "-20000"]);
+    let told = system.run(&["verify"]);
+    assert_eq!(told.code, Some(1), "{}", told.stderr);
+    assert!(told.stdout.contains(&call_sid(1)), "{}", told.stdout);
+    // A service that starts puts it back.
+    let api = system.serve("api").await;
+    until("it is held again", SOON, async || (shown(&api).await[0] == "0.040000").then_some(()))
+        .await;
+    system.verify();
 }
