@@ -286,7 +286,10 @@ impl Balance {
 
     /// Finds who pays while Redis is lost: no script tells now whether what is remembered still
     /// holds, so the ledger is asked, where it can be. A decision: nobody pays, or nobody can tell.
-    async fn find_payer(&self, placing: &mut Placing<'_>) -> Result<Option<Decision>, BalanceError> {
+    async fn find_payer(
+        &self,
+        placing: &mut Placing<'_>,
+    ) -> Result<Option<Decision>, BalanceError> {
         let Some(sid) = placing.twilio_account_sid else { return Ok(None) };
         let payer = match self.account_in_ledger(sid).await {
             Err(error) if error.is_passing() => match self.account_named(sid) {

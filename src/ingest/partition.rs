@@ -37,11 +37,13 @@ pub struct BatchLimits {
 
 /// How a partition is read.
 #[derive(Clone, Copy, Debug)]
-pub struct GatherSettings {
+pub struct GatherSettings<'a> {
     /// What the records are.
     pub topic: Topic,
     /// What bounds a batch.
     pub batch: BatchLimits,
+    /// Where large batches go.
+    pub rooms: &'a Rooms,
     /// What is accepted of a record.
     pub accepted: Limits,
 }
@@ -182,7 +184,7 @@ impl Partition {
     }
 
     /// Gathers records into `batch`, which is empty, and decodes them on the way. Blocks.
-    /// A batch that becomes large moves into one of the `rooms`, and leaves its memory in `spare`;
+    /// A batch that becomes large moves into a room, and leaves its memory in `spare`;
     /// while there is no room it is full.
     ///
     /// After the first record it goes on until the limits are reached; once the linger time is over it
@@ -191,8 +193,7 @@ impl Partition {
         &self,
         mut batch: Batch,
         spare: &mut Option<Memory>,
-        settings: GatherSettings,
-        rooms: &Rooms,
+        settings: GatherSettings<'_>,
         mut is_wanted: impl FnMut() -> bool,
         stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
@@ -203,7 +204,7 @@ impl Partition {
         loop {
             if batch.bytes() >= SMALL_BYTES
                 && !batch.has_room()
-                && let Some((room, memory)) = rooms.enter()
+                && let Some((room, memory)) = settings.rooms.enter()
             {
                 *spare = Some(batch.grow(room, memory));
             }
@@ -256,7 +257,7 @@ impl Partition {
 fn push(
     batch: &mut Batch,
     message: &BorrowedMessage<'_>,
-    settings: GatherSettings,
+    settings: GatherSettings<'_>,
     now: &dyn Fn() -> DateTime<Utc>,
 ) {
     let record_at = timestamp_of(message);
@@ -272,7 +273,7 @@ fn push(
 /// What a record is; the same whenever it is read.
 pub(super) fn event_of(
     message: &BorrowedMessage<'_>,
-    settings: GatherSettings,
+    settings: GatherSettings<'_>,
     now: &dyn Fn() -> DateTime<Utc>,
 ) -> Event {
     let Some(value) = message.payload() else {

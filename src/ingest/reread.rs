@@ -45,7 +45,7 @@ pub struct Range {
 pub fn read(
     kafka: &KafkaSettings,
     range: &Range,
-    settings: GatherSettings,
+    settings: GatherSettings<'_>,
     now: &dyn Fn() -> DateTime<Utc>,
     hand_over: &mut dyn FnMut(Batch) -> bool,
 ) -> KafkaResult<bool> {

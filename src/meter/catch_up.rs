@@ -132,7 +132,8 @@ impl CatchUp {
             let clock = &shared.meter.clock;
             let mut batch = settings.batch;
             batch.records_max = batch.records_max.min(RECORDS_MAX);
-            let how = GatherSettings { topic, batch, accepted: settings.limits };
+            let rooms = &shared.rooms;
+            let how = GatherSettings { topic, batch, rooms, accepted: settings.limits };
             let longest = TimeDelta::seconds(settings.limits.call_seconds_max.into()) + MARGIN;
             let since = clock.now() - longest;
             let range = Range { name, from: gap.start, to: gap.end, since };

@@ -77,8 +77,12 @@ impl Gathering {
     fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
         let settings = &self.shared.meter.settings;
         let clock = &self.shared.meter.clock;
-        let how =
-            GatherSettings { topic: self.topic, batch: settings.batch, accepted: settings.limits };
+        let how = GatherSettings {
+            topic: self.topic,
+            batch: settings.batch,
+            rooms: &self.shared.rooms,
+            accepted: settings.limits,
+        };
         let mut expected = start;
         loop {
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -87,7 +91,6 @@ impl Gathering {
                 batch,
                 &mut spare,
                 how,
-                &self.shared.rooms,
                 || !self.is_busy.load(Ordering::Acquire),
                 &|| self.stop.is_cancelled(),
                 &|| clock.now(),

@@ -48,11 +48,9 @@ impl Rows<'_> {
 
 /// Rows by a key, those of one key as they stand. Numbers are sorted, not the wide rows.
 fn in_order<T>(rows: &[T], key: impl Fn(&T) -> u32) -> impl Iterator<Item = &T> {
-    let places = rows.iter().zip(0_u64..).map(|(row, place)| u64::from(key(row)) << 32 | place);
-    let mut places: Vec<u64> = places.collect();
+    let mut places: Vec<(u32, u32)> = rows.iter().map(key).zip(0..).collect();
     places.sort_unstable();
-    // The lower half is the place.
-    places.into_iter().filter_map(|place| rows.get((place & u64::from(u32::MAX)) as usize))
+    places.into_iter().filter_map(|(_, place)| rows.get(place as usize))
 }
 
 /// The evidence of a charged call.

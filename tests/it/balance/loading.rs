@@ -198,6 +198,7 @@ async fn a_load_that_read_the_ledger_before_a_change_brings_nothing_after_it() {
         cycles: &[],
         holds: &[],
         settled: &[],
+        unsure: None,
     };
     assert_eq!(link.run(&load, 1, 0).await.expect("an answer"), Loaded::Behind);
 }
