@@ -8,6 +8,7 @@
 //! It must never write money, and charging must never wait for it.
 
 mod applied;
+mod asking;
 mod authorizer;
 mod believed;
 mod catalogs;

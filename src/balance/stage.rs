@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
-use redis::{Cmd, Value};
+
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,7 +27,7 @@ use super::journal::Journal;
 use super::mend;
 use super::projector::{self, Projector};
 use super::restore;
-use super::scripts::{self, Announce, Expire, Loaded, Request, Settled};
+use super::scripts::{self, Announce, Expire, Loaded, Settled};
 use super::settings::HoldSettings;
 use super::snapshot::{self, Purpose, Snapshot};
 use super::sweep;
@@ -71,7 +71,7 @@ pub(super) struct Shared {
     incarnation: AtomicI64,
     /// When Redis answered an authorization last, in micro-seconds: what is granted without it is
     /// counted from there.
-    redis_answered_at: AtomicI64,
+    pub redis_answered_at: AtomicI64,
     pub restored_late: AtomicI64,
     documents: Mutex<HashMap<AccountId, Arc<Document>>>,
     names: Mutex<HashMap<TwilioAccountSid, AccountId>>,
@@ -311,69 +311,6 @@ impl Balance {
             self.saw_incarnation(snapshot.incarnation);
         }
         Ok(snapshot)
-    }
-
-    /// Runs a script on the connection of authorizations.
-    pub(super) async fn ask<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
-        let answer = self.run_at(&self.0.link, request, self.incarnation()).await?;
-        self.redis_answered();
-        Ok(answer)
-    }
-
-    /// Looks whether authorizations would be answered, so that the end of a loss is noticed.
-    pub(super) async fn greet(&self) -> Result<(), BalanceError> {
-        let link = &self.0.link;
-        link.send(&link.session().await?, &redis::cmd("PING")).await?;
-        self.redis_answered();
-        Ok(())
-    }
-
-    /// Runs a script on the connection of projections, once more where the first was lost: these
-    /// are fenced by versions, or change nothing, and do no harm twice.
-    pub(super) async fn bulk<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
-        match self.run_at(&self.0.bulk, request, self.incarnation()).await {
-            Err(error) if error.is_lost() => {
-                self.run_at(&self.0.bulk, request, self.incarnation()).await
-            }
-            answer => answer,
-        }
-    }
-
-    /// Sends a command that changes nothing on the connection of projections, once more where the
-    /// first was lost.
-    pub(super) async fn look(&self, command: &Cmd) -> Result<Value, BalanceError> {
-        let bulk = &self.0.bulk;
-        match bulk.send(&bulk.session().await?, command).await {
-            Err(error) if error.is_lost() => bulk.send(&bulk.session().await?, command).await,
-            answer => answer,
-        }
-    }
-
-    /// Runs many scripts in one round trip on the connection of projections.
-    pub(super) async fn bulk_many<R: Request>(
-        &self,
-        requests: &[R],
-    ) -> Result<Vec<Result<R::Reply, BalanceError>>, BalanceError> {
-        let offset = self.0.settings.redis_clock_offset_micros;
-        self.0.bulk.run_many(requests, self.incarnation(), offset).await
-    }
-
-    async fn run_at<R: Request>(
-        &self,
-        link: &Link,
-        request: &R,
-        incarnation: i64,
-    ) -> Result<R::Reply, BalanceError> {
-        link.run(request, incarnation, self.0.settings.redis_clock_offset_micros).await
-    }
-
-    fn redis_answered(&self) {
-        let now = self.0.clock.now().timestamp_micros();
-        self.0.redis_answered_at.store(now, Ordering::Relaxed);
-    }
-
-    pub(super) fn redis_answered_at(&self) -> i64 {
-        self.0.redis_answered_at.load(Ordering::Relaxed)
     }
 
     pub(super) fn incarnation(&self) -> i64 {

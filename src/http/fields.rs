@@ -259,8 +259,8 @@ pub(super) fn instant(value: &Value) -> Result<DateTime<Utc>, String> {
 /// Reads what a tag may be: whatever came in a callback's address, so any text.
 pub(super) fn tag(value: &Value) -> Result<String, String> {
     let text = as_text(value)?;
-    if !(1..=256).contains(&text.chars().count()) {
-        return Err("has not 1 to 256 characters".to_owned());
+    if !(1..=500).contains(&text.chars().count()) {
+        return Err("has not 1 to 500 characters".to_owned());
     }
     if text.contains('\0') {
         return Err("has a NUL character".to_owned());

@@ -88,7 +88,7 @@ mod tests {
         check("call SID", 1, 9);
         check("CA0123456789abcdef0123456789abcdeg", 1, 35);
         check("CA0123456789abcdef:123456789abcdef", 1, 35);
-        check("\u{e9}A0123456789abcdef0123456789abcd", 1, 35);
+        check("\u{e9}0123456789abcdef0123456789abcdef", 1, 35);
     }
 
     #[test]

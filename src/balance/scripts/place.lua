@@ -53,6 +53,7 @@ local standing = packed and unpack_hold(packed)
 if standing and standing.expires_at <= NOW then
   release(wallet, call_sid, packed)
   write_sums(wallet)
+  redis.call('HINCRBY', WALLET, 'expired', 1)
   standing = nil
 end
 if standing and (standing.source == 'authorize' or source == 'stream') then

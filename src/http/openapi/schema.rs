@@ -57,8 +57,8 @@ texts! {
     Line = r"^[!-~]([ -~]{0,498}[!-~])?$", "Acme Ltd",
         "One line of text: 1 to 500 characters, any of Unicode save control characters.";
     /// A tag.
-    Tag = r"^[ -~]{1,256}$", "spring",
-        "What a callback's address or an authorization called the call: 1 to 256 characters, any but NUL.";
+    Tag = r"^[ -~]{1,500}$", "spring",
+        "What a callback's address or an authorization called the call: 1 to 500 characters, any but NUL.";
     /// An e-mail address.
     Email = r"^[a-z0-9.]{1,32}@[a-z0-9-]{1,32}\.[a-z]{2,8}$", "billing@example.com",
         "An e-mail address of at most 254 bytes.";

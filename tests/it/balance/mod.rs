@@ -6,6 +6,7 @@ mod load_scripts;
 mod loading;
 mod losses;
 mod policies;
+mod projections;
 mod scripts;
 mod signals;
 mod stress;
