@@ -47,9 +47,13 @@ use layers::Limits;
 use problem::Problem;
 use rates::Rates;
 
-/// What handlers have at hand. Cheap to clone.
+/// What handlers have at hand. Cheap to clone: each request does, more than once.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct Api(Arc<Inner>);
+
+/// What an [`Api`] is made of.
+#[derive(Clone, Debug)]
+pub struct Inner {
     store: Store,
     balance: Balance,
     clock: Clock,
@@ -66,6 +70,14 @@ pub struct Api {
     body_bytes_max: usize,
     request_time_max: Duration,
     requests_in_progress_max: usize,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
 }
 
 /// Which paths a listener answers.
@@ -92,7 +104,7 @@ impl Api {
         let threshold = settings.wallet.low_balance_threshold;
         let wallets = Wallets::new(store.clone(), balance.clone(), threshold);
         let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
-        Self {
+        Self(Arc::new(Inner {
             store,
             balance,
             clock,
@@ -109,13 +121,13 @@ impl Api {
             body_bytes_max: http.body_bytes_max,
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
             requests_in_progress_max: http.requests_in_progress_max,
-        }
+        }))
     }
 
     /// Answers Twilio's callbacks too.
     #[must_use]
     pub fn with_bridge(self, bridge: Bridge) -> Self {
-        Self { bridge: Some(bridge), ..self }
+        Self(Arc::new(Inner { bridge: Some(bridge), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Builds what one listener answers.

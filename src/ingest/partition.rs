@@ -21,6 +21,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const START_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a poll waits while there is nothing; bounds how late a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
+/// How long a batch waits for room to become large.
+const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// While records come without a pause, the clock is looked at once in so many.
 const CLOCK_EVERY: usize = 16;
 
@@ -185,7 +187,7 @@ impl Partition {
 
     /// Gathers records into `batch`, which is empty, and decodes them on the way. Blocks.
     /// A batch that becomes large moves into a room, and leaves its memory in `spare`;
-    /// while there is no room it is full.
+    /// while there is no room it is full, and waits a while for some.
     ///
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
@@ -208,10 +210,13 @@ impl Partition {
             {
                 *spare = Some(batch.grow(room, memory));
             }
-            let bytes_max = if batch.has_room() { limits.bytes_max } else { SMALL_BYTES };
-            let is_full = batch.records.len() >= limits.records_max
-                || batch.bytes() >= bytes_max.min(limits.bytes_max);
-            if (is_full || lingered) && is_wanted() {
+            let is_crowded = batch.bytes() >= SMALL_BYTES && !batch.has_room();
+            let is_full = is_crowded
+                || batch.records.len() >= limits.records_max
+                || batch.bytes() >= limits.bytes_max;
+            // Worth waiting for room: a record of a small batch costs Postgres several times as much.
+            let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
+            if (is_full || lingered) && !waits && is_wanted() {
                 return Gathered::Batch(batch);
             }
             if stop() {

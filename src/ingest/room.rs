@@ -1,7 +1,8 @@
 //! Room for large batches: a process has so much of it, however many partitions it reads.
 //!
 //! Large batches are what makes a process fast when it is behind, and what takes its memory. So only
-//! some partitions at a time have a large one; the others go on with small ones meanwhile.
+//! some partitions at a time have a large one; the others wait for their turn, for a second at most, and
+//! then go on with a small one.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

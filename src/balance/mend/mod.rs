@@ -28,7 +28,7 @@ pub(super) use journaled::{JournalPages, lacking};
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Rest after a page, at least; and how many times what it took.
 const REST: Duration = Duration::from_millis(10);
-const REST_SHARE: u32 = 4;
+const REST_SHARE: u32 = 10;
 /// Holds of one page, of all its accounts together.
 const PAGE: usize = 500;
 /// Holds of one account on a page, at least.

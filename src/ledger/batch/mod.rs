@@ -4,15 +4,16 @@
 //! | phase | round trips | module |
 //! | --- | --- | --- |
 //! | lock the wallets of the batch, ordered by account | 1 | `load` |
-//! | read subscriptions, used allowances, and which calls and rents are in the ledger already | up to 6 | `load`, `calls` |
+//! | read subscriptions, used allowances, and which calls and rents are in the ledger already (calls of a large batch only where there is doubt: `trust`) | up to 6 | `load`, `calls` |
 //! | price every event in the order of offsets, keep running balances | 0 | `charge`, `rent` |
-//! | COPY charges, call keys and transactions; update wallets and cycles set-wise | up to 5 | `write` |
+//! | COPY call keys, charges and transactions; update wallets and cycles set-wise | up to 5 | `write` |
 //! | move the offset by compare-and-set, commit | 2 | `write` |
 //!
 //! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset.
 //! Reads come in later statements than the lock, since a lock wait does not refresh the snapshot of
 //! its own statement. Every row of a batch's accounts is therefore read as the last holder of the
-//! lock left it, and the duplicate check is exact.
+//! lock left it, and the duplicate check is exact; what is not looked up the primary key of `call_keys`
+//! refuses, which is written first.
 //!
 //! Bounds: a batch is at most what ingest gathered (records and bytes are limited there); nothing
 //! here grows with the ledger.
@@ -23,6 +24,7 @@ mod charge;
 mod load;
 mod rent;
 mod rows;
+mod trust;
 mod write;
 
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
+use trust::Trust;
 
 /// How often a batch is tried before its conflict with another transaction is given to the caller.
 const ATTEMPTS_MAX: u32 = 10;
@@ -201,6 +204,7 @@ pub struct Charger {
     store: Store,
     policy: ChargingPolicy,
     partitions: Partitions,
+    trust: Trust,
     /// The catalogs as they were read last; their stamp is compared with Postgres in each batch.
     catalogs: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
 }
@@ -208,7 +212,13 @@ pub struct Charger {
 impl Charger {
     /// A charger on `store`.
     pub fn new(store: Store, policy: ChargingPolicy) -> Self {
-        Self { store, policy, partitions: Partitions::default(), catalogs: ArcSwapOption::empty() }
+        Self {
+            store,
+            policy,
+            partitions: Partitions::default(),
+            trust: Trust::default(),
+            catalogs: ArcSwapOption::empty(),
+        }
     }
 
     /// The store it writes to.
@@ -235,10 +245,19 @@ impl Charger {
     ) -> Result<Committed, CommitError> {
         let mut attempt = 1;
         loop {
-            let error = match self.attempt(source, batch, now, keep_values).await {
-                Ok(committed) => return Ok(committed),
+            let is_trusted = attempt == 1 && self.trust.covers(source, batch);
+            let error = match self.attempt(source, batch, is_trusted, now, keep_values).await {
+                Ok(committed) => {
+                    if !is_trusted {
+                        self.trust.looked_up(&committed);
+                    }
+                    return Ok(committed);
+                }
                 Err(error) => error,
             };
+            if is_trusted {
+                self.trust.is_disappointed();
+            }
             let CommitError::Store(store) = &error else { return Err(error) };
             let is_without_partition = store.is_without_partition();
             if is_without_partition {
@@ -262,13 +281,14 @@ impl Charger {
         &self,
         source: Source<'_>,
         batch: &Batch,
+        is_trusted: bool,
         now: DateTime<Utc>,
         keep_values: bool,
     ) -> Result<Committed, CommitError> {
         self.partitions.ensure(&self.store, now).await?;
         let mut connection = self.store.read().await?;
         let mut transaction = connection.begin().await.map_err(StoreError::from)?;
-        let snapshot = load::load(&mut transaction, self, batch).await?;
+        let snapshot = load::load(&mut transaction, self, batch, is_trusted).await?;
         let mut books =
             charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
         books.enter_all();

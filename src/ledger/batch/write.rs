@@ -29,8 +29,9 @@ pub(super) async fn write(
     rows: Rows<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), CommitError> {
-    write_charges(connection, source.stream(), &rows).await?;
+    // First, since they may be refused.
     write_call_keys(connection, &rows).await?;
+    write_charges(connection, source.stream(), &rows).await?;
     write_transactions(connection, &rows).await?;
     write_wallets(connection, &rows).await?;
     write_cycles(connection, &rows).await?;

@@ -11,4 +11,5 @@ mod scripts;
 mod signals;
 mod stress;
 mod table;
+mod trusted;
 mod world;
