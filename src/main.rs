@@ -6,5 +6,9 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // Only the service lives long enough for it to matter.
+    if std::env::args_os().any(|argument| argument == "serve") {
+        callmeter::config::settle_allocator();
+    }
     callmeter::cli::run(std::env::args_os())
 }

@@ -4,6 +4,7 @@
 //! defaults are `config/callmeter.toml` itself, so that its documentation cannot fall behind.
 //! Nothing here may log or print a secret, and nothing elsewhere may read an environment variable.
 
+mod allocator;
 mod error;
 mod http;
 mod jobs;
@@ -14,6 +15,7 @@ mod secrets;
 mod settings;
 mod variables;
 
+pub use allocator::settle_allocator;
 pub use error::SettingsError;
 pub use http::Http;
 pub use jobs::{Reconcile, Sweep};
