@@ -3,8 +3,9 @@
 use std::os::unix::process::CommandExt as _;
 
 /// Milliseconds after which memory that was freed goes back to the system. By default that is a second,
-/// in which a meter that is behind frees and takes as much again: a quarter of all it has.
-const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
+/// in which a meter that is behind frees and takes a good part of all it has again; at once would cost
+/// authorizations a fifth of their pace.
+const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
 
 /// Begins the program anew in this very process, with the allocator's setting in its environment; returns
 /// at once where that is set, or where it cannot be done.
