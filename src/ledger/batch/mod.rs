@@ -255,10 +255,10 @@ impl Charger {
                 }
                 Err(error) => error,
             };
-            if is_trusted {
-                self.trust.is_disappointed();
-            }
             let CommitError::Store(store) = &error else { return Err(error) };
+            if is_trusted && matches!(store, StoreError::Conflict(_)) {
+                self.trust.lose();
+            }
             let is_without_partition = store.is_without_partition();
             if is_without_partition {
                 // Postgres went back in time: what it was known to have is to be made again.

@@ -29,8 +29,8 @@ impl Trust {
             && self.doubts.load(Ordering::Relaxed) == 0
     }
 
-    /// A batch that was trusted was refused.
-    pub(super) fn is_disappointed(&self) {
+    /// A batch that was trusted was refused: the next ones are looked up.
+    pub(super) fn lose(&self) {
         self.doubts.store(DOUBTS, Ordering::Relaxed);
     }
 
@@ -42,7 +42,7 @@ impl Trust {
         let is_known =
             |outcome: &Outcome| matches!(outcome, Outcome::Duplicate | Outcome::Conflict);
         if committed.outcomes.iter().any(is_known) {
-            self.is_disappointed();
+            self.lose();
         } else {
             let fewer = |doubts: u32| doubts.checked_sub(1);
             let _ = self.doubts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
