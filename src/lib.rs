@@ -8,10 +8,12 @@
 //! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`bridge`], [`http`], [`simulate`], [`status`], [`app`],
 //! [`cli`].
 
+pub mod accounts;
 pub mod app;
 pub mod balance;
 pub mod bridge;
 pub mod catalog_file;
+pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -19,6 +21,7 @@ pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
+mod json;
 pub mod keys;
 pub mod ledger;
 pub mod masked;

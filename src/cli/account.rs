@@ -1,27 +1,31 @@
 //! `callmeter account …`: what an administrator does to accounts, past the API.
 
-use std::sync::Arc;
-
 use callmeter_core::domain::{AccountId, AccountStatus, Money, PlanId, TwilioAccountSid};
 use chrono::{DateTime, SubsecRound, Utc};
 use clap::{Args, Subcommand};
-use futures::FutureExt;
 use serde_json::json;
 
+use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::token::Token;
 use super::who::{Why, by_user, printable};
-use super::{CommandError, open, print};
+use super::{CommandError, changes, open, open_balance, print};
+use crate::accounts::UnknownAccount;
+use crate::accounts::create::CreateAccount;
+use crate::accounts::link::LinkTwilioAccount;
+use crate::accounts::status::SetStatus;
+use crate::accounts::subscribe::Subscribe;
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
 use crate::catalog_file;
+use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::http::render::AccountJson;
-use crate::ledger::accounts::{self, Created, NewAccount};
-use crate::ledger::links::{self, Linked};
+use crate::json::AccountJson;
+use crate::ledger::accounts::{self, NewAccount, NotCreated};
+use crate::ledger::links::{Linked, NotLinked};
 use crate::ledger::store::Store;
-use crate::ledger::subscriptions::{self, SubscriptionChanged};
+use crate::ledger::subscriptions::{NotSubscribed, SubscriptionChanged};
 use crate::ledger::{catalogs, schema};
 use crate::wallet::{WalletView, Wallets};
 
@@ -32,11 +36,11 @@ pub(super) enum Account {
     /// Shows an account and its wallet
     Show(Show),
     /// Puts an account on a plan from an instant on, or ends its subscription
-    Subscribe(Subscribe),
+    Subscribe(SubscribeArguments),
     /// Closes an account: no new calls; late ones are still charged
-    Close(SetStatus),
+    Close(StatusArguments),
     /// Opens a closed account again
-    Reopen(SetStatus),
+    Reopen(StatusArguments),
     /// Makes an account pay for one more Twilio account
     Link(Link),
     /// Takes an account's name, address and phone numbers out, for good; amounts stay
@@ -78,7 +82,7 @@ pub(super) struct Show {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct SetStatus {
+pub(super) struct StatusArguments {
     /// The account's id
     id: AccountId,
     #[command(flatten)]
@@ -89,7 +93,7 @@ pub(super) struct SetStatus {
 }
 
 #[derive(Debug, Args)]
-pub(super) struct Subscribe {
+pub(super) struct SubscribeArguments {
     /// The account's id
     id: AccountId,
     /// The plan's id in the catalog
@@ -138,6 +142,7 @@ struct Desk<'a> {
     settings: &'a Settings,
     store: Store,
     balance: Balance,
+    changes: Changes,
     now: DateTime<Utc>,
 }
 
@@ -145,9 +150,9 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
     let store = open(settings)?;
     schema::check(&store).await?;
     let clock = Clock::system();
-    let balance = Balance::of(settings, clock.clone());
-    let balance = balance.map_err(|error| refused(one_line(&error)))?;
-    let desk = Desk { settings, store, balance, now: clock.now() };
+    let balance = open_balance(settings, &clock)?;
+    let changes = changes(&store, &balance, &clock);
+    let desk = Desk { settings, store, balance, changes, now: clock.now() };
     match command {
         Account::Create(command) => desk.create(command).await,
         Account::Show(command) => desk.show(&command.id, command.json).await,
@@ -155,8 +160,8 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
-        Account::Redact(command) => command.run(&desk.store, desk.now).await,
-        Account::Token(command) => command.run(settings, &desk.store, desk.now).await,
+        Account::Redact(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
     }
 }
 
@@ -170,15 +175,11 @@ impl Desk<'_> {
             opening_balance: command.opening_balance,
         };
         let (id, sid) = (new.id.clone(), new.twilio_account_sid.clone());
-        let by = Arc::new(command.why.by(self.now));
-        let created = self.store.transact("accounts::create", move |connection| {
-            let (new, by) = (new.clone(), Arc::clone(&by));
-            async move { accounts::create(connection, &new, &by).await }.boxed()
-        });
-        match created.await? {
-            Created::Created(account) => self.show(&account.id, command.json).await,
-            Created::IdTaken => Err(refused(format!("account {id} exists already"))),
-            Created::TwilioAccountSidTaken => {
+        let created = self.changes.run(CreateAccount(new), command.why.by(self.now)).await?;
+        match created {
+            Ok(account) => self.show(&account.id, command.json).await,
+            Err(NotCreated::IdTaken) => Err(refused(format!("account {id} exists already"))),
+            Err(NotCreated::TwilioAccountSidTaken) => {
                 Err(refused(format!("another account pays for Twilio account {sid} already")))
             }
         }
@@ -205,23 +206,15 @@ impl Desk<'_> {
         print(&text(&account, &wallet))
     }
 
-    async fn subscribe(&self, command: Subscribe) -> Result<(), CommandError> {
+    async fn subscribe(&self, command: SubscribeArguments) -> Result<(), CommandError> {
         self.ensure_catalog(&command.id).await?;
-        let (id, plan, now) = (command.id.clone(), command.plan.clone(), self.now);
-        let starts_at = command.starts_at.unwrap_or(now);
-        let by = Arc::new(command.why.by(now));
-        let changed = self.store.transact("subscriptions::change", move |connection| {
-            let (id, plan, by) = (id.clone(), plan.clone(), Arc::clone(&by));
-            async move {
-                    subscriptions::change(connection, &id, plan.as_ref(), starts_at, &by).await
-                }
-                .boxed()
-        });
-        let changed = match changed.await? {
-            SubscriptionChanged::Changed(_) => true,
-            SubscriptionChanged::Unchanged => false,
-            SubscriptionChanged::UnknownAccount => return Err(unknown(&command.id)),
-            SubscriptionChanged::UnknownPlan { version } => {
+        let starts_at = command.starts_at.unwrap_or(self.now);
+        let change =
+            Subscribe { account: command.id.clone(), plan: command.plan.clone(), starts_at };
+        let changed = match self.changes.run(change, command.why.by(self.now)).await? {
+            Ok(change) => matches!(change, SubscriptionChanged::Changed(_)),
+            Err(NotSubscribed::UnknownAccount) => return Err(unknown(&command.id)),
+            Err(NotSubscribed::UnknownPlan { version }) => {
                 return Err(refused(match version {
                     Some(version) => format!(
                         "catalog version {version}, which counts then, lacks this plan; \
@@ -231,7 +224,6 @@ impl Desk<'_> {
                 }));
             }
         };
-        self.tell(&command.id).await;
         if command.json {
             let (plan, id) = (command.plan, command.id);
             let shown =
@@ -261,62 +253,32 @@ impl Desk<'_> {
 
     async fn set_status(
         &self,
-        command: SetStatus,
+        command: StatusArguments,
         status: AccountStatus,
     ) -> Result<(), CommandError> {
-        let (id, by) = (command.id.clone(), Arc::new(command.why.by(self.now)));
-        let account = self.store.transact("accounts::set_status", move |connection| {
-            let (id, by) = (id.clone(), Arc::clone(&by));
-            async move { accounts::set_status(connection, &id, status, &by).await }.boxed()
-        });
-        match account.await? {
-            Some(account) => {
-                self.tell(&account.id).await;
-                self.show(&account.id, command.json).await
-            }
-            None => Err(unknown(&command.id)),
-        }
-    }
-
-    /// Makes a change visible to the next authorization.
-    async fn tell(&self, id: &AccountId) {
-        if let Err(error) = self.balance.show(id).await {
-            let error = one_line(&error);
-            tracing::warn!(%id, error, "authorizations may see the change a moment later");
+        let change = SetStatus { account: command.id.clone(), status };
+        match self.changes.run(change, command.why.by(self.now)).await? {
+            Ok(account) => self.show(&account.id, command.json).await,
+            Err(UnknownAccount) => Err(unknown(&command.id)),
         }
     }
 
     async fn link(&self, command: Link) -> Result<(), CommandError> {
-        let (id, sid) = (command.id.clone(), command.twilio_account_sid.clone());
-        let by = Arc::new(command.why.by(self.now));
-        let linked = self.store.transact("links::link", move |connection| {
-            let (id, sid, by) = (id.clone(), sid.clone(), Arc::clone(&by));
-            async move { links::link(connection, &id, &sid, &by).await }.boxed()
-        });
-        let linked = linked.await?;
-        match linked {
-            Linked::Linked | Linked::AlreadyLinked | Linked::Moved { .. } => {
-                if let Linked::Moved { from } = &linked {
-                    self.tell(from).await;
-                }
-                self.tell(&command.id).await;
+        let change = LinkTwilioAccount {
+            account: command.id.clone(),
+            twilio_account_sid: command.twilio_account_sid.clone(),
+        };
+        match self.changes.run(change, command.why.by(self.now)).await? {
+            Ok(Linked::Linked | Linked::AlreadyLinked | Linked::Moved { .. }) => {
                 self.show(&command.id, command.json).await
             }
-            Linked::Charged { by } => Err(refused(format!(
+            Err(NotLinked::Charged { by }) => Err(refused(format!(
                 "account {by} was charged for calls of {}; it stays there for good",
                 command.twilio_account_sid
             ))),
-            Linked::UnknownAccount => Err(unknown(&command.id)),
+            Err(NotLinked::UnknownAccount) => Err(unknown(&command.id)),
         }
     }
-}
-
-pub(super) fn unknown(id: &AccountId) -> CommandError {
-    refused(format!("there is no account {id}"))
-}
-
-pub(super) fn refused(why: impl Into<String>) -> CommandError {
-    CommandError::Refused(why.into())
 }
 
 /// An account as people read it.

@@ -2,9 +2,12 @@
 
 use std::process::ExitCode;
 
+use callmeter_core::domain::AccountId;
+
 use crate::app::one_line;
-use crate::balance::Fault;
+use crate::balance::{BalanceError, Fault};
 use crate::catalog_file::CatalogFileError;
+use crate::change::ChangeError;
 use crate::config::SettingsError;
 use crate::ledger::LedgerError;
 use crate::ledger::schema::SchemaError;
@@ -34,6 +37,18 @@ pub enum CommandError {
     /// The ledger could not be asked, or is broken.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// The change is made, and nobody can promise that the next authorization sees it.
+    #[error(
+        "the change of {account} is made, but authorizations may not see it for a while: {}; run \
+         `callmeter status`, then the same command again",
+        one_line(.source)
+    )]
+    NotVisible {
+        /// The account.
+        account: AccountId,
+        /// Why neither Redis nor Postgres could be told.
+        source: BalanceError,
+    },
     /// Standard output cannot be written.
     #[error("the answer cannot be written")]
     Output(#[source] std::io::Error),
@@ -62,6 +77,25 @@ impl From<StoreError> for CommandError {
     fn from(error: StoreError) -> Self {
         Self::Ledger(error.into())
     }
+}
+
+impl From<ChangeError> for CommandError {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Ledger(error) => error.into(),
+            ChangeError::NotVisible { account, source } => Self::NotVisible { account, source },
+        }
+    }
+}
+
+/// There is no account of this id.
+pub(super) fn unknown(id: &AccountId) -> CommandError {
+    refused(format!("there is no account {id}"))
+}
+
+/// Understood, and refused for this reason.
+pub(super) fn refused(why: impl Into<String>) -> CommandError {
+    CommandError::Refused(why.into())
 }
 
 impl AsStoreError for CommandError {

@@ -1,22 +1,21 @@
 //! `callmeter key …`: keys of the API, for who sits at the machine.
 
-use std::sync::Arc;
-
 use callmeter_core::domain::AccountId;
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
-use futures::FutureExt;
 use serde_json::json;
 
+use super::error::refused;
 use super::who::{Why, printable};
-use super::{CommandError, open, print};
-use crate::app::one_line;
-use crate::balance::Balance;
+use super::{CommandError, changes, open, open_balance, print};
+use crate::accounts::keys::{CreateKey, RevokeKey, UnknownKey};
+use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::http::keys::KeyJson;
-use crate::keys::{Believed, KeyText};
+use crate::json::KeyJson;
+use crate::keys::KeyText;
 use crate::ledger::history::Stretch;
-use crate::ledger::keys::{self, Key, KeyId, NewKey, Scope};
+use crate::ledger::keys::{self, Key, KeyId, Scope};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
 
@@ -80,14 +79,20 @@ pub(super) struct Revoke {
 pub(super) async fn run(command: Keys, settings: &Settings) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
+    let clock = Clock::system();
+    let changes = || open_balance(settings, &clock).map(|it| changes(&store, &it, &clock));
     match command {
-        Keys::Create(command) => create(command, &store).await,
+        Keys::Create(command) => create(command, &changes()?, clock.now()).await,
         Keys::List(command) => list(&command, &store).await,
-        Keys::Revoke(command) => revoke(command, store, settings).await,
+        Keys::Revoke(command) => revoke(command, &changes()?, clock.now()).await,
     }
 }
 
-async fn create(command: Create, store: &Store) -> Result<(), CommandError> {
+async fn create(
+    command: Create,
+    changes: &Changes,
+    now: DateTime<Utc>,
+) -> Result<(), CommandError> {
     let scope = match (command.account, command.scope) {
         (Some(account), _) => Scope::Account(account),
         (None, Some(WideScope::Admin)) => Scope::Admin,
@@ -95,18 +100,9 @@ async fn create(command: Create, store: &Store) -> Result<(), CommandError> {
     };
     let text = KeyText::random();
     let text = text.ok_or_else(|| refused("the system gives no random bytes"))?;
-    let new = NewKey {
-        name: printable(&command.name, "--name")?,
-        scope: scope.clone(),
-        prefix: text.prefix().to_owned(),
-        sha256: *text.digest().bytes(),
-    };
-    let by = Arc::new(command.why.by(Clock::system().now()));
-    let created = store.transact("keys::create", move |connection| {
-        let (new, by) = (new.clone(), Arc::clone(&by));
-        async move { keys::create(connection, &new, &by).await }.boxed()
-    });
-    let Some(key) = created.await? else {
+    let change = CreateKey::new(printable(&command.name, "--name")?, scope.clone(), &text);
+    let created = changes.run(change, command.why.by(now)).await?;
+    let Ok(key) = created else {
         let account = scope.account().map(ToString::to_string).unwrap_or_default();
         return Err(refused(format!("there is no account {account}")));
     };
@@ -133,24 +129,16 @@ async fn list(command: &List, store: &Store) -> Result<(), CommandError> {
     }
 }
 
-async fn revoke(command: Revoke, store: Store, settings: &Settings) -> Result<(), CommandError> {
-    let clock = Clock::system();
-    let (id, by) = (command.id, Arc::new(command.why.by(clock.now())));
-    let revoked = store.transact("keys::revoke", move |connection| {
-        let by = Arc::clone(&by);
-        async move { keys::revoke(connection, id, &by).await }.boxed()
-    });
-    if revoked.await?.is_none() {
-        return Err(refused(format!("there is no key {id}")));
+async fn revoke(
+    command: Revoke,
+    changes: &Changes,
+    now: DateTime<Utc>,
+) -> Result<(), CommandError> {
+    let id = command.id;
+    match changes.run(RevokeKey(id), command.why.by(now)).await? {
+        Ok(_) => print(&format!("{id} is revoked")),
+        Err(UnknownKey) => Err(refused(format!("there is no key {id}"))),
     }
-    let balance =
-        Balance::of(settings, clock.clone()).map_err(|error| refused(one_line(&error)))?;
-    Believed::new(store, balance, clock).until_disbelieved(id).await;
-    print(&format!("{id} is revoked"))
-}
-
-fn refused(why: impl Into<String>) -> CommandError {
-    CommandError::Refused(why.into())
 }
 
 fn in_text(key: &Key) -> String {

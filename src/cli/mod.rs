@@ -32,7 +32,11 @@ use clap::{Parser, Subcommand};
 
 pub use error::CommandError;
 
+use crate::balance::Balance;
+use crate::change::Changes;
+use crate::clock::Clock;
 use crate::config::{Settings, load};
+use crate::keys::Believed;
 use crate::ledger::store::Store;
 use crate::telemetry;
 
@@ -140,6 +144,18 @@ fn complain(line: &str) {
 /// Opens the ledger for a command that does one thing at a time.
 fn open(settings: &Settings) -> Result<Store, CommandError> {
     Ok(Store::open(settings.database.url.expose(), 2)?)
+}
+
+/// Opens Redis for a command that changes or shows wallets.
+fn open_balance(settings: &Settings, clock: &Clock) -> Result<Balance, CommandError> {
+    let balance = Balance::of(settings, clock.clone());
+    balance.map_err(|error| error::refused(crate::app::one_line(&error)))
+}
+
+/// Runs the changes that a command asks for.
+fn changes(store: &Store, balance: &Balance, clock: &Clock) -> Changes {
+    let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
+    Changes::new(store.clone(), balance.clone(), keys)
 }
 
 /// Opens the ledger for a command that goes over several Twilio accounts at a time.

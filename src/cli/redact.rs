@@ -1,16 +1,14 @@
 //! `callmeter account redact`: takes an account's name, address and phone numbers out, for good.
 
-use std::sync::Arc;
-
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use futures::FutureExt;
 
-use super::account::unknown;
+use super::error::unknown;
 use super::who::{by_user, one_line};
 use super::{CommandError, print};
-use crate::ledger::blanking;
+use crate::accounts::{UnknownAccount, redact};
+use crate::change::Changes;
 use crate::ledger::store::Store;
 
 #[derive(Debug, Args)]
@@ -23,15 +21,16 @@ pub(super) struct Redact {
 }
 
 impl Redact {
-    pub(super) async fn run(self, store: &Store, now: DateTime<Utc>) -> Result<(), CommandError> {
-        let by = Arc::new(by_user(now, Some(&self.reason)));
-        let id = self.id.clone();
-        let redacted = store.transact("blanking::redact", move |connection| {
-            let (id, by) = (id.clone(), Arc::clone(&by));
-            async move { blanking::redact(connection, &id, &by).await }.boxed()
-        });
-        let redacted = redacted.await?.ok_or_else(|| unknown(&self.id))?;
-        let calls = blanking::blank_charges(store, redacted).await?;
+    pub(super) async fn run(
+        self,
+        changes: &Changes,
+        store: &Store,
+        now: DateTime<Utc>,
+    ) -> Result<(), CommandError> {
+        let by = by_user(now, Some(&self.reason));
+        let redacted = changes.run(redact::Redact(self.id.clone()), by).await?;
+        let redacted = redacted.map_err(|UnknownAccount| unknown(&self.id))?;
+        let calls = redact::blank_charges(store, redacted).await?;
         print(&format!("{} is redacted; {calls} charged calls lost their numbers", self.id))
     }
 }

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, Utc};
 use clap::Args;
-use futures::FutureExt;
 
-use super::account::{refused, unknown};
+use super::error::{refused, unknown};
 use super::who::Why;
 use super::{CommandError, print};
+use crate::accounts::token::{NewToken, SetToken, TokenRefused};
+use crate::change::Changes;
 use crate::config::{Secret, Settings};
-use crate::ledger::store::Store;
-use crate::ledger::tokens::{self, TokenChanged, TwilioTokens};
+use crate::ledger::tokens::{self, TwilioTokens};
 
 /// Most bytes that are read; a token has 32 characters.
 const BYTES_MAX: u64 = 256;
@@ -51,30 +51,24 @@ impl Token {
     pub(super) async fn run(
         self,
         settings: &Settings,
-        store: &Store,
+        changes: &Changes,
         now: DateTime<Utc>,
     ) -> Result<(), CommandError> {
-        let token = self.source.read()?;
-        let tokens = TwilioTokens::of(settings);
-        if token.is_some() && !tokens.can_be_set() {
-            return Err(refused("no key to seal it with; set secrets.key"));
-        }
-        let forgotten = token.is_none();
-        let Self { id, twilio_account_sid: sid, why, .. } = self;
-        let by = Arc::new(why.by(now));
-        let set = store.transact("tokens::set", |connection| {
-            let (tokens, id, sid, token) = (tokens.clone(), id.clone(), sid.clone(), token.clone());
-            let by = Arc::clone(&by);
-            async move { tokens.set(connection, &id, sid.as_ref(), token.as_ref(), &by).await }
-                .boxed()
-        });
-        match set.await? {
-            TokenChanged::Done if forgotten => print(&format!("the token of {id} is forgotten")),
-            TokenChanged::Done => print(&format!("the token of {id} is set")),
-            TokenChanged::UnknownAccount => Err(unknown(&id)),
-            TokenChanged::NotLinked => Err(refused(format!(
+        let Self { id, twilio_account_sid, source, why } = self;
+        let token = NewToken { account_sid: twilio_account_sid.clone(), token: source.read()? };
+        let forgotten = token.token.is_none();
+        let tokens = Arc::new(TwilioTokens::of(settings));
+        let change = SetToken { tokens, account: id.clone(), token };
+        match changes.run(change, why.by(now)).await? {
+            Ok(()) if forgotten => print(&format!("the token of {id} is forgotten")),
+            Ok(()) => print(&format!("the token of {id} is set")),
+            Err(TokenRefused::UnknownAccount) => Err(unknown(&id)),
+            Err(TokenRefused::NotConfigured) => {
+                Err(refused("no key to seal it with; set secrets.key"))
+            }
+            Err(TokenRefused::NotLinked) => Err(refused(format!(
                 "{} is no Twilio account of {id}",
-                sid.as_ref().map_or("", TwilioAccountSid::as_str)
+                twilio_account_sid.as_ref().map_or("", TwilioAccountSid::as_str)
             ))),
         }
     }

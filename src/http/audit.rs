@@ -12,10 +12,10 @@ use utoipa_axum::routes;
 
 use super::Api;
 use super::fields::{Fielded, Fields, parsed};
-use super::openapi::schema;
 use super::page::{List, ListParameters, stretch};
 use super::problem::Problem;
 use super::reach::{Admin, Query};
+use crate::json::schema;
 use crate::ledger::audit::{self, Action, Noted};
 use crate::ledger::history::Stretch;
 

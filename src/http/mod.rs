@@ -1,25 +1,25 @@
 //! The API: one endpoint one file, all in problem+json where they fail.
 //!
-//! Beside the flow: turns requests into acts and queries of the ledger. Handlers hold no SQL, and
+//! Beside the flow: turns requests into changes and queries. Handlers hold no SQL and no rule, and
 //! keep nothing between requests that another process could make wrong.
 
 mod accounts;
-mod act;
 mod audit;
 mod auth;
 mod authorizations;
+mod command;
 mod connections;
 mod csv;
 mod fields;
 mod health;
-pub(crate) mod keys;
+mod keys;
 mod layers;
 pub(crate) mod openapi;
 mod page;
 mod problem;
 mod rates;
 mod reach;
-pub(crate) mod render;
+mod render;
 mod webhooks;
 
 pub use connections::{ConnectionLimits, serve};
@@ -35,6 +35,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::balance::Balance;
 use crate::bridge::Bridge;
+use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
@@ -55,6 +56,7 @@ pub struct Api(Arc<Inner>);
 #[derive(Clone, Debug)]
 pub struct Inner {
     store: Store,
+    changes: Changes,
     balance: Balance,
     clock: Clock,
     health: Health,
@@ -104,8 +106,10 @@ impl Api {
         let threshold = settings.wallet.low_balance_threshold;
         let wallets = Wallets::new(store.clone(), balance.clone(), threshold);
         let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
+        let changes = Changes::new(store.clone(), balance.clone(), keys.clone());
         Self(Arc::new(Inner {
             store,
+            changes,
             balance,
             clock,
             health,

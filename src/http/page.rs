@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::fields::{Fields, instant};
-use super::openapi::schema;
+use crate::json::schema;
 use crate::ledger::history::{Page, Stretch};
 
 const LIMIT_DEFAULT: u16 = 100;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::balance::BalanceError;
+use crate::change::ChangeError;
 use crate::ledger::LedgerError;
 use crate::ledger::store::StoreError;
 
@@ -241,6 +242,15 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Ledger(error) => error.into(),
+            ChangeError::NotVisible { .. } => Self::timeout(),
+        }
     }
 }
 

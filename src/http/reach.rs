@@ -11,8 +11,8 @@ use axum::http::request::Parts;
 use callmeter_core::domain::AccountId;
 
 use super::Api;
-use super::act::Act;
 use super::auth::Credential;
+use super::command::Command;
 use super::fields::{Fielded, Fields};
 use super::problem::Problem;
 
@@ -102,7 +102,7 @@ impl<R: Reach, T: Fielded + Send> FromRequestParts<Api> for Query<R, T> {
 
 /// What a request reaches, and what it would have done there.
 #[derive(Clone, Debug)]
-pub(super) struct Permitted<R>(pub(super) R, pub(super) Act);
+pub(super) struct Permitted<R>(pub(super) R, pub(super) Command);
 
 impl<R: Reach> FromRequest<Api> for Permitted<R> {
     type Rejection = Problem;
@@ -111,9 +111,8 @@ impl<R: Reach> FromRequest<Api> for Permitted<R> {
         let (mut parts, body) = request.into_parts();
         let credential = Credential::of(&mut parts, api).await?;
         let reach = R::of(&credential, &mut parts, api).await?;
-        let account = account_in(&mut parts, api).await;
-        let act = Act::of(credential, account, Request::from_parts(parts, body), api).await?;
-        Ok(Self(reach, act))
+        let command = Command::of(credential, Request::from_parts(parts, body), api).await?;
+        Ok(Self(reach, command))
     }
 }
 

@@ -1,60 +1,13 @@
 //! What the ledger holds, as JSON says it.
 
-use callmeter_core::domain::{
-    AccountId, AccountStatus, Money, TransactionKind, TransactionStatus, TransactionType,
-    TwilioAccountSid,
-};
+use callmeter_core::domain::{Money, TransactionKind, TransactionStatus, TransactionType};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::Line;
-use super::openapi::schema;
-use crate::ledger::accounts::{Account, OnRedisLoss};
-use crate::ledger::history::{ChargedCall, Transaction};
-
-/// An account.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Account)]
-pub(crate) struct AccountJson {
-    #[schema(value_type = schema::AccountId)]
-    id: AccountId,
-    name: String,
-    email: Option<String>,
-    #[schema(value_type = schema::AccountStatus)]
-    status: AccountStatus,
-    /// The first of them.
-    #[schema(value_type = Option<schema::TwilioAccountSid>)]
-    twilio_account_sid: Option<TwilioAccountSid>,
-    #[schema(value_type = Vec<schema::TwilioAccountSid>)]
-    twilio_account_sids: Vec<TwilioAccountSid>,
-    #[schema(value_type = schema::Amount)]
-    credit_limit: Money,
-    #[schema(value_type = schema::OnRedisLoss)]
-    on_redis_loss: OnRedisLoss,
-    #[schema(value_type = schema::Amount)]
-    redis_loss_cap: Money,
-    calls_in_progress_max: Option<i32>,
-    created_at: DateTime<Utc>,
-}
-
-impl From<Account> for AccountJson {
-    fn from(account: Account) -> Self {
-        Self {
-            id: account.id,
-            name: account.name,
-            email: account.email,
-            status: account.status,
-            twilio_account_sid: account.twilio_account_sids.first().cloned(),
-            twilio_account_sids: account.twilio_account_sids,
-            credit_limit: account.credit_limit,
-            on_redis_loss: account.on_redis_loss,
-            redis_loss_cap: account.redis_loss_cap,
-            calls_in_progress_max: account.calls_in_progress_max,
-            created_at: account.created_at,
-        }
-    }
-}
+use crate::json::schema;
+use crate::ledger::history::{ChargedCall, Transaction, TransactionId};
 
 /// A transaction.
 #[derive(Debug, Serialize, ToSchema)]
@@ -201,46 +154,5 @@ impl CallJson {
             .value(self.charge_sequence)
             .text(self.tag.as_deref().unwrap_or_default())
             .optional(self.transaction_id.as_ref())
-    }
-}
-
-/// A transaction's id outside: made of the account's key and the number in its ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TransactionId {
-    pub(super) account_key: i32,
-    pub(super) sequence: i64,
-}
-
-impl std::fmt::Display for TransactionId {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "txn_{}_{}", self.account_key, self.sequence)
-    }
-}
-
-impl std::str::FromStr for TransactionId {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parse = || {
-            let (account_key, sequence) = text.strip_prefix("txn_")?.split_once('_')?;
-            let id =
-                Self { account_key: account_key.parse().ok()?, sequence: sequence.parse().ok()? };
-            (id.to_string() == text).then_some(id)
-        };
-        parse().ok_or("is no transaction id, such as txn_12_345")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::TransactionId;
-
-    #[test]
-    fn a_transaction_id_is_read_back_from_its_one_spelling_only() {
-        let id = TransactionId { account_key: 12, sequence: 345 };
-        assert_eq!(id.to_string().parse(), Ok(id));
-        for wrong in ["", "txn_", "txn_12", "txn_12_", "txn_012_345", "txn_12_+5", "12_345"] {
-            assert!(wrong.parse::<TransactionId>().is_err(), "{wrong}");
-        }
     }
 }

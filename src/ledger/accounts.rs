@@ -13,7 +13,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::audit::{self, Action, By, Deed};
-use super::error::LedgerError;
+use super::error::{LedgerError, Refusable};
 use super::store::StoreError;
 use super::wallets::{self, Entry, WalletHead};
 
@@ -115,18 +115,16 @@ pub struct NewAccount {
     pub opening_balance: Money,
 }
 
-/// What became of an account to be made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It was made.
-    Created(Account),
+/// Why an account is not created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotCreated {
     /// Another account has the id.
     IdTaken,
     /// Another account pays for the Twilio account.
     TwilioAccountSidTaken,
 }
 
-/// Makes an account, its wallet, its first link and its opening balance.
+/// Creates an account, its wallet, its first link and its opening balance.
 ///
 /// # Errors
 /// `BalanceOutOfRange` for an opening balance beyond the range.
@@ -134,7 +132,7 @@ pub async fn create(
     connection: &mut PgConnection,
     new: &NewAccount,
     by: &By,
-) -> Result<Created, LedgerError> {
+) -> Refusable<Account, NotCreated> {
     let taken = sqlx::query(
         "-- accounts::create, what is taken
          SELECT EXISTS (SELECT FROM accounts WHERE id = $1) AS id_taken,
@@ -145,10 +143,10 @@ pub async fn create(
     .fetch_one(&mut *connection)
     .await?;
     if taken.try_get("id_taken")? {
-        return Ok(Created::IdTaken);
+        return Ok(Err(NotCreated::IdTaken));
     }
     if taken.try_get("sid_taken")? {
-        return Ok(Created::TwilioAccountSidTaken);
+        return Ok(Err(NotCreated::TwilioAccountSidTaken));
     }
     // Whoever takes the id or the sid in between lets this transaction run again, and be refused.
     let account_key: i32 = sqlx::query_scalar(
@@ -187,7 +185,7 @@ pub async fn create(
     let mut after = account.audited();
     after["opening_balance"] = json!(new.opening_balance);
     note(connection, by, Action::AccountCreated, &account, (Value::Null, after)).await?;
-    Ok(Created::Created(account))
+    Ok(Ok(account))
 }
 
 /// Reads an account; `None`: there is none.

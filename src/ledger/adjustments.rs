@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::audit::{self, Action, By, Deed};
-use super::error::LedgerError;
+use super::error::{LedgerError, Refusable};
 use super::history::{self, Transaction};
 use super::{accounts, wallets};
 
@@ -24,11 +24,9 @@ pub struct Adjustment {
     pub refers_to: Option<i64>,
 }
 
-/// What became of a correction.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Adjusted {
-    /// It was written.
-    Posted(Transaction),
+/// Why a wallet is not corrected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdjusted {
     /// There is no such account.
     UnknownAccount,
     /// The account has no transaction of the number that it refers to.
@@ -44,14 +42,14 @@ pub async fn adjust(
     id: &AccountId,
     adjustment: &Adjustment,
     by: &By,
-) -> Result<Adjusted, LedgerError> {
+) -> Refusable<Transaction, NotAdjusted> {
     let Some(mut head) = accounts::lock(connection, id).await? else {
-        return Ok(Adjusted::UnknownAccount);
+        return Ok(Err(NotAdjusted::UnknownAccount));
     };
     if let Some(sequence) = adjustment.refers_to
         && !(1..=head.sequence).contains(&sequence)
     {
-        return Ok(Adjusted::UnknownReference);
+        return Ok(Err(NotAdjusted::UnknownReference));
     }
     let entry = wallets::Entry {
         kind: match adjustment.direction {
@@ -76,7 +74,7 @@ pub async fn adjust(
     };
     audit::note(connection, by, &deed).await?;
     let posted = history::transaction(connection, head.account_key, sequence).await?;
-    posted.map(Adjusted::Posted).ok_or_else(|| {
+    posted.map(Ok).ok_or_else(|| {
         LedgerError::unreadable("a transaction", format!("{sequence} vanished after its posting"))
     })
 }

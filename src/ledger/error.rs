@@ -67,3 +67,6 @@ impl AsStoreError for LedgerError {
         }
     }
 }
+
+/// A change within a transaction: what was done, or why it is refused and had no effect.
+pub type Refusable<T, R> = Result<Result<T, R>, LedgerError>;

@@ -9,6 +9,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::error::LedgerError;
+pub use super::transaction_id::TransactionId;
 use crate::ingest::decode::storable;
 
 /// One row of the ledger.

@@ -7,10 +7,10 @@ use sqlx::{PgConnection, Row};
 
 use super::accounts;
 use super::audit::{Action, By};
-use super::error::LedgerError;
+use super::error::{LedgerError, Refusable};
 use super::wallets;
 
-/// What became of a link to be made.
+/// How an account came to pay for a Twilio account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Linked {
     /// The account pays for it from now on.
@@ -22,6 +22,11 @@ pub enum Linked {
         /// The other account.
         from: AccountId,
     },
+}
+
+/// Why a Twilio account is not linked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotLinked {
     /// Another account was charged for its calls: it stays there.
     Charged {
         /// The other account.
@@ -43,13 +48,13 @@ pub async fn link(
     id: &AccountId,
     sid: &TwilioAccountSid,
     by: &By,
-) -> Result<Linked, LedgerError> {
+) -> Refusable<Linked, NotLinked> {
     let linked = link_unnoted(connection, id, sid, by.at).await?;
     let before = match &linked {
-        Linked::Linked => None,
-        Linked::AlreadyLinked => Some(id),
-        Linked::Moved { from } => Some(from),
-        Linked::Charged { .. } | Linked::UnknownAccount => return Ok(linked),
+        Ok(Linked::Linked) => None,
+        Ok(Linked::AlreadyLinked) => Some(id),
+        Ok(Linked::Moved { from }) => Some(from),
+        Err(_) => return Ok(linked),
     };
     let account = accounts::find_known(connection, id).await?;
     let change = (
@@ -65,18 +70,18 @@ async fn link_unnoted(
     id: &AccountId,
     sid: &TwilioAccountSid,
     now: DateTime<Utc>,
-) -> Result<Linked, LedgerError> {
+) -> Refusable<Linked, NotLinked> {
     let Some(account_key) = accounts::key_of(connection, id).await? else {
-        return Ok(Linked::UnknownAccount);
+        return Ok(Err(NotLinked::UnknownAccount));
     };
     let Some(holder) = holder_of(connection, sid).await? else {
         let head = wallets::lock(connection, account_key).await?;
         insert(connection, account_key, sid, now).await?;
         raise(connection, head).await?;
-        return Ok(Linked::Linked);
+        return Ok(Ok(Linked::Linked));
     };
     if holder.account_key == account_key {
-        return Ok(Linked::AlreadyLinked);
+        return Ok(Ok(Linked::AlreadyLinked));
     }
     let mut heads = Vec::with_capacity(2);
     for key in [account_key.min(holder.account_key), account_key.max(holder.account_key)] {
@@ -91,7 +96,7 @@ async fn link_unnoted(
     .fetch_one(&mut *connection)
     .await?;
     if charged {
-        return Ok(Linked::Charged { by: holder.account });
+        return Ok(Err(NotLinked::Charged { by: holder.account }));
     }
     let moved = sqlx::query(
         "-- links::link, move
@@ -113,7 +118,7 @@ async fn link_unnoted(
     for head in heads {
         raise(connection, head).await?;
     }
-    Ok(Linked::Moved { from: holder.account })
+    Ok(Ok(Linked::Moved { from: holder.account }))
 }
 
 /// Whether an account pays for one of these Twilio accounts.

@@ -29,7 +29,8 @@ pub mod statements;
 pub mod store;
 pub mod subscriptions;
 pub mod tokens;
+mod transaction_id;
 pub mod unprojected;
 pub mod wallets;
 
-pub use error::LedgerError;
+pub use error::{LedgerError, Refusable};

@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Row};
 use super::accounts;
 use super::audit::{self, Action, By, Deed};
 use super::catalogs::{self, Purpose};
-use super::error::LedgerError;
+use super::error::{LedgerError, Refusable};
 use super::wallets;
 
 /// What became of a change of plan.
@@ -21,6 +21,11 @@ pub enum SubscriptionChanged {
     Changed(Subscription),
     /// The plan was in force then already.
     Unchanged,
+}
+
+/// Why an account's plan is not set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotSubscribed {
     /// There is no such account.
     UnknownAccount,
     /// No such plan in a catalog that counts from then on.
@@ -42,15 +47,15 @@ pub async fn change(
     plan: Option<&PlanId>,
     starts_at: DateTime<Utc>,
     by: &By,
-) -> Result<SubscriptionChanged, LedgerError> {
+) -> Refusable<SubscriptionChanged, NotSubscribed> {
     catalogs::lock(connection, Purpose::Subscribe).await?;
     let Some(mut head) = accounts::lock(connection, id).await? else {
-        return Ok(SubscriptionChanged::UnknownAccount);
+        return Ok(Err(NotSubscribed::UnknownAccount));
     };
     let timeline = timeline(connection, head.account_key).await?;
     if !timeline.change_needed(plan, starts_at) {
         by.changed_nothing();
-        return Ok(SubscriptionChanged::Unchanged);
+        return Ok(Ok(SubscriptionChanged::Unchanged));
     }
     let in_force = timeline.entry_at(starts_at);
     let deed = Deed {
@@ -67,12 +72,12 @@ pub async fn change(
         let ends_at = timeline.iter().map(|entry| entry.starts_at).find(|at| *at > starts_at);
         let history = catalogs::load_history(connection).await?;
         let Some(history) = history else {
-            return Ok(SubscriptionChanged::UnknownPlan { version: None });
+            return Ok(Err(NotSubscribed::UnknownPlan { version: None }));
         };
         // Calls before now are rated by the catalog of their time, or by the next that has the plan.
         let lacking = first_lacking(&history, plan, starts_at.max(by.at), ends_at);
         if let Some(version) = lacking {
-            return Ok(SubscriptionChanged::UnknownPlan { version: Some(version) });
+            return Ok(Err(NotSubscribed::UnknownPlan { version: Some(version) }));
         }
     }
     let subscription_id: i64 = sqlx::query_scalar(
@@ -89,7 +94,7 @@ pub async fn change(
     wallets::raise_version(connection, &mut head).await?;
     audit::note(connection, by, &deed).await?;
     let id = SubscriptionId(subscription_id);
-    Ok(SubscriptionChanged::Changed(Subscription { id, plan: plan.cloned(), starts_at }))
+    Ok(Ok(SubscriptionChanged::Changed(Subscription { id, plan: plan.cloned(), starts_at })))
 }
 
 /// Reads the timeline of one account.

@@ -11,11 +11,11 @@ use sqlx::PgConnection;
 
 use super::traffic::account_sid;
 use crate::ledger::LedgerError;
-use crate::ledger::accounts::{self, Created, NewAccount};
+use crate::ledger::accounts::{self, NewAccount, NotCreated};
 use crate::ledger::audit::By;
 use crate::ledger::catalogs;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
-use crate::ledger::subscriptions::{self, SubscriptionChanged};
+use crate::ledger::subscriptions;
 
 /// Accounts made in one transaction.
 const ACCOUNTS_PER_TRANSACTION: u32 = 100;
@@ -165,9 +165,9 @@ async fn ensure_one(
     let new = &customer.account;
     let taken = || AccountsError::Taken { id: new.id.clone(), sid: new.twilio_account_sid.clone() };
     match accounts::create(connection, new, &by).await? {
-        Created::Created(_) => {}
-        Created::TwilioAccountSidTaken => return Err(taken()),
-        Created::IdTaken => {
+        Ok(_) => {}
+        Err(NotCreated::TwilioAccountSidTaken) => return Err(taken()),
+        Err(NotCreated::IdTaken) => {
             let found = accounts::find(connection, &new.id).await?;
             let ours = found.is_some_and(|account| {
                 account.twilio_account_sids.contains(&new.twilio_account_sid)
@@ -177,11 +177,8 @@ async fn ensure_one(
     }
     for (plan, starts_at) in &customer.plans {
         let changed = subscriptions::change(connection, &new.id, Some(plan), *starts_at, &by);
-        match changed.await? {
-            SubscriptionChanged::Changed(_) | SubscriptionChanged::Unchanged => {}
-            SubscriptionChanged::UnknownAccount | SubscriptionChanged::UnknownPlan { .. } => {
-                return Err(AccountsError::Plan { plan: plan.clone() });
-            }
+        if changed.await?.is_err() {
+            return Err(AccountsError::Plan { plan: plan.clone() });
         }
     }
     Ok(true)

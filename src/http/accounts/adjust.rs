@@ -3,25 +3,23 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::{Money, TransactionType};
-use futures::FutureExt;
+use callmeter_core::domain::TransactionType;
 use utoipa::ToSchema;
 
+use crate::accounts::adjust::Adjust;
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed, positive_amount};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
-use crate::http::render::{TransactionId, TransactionJson};
-use crate::ledger::accounts;
-use crate::ledger::adjustments::{self, Adjusted, Adjustment};
+use crate::http::render::TransactionJson;
+use crate::json::schema;
+use crate::ledger::adjustments::{Adjustment, NotAdjusted};
+use crate::ledger::history::TransactionId;
 
 #[derive(Clone, Debug)]
-struct Wanted {
-    direction: TransactionType,
-    amount: Money,
-    description: String,
+struct AdjustmentRequest {
+    adjustment: Adjustment,
     refers_to: Option<TransactionId>,
 }
 
@@ -44,18 +42,19 @@ struct AdjustmentBody {
     refers_to: Option<String>,
 }
 
-impl Fielded for Wanted {
+impl Fielded for AdjustmentRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let direction = fields.required("type", parsed::<TransactionType>);
         let amount = fields.required("amount", positive_amount);
         let description = fields.required("description", line);
         let refers_to = fields.nullable("refers_to", parsed::<TransactionId>);
-        Some(Self {
+        let adjustment = Adjustment {
             direction: direction?,
             amount: amount?,
             description: description?,
-            refers_to: refers_to.flatten(),
-        })
+            refers_to: None,
+        };
+        Some(Self { adjustment, refers_to: refers_to.flatten() })
     }
 }
 
@@ -69,36 +68,16 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn adjust(
     State(api): State<Api>,
-    Permitted(AdminOf(id), act): Permitted<AdminOf>,
+    Permitted(AdminOf(account), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = act.read()?;
-    act.run(&api, "adjustments::adjust", move |connection, by| {
-        let (id, wanted) = (id.clone(), wanted.clone());
-        async move {
-            if let Some(reference) = wanted.refers_to {
-                match accounts::key_of(connection, &id).await? {
-                    None => return Ok(Outcome::Refused(Problem::unknown_account())),
-                    Some(key) if key != reference.account_key => return Ok(unknown_reference()),
-                    Some(_) => {}
-                }
-            }
-            let adjustment = Adjustment {
-                direction: wanted.direction,
-                amount: wanted.amount,
-                description: wanted.description,
-                refers_to: wanted.refers_to.map(|id| id.sequence),
-            };
-            Ok(match adjustments::adjust(connection, &id, &adjustment, &by).await? {
-                Adjusted::Posted(row) => {
-                    Outcome::done(StatusCode::CREATED, &TransactionJson::from(row))
-                }
-                Adjusted::UnknownAccount => Outcome::Refused(Problem::unknown_account()),
-                Adjusted::UnknownReference => unknown_reference(),
-            })
-        }
-        .boxed()
-    })
-    .await
+    let AdjustmentRequest { adjustment, refers_to } = command.read()?;
+    let change = Adjust { account, adjustment, refers_to };
+    let answer = |adjusted| match adjusted {
+        Ok(row) => Outcome::done(StatusCode::CREATED, &TransactionJson::from(row)),
+        Err(NotAdjusted::UnknownAccount) => Outcome::Refused(Problem::unknown_account()),
+        Err(NotAdjusted::UnknownReference) => unknown_reference(),
+    };
+    command.run(&api, change, answer).await
 }
 
 fn unknown_reference() -> Outcome {

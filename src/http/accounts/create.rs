@@ -4,17 +4,17 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
-use futures::FutureExt;
 use utoipa::ToSchema;
 
+use crate::accounts::create::CreateAccount;
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Admin, Permitted};
-use crate::http::render::AccountJson;
-use crate::ledger::accounts::{self, Created, NewAccount};
+use crate::json::AccountJson;
+use crate::json::schema;
+use crate::ledger::accounts::{NewAccount, NotCreated};
 
 /// An account to be made.
 #[derive(ToSchema)]
@@ -64,26 +64,18 @@ impl Fielded for NewAccount {
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    Permitted(Admin, act): Permitted<Admin>,
+    Permitted(Admin, command): Permitted<Admin>,
 ) -> Result<Response, Problem> {
-    let new: NewAccount = act.read()?;
-    act.run(&api, "accounts::create", move |connection, by| {
-        let new = new.clone();
-        async move {
-            Ok(match accounts::create(connection, &new, &by).await? {
-                Created::Created(account) => {
-                    Outcome::done(StatusCode::CREATED, &AccountJson::from(account))
-                }
-                Created::IdTaken => {
-                    Outcome::Refused(Problem::taken("id_taken", "Another account has this id"))
-                }
-                Created::TwilioAccountSidTaken => Outcome::Refused(Problem::taken(
-                    "twilio_account_sid_taken",
-                    "Another account pays for this Twilio account",
-                )),
-            })
+    let new: NewAccount = command.read()?;
+    let answer = |created| match created {
+        Ok(account) => Outcome::done(StatusCode::CREATED, &AccountJson::from(account)),
+        Err(NotCreated::IdTaken) => {
+            Outcome::Refused(Problem::taken("id_taken", "Another account has this id"))
         }
-        .boxed()
-    })
-    .await
+        Err(NotCreated::TwilioAccountSidTaken) => Outcome::Refused(Problem::taken(
+            "twilio_account_sid_taken",
+            "Another account pays for this Twilio account",
+        )),
+    };
+    command.run(&api, CreateAccount(new), answer).await
 }

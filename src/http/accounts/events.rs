@@ -17,9 +17,9 @@ use futures::stream::{self, Stream};
 
 use super::wallet::WalletJson;
 use crate::http::Api;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Reader, Within};
+use crate::json::schema;
 use crate::wallet::{WalletView, Watcher};
 
 /// Between two comments that keep the connection open, and between two looks at the key.

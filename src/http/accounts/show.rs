@@ -4,10 +4,10 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::http::Api;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Reader, Within};
-use crate::http::render::AccountJson;
+use crate::json::AccountJson;
+use crate::json::schema;
 use crate::ledger::accounts;
 
 /// An account and its limits.

@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 
 use crate::http::Api;
 use crate::http::csv::{self, Line};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Reader, Within};
+use crate::json::schema;
 use crate::ledger::statements::{self, Month, Statement, Total};
 
 /// First line of an export.

@@ -5,16 +5,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::{AccountId, AccountStatus};
-use futures::FutureExt;
 
+use crate::accounts::UnknownAccount;
+use crate::accounts::status::SetStatus;
 use crate::http::Api;
-use crate::http::act::{Act, Outcome};
+use crate::http::command::{Command, Outcome};
 use crate::http::fields::Nothing;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
-use crate::http::render::AccountJson;
-use crate::ledger::accounts;
+use crate::json::AccountJson;
+use crate::json::schema;
 
 /// Closes an account: no new calls; late ones are still charged.
 #[utoipa::path(
@@ -25,9 +25,9 @@ use crate::ledger::accounts;
 )]
 pub(super) async fn close(
     State(api): State<Api>,
-    Permitted(AdminOf(id), act): Permitted<AdminOf>,
+    Permitted(AdminOf(id), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    set_status(&api, id, act, AccountStatus::Closed).await
+    set_status(&api, id, command, AccountStatus::Closed).await
 }
 
 /// Opens a closed account again.
@@ -39,27 +39,21 @@ pub(super) async fn close(
 )]
 pub(super) async fn reopen(
     State(api): State<Api>,
-    Permitted(AdminOf(id), act): Permitted<AdminOf>,
+    Permitted(AdminOf(id), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    set_status(&api, id, act, AccountStatus::Open).await
+    set_status(&api, id, command, AccountStatus::Open).await
 }
 
 async fn set_status(
     api: &Api,
-    id: AccountId,
-    act: Act,
+    account: AccountId,
+    command: Command,
     status: AccountStatus,
 ) -> Result<Response, Problem> {
-    act.read::<Nothing>()?;
-    act.run(api, "accounts::set_status", move |connection, by| {
-        let id = id.clone();
-        async move {
-            Ok(match accounts::set_status(connection, &id, status, &by).await? {
-                Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
-                None => Outcome::Refused(Problem::unknown_account()),
-            })
-        }
-        .boxed()
-    })
-    .await
+    command.read::<Nothing>()?;
+    let answer = |changed| match changed {
+        Ok(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
+        Err(UnknownAccount) => Outcome::Refused(Problem::unknown_account()),
+    };
+    command.run(api, SetStatus { account, status }, answer).await
 }

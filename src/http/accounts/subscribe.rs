@@ -5,20 +5,20 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::PlanId;
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::accounts::subscribe::Subscribe;
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, instant, parsed};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
-use crate::ledger::subscriptions::{self, SubscriptionChanged};
+use crate::json::schema;
+use crate::ledger::subscriptions::{NotSubscribed, SubscriptionChanged};
 
 #[derive(Clone, Debug)]
-struct Wanted {
+struct SubscriptionRequest {
     plan: Option<PlanId>,
     starts_at: DateTime<Utc>,
 }
@@ -46,7 +46,7 @@ struct ChangedJson<'a> {
     changed: bool,
 }
 
-impl Fielded for Wanted {
+impl Fielded for SubscriptionRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let plan = fields.required_nullable("plan", parsed::<PlanId>);
         let starts_at = fields.required("starts_at", instant);
@@ -64,37 +64,24 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn subscribe(
     State(api): State<Api>,
-    Permitted(AdminOf(id), act): Permitted<AdminOf>,
+    Permitted(AdminOf(account), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = act.read()?;
-    act.run(&api, "subscriptions::change", move |connection, by| {
-        let (id, wanted) = (id.clone(), wanted.clone());
-        async move {
-            let Wanted { plan, starts_at } = &wanted;
-            let changed =
-                subscriptions::change(connection, &id, plan.as_ref(), *starts_at, &by).await?;
-            Ok(answer(&wanted, &changed))
+    let SubscriptionRequest { plan, starts_at } = command.read()?;
+    let change = Subscribe { account, plan: plan.clone(), starts_at };
+    let answer = move |subscribed| match subscribed {
+        Ok(change) => {
+            let changed = matches!(change, SubscriptionChanged::Changed(_));
+            let body = ChangedJson { plan: plan.as_ref(), starts_at, changed };
+            Outcome::done(StatusCode::OK, &body)
         }
-        .boxed()
-    })
-    .await
-}
-
-fn answer(wanted: &Wanted, changed: &SubscriptionChanged) -> Outcome {
-    let changed = match changed {
-        SubscriptionChanged::Changed(_) => true,
-        SubscriptionChanged::Unchanged => false,
-        SubscriptionChanged::UnknownAccount => {
-            return Outcome::Refused(Problem::unknown_account());
-        }
-        SubscriptionChanged::UnknownPlan { version } => {
+        Err(NotSubscribed::UnknownAccount) => Outcome::Refused(Problem::unknown_account()),
+        Err(NotSubscribed::UnknownPlan { version }) => {
             let message = match version {
                 Some(version) => format!("catalog version {version} counts then and lacks it"),
                 None => "no catalog was accepted yet".to_owned(),
             };
-            return Outcome::Refused(Problem::unknown_name("unknown_plan", "plan", &message));
+            Outcome::Refused(Problem::unknown_name("unknown_plan", "plan", &message))
         }
     };
-    let body = ChangedJson { plan: wanted.plan.as_ref(), starts_at: wanted.starts_at, changed };
-    Outcome::done(StatusCode::OK, &body)
+    command.run(&api, change, answer).await
 }

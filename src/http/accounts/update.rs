@@ -1,41 +1,33 @@
 //! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays. The auth token of its
 //! Twilio account can be written here, and read nowhere.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::{AccountId, TwilioAccountSid};
-use futures::FutureExt;
+use callmeter_core::domain::TwilioAccountSid;
 use serde_json::Value;
-use sqlx::PgConnection;
 use utoipa::ToSchema;
 
+use crate::accounts::settings::ChangeSettings;
+use crate::accounts::token::{NewToken, TokenRefused};
 use crate::config::Secret;
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
-use crate::http::render::AccountJson;
-use crate::ledger::LedgerError;
-use crate::ledger::accounts::{self, AccountChanges, OnRedisLoss};
-use crate::ledger::audit::By;
-use crate::ledger::tokens::{self, TokenChanged, TwilioTokens};
+use crate::json::AccountJson;
+use crate::json::schema;
+use crate::ledger::accounts::{AccountChanges, OnRedisLoss};
+use crate::ledger::tokens;
 
 /// What the body asks for.
 #[derive(Clone, Debug)]
-struct Update {
+struct SettingsRequest {
     changes: AccountChanges,
     token: Option<NewToken>,
-}
-
-/// A token to be set, or forgotten.
-#[derive(Clone, Debug)]
-struct NewToken {
-    /// The Twilio account whose token it is; none: the account's first.
-    account_sid: Option<TwilioAccountSid>,
-    token: Option<Secret>,
 }
 
 /// What to change; what is not named stays.
@@ -66,7 +58,7 @@ struct AccountChangesBody {
     twilio_account_sid: String,
 }
 
-impl Fielded for Update {
+impl Fielded for SettingsRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let changes = AccountChanges {
             name: fields.optional("name", line),
@@ -106,45 +98,23 @@ fn token(value: &Value) -> Result<Secret, String> {
 )]
 pub(super) async fn update(
     State(api): State<Api>,
-    Permitted(AdminOf(id), act): Permitted<AdminOf>,
+    Permitted(AdminOf(account), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    let update: Update = act.read()?;
-    if update.token.as_ref().is_some_and(|it| it.token.is_some()) && !api.tokens.can_be_set() {
-        return Err(Problem::not_configured("set secrets.key: tokens are kept sealed by it"));
-    }
-    let tokens = api.tokens.clone();
-    act.run(&api, "accounts::update", move |connection, by| {
-        let (id, update, tokens) = (id.clone(), update.clone(), tokens.clone());
-        async move { apply(connection, &tokens, &id, &update, &by).await }.boxed()
-    })
-    .await
-}
-
-async fn apply(
-    connection: &mut PgConnection,
-    tokens: &TwilioTokens,
-    id: &AccountId,
-    update: &Update,
-    by: &By,
-) -> Result<Outcome, LedgerError> {
-    if let Some(new) = &update.token {
-        let sid = new.account_sid.as_ref();
-        match tokens.set(connection, id, sid, new.token.as_ref(), by).await? {
-            TokenChanged::Done => {}
-            TokenChanged::UnknownAccount => {
-                return Ok(Outcome::Refused(Problem::unknown_account()));
+    let SettingsRequest { changes, token } = command.read()?;
+    let tokens = Arc::clone(&api.tokens);
+    let answer = |changed| match changed {
+        Ok(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
+        Err(refusal) => Outcome::Refused(match refusal {
+            TokenRefused::UnknownAccount => Problem::unknown_account(),
+            TokenRefused::NotLinked => Problem::unknown_name(
+                "not_linked",
+                "twilio_account_sid",
+                "is no Twilio account of this account",
+            ),
+            TokenRefused::NotConfigured => {
+                Problem::not_configured("set secrets.key: tokens are kept sealed by it")
             }
-            TokenChanged::NotLinked => {
-                return Ok(Outcome::Refused(Problem::unknown_name(
-                    "not_linked",
-                    "twilio_account_sid",
-                    "is no Twilio account of this account",
-                )));
-            }
-        }
-    }
-    Ok(match accounts::update(connection, id, &update.changes, by).await? {
-        Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
-        None => Outcome::Refused(Problem::unknown_account()),
-    })
+        }),
+    };
+    command.run(&api, ChangeSettings { tokens, account, changes, token }, answer).await
 }

@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 use crate::http::Api;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Reader, Within};
+use crate::json::schema;
 use crate::wallet::WalletView;
 
 /// What an account has.

@@ -10,8 +10,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::balance::{BalanceError, Decision};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
+use crate::json::schema;
 use crate::metrics::{AUTHORIZATION_SECONDS, AUTHORIZATIONS};
 
 /// Whether a call may go ahead.

@@ -14,9 +14,9 @@ use crate::balance::{Ask, CallEnds, Payer};
 use crate::http::Api;
 use crate::http::auth::Scope;
 use crate::http::fields::{Fields, line, parsed};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Dialer, Permitted};
+use crate::json::schema;
 
 /// Whose call a body says it is.
 #[derive(Clone, Debug)]

@@ -9,9 +9,9 @@ use super::answer::{DecisionJson, decided};
 use super::{CallPath, seconds, unknown_authorization};
 use crate::http::Api;
 use crate::http::fields::{Fielded, Fields};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::Permitted;
+use crate::json::schema;
 
 #[derive(Clone, Copy, Debug)]
 struct Wanted {

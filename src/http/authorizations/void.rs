@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 
 use super::CallPath;
 use crate::http::Api;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::Within;
+use crate::json::schema;
 
 /// The call is not made, or is over: frees its hold. Repeating it is answered the same.
 #[utoipa::path(

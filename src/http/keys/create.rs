@@ -7,23 +7,24 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use callmeter_core::domain::AccountId;
-use futures::FutureExt;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{KeyJson, KeyScope};
+use crate::accounts::UnknownAccount;
+use crate::accounts::keys::CreateKey;
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed};
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Admin, Permitted};
+use crate::json::schema;
+use crate::json::{KeyJson, KeyScope};
 use crate::keys::KeyText;
-use crate::ledger::keys::{self, NewKey, Scope};
+use crate::ledger::keys::Scope;
 
 #[derive(Clone, Debug)]
-struct Wanted {
+struct KeyRequest {
     name: String,
     scope: Scope,
 }
@@ -43,7 +44,7 @@ struct KeyBody {
     account: Option<String>,
 }
 
-impl Fielded for Wanted {
+impl Fielded for KeyRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let name = fields.required("name", line);
         let word = fields.required("scope", scope_word);
@@ -91,22 +92,18 @@ struct CreatedJson<'a> {
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    Permitted(Admin, act): Permitted<Admin>,
+    Permitted(Admin, command): Permitted<Admin>,
 ) -> Result<Response, Problem> {
-    let Wanted { name, scope } = act.read()?;
-    let text = Arc::new(KeyText::random().ok_or_else(Problem::internal)?);
-    let new =
-        NewKey { name, scope, prefix: text.prefix().to_owned(), sha256: *text.digest().bytes() };
-    act.run(&api, "keys::create", move |connection, by| {
-        let (new, text) = (new.clone(), Arc::clone(&text));
-        async move {
-            let Some(key) = keys::create(connection, &new, &by).await? else {
-                return Ok(Outcome::Refused(Problem::missing("account", "names no account")));
-            };
-            let body = CreatedJson { shown: key.into(), key: text.expose() };
-            Ok(Outcome::done_in_secret(StatusCode::CREATED, &body))
+    let KeyRequest { name, scope } = command.read()?;
+    let text = KeyText::random().ok_or_else(Problem::internal)?;
+    let change = CreateKey::new(name, scope, &text);
+    let text = Arc::new(text);
+    let answer = move |created| match created {
+        Ok(key) => {
+            let body = CreatedJson { shown: KeyJson::from(key), key: text.expose() };
+            Outcome::done_in_secret(StatusCode::CREATED, &body)
         }
-        .boxed()
-    })
-    .await
+        Err(UnknownAccount) => Outcome::Refused(Problem::missing("account", "names no account")),
+    };
+    command.run(&api, change, answer).await
 }

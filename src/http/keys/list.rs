@@ -4,13 +4,13 @@ use axum::Json;
 use axum::extract::State;
 use callmeter_core::domain::AccountId;
 
-use super::KeyJson;
 use crate::http::Api;
 use crate::http::fields::{Fielded, Fields, parsed};
-use crate::http::openapi::schema;
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
 use crate::http::reach::{Admin, Query};
+use crate::json::KeyJson;
+use crate::json::schema;
 use crate::ledger::history::Stretch;
 use crate::ledger::keys;
 

@@ -4,65 +4,12 @@ mod create;
 mod list;
 mod revoke;
 
-use callmeter_core::domain::AccountId;
-use chrono::{DateTime, Utc};
-use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
-use super::openapi::schema;
-use crate::ledger::keys::Key;
 
 /// Paths that need the scope `admin`.
 pub(super) fn admin_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(create::create, list::list)).routes(routes!(revoke::revoke))
-}
-
-/// How far a key reaches.
-#[derive(ToSchema)]
-#[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
-enum KeyScope {
-    /// Everything.
-    Admin,
-    /// Authorizations of every account, and nothing else.
-    Authorize,
-    /// One account.
-    Account,
-}
-
-/// A key, without what makes it one.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Key)]
-pub(crate) struct KeyJson {
-    #[schema(value_type = schema::KeyId)]
-    id: String,
-    name: String,
-    #[schema(value_type = KeyScope)]
-    scope: &'static str,
-    #[schema(value_type = Option<schema::AccountId>)]
-    account: Option<AccountId>,
-    /// How the key begins.
-    prefix: String,
-    created_at: DateTime<Utc>,
-    revoked_at: Option<DateTime<Utc>>,
-    /// Within about a minute.
-    last_used_at: Option<DateTime<Utc>>,
-}
-
-impl From<Key> for KeyJson {
-    fn from(key: Key) -> Self {
-        Self {
-            id: key.id.to_string(),
-            name: key.name,
-            scope: key.scope.as_str(),
-            account: key.scope.account().cloned(),
-            prefix: key.prefix,
-            created_at: key.created_at,
-            revoked_at: key.revoked_at,
-            last_used_at: key.last_used_at,
-        }
-    }
 }

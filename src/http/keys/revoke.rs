@@ -3,15 +3,15 @@
 
 use axum::extract::{Path, State};
 use axum::response::Response;
-use futures::FutureExt;
 
+use crate::accounts::keys::{RevokeKey, UnknownKey};
 use crate::http::Api;
-use crate::http::act::Outcome;
+use crate::http::command::Outcome;
 use crate::http::fields::Nothing;
-use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{Admin, Permitted};
-use crate::ledger::keys::{self, KeyId};
+use crate::json::schema;
+use crate::ledger::keys::KeyId;
 
 /// Revokes a key; answered when no process lets it pass any more, which takes a second.
 #[utoipa::path(
@@ -23,23 +23,16 @@ use crate::ledger::keys::{self, KeyId};
 pub(super) async fn revoke(
     State(api): State<Api>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Permitted(Admin, act): Permitted<Admin>,
+    Permitted(Admin, command): Permitted<Admin>,
 ) -> Result<Response, Problem> {
-    act.read::<Nothing>()?;
+    command.read::<Nothing>()?;
     let id = path.ok().and_then(|Path(text)| text.parse::<KeyId>().ok());
     let id = id.ok_or_else(unknown_key)?;
-    let revoked = act.run(&api, "keys::revoke", move |connection, by| {
-        async move {
-            Ok(match keys::revoke(connection, id, &by).await? {
-                Some(_) => Outcome::done_silently(),
-                None => Outcome::Refused(unknown_key()),
-            })
-        }
-        .boxed()
-    });
-    let answer = revoked.await?;
-    api.keys.until_disbelieved(id).await;
-    Ok(answer)
+    let answer = |revoked| match revoked {
+        Ok(_) => Outcome::done_silently(),
+        Err(UnknownKey) => Outcome::Refused(unknown_key()),
+    };
+    command.run(&api, RevokeKey(id), answer).await
 }
 
 fn unknown_key() -> Problem {

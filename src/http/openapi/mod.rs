@@ -8,7 +8,6 @@
 mod codes;
 mod complete;
 mod docs;
-pub(crate) mod schema;
 
 use std::sync::LazyLock;
 
@@ -18,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use crate::json::schema;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let document = super::every_route().into_openapi();

@@ -1,30 +1,25 @@
-//! Requests that change something: one transaction holds the effect and the answer that is kept for
-//! the request's Idempotency-Key, and the row of the audit that tells of it.
-
-use std::sync::Arc;
+//! Requests that change something. The answer is kept for the request's Idempotency-Key, in the
+//! transaction of the change itself (`crate::change`).
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use callmeter_core::domain::AccountId;
-use futures::FutureExt;
-use futures::future::BoxFuture;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
 
 use super::Api;
 use super::auth::Credential;
 use super::fields::{Fielded, Fields, line};
 use super::layers::RequestId;
 use super::problem::{self, Problem};
+use crate::change::{Change, Once};
 use crate::keys::SealingKey;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
-use crate::ledger::idempotency::{self, Answer, Earlier, RequestName};
+use crate::ledger::idempotency::{Answer, RequestName};
 
 /// Says that an answer is an earlier one.
 const REPLAYED: &str = "idempotent-replayed";
@@ -33,26 +28,24 @@ const SEALED: &str = "sealed:";
 
 /// A request that changes something.
 #[derive(Clone, Debug)]
-pub(super) struct Act {
+pub(super) struct Command {
     /// Who asks, and reaches this.
     pub(super) credential: Credential,
     path: String,
-    /// The account that the path names, where it names one.
-    account: Option<AccountId>,
     idempotency_key: Option<String>,
     why: Option<String>,
     request_id: Option<String>,
     body: Bytes,
 }
 
-/// What became of an act: an effect with its answer, or a refusal without effect.
+/// What a command answers: a change that is done, or a refusal without effect.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    /// It was done.
+    /// The change is made.
     Done(StatusCode, String),
-    /// It was done, and the answer tells a secret: it is kept sealed.
+    /// The change is made, and the answer holds a secret: it is kept sealed.
     DoneInSecret(StatusCode, String),
-    /// It was refused before anything was written.
+    /// Nothing was written.
     Refused(Problem),
 }
 
@@ -83,17 +76,13 @@ impl Outcome {
     }
 }
 
-/// The effect of an act, as a transaction's body: it may run several times.
-pub(super) type Effect<'c> = BoxFuture<'c, Result<Outcome, LedgerError>>;
-
-impl Act {
+impl Command {
     /// Takes what a request wants, once its key is known to reach it.
     ///
     /// # Errors
     /// 400, 413 and 415 for headers and bodies that cannot be used.
     pub(super) async fn of(
         credential: Credential,
-        account: Option<AccountId>,
         request: Request,
         api: &Api,
     ) -> Result<Self, Problem> {
@@ -118,7 +107,7 @@ impl Act {
                 "send `Content-Type: application/json`",
             ));
         }
-        Ok(Self { credential, path, account, idempotency_key, why, request_id, body })
+        Ok(Self { credential, path, idempotency_key, why, request_id, body })
     }
 
     /// Reads the body.
@@ -140,39 +129,37 @@ impl Act {
         Fields::read_body(&self.body, read)
     }
 
-    /// Runs the effect once and answers it; for a key that was answered before, answers that again.
-    /// `name` names the transaction. What is done must be noted in the audit, by the [`By`] that the
-    /// effect is given.
+    /// Runs a change once and answers it; a request that was answered before gets that answer again.
+    /// `answer` is pure: it may run several times, as the transaction may.
     ///
     /// # Errors
-    /// 422 for a key that came with another body before; the ledger's errors; 504 where it was done and
-    /// nobody could be told.
-    pub(super) async fn run<F>(
+    /// 422 for a key that came with another body before; the ledger's errors; 504 where the change is
+    /// made and authorizations may miss it.
+    pub(super) async fn run<C, A>(
         self,
         api: &Api,
-        name: &'static str,
-        effect: F,
+        change: C,
+        answer: A,
     ) -> Result<Response, Problem>
     where
-        F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Clone + Send + 'static,
+        C: Change,
+        A: Fn(Result<C::Done, C::Refusal>) -> Outcome + Clone + Send + Sync + 'static,
     {
         let by = By::new(&self.credential.id, api.clock.now()).because(self.why.clone());
-        let by = Arc::new(by.at_request(self.request_id.clone()));
+        let by = by.at_request(self.request_id.clone());
         let request = self.name()?;
-        let (account, sealing) = (self.account, self.credential.sealing);
-        let ran = api.store.transact(name, move |connection| {
-            let (request, effect) = (request.clone(), effect.clone());
-            run_in(connection, request, effect, Arc::clone(&by), sealing).boxed()
+        let sealing = self.credential.sealing;
+        let ran = api.changes.run_once(change, by, request, move |result| {
+            let outcome = answer(result);
+            let kept = answer_of(&outcome, sealing)?;
+            Ok((outcome, kept))
         });
         match ran.await? {
-            Ran::Now(Outcome::Done(status, body) | Outcome::DoneInSecret(status, body)) => {
-                show(api, account.as_ref()).await?;
+            Once::Now(Outcome::Done(status, body) | Outcome::DoneInSecret(status, body)) => {
                 Ok(respond(status, body, false))
             }
-            Ran::Now(Outcome::Refused(problem)) => Err(problem),
-            Ran::Before(answer) => {
-                // Whoever did it may have died before others could see it.
-                show(api, account.as_ref()).await?;
+            Once::Now(Outcome::Refused(problem)) => Err(problem),
+            Once::Earlier(answer) => {
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                 let body = match answer.body.strip_prefix(SEALED) {
                     // Sealed by another key of this name: the admin key was changed meanwhile.
@@ -181,7 +168,7 @@ impl Act {
                 };
                 Ok(respond(status, body, true))
             }
-            Ran::WithOtherBody => Err(another_request()),
+            Once::OtherBody => Err(another_request()),
         }
     }
 
@@ -208,69 +195,6 @@ fn another_request() -> Problem {
         "The Idempotency-Key belongs to another request",
         "send another key, or the body that it was first sent with",
     )
-}
-
-/// Makes a change of an account visible to the next authorization, before the change is answered.
-///
-/// Where Redis cannot be told, Postgres is, and the answer waits until every process knows (decision
-/// 0041). Where nobody can be told, the change is done and perhaps not seen: that is not a 2xx.
-async fn show(api: &Api, account: Option<&AccountId>) -> Result<(), Problem> {
-    let Some(account) = account else { return Ok(()) };
-    api.balance.show(account).await.map_err(|error| {
-        let error = &error as &dyn std::error::Error;
-        tracing::error!(%account, error, "nobody can be told of a change");
-        Problem::timeout()
-    })
-}
-
-/// What a transaction of an act came to.
-enum Ran {
-    Now(Outcome),
-    Before(Answer),
-    WithOtherBody,
-}
-
-async fn run_in<F>(
-    connection: &mut PgConnection,
-    request: Option<RequestName>,
-    effect: F,
-    by: Arc<By>,
-    sealing: SealingKey,
-) -> Result<Ran, LedgerError>
-where
-    F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Send,
-{
-    let Some(request) = request else {
-        return run_noted(connection, effect, &by).await.map(Ran::Now);
-    };
-    match idempotency::earlier(connection, &request, by.at).await? {
-        Earlier::Nothing => {}
-        Earlier::Answered(answer) => return Ok(Ran::Before(answer)),
-        Earlier::OtherBody => return Ok(Ran::WithOtherBody),
-    }
-    let outcome = run_noted(connection, effect, &by).await?;
-    if let Some(answer) = answer_of(&outcome, sealing)? {
-        idempotency::keep(connection, &request, &answer, by.at).await?;
-    }
-    Ok(Ran::Now(outcome))
-}
-
-/// Runs an effect, which must note what it does.
-async fn run_noted<F>(
-    connection: &mut PgConnection,
-    effect: F,
-    by: &Arc<By>,
-) -> Result<Outcome, LedgerError>
-where
-    F: for<'c> Fn(&'c mut PgConnection, Arc<By>) -> Effect<'c> + Send,
-{
-    let noted_before = by.noted();
-    let outcome = effect(connection, Arc::clone(by)).await?;
-    match outcome {
-        Outcome::Refused(_) => Ok(outcome),
-        _ if by.noted() > noted_before => Ok(outcome),
-        _ => Err(LedgerError::Unaudited),
-    }
 }
 
 /// The answer to keep; `None` where the same request may fare better later.

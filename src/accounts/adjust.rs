@@ -1,0 +1,50 @@
+//! Corrects a wallet by hand.
+
+use callmeter_core::domain::AccountId;
+use sqlx::PgConnection;
+
+use crate::change::{Affected, Change};
+use crate::ledger::Refusable;
+use crate::ledger::accounts;
+use crate::ledger::adjustments::{self, Adjustment, NotAdjusted};
+use crate::ledger::audit::By;
+use crate::ledger::history::{Transaction, TransactionId};
+
+/// A correction of one wallet.
+#[derive(Clone, Debug)]
+pub struct Adjust {
+    /// The account.
+    pub account: AccountId,
+    /// The correction; [`Self::refers_to`] fills its reference in.
+    pub adjustment: Adjustment,
+    /// The transaction that it corrects, as outsiders name it.
+    pub refers_to: Option<TransactionId>,
+}
+
+impl Change for Adjust {
+    type Done = Transaction;
+    type Refusal = NotAdjusted;
+    const NAME: &'static str = "adjustments::adjust";
+
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        by: &By,
+    ) -> Refusable<Transaction, NotAdjusted> {
+        let mut adjustment = self.adjustment.clone();
+        if let Some(reference) = self.refers_to {
+            match accounts::key_of(connection, &self.account).await? {
+                None => return Ok(Err(NotAdjusted::UnknownAccount)),
+                Some(key) if key != reference.account_key => {
+                    return Ok(Err(NotAdjusted::UnknownReference));
+                }
+                Some(_) => adjustment.refers_to = Some(reference.sequence),
+            }
+        }
+        adjustments::adjust(connection, &self.account, &adjustment, by).await
+    }
+
+    fn affects(&self, _: Option<&Transaction>) -> Affected {
+        Affected::account(&self.account)
+    }
+}
