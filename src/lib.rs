@@ -3,10 +3,13 @@
 //! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
-//! Modules in reading order: [`clock`], [`config`], [`masked`], [`telemetry`], [`outbound`], [`vault`], [`metrics`],
-//! [`health`], [`ingest`], [`ledger`], [`balance`], [`meter`], [`catalog_file`], [`wallet`], [`verify`],
-//! [`jobs`], [`twilio`], [`sweep`], [`reconcile`], [`bridge`], [`http`], [`simulate`], [`status`], [`app`],
+//! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
+//! [`outbound`], [`vault`], [`ingest`], [`ledger`], [`catalog_file`], [`balance`], [`keys`],
+//! [`change`], [`accounts`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
+//! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
+//!
+//! A module uses only those before it. A test reads the order from here.
 
 pub mod accounts;
 pub mod app;

@@ -25,6 +25,7 @@ use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::health::Health;
+pub(crate) use crate::http::openapi::document as openapi_document;
 use crate::http::{self, Api, ConnectionLimits, Surface};
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;

@@ -1,9 +1,9 @@
 //! `callmeter openapi`: the API's document, byte for byte as `GET /openapi.json` answers it.
 
 use super::{CommandError, print};
-use crate::http::openapi::document;
+use crate::app::openapi_document;
 
 pub(super) fn run() -> Result<(), CommandError> {
     // Printing ends the line, as the document does.
-    print(document().trim_end())
+    print(openapi_document().trim_end())
 }

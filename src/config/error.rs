@@ -68,3 +68,19 @@ pub enum SettingsError {
         remedy: String,
     },
 }
+
+/// Why a key cannot have its value, and what to do.
+pub(super) struct Problem {
+    pub(super) key: &'static str,
+    pub(super) fault: String,
+    pub(super) remedy: &'static str,
+}
+
+/// Refuses the value of a key.
+pub(super) fn refuse(
+    key: &'static str,
+    fault: impl Into<String>,
+    remedy: &'static str,
+) -> Result<(), Problem> {
+    Err(Problem { key, fault: fault.into(), remedy })
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::settings::{Problem, refuse};
+use super::error::{Problem, refuse};
 
 /// `[http]`: the addresses and limits of the API.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Problem, refuse};
+use super::error::{Problem, refuse};
 
 /// `[sweep]`: the search for calls that were never charged.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{Problem, refuse};
+use super::error::{Problem, refuse};
 
 /// `[privacy]`: how long numbers and names are kept.
 #[derive(Clone, Debug, Deserialize, Serialize)]

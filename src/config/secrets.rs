@@ -4,7 +4,7 @@ use callmeter_core::domain::TwilioAccountSid;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
-use super::settings::{Problem, refuse};
+use super::error::{Problem, refuse};
 
 /// `[secrets]`: the keys that seal what Postgres keeps.
 #[derive(Clone, Debug, Deserialize, Serialize)]

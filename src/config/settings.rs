@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use serde::{Deserialize, Serialize};
 
+use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
 use super::privacy::Privacy;
@@ -165,13 +166,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// Why a key cannot have its value, and what to do.
-pub(super) struct Problem {
-    pub(super) key: &'static str,
-    pub(super) fault: String,
-    pub(super) remedy: &'static str,
-}
-
 impl Settings {
     /// Finds the first key whose value is of the right type and still cannot be used.
     pub(super) fn check(&self) -> Result<(), Problem> {
@@ -307,12 +301,4 @@ fn is_redis_url(url: &str) -> bool {
 fn is_topic(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=249).contains(&name.len()) && name.bytes().all(allowed) && name != "." && name != ".."
-}
-
-pub(super) fn refuse(
-    key: &'static str,
-    fault: impl Into<String>,
-    remedy: &'static str,
-) -> Result<(), Problem> {
-    Err(Problem { key, fault: fault.into(), remedy })
 }

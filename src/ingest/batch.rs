@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::decode::Event;
+use super::record::{Memory, Record, Span};
 use super::room::Room;
 
 /// Consecutive records of one partition.
@@ -17,33 +18,6 @@ pub struct Batch {
     bytes: Vec<u8>,
     /// The room that it takes, where it is large.
     room: Option<Room>,
-}
-
-/// What a batch was made of, emptied, so that another one may use it again.
-#[derive(Debug, Default)]
-pub struct Memory {
-    records: Vec<Record>,
-    bytes: Vec<u8>,
-}
-
-/// One record: its coordinates, what it turned out to be, and where its bytes are.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Offset within the partition.
-    pub offset: i64,
-    /// Kafka timestamp, where the record has one.
-    pub record_at: Option<DateTime<Utc>>,
-    /// What it is.
-    pub event: Event,
-    key: Option<Span>,
-    value: Option<Span>,
-}
-
-/// A range of the batch's bytes; 32 bits bound a batch to 4 GiB.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    start: u32,
-    length: u32,
 }
 
 impl Batch {

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod inspect;
 pub mod partition;
 pub mod publisher;
+pub mod record;
 pub mod reread;
 pub mod room;
 pub mod topics;

@@ -10,9 +10,10 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::batch::{Batch, Memory};
+use super::batch::Batch;
 use super::client::{Consumer, Context, TopicPartition};
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
+use super::record::Memory;
 use super::room::{Rooms, SMALL_BYTES};
 
 /// How long one request to Kafka may take.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::batch::Memory;
+use super::record::Memory;
 
 /// Bytes of keys and values up to which a batch needs no room.
 pub const SMALL_BYTES: usize = 512 * 1024;

@@ -8,7 +8,6 @@ use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::audit::{self, Action, By, Deed};
-use super::batch::CommitError;
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
 
@@ -117,16 +116,25 @@ pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, St
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
+/// What became of moving a partition's offset on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advanced {
+    /// It is where the batch ends.
+    Moved,
+    /// Another consumer moved it before: it was no longer here.
+    Expected(i64),
+}
+
 /// Moves the offset of a batch's partition on, if it is still where the batch expects it.
 ///
 /// # Errors
-/// [`CommitError::OffsetMoved`] where another consumer was first.
+/// Where Postgres cannot be asked.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     stream: &Stream,
     batch: &Batch,
     now: DateTime<Utc>,
-) -> Result<(), CommitError> {
+) -> Result<Advanced, StoreError> {
     let moved = sqlx::query(
         "/* offsets::advance */
          UPDATE partition_offsets
@@ -139,12 +147,11 @@ pub(super) async fn advance(
     .bind(batch.last_record_at())
     .bind(now)
     .execute(connection)
-    .await
-    .map_err(StoreError::from)?;
-    match moved.rows_affected() {
-        1 => Ok(()),
-        _ => Err(CommitError::OffsetMoved { expected: batch.expected_offset }),
-    }
+    .await?;
+    Ok(match moved.rows_affected() {
+        1 => Advanced::Moved,
+        _ => Advanced::Expected(batch.expected_offset),
+    })
 }
 
 /// Notes how far the status events of a partition are applied to holds. It only rises; one that is

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::checkpoint;
 use super::partition::End;
-use crate::ingest::batch::{Batch, Memory};
+use crate::ingest::batch::Batch;
 use crate::ingest::decode::Topic;
 use crate::ingest::partition::{GatherSettings, Gathered, Partition, Watermarks};
+use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
 
 /// What Kafka says about a partition before it starts.

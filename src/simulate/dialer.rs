@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::call::{Direction, Status};
-use super::publish::Progress;
+use super::progress::Progress;
 use super::render::{end_name, sid};
 use super::traffic::Planned;
 

@@ -10,6 +10,7 @@ pub mod accounts;
 mod call;
 pub mod dialer;
 mod draw;
+pub mod progress;
 pub mod publish;
 mod render;
 mod teller;

@@ -1,7 +1,7 @@
 //! Puts the records into Kafka: in order, once each as far as a producer can promise, at a set rate or
 //! as fast as the broker takes them.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
 use super::dialer::{self, Authorizations, Dialer};
+use super::progress::Progress;
 use super::teller::{Teller, TellerError};
 use super::traffic::{Fate, Made, Record, Topic, Traffic};
 use crate::clock::Clock;
@@ -180,17 +181,6 @@ pub struct Extent {
     pub time: Option<Duration>,
     /// Calls started per second; none: as fast as Kafka takes them.
     pub rate: Option<u32>,
-}
-
-/// What others may see of a run in progress.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Set to end the run: what is under way is still published.
-    pub stop: AtomicBool,
-    /// Calls started.
-    pub calls: AtomicU64,
-    /// Records published.
-    pub records: AtomicU64,
 }
 
 /// How a run ended.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::publish::Progress;
+use super::progress::Progress;
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);

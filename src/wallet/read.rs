@@ -2,11 +2,14 @@
 
 use callmeter_core::domain::{AccountId, Money};
 use chrono::{DateTime, Utc};
+use futures::FutureExt;
 
 use super::catalogs::Catalogs;
 use super::view::{WalletView, view};
 use crate::balance::{Balance, BalanceError, Held};
+use crate::ledger::LedgerError;
 use crate::ledger::overview::{self, Overview};
+use crate::ledger::statements::{self, Month, Statement};
 use crate::ledger::store::Store;
 
 /// How often the ledger is read again where holds are told of a later version. A wallet that is
@@ -44,6 +47,24 @@ impl Wallets {
         };
         let history = catalogs.as_ref().map(|kept| &kept.1);
         Ok(Some(view(&overview, &held, history, self.low_balance_threshold, now)?))
+    }
+
+    /// A month of a wallet; one that is over is closed first. `None`: there is no such account, or the
+    /// month has not begun.
+    ///
+    /// # Errors
+    /// Where Postgres cannot be asked, or the rows do not add up.
+    pub async fn statement(
+        &self,
+        id: &AccountId,
+        month: Month,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Statement>, LedgerError> {
+        let read = self.store.transact("statements::read", |connection| {
+            let id = id.clone();
+            async move { statements::read(connection, &id, month, now).await }.boxed()
+        });
+        read.await
     }
 
     /// Reads both sides until they tell of the same version: a charge and the end of its hold must

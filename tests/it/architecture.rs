@@ -3,41 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The modules of `src` in the order of the flow. Each may use those before it.
-const ORDER: &[&str] = &[
-    "clock",
-    "metrics",
-    "config",
-    "masked",
-    "telemetry",
-    "outbound",
-    "vault",
-    "ingest",
-    "ledger",
-    "catalog_file",
-    "balance",
-    "keys",
-    "change",
-    "accounts",
-    "json",
-    "notify",
-    "wallet",
-    "health",
-    "meter",
-    "verify",
-    "jobs",
-    "twilio",
-    "sweep",
-    "reconcile",
-    "status",
-    "simulate",
-    "bridge",
-    "http",
-    "app",
-    "cli",
-    "main",
-];
-
 /// What the pure core may be built of.
 const CORE_CRATES: [&str; 5] = ["chrono", "serde", "thiserror", "toml", "proptest"];
 const LINES_MAX: usize = 400;
@@ -47,7 +12,7 @@ fn root() -> &'static Path {
 }
 
 /// All files below a folder with this extension, with their text.
-fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
+pub(crate) fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {
@@ -66,7 +31,7 @@ fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// The lines of a file that are code, before its tests.
-fn code(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn code(text: &str) -> impl Iterator<Item = &str> {
     let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
     before_tests.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
@@ -88,12 +53,21 @@ fn modules_named(line: &str) -> Vec<String> {
     names
 }
 
-fn rank(module: &str) -> Option<usize> {
-    ORDER.iter().position(|name| *name == module)
+/// The modules of `src` in their reading order, which the head of `lib.rs` tells. Each may use those
+/// before it.
+fn reading_order() -> Vec<String> {
+    let text = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
+    let list = text.split("Modules in reading order:").nth(1).expect("the reading order");
+    let list = list.lines().take_while(|line| !line.trim_start_matches("//!").trim().is_empty());
+    let names = list.flat_map(|line| line.split("[`").skip(1));
+    let names = names.map(|rest| rest.split("`]").next().unwrap_or_default().to_owned());
+    names.chain(["main".to_owned()]).collect()
 }
 
 #[test]
 fn no_stage_imports_a_later_one() {
+    let order = reading_order();
+    let rank = |module: &str| order.iter().position(|name| name == module);
     let mut wrong = Vec::new();
     for (path, text) in files("src", "rs") {
         let stage = path.components().nth(1).expect("below src").as_os_str();
@@ -159,6 +133,23 @@ fn only_the_ledger_writes_money() {
         for (verb, table) in verbs.iter().flat_map(|verb| tables.map(|table| (verb, table))) {
             let statement = format!("{verb} {table}");
             assert!(!words.contains(&statement), "{}: {statement}", path.display());
+        }
+    }
+}
+
+#[test]
+fn no_door_imports_another_or_opens_a_transaction() {
+    let doors = ["http", "cli"];
+    for (path, text) in files("src", "rs") {
+        let Some(door) = doors.iter().find(|door| path.starts_with(Path::new("src").join(door)))
+        else {
+            continue;
+        };
+        for line in code(&text) {
+            let other = modules_named(line);
+            let other = other.iter().find(|name| doors.contains(&name.as_str()) && name != door);
+            assert!(other.is_none(), "{} uses another door: {line}", path.display());
+            assert!(!line.contains(".transact("), "{}: {line}", path.display());
         }
     }
 }

@@ -5,7 +5,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{AccountId, Money, TransactionKind, TransactionType};
-use futures::FutureExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,7 +13,7 @@ use crate::http::csv::{self, Line};
 use crate::http::problem::Problem;
 use crate::http::reach::{Reader, Within};
 use crate::json::schema;
-use crate::ledger::statements::{self, Month, Statement, Total};
+use crate::ledger::statements::{Month, Statement, Total};
 
 /// First line of an export.
 const HEAD: &str = "account,month,status,line,type,kind,transactions,amount\r\n";
@@ -137,11 +136,7 @@ pub(super) async fn statement(
     let account = accounts_key(&api, &id).await?;
     account.ok_or_else(Problem::unknown_account)?;
     let month = month.ok_or_else(unknown)?;
-    let read = api.store.transact("statements::read", |connection| {
-        let id = id.clone();
-        async move { statements::read(connection, &id, month, now).await }.boxed()
-    });
-    let statement = read.await?.ok_or_else(unknown)?;
+    let statement = api.wallets.statement(&id, month, now).await?.ok_or_else(unknown)?;
     let statement = StatementJson::of(id, month, statement);
     if csv::wanted(&headers) {
         let media_type = [(header::CONTENT_TYPE, csv::MEDIA_TYPE)];

@@ -3,7 +3,7 @@
 
 use sqlx::{PgConnection, Row};
 
-use super::load::Owner;
+use super::owner::Owner;
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::Event;
 use crate::ledger::call_key::CallKey;

@@ -8,11 +8,13 @@ use chrono::{DateTime, Utc};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use super::calls::{Identity, Place};
-use super::load::{CycleKey, KnownRental, Owner, RentalIdentity, Snapshot};
+use super::load::{CycleKey, KnownRental, RentalIdentity, Snapshot};
+use super::owner::Owner;
 use super::rows::{ChargeRow, RejectRow, Rows, StillRejected, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
-use crate::ingest::batch::{Batch, Record};
+use crate::ingest::batch::Batch;
 use crate::ingest::decode::{self, CallEnded, Event, RejectReason, Rejection};
+use crate::ingest::record::Record;
 use crate::ledger::wallets::WalletHead;
 
 /// The books of one batch: running balances and allowances, and the rows they lead to.

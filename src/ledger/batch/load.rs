@@ -12,26 +12,13 @@ use foldhash::{HashMap, HashMapExt};
 use sqlx::{PgConnection, Row};
 
 use super::calls::Calls;
+use super::owner::Owner;
 use super::{Charger, CommitError};
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::Event;
 use crate::ledger::call_tags;
 use crate::ledger::store::StoreError;
 use crate::ledger::wallets::WalletHead;
-
-/// Which Twilio account an event is of, and whose that is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owner {
-    pub twilio_account_key: i32,
-    pub account_key: i32,
-}
-
-impl Owner {
-    /// Orders owners as the ledger's index does.
-    pub(super) fn rank(self) -> (i32, i32) {
-        (self.account_key, self.twilio_account_key)
-    }
-}
 
 /// Identity of a cycle: account, subscription, start.
 pub(super) type CycleKey = (i32, SubscriptionId, DateTime<Utc>);

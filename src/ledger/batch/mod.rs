@@ -22,6 +22,7 @@ mod calls;
 mod change;
 mod charge;
 mod load;
+mod owner;
 mod rent;
 mod rows;
 mod trust;

@@ -8,8 +8,8 @@ use super::Outcome;
 use super::charge::{Books, Entered, beyond_range, saturating_sum, wallet};
 use super::load::KnownRental;
 use super::rows::{RentalRow, TransactionRow};
-use crate::ingest::batch::Record;
 use crate::ingest::decode::{Rejection, RentalDue};
+use crate::ingest::record::Record;
 use crate::ledger::rentals::description;
 
 impl<'a> Books<'a> {

@@ -9,7 +9,8 @@ use callmeter_core::rating::Price;
 use chrono::{DateTime, Utc};
 
 use super::calls::Place;
-use super::load::{CycleKey, Owner};
+use super::load::CycleKey;
+use super::owner::Owner;
 use crate::ingest::decode::{RejectReason, RentalDue, Subject};
 use crate::ledger::call_key::CallKey;
 use crate::ledger::wallets::WalletHead;

@@ -7,7 +7,7 @@ use super::rows::{RejectRow, Rows, StillRejected};
 use super::{CommitError, Source};
 use crate::ingest::batch::Batch;
 use crate::ledger::copy::CopyRows;
-use crate::ledger::offsets::{self, Stream};
+use crate::ledger::offsets::{self, Advanced, Stream};
 use crate::ledger::store::StoreError;
 
 const COPY_CHARGES: &str = "/* commit_batch: charges */ COPY charges (
@@ -39,7 +39,10 @@ pub(super) async fn write(
     write_rejects(connection, source.stream(), &rows.rejects, now).await?;
     write_replayed(connection, &rows, now).await?;
     if let Source::Partition(stream) = source {
-        offsets::advance(connection, stream, batch, now).await?;
+        let advanced = offsets::advance(connection, stream, batch, now).await?;
+        if let Advanced::Expected(expected) = advanced {
+            return Err(CommitError::OffsetMoved { expected });
+        }
     }
     Ok(())
 }

@@ -22,24 +22,32 @@ use crate::domain::rate::RatePerMinute;
 const NAME_CHARS_MAX: usize = 100;
 const AMOUNT: &str = "dollars in quotes, such as \"0.014\"";
 
-pub(super) fn parse_catalog(source: &str) -> Result<Catalog, CatalogError> {
-    if source.len() > Catalog::BYTES_MAX {
-        let problem = CatalogProblem::FileTooLarge { bytes: source.len(), max: Catalog::BYTES_MAX };
-        return Err(fault(source, 0, "catalog".into(), problem));
+impl Catalog {
+    /// Reads a catalog file (docs/charging.md, "The catalog").
+    ///
+    /// # Errors
+    /// [`CatalogError`] with line, key path and remedy of the first fault. The caller keeps the
+    /// catalog it has.
+    pub fn parse(source: &str) -> Result<Self, CatalogError> {
+        if source.len() > Self::BYTES_MAX {
+            let problem =
+                CatalogProblem::FileTooLarge { bytes: source.len(), max: Self::BYTES_MAX };
+            return Err(fault(source, 0, "catalog".into(), problem));
+        }
+        let document = DeTable::parse(source).map_err(|error| {
+            let message = error.message().lines().collect::<Vec<_>>().join(", ").into();
+            let position = error.span().map_or(0, |span| span.start);
+            fault(source, position, "catalog".into(), CatalogProblem::Syntax { message })
+        })?;
+        let root = Section::root(source, &document);
+        root.allow_only(&["effective_at", "standard", "plans", "numbers"])?;
+        Ok(Self {
+            effective_at: root.optional("effective_at").map(|node| node.instant()).transpose()?,
+            standard: standard(&root)?,
+            plans: plans(&root)?,
+            numbers: numbers(&root)?,
+        })
     }
-    let document = DeTable::parse(source).map_err(|error| {
-        let message = error.message().lines().collect::<Vec<_>>().join(", ").into();
-        let position = error.span().map_or(0, |span| span.start);
-        fault(source, position, "catalog".into(), CatalogProblem::Syntax { message })
-    })?;
-    let root = Section::root(source, &document);
-    root.allow_only(&["effective_at", "standard", "plans", "numbers"])?;
-    Ok(Catalog {
-        effective_at: root.optional("effective_at").map(|node| node.instant()).transpose()?,
-        standard: standard(&root)?,
-        plans: plans(&root)?,
-        numbers: numbers(&root)?,
-    })
 }
 
 fn standard(root: &Section<'_>) -> Result<Tariff, CatalogError> {

@@ -9,8 +9,6 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::deck::RateDeck;
-use super::error::CatalogError;
-use super::parse::parse_catalog;
 use crate::domain::ids::PlanId;
 use crate::domain::increments::Increments;
 use crate::domain::money::Money;
@@ -43,15 +41,6 @@ impl Catalog {
 
     /// The most minutes that a plan includes: a thousand million.
     pub const INCLUDED_MINUTES_MAX: u64 = 1_000_000_000;
-
-    /// Reads a catalog file (docs/charging.md, "The catalog").
-    ///
-    /// # Errors
-    /// [`CatalogError`] with line, key path and remedy of the first fault. The caller keeps the
-    /// catalog it has.
-    pub fn parse(toml: &str) -> Result<Self, CatalogError> {
-        parse_catalog(toml)
-    }
 
     /// Finds the price of a number by ISO country and Twilio's number type, in any case; `toll
     /// free`, `toll-free` and `tollfree` are the same.
