@@ -140,6 +140,12 @@ impl Act {
         Fields::read_body(&self.body, read)
     }
 
+    /// With the reason that the body gives, where an act must have one; it takes the place of `X-Reason`.
+    #[must_use]
+    pub(super) fn because(self, reason: String) -> Self {
+        Self { why: Some(reason), ..self }
+    }
+
     /// Runs the effect once and answers it; for a key that was answered before, answers that again.
     /// `name` names the transaction. What is done must be noted in the audit, by the [`By`] that the
     /// effect is given.

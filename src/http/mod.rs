@@ -19,6 +19,7 @@ mod page;
 mod problem;
 mod rates;
 mod reach;
+pub(crate) mod rejects;
 pub(crate) mod render;
 mod webhooks;
 
@@ -162,7 +163,7 @@ fn is_internal(method: &Method, path: &MatchedPath) -> bool {
 /// The API's paths that need an admin key.
 fn internal_api_routes() -> OpenApiRouter<Api> {
     let router = accounts::admin_routes().merge(keys::admin_routes());
-    router.merge(audit::admin_routes())
+    router.merge(audit::admin_routes()).merge(rejects::admin_routes())
 }
 
 /// The routes of a surface, each with its part of the document.
