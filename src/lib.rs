@@ -5,7 +5,7 @@
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`outbound`], [`vault`], [`ingest`], [`ledger`], [`catalog_file`], [`balance`], [`keys`],
-//! [`change`], [`accounts`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
+//! [`change`], [`accounts`], [`rejects`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
 //! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
 //!
@@ -32,6 +32,7 @@ pub mod meter;
 pub mod metrics;
 pub mod outbound;
 pub mod reconcile;
+pub mod rejects;
 pub mod simulate;
 pub mod status;
 pub mod sweep;

@@ -25,8 +25,11 @@ pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
 pub const PARTITION_HALTED: &str = "callmeter_partition_halted";
 /// Dollars by which charges took balances beyond their credit limits. Count with [`add_dollars`].
 pub const OVERSHOOT_DOLLARS: &str = "callmeter_overshoot_dollars_total";
-/// Rejected records that wait for a replay.
+/// Rejected records that are open: neither replayed nor closed.
 pub const REJECTED_RECORDS: &str = "callmeter_rejected_records";
+/// Dollars that replays debited so far, whoever ran them, by kind of transaction: a sum of the
+/// ledger's, the same in every process. Show with [`show_dollars`].
+pub const REPLAYED_DOLLARS: &str = "callmeter_replayed_dollars_total";
 /// Bytes of rejected records that are kept.
 pub const REJECTED_BYTES: &str = "callmeter_rejected_bytes";
 /// Twilio's own count of minutes that disagreed with the call's seconds.
@@ -101,7 +104,8 @@ pub const COMPONENT_UP: &str = "callmeter_component_up";
 pub const BUILD_INFO: &str = "callmeter_build_info";
 
 /// Counters that hold micro-dollars and are rendered as dollars.
-const MONEY_COUNTERS: [&str; 3] = [CHARGED_DOLLARS, OVERSHOOT_DOLLARS, HOLDS_BEYOND_POOL_DOLLARS];
+const MONEY_COUNTERS: [&str; 4] =
+    [CHARGED_DOLLARS, REPLAYED_DOLLARS, OVERSHOOT_DOLLARS, HOLDS_BEYOND_POOL_DOLLARS];
 
 /// Bounds of histograms in seconds: from a fast answer to a stuck one.
 const SECONDS: [f64; 15] =
@@ -175,6 +179,11 @@ pub fn add_dollars(name: &'static str, kind: Option<&'static str>, amount: Money
     }
 }
 
+/// Shows a sum that is kept elsewhere as a counter of money; it never falls while the process lives.
+pub fn show_dollars(name: &'static str, kind: &'static str, sum: Money) {
+    metrics::counter!(name, "kind" => kind).absolute(u64::try_from(sum.micros()).unwrap_or(0));
+}
+
 /// Sets a gauge of money.
 pub fn set_dollars(name: &'static str, amount: Money) {
     // Six decimal places of up to nine billion dollars are within a float's precision.
@@ -204,7 +213,11 @@ fn describe() {
     describe_counter!(EVENTS, "Records read from Kafka by this process, by outcome");
     describe_counter!(
         CHARGED_DOLLARS,
-        "Dollars charged by this process, by kind of transaction; a replay by command tells its own"
+        "Dollars charged by this process, by kind of transaction; replays are counted apart"
+    );
+    describe_counter!(
+        REPLAYED_DOLLARS,
+        "Dollars that replays debited so far, by kind; the same sum in every process"
     );
     describe_histogram!(BATCH_COMMIT_SECONDS, Unit::Seconds, "Time that one batch took to commit");
     describe_histogram!(BATCH_RECORDS, "Records in one committed batch");
@@ -212,7 +225,7 @@ fn describe() {
     describe_gauge!(CONSUMER_LAG_RECORDS, "Records in Kafka that are not yet charged");
     describe_gauge!(PARTITION_HALTED, "1 where a partition waits for an operator");
     describe_counter!(OVERSHOOT_DOLLARS, "Dollars by which charges went beyond credit limits");
-    describe_gauge!(REJECTED_RECORDS, "Rejected records that wait for a replay");
+    describe_gauge!(REJECTED_RECORDS, "Rejected records that are neither replayed nor closed");
     describe_gauge!(REJECTED_BYTES, "Bytes of rejected records that are kept");
     describe_counter!(
         DURATION_DISAGREEMENTS,

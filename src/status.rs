@@ -48,7 +48,7 @@ pub struct PartitionStatus {
     pub halted: bool,
 }
 
-/// Rejected records of one reason that wait for a replay.
+/// Open rejects of one reason: neither replayed nor closed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RejectStatus {
     /// The reason.
@@ -251,9 +251,12 @@ fn help_with(reason: &str) -> &'static str {
         }
         "conflict" => {
             "compare with Twilio (`callmeter rejects list --reason conflict`); an adjustment \
-             corrects the charge"
+             corrects the charge; then `callmeter rejects close ID --reason`"
         }
-        _ => "`callmeter rejects list`, `callmeter rejects show`; then `callmeter rejects replay`",
+        _ => {
+            "`callmeter rejects list`, `callmeter rejects show`; then `callmeter rejects replay`, \
+             or `callmeter rejects close ID --reason`"
+        }
     }
 }
 

@@ -1,25 +1,27 @@
-//! `callmeter rejects …`: what could not be charged, and how it is tried once more.
+//! `callmeter rejects …`: what could not be charged, how it is tried once more, and how it is closed.
 
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use callmeter_core::domain::Money;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::kafka::{ask, kafka_settings};
 use super::who::{by_user, one_line};
-use super::{CommandError, open, print};
+use super::{CommandError, changes, open, open_balance, print};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::ingest::decode::{Limits, Topic};
+use crate::ingest::decode::{Limits, RejectReason, Topic};
+use crate::json::{ClosedJson, RejectJson};
 use crate::ledger::audit::By;
 use crate::ledger::batch::{Charger, ChargingPolicy, CommitError};
-use crate::ledger::rejects::{self, Reject, RejectFilter, RejectedRecord};
+use crate::ledger::rejects::{self, Closed, NotClosed, Reject, RejectFilter, RejectedRecord};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
+use crate::rejects::close::CloseReject;
 
 /// Rejects read at once.
 const PAGE: i64 = 1_000;
@@ -31,22 +33,29 @@ const REASONS: [&str; 4] = ["undecodable", "invalid", "unknown_account", "confli
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Rejects {
-    /// Lists what waits for a replay
+    /// Lists open rejects: neither replayed nor closed
     List(List),
     /// Shows one rejected record with its bytes
     Show(Show),
-    /// Tries rejected records once more, by the rules of now: all that wait, or those named
+    /// Replays rejected records under the current rules: every open one, or those named
     Replay(Replay),
+    /// Closes a reject for good: it is no longer counted as open
+    Close(Close),
+}
+
+/// The words of the reasons.
+fn reason() -> impl TypedValueParser<Value = RejectReason> {
+    PossibleValuesParser::new(REASONS).try_map(|word| word.parse::<RejectReason>())
 }
 
 #[derive(Debug, Args)]
 pub(super) struct List {
     /// Of this reason only
-    #[arg(long, value_parser = PossibleValuesParser::new(REASONS))]
-    reason: Option<String>,
-    /// Those that a replay settled, too
-    #[arg(long)]
-    with_replayed: bool,
+    #[arg(long, value_parser = reason())]
+    reason: Option<RejectReason>,
+    /// Replayed and closed ones, too
+    #[arg(long, alias = "with-replayed")]
+    all: bool,
     /// One JSON object per line
     #[arg(long)]
     json: bool,
@@ -63,15 +72,27 @@ pub(super) struct Show {
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// Numbers of rejects; all that wait where none is given
+    /// Numbers of rejects, closed ones too; every open one where none is given
     ids: Vec<i64>,
     /// Of this reason only
-    #[arg(long, conflicts_with = "ids", value_parser = PossibleValuesParser::new(REASONS))]
-    reason: Option<String>,
+    #[arg(long, conflicts_with = "ids", value_parser = reason())]
+    reason: Option<RejectReason>,
     /// Why they are tried again; it is kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     why: Option<String>,
     /// Sums up in JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Close {
+    /// The reject's number
+    id: i64,
+    /// Why; it is kept with the reject and in the audit
+    #[arg(long, value_name = "TEXT", value_parser = one_line)]
+    reason: String,
+    /// Answers in JSON
     #[arg(long)]
     json: bool,
 }
@@ -83,11 +104,13 @@ pub(super) async fn run(command: Rejects, settings: &Settings) -> Result<(), Com
         Rejects::List(command) => list(command, &store).await,
         Rejects::Show(command) => show(&command, &store).await,
         Rejects::Replay(command) => replay(command, &store, settings).await,
+        Rejects::Close(command) => close(command, &store, settings).await,
     }
 }
 
 async fn list(command: List, store: &Store) -> Result<(), CommandError> {
-    let filter = RejectFilter { reason: command.reason, with_replayed: command.with_replayed };
+    let filter =
+        RejectFilter { reason: command.reason, all: command.all, ..RejectFilter::default() };
     let mut after = 0;
     loop {
         let page = rejects::list(store, &filter, after, PAGE).await?;
@@ -103,26 +126,16 @@ async fn list(command: List, store: &Store) -> Result<(), CommandError> {
 }
 
 fn in_json(reject: &Reject) -> Value {
-    json!({
-        "id": reject.id,
-        "topic": reject.topic,
-        "partition": reject.partition,
-        "offset": reject.offset,
-        "reason": reject.reason,
-        "at": reject.at,
-        "detail": reject.detail,
-        "count": reject.count,
-        "bytes": reject.bytes,
-        "record_at": reject.record_at,
-        "replayed_at": reject.replayed_at,
-    })
+    json!(RejectJson::from(reject.clone()))
 }
 
 fn in_text(reject: &Reject) -> String {
     let Reject { id, topic, partition, offset, reason, detail, at, count, .. } = reject;
     let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
     let replayed = if reject.replayed_at.is_some() { ", replayed" } else { "" };
-    format!("{id} {at} {topic}/{partition}@{offset} {reason}: {detail}{times}{replayed}")
+    let why = reject.closed_reason.iter();
+    let closed: String = why.map(|why| format!(", closed: {why}")).collect();
+    format!("{id} {at} {topic}/{partition}@{offset} {reason}: {detail}{times}{replayed}{closed}")
 }
 
 async fn show(command: &Show, store: &Store) -> Result<(), CommandError> {
@@ -149,7 +162,36 @@ async fn show(command: &Show, store: &Store) -> Result<(), CommandError> {
 
 async fn find(store: &Store, id: i64) -> Result<RejectedRecord, CommandError> {
     let found = rejects::show(store, id).await?;
-    found.ok_or_else(|| CommandError::Refused(format!("there is no reject {id}")))
+    found.ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: i64) -> CommandError {
+    CommandError::Refused(format!("there is no reject {id}"))
+}
+
+async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(), CommandError> {
+    let id = command.id;
+    let clock = Clock::system();
+    let changes = changes(store, &open_balance(settings, &clock)?, &clock);
+    let by = by_user(clock.now(), Some(&command.reason));
+    let closed = match changes.run(CloseReject(id), by).await? {
+        Ok(closed) => closed,
+        Err(NotClosed::Unknown) => return Err(unknown(id)),
+        Err(NotClosed::Replayed) => {
+            let why = format!("a replay settled reject {id} before; there is nothing to close");
+            return Err(CommandError::Refused(why));
+        }
+    };
+    if command.json {
+        return print(&json!(ClosedJson::of(closed)).to_string());
+    }
+    let Closed { reject, changed } = closed;
+    if changed {
+        return print(&format!("reject {id} is closed"));
+    }
+    let since = reject.closed_at.map(|at| at.to_string()).unwrap_or_default();
+    let why = reject.closed_reason.unwrap_or_default();
+    print(&format!("reject {id} was closed before, at {since}: {why}; nothing was changed"))
 }
 
 async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(), CommandError> {
@@ -161,50 +203,65 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
     let by = by_user(Clock::system().now(), command.why.as_deref());
     let mut sum = Sum::default();
     if command.ids.is_empty() {
-        let filter = RejectFilter { reason: command.reason, with_replayed: false };
+        let filter = RejectFilter { reason: command.reason, ..RejectFilter::default() };
         let mut after = 0;
         loop {
             let page = rejects::list(store, &filter, after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for reject in &page {
-                sum.add(replay_one(reject.id, &charger, settings, &by).await?);
+                sum.add(&replay_one(reject.id, &charger, settings, &by).await?);
             }
         }
     } else {
         for id in command.ids {
-            sum.add(replay_one(id, &charger, settings, &by).await?);
+            sum.add(&replay_one(id, &charger, settings, &by).await?);
         }
     }
     print(&if command.json { sum.in_json().to_string() } else { sum.in_text() })
 }
 
-/// What became of the records of a replay. No metric counts them: nobody could scrape a command.
+/// What became of one record of a replay.
+#[derive(Debug)]
+struct Replayed {
+    outcome: &'static str,
+    debited: Money,
+    was_closed: bool,
+}
+
+/// What became of the records of a replay.
 #[derive(Debug, Default)]
 struct Sum {
     outcomes: BTreeMap<&'static str, u64>,
     debited: Money,
+    closed: u64,
 }
 
 impl Sum {
-    fn add(&mut self, (outcome, debited): (&'static str, Money)) {
-        *self.outcomes.entry(outcome).or_default() += 1;
-        self.debited = self.debited.checked_add(debited).unwrap_or(self.debited);
+    fn add(&mut self, replayed: &Replayed) {
+        *self.outcomes.entry(replayed.outcome).or_default() += 1;
+        self.debited = self.debited.checked_add(replayed.debited).unwrap_or(self.debited);
+        self.closed += u64::from(replayed.was_closed);
     }
 
     fn in_json(&self) -> Value {
         let mut sum = json!(self.outcomes);
         sum["debited"] = json!(self.debited);
+        sum["closed_before"] = json!(self.closed);
         sum
     }
 
     fn in_text(&self) -> String {
         if self.outcomes.is_empty() {
-            return "nothing waits for a replay".to_owned();
+            return "no reject is open".to_owned();
         }
         let outcomes = self.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}"));
         let outcomes: Vec<String> = outcomes.collect();
-        format!("{}; {} dollars debited", outcomes.join(", "), self.debited)
+        let closed = match self.closed {
+            0 => String::new(),
+            closed => format!("; {closed} of them had been closed"),
+        };
+        format!("{}; {} dollars debited{closed}", outcomes.join(", "), self.debited)
     }
 }
 
@@ -214,10 +271,12 @@ async fn replay_one(
     charger: &Charger,
     settings: &Settings,
     by: &By,
-) -> Result<(&'static str, Money), CommandError> {
+) -> Result<Replayed, CommandError> {
     let record = find(charger.store(), id).await?;
+    let was_closed = record.reject.closed_at.is_some();
+    let nothing = |outcome| Replayed { outcome, debited: Money::ZERO, was_closed };
     if record.reject.replayed_at.is_some() {
-        return Ok(("replayed before", Money::ZERO));
+        return Ok(nothing("replayed before"));
     }
     let fetched = if record.is_left_in_kafka() {
         let reject = record.reject.clone();
@@ -226,7 +285,7 @@ async fn replay_one(
         })
         .await?;
         if value.is_none() {
-            return Ok(("no longer in Kafka", Money::ZERO));
+            return Ok(nothing("no longer in Kafka"));
         }
         value
     } else {
@@ -243,7 +302,10 @@ async fn replay_one(
         end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
     };
     match rejects::replay(charger, &record, value, topic, limits, by).await {
-        Ok(replayed) => Ok((replayed.outcome.as_str(), replayed.debited)),
+        Ok(replayed) => {
+            let (outcome, debited) = (replayed.outcome.as_str(), replayed.debited);
+            Ok(Replayed { outcome, debited, was_closed })
+        }
         Err(error) => Err(refused(id, error)),
     }
 }

@@ -129,6 +129,12 @@ impl Command {
         Fields::read_body(&self.body, read)
     }
 
+    /// With the reason that the body gives, where a change must have one; it takes the place of `X-Reason`.
+    #[must_use]
+    pub(super) fn because(self, reason: String) -> Self {
+        Self { why: Some(reason), ..self }
+    }
+
     /// Runs a change once and answers it; a request that was answered before gets that answer again.
     /// `answer` is pure: it may run several times, as the transaction may.
     ///

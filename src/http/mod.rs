@@ -19,6 +19,7 @@ mod page;
 mod problem;
 mod rates;
 mod reach;
+mod rejects;
 mod render;
 mod webhooks;
 
@@ -166,7 +167,7 @@ fn is_internal(method: &Method, path: &MatchedPath) -> bool {
 /// The API's paths that need an admin key.
 fn internal_api_routes() -> OpenApiRouter<Api> {
     let router = accounts::admin_routes().merge(keys::admin_routes());
-    router.merge(audit::admin_routes())
+    router.merge(audit::admin_routes()).merge(rejects::admin_routes())
 }
 
 /// The routes of a surface, each with its part of the document.

@@ -4,7 +4,9 @@
 
 mod account;
 mod key;
+mod reject;
 pub(crate) mod schema;
 
 pub(crate) use account::AccountJson;
 pub(crate) use key::{KeyJson, KeyScope};
+pub(crate) use reject::{ClosedJson, RejectJson};

@@ -120,6 +120,8 @@ words! {
     OnRedisLoss = Policy::ALL;
     /// Why a call may not go ahead.
     DenialReason = crate::balance::Denial::ALL;
+    /// Why a record could not be charged.
+    RejectReason = crate::ingest::decode::RejectReason::ALL;
     /// What an administrator did.
     AuditAction = audit::Action::ALL;
 }

@@ -111,6 +111,8 @@ actions! {
     OffsetSet = "offset_set",
     /// A record that could not be charged was tried once more.
     RejectReplayed = "reject_replayed",
+    /// A record that could not be charged was closed for good.
+    RejectClosed = "reject_closed",
     /// A catalog was accepted.
     CatalogAccepted = "catalog_accepted",
 }

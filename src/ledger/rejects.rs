@@ -1,15 +1,23 @@
-//! Records that could not be charged: kept by the charging loop, listed and replayed from here.
+//! Records that could not be charged: kept by the charging loop; listed, replayed and closed from here.
+//!
+//! A reject is open until a replay settles it or an administrator closes it. Closing is for good: a
+//! conflict that comes again only raises the count of its row.
 
-use callmeter_core::domain::Money;
+use callmeter_core::domain::{AccountId, Money, TransactionKind, TwilioAccountSid};
 use chrono::{DateTime, Utc};
-use sqlx::Row;
+use serde_json::json;
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row};
 
-use super::audit::By;
+use super::audit::{self, Action, By, Deed};
 use super::batch::{Charger, CommitError, Outcome, Source};
+use super::error::{LedgerError, Refusable};
+use super::history::{Page, Stretch, page as page_of};
 use super::offsets::{self, Stream};
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
-use crate::ingest::decode::{Limits, Topic, decode};
+use crate::ingest::decode::{Limits, RejectReason, Topic, decode};
 
 /// A kept record, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +44,14 @@ pub struct Reject {
     pub replayed_at: Option<DateTime<Utc>>,
     /// How long the record is.
     pub bytes: i32,
+    /// `AccountSid` of the record, where it can be read.
+    pub twilio_account_sid: Option<String>,
+    /// `CallSid` of the record, where it can be read.
+    pub call_sid: Option<String>,
+    /// When it was closed.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// Why it was closed.
+    pub closed_reason: Option<String>,
 }
 
 /// A kept record with its bytes.
@@ -60,9 +76,31 @@ impl RejectedRecord {
 #[derive(Clone, Debug, Default)]
 pub struct RejectFilter {
     /// Of this reason only.
-    pub reason: Option<String>,
-    /// Those that a replay settled, too.
-    pub with_replayed: bool,
+    pub reason: Option<RejectReason>,
+    /// Only records of Twilio accounts that this account pays for.
+    pub account: Option<AccountId>,
+    /// Only records of this Twilio account.
+    pub twilio_account_sid: Option<TwilioAccountSid>,
+    /// Replayed and closed ones, too.
+    pub all: bool,
+}
+
+/// A reject that is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// As it is now.
+    pub reject: Reject,
+    /// False where it was closed before; then nothing was changed.
+    pub changed: bool,
+}
+
+/// Why a reject is not closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotClosed {
+    /// There is no such reject.
+    Unknown,
+    /// A replay settled it before: there is nothing to close.
+    Replayed,
 }
 
 /// What a replay came to.
@@ -87,7 +125,31 @@ pub struct RejectTotal {
 
 const COLUMNS: &str =
     "reject_id, topic, partition, record_offset, record_at, reason, detail, count,
-    rejected_at, replayed_at, record_bytes";
+    rejected_at, replayed_at, record_bytes, twilio_account_sid, call_sid, closed_at, closed_reason";
+
+/// What a [`RejectFilter`] means, beside whether a reject is open.
+const MEANT: &str = "($1::text IS NULL OR reason = $1)
+    AND ($2::text IS NULL OR twilio_account_sid = $2)
+    AND ($3::text IS NULL OR EXISTS (
+        SELECT FROM accounts AS a JOIN twilio_accounts AS t USING (account_key)
+        WHERE a.id = $3 AND t.twilio_account_sid = rejects.twilio_account_sid))";
+
+/// Neither replayed nor closed; an index has just these.
+const OPEN: &str = "replayed_at IS NULL AND closed_at IS NULL";
+
+impl RejectFilter {
+    /// The condition for a statement that begins with the parameters of [`Self::bind`].
+    fn condition(&self) -> String {
+        if self.all { MEANT.to_owned() } else { format!("{MEANT} AND {OPEN}") }
+    }
+
+    fn bind<'q>(&'q self, statement: &'q str) -> Query<'q, Postgres, PgArguments> {
+        sqlx::query(statement)
+            .bind(self.reason.map(RejectReason::as_str))
+            .bind(self.twilio_account_sid.as_ref().map(TwilioAccountSid::as_str))
+            .bind(self.account.as_ref().map(AccountId::as_str))
+    }
+}
 
 fn read(row: &sqlx::postgres::PgRow) -> Result<Reject, sqlx::Error> {
     Ok(Reject {
@@ -102,6 +164,10 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Reject, sqlx::Error> {
         at: row.try_get(8)?,
         replayed_at: row.try_get(9)?,
         bytes: row.try_get(10)?,
+        twilio_account_sid: row.try_get(11)?,
+        call_sid: row.try_get(12)?,
+        closed_at: row.try_get(13)?,
+        closed_reason: row.try_get(14)?,
     })
 }
 
@@ -115,20 +181,81 @@ pub async fn list(
     after: i64,
     limit: i64,
 ) -> Result<Vec<Reject>, StoreError> {
+    let condition = filter.condition();
     let statement = format!(
         "/* rejects::list */ SELECT {COLUMNS} FROM rejects
-          WHERE reject_id > $1 AND ($2::text IS NULL OR reason = $2)
-            AND ($3 OR replayed_at IS NULL)
-          ORDER BY reject_id LIMIT $4"
+          WHERE {condition} AND reject_id > $4 ORDER BY reject_id LIMIT $5"
     );
-    let rows = sqlx::query(&statement)
-        .bind(after)
-        .bind(filter.reason.as_deref())
-        .bind(filter.with_replayed)
-        .bind(limit)
-        .fetch_all(&mut *store.read().await?)
-        .await?;
+    let asked = filter.bind(&statement).bind(after).bind(limit);
+    let rows = asked.fetch_all(&mut *store.read().await?).await?;
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+/// A page of rejects, newest first; `from` and `to` look at when they were kept.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn page(
+    connection: &mut PgConnection,
+    filter: &RejectFilter,
+    stretch: &Stretch,
+) -> Result<Page<Reject>, LedgerError> {
+    let condition = filter.condition();
+    let statement = format!(
+        "/* rejects::page */ SELECT {COLUMNS} FROM rejects
+          WHERE {condition} AND reject_id < $4
+            AND rejected_at >= coalesce($5, '-infinity') AND rejected_at < coalesce($6, 'infinity')
+          ORDER BY reject_id DESC LIMIT $7"
+    );
+    let asked = filter.bind(&statement).bind(stretch.below.unwrap_or(i64::MAX));
+    let asked = asked.bind(stretch.from).bind(stretch.to).bind(i64::from(stretch.limit) + 1);
+    let rows = asked.fetch_all(connection).await?;
+    let rejects = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    Ok(page_of(rejects, stretch.limit, |reject| reject.id))
+}
+
+/// Closes a reject for good, for the reason that `by` gives. Closing it again changes nothing.
+///
+/// # Errors
+/// Where Postgres refuses it, or `by` gives no reason.
+pub async fn close(
+    connection: &mut PgConnection,
+    id: i64,
+    by: &By,
+) -> Refusable<Closed, NotClosed> {
+    let statement = format!(
+        "/* rejects::close, as it was */ SELECT {COLUMNS} FROM rejects
+          WHERE reject_id = $1 FOR UPDATE"
+    );
+    let row = sqlx::query(&statement).bind(id).fetch_optional(&mut *connection).await?;
+    let Some(before) = row.as_ref().map(read).transpose()? else {
+        return Ok(Err(NotClosed::Unknown));
+    };
+    if before.closed_at.is_some() {
+        by.changed_nothing();
+        return Ok(Ok(Closed { reject: before, changed: false }));
+    }
+    if before.replayed_at.is_some() {
+        return Ok(Err(NotClosed::Replayed));
+    }
+    let statement = format!(
+        "/* rejects::close */ UPDATE rejects SET closed_at = $2, closed_reason = $3
+          WHERE reject_id = $1 RETURNING {COLUMNS}"
+    );
+    let asked = sqlx::query(&statement).bind(id).bind(by.at);
+    let reason = by.why.as_deref().unwrap_or_default();
+    let after = read(&asked.bind(reason).fetch_one(&mut *connection).await?)?;
+    let deed = Deed {
+        action: Action::RejectClosed,
+        account_key: None,
+        subject: format!("reject {id}"),
+        before: json!({ "closed_at": before.closed_at }),
+        after: json!({
+            "closed_at": after.closed_at, "rejected_as": after.reason, "count": after.count,
+        }),
+    };
+    audit::note(connection, by, &deed).await?;
+    Ok(Ok(Closed { reject: after, changed: true }))
 }
 
 /// One reject with its bytes.
@@ -144,8 +271,8 @@ pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, Stor
     let Some(row) = row else { return Ok(None) };
     Ok(Some(RejectedRecord {
         reject: read(&row)?,
-        key: row.try_get(11).map_err(StoreError::from)?,
-        value: row.try_get(12).map_err(StoreError::from)?,
+        key: row.try_get("record_key").map_err(StoreError::from)?,
+        value: row.try_get("record_value").map_err(StoreError::from)?,
     }))
 }
 
@@ -154,13 +281,12 @@ pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, Stor
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn totals(store: &Store) -> Result<Vec<RejectTotal>, StoreError> {
-    let rows = sqlx::query(
+    let statement = format!(
         "/* rejects::totals */
          SELECT reason, count(*), min(rejected_at) FROM rejects
-          WHERE replayed_at IS NULL GROUP BY reason ORDER BY reason",
-    )
-    .fetch_all(&mut *store.read().await?)
-    .await?;
+          WHERE {OPEN} GROUP BY reason ORDER BY reason"
+    );
+    let rows = sqlx::query(&statement).fetch_all(&mut *store.read().await?).await?;
     rows.iter()
         .map(|row| {
             Ok(RejectTotal {
@@ -170,6 +296,24 @@ pub async fn totals(store: &Store) -> Result<Vec<RejectTotal>, StoreError> {
             })
         })
         .collect()
+}
+
+/// What replays debited so far, by kind.
+///
+/// # Errors
+/// `Unreadable` where a row holds what this program never writes.
+pub async fn replayed_amounts(store: &Store) -> Result<Vec<(TransactionKind, Money)>, LedgerError> {
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "/* rejects::replayed_amounts */ SELECT kind::text, amount_micros FROM replayed_amounts",
+    )
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let read = |(kind, micros): &(String, i64)| {
+        let kind = TransactionKind::parse(kind)
+            .map_err(|error| LedgerError::unreadable("the kind of a replay", error))?;
+        Ok((kind, Money::from_micros(*micros)))
+    };
+    rows.iter().map(read).collect()
 }
 
 /// How many bytes the kept records take on disk, all together.
@@ -184,7 +328,7 @@ pub async fn bytes_on_disk(store: &Store) -> Result<i64, StoreError> {
 }
 
 /// Tries a kept record once more, by the rules and limits of now, in one transaction that also marks
-/// it where it is settled. `value` is the record's value, from [`show`] or from Kafka.
+/// it where it is settled. One that was closed may be replayed; the audit says that it was. `value` is the record's value, from [`show`] or from Kafka.
 ///
 /// # Errors
 /// Nothing changed; the kind says whether to try again.
@@ -205,7 +349,7 @@ pub async fn replay(
     let event = decode(topic, value.unwrap_or_default(), reject.record_at.unwrap_or(by.at), limits);
     let mut batch = Batch::starting_at(reject.offset);
     batch.push(reject.offset, reject.record_at, event, record.key.as_deref(), value);
-    let source = Source::Replay { stream: &stream, reject_ids: &[reject.id], by };
+    let source = Source::Replay { stream: &stream, reject_id: reject.id, by };
     let committed = charger.commit_batch(source, &batch, by.at, true).await?;
     let outcome = committed.outcomes.first().copied().unwrap_or(Outcome::Rejected);
     Ok(Replayed { outcome, debited: committed.debited() })

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use callmeter_core::domain::{Money, TransactionKind};
+
 use crate::ingest::client::TopicPartition;
 use crate::ledger::batch::{Committed, Outcome};
 use crate::ledger::rejects::RejectTotal;
-use crate::metrics::{self, add_dollars};
+use crate::metrics::{self, add_dollars, show_dollars};
 
 /// Counts a committed batch; `lags` are the seconds from each charged call's end to the commit.
 pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<Item = Duration>) {
@@ -57,7 +59,15 @@ pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
     .set(if is_halted { 1.0 } else { 0.0 });
 }
 
-/// Tells how many rejected records wait, by reason, and what all of them take on disk.
+/// Tells what replays debited so far; every kind from the start, so that the first amount is a rise.
+pub(super) fn replayed(amounts: &[(TransactionKind, Money)]) {
+    for kind in [TransactionKind::Call, TransactionKind::Overage, TransactionKind::NumberRental] {
+        let amount = amounts.iter().find(|it| it.0 == kind).map_or(Money::ZERO, |it| it.1);
+        show_dollars(metrics::REPLAYED_DOLLARS, kind.as_str(), amount);
+    }
+}
+
+/// Tells how many rejected records are open, by reason, and what all of them take on disk.
 pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {
         let records = totals.iter().find(|it| it.reason == reason).map_or(0, |it| it.records);

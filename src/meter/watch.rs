@@ -56,7 +56,8 @@ pub(super) async fn kafka(
     }
 }
 
-/// Counts the rejected records, and decides whether further ones are kept with their bytes.
+/// Counts the rejected records and what replays debited, and decides whether further records are kept
+/// with their bytes.
 pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
     let store = shared.meter.charger.store();
     let cap = shared.meter.settings.rejects_bytes_max;
@@ -74,6 +75,9 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
             }
             shared.reject_room_bytes.store(cap.saturating_sub(bytes), Ordering::Relaxed);
             count::rejects(&totals, bytes);
+        }
+        if let Ok(amounts) = rejects::replayed_amounts(store).await {
+            count::replayed(&amounts);
         }
         if tokio::time::timeout(REJECTS_EVERY, shutdown.cancelled()).await.is_ok() {
             return;

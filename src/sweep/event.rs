@@ -26,6 +26,9 @@ pub(super) enum Told {
 /// Its fields are those of a status callback, so it is charged as that would have been: by
 /// `CallDuration`, from the end less that. `Duration` is left out: it is Twilio's own count, and
 /// only the callback tells it. The tag of the callback's address is not known here.
+///
+/// An end that is missing follows from start and duration. A duration that is missing is never taken
+/// from start and end: it is what is billed, and the start may be that of the ringing.
 pub(super) fn event(
     sid: &TwilioAccountSid,
     call: &CallRecord,
@@ -47,12 +50,13 @@ pub(super) fn event(
     put("From", call.from.clone());
     put("To", call.to.clone());
     put("Direction", call.direction.clone());
-    put("Timestamp", call.end_time.map(|at| at.to_rfc2822()));
+    let ended_at = call.ended_at();
+    put("Timestamp", ended_at.map(|at| at.to_rfc2822()));
     put("CallDuration", call.duration.map(|seconds| seconds.to_string()));
     let record = parameters.to_string().into_bytes();
     let of_this_call = |found: &CallSid| found.as_str() == call.sid;
-    // An end that Twilio does not tell would be taken for now: such a call waits.
-    let has_ended = call.end_time.is_some();
+    // A record without an end would be charged as if the call ended now: such a call waits.
+    let has_ended = ended_at.is_some();
     match decode(Topic::Calls, &record, now, limits) {
         Event::CallEnded(ended) if has_ended && of_this_call(&ended.call.call_sid) => {
             Told::Usable(record)
@@ -114,12 +118,44 @@ mod tests {
     #[test]
     fn what_twilio_does_not_tell_is_not_guessed_at() {
         assert!(made(|call| call.duration = None).is_none());
-        assert!(made(|call| call.end_time = None).is_none());
+        assert!(made(|call| (call.start_time, call.end_time) = (None, None)).is_none());
         assert!(made(|call| call.sid = String::new()).is_none());
         assert!(made(|call| call.status = "in-progress".to_owned()).is_none());
         assert!(made(|call| call.status = "the deets".to_owned()).is_none());
         let busy = made(|call| call.status = "busy".to_owned());
         assert!(matches!(busy, Some(Event::CallSignalled(_))), "leaves a tombstone");
+    }
+
+    #[test]
+    fn an_end_that_follows_from_start_and_duration_is_told() {
+        let ended = |change: fn(&mut CallRecord)| match made(change) {
+            Some(Event::CallEnded(ended)) => (ended.call.ended_at.timestamp(), ended.call.seconds),
+            other => panic!("no end: {other:?}"),
+        };
+        assert_eq!(ended(|call| call.end_time = None), (1_790_000_061, 61));
+        assert_eq!(ended(|call| call.start_time = None), (1_790_000_000, 61));
+        let too_long =
+            |call: &mut CallRecord| (call.end_time, call.duration) = (None, Some(86_401));
+        assert!(matches!(told(too_long).0, Told::Rejected(_)), "and what is refused is kept");
+        // A leg that nobody answered ends later than it starts, and has a duration of 0.
+        let busy = |call: &mut CallRecord| {
+            (call.status, call.end_time, call.duration) = ("busy".to_owned(), None, Some(0));
+        };
+        let (Told::Usable(record), _) = told(busy) else { panic!("no tombstone") };
+        assert!(!String::from_utf8_lossy(&record).contains("Timestamp"));
+    }
+
+    #[test]
+    fn an_end_that_no_timestamp_can_write_is_none() {
+        let at = |year| {
+            let day = chrono::NaiveDate::from_ymd_opt(year, 12, 31);
+            day.and_then(|day| day.and_hms_opt(23, 59, 59)).map(|at| at.and_utc())
+        };
+        let (last, beyond, before) = (at(9_999), at(10_000), at(-1));
+        for (start, end) in [(last, None), (None, beyond), (None, before)] {
+            let odd = |call: &mut CallRecord| (call.start_time, call.end_time) = (start, end);
+            assert_eq!(told(odd).0, Told::NotYet, "{start:?} {end:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The Calls resource: what Twilio keeps of each leg.
 
 use callmeter_core::domain::{CallSid, TwilioAccountSid};
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -82,8 +82,18 @@ impl CallRecord {
 
     /// When it started: as Twilio says, else reckoned from its end.
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
-        let reckoned = || Some(self.end_time? - chrono::TimeDelta::seconds(self.duration?.into()));
+        let reckoned = || Some(self.end_time? - TimeDelta::seconds(self.duration?.into()));
         self.start_time.or_else(reckoned)
+    }
+
+    /// When it ended: as Twilio says; else, for a completed leg, its start and duration tell it. Only
+    /// an instant that RFC 2822 can write.
+    ///
+    /// No other leg is reckoned: one that nobody answered has a duration of 0, however long it rang.
+    pub fn ended_at(&self) -> Option<DateTime<Utc>> {
+        let reckoned = || Some(self.start_time? + TimeDelta::seconds(self.duration?.into()));
+        let ended_at = self.end_time.or_else(|| reckoned().filter(|_| self.is_completed()));
+        ended_at.filter(|at| (0..=9_999).contains(&at.year()))
     }
 }
 

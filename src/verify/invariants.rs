@@ -88,6 +88,8 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "A refund gives back a completed debit.";
     no_more_is_given_back_than_was_taken:
         "Refunds of a debit, and of a refill, never sum to more than it.";
+    replays_sum_up_to_what_the_audit_tells:
+        "What replays debited, by kind, is what the audit tells of them.";
 };
 
 /// Cuts what a statement finds to a little more than is shown of each invariant.
@@ -112,4 +114,5 @@ pub(super) const QUERIES: &[&str] = &[
     query!("cycles.sql"),
     query!("rentals.sql"),
     query!("references.sql"),
+    query!("replays.sql"),
 ];

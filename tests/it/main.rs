@@ -30,6 +30,7 @@ mod processes;
 mod rates;
 mod records;
 mod redis_cluster;
+mod rejects;
 mod rentals;
 mod scopes;
 mod seen;

@@ -44,6 +44,7 @@ fn takes_faulty_query(operation: Operation) -> bool {
 async fn call(api: &Api, operation: Operation, account: &str, fault: Fault) -> Answer {
     let mut path = operation.path.replace("{account}", account).replace("{call_sid}", "CA1");
     path = path.replace("{key}", "key_999999").replace("{month}", "2025-01");
+    path = path.replace("{reject}", "999999");
     if let Some((_, unknown)) = path.split_once('{') {
         panic!("{}: say here what {{{unknown} is", operation.path);
     }

@@ -103,6 +103,10 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason.
+    pub const ALL: &[Self] =
+        &[Self::Undecodable, Self::Invalid, Self::UnknownAccount, Self::Conflict];
+
     /// The word that is stored and listed.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -111,6 +115,15 @@ impl RejectReason {
             Self::UnknownAccount => "unknown_account",
             Self::Conflict => "conflict",
         }
+    }
+}
+
+impl std::str::FromStr for RejectReason {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.iter().copied().find(|reason| reason.as_str() == text);
+        known.ok_or("is no reason of a reject")
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a> Books<'a> {
                     Outcome::Rejected
                 }
             };
-            self.note_replay(index, outcome);
+            self.note_replay(outcome);
             self.committed.outcomes.push(outcome);
         }
     }
@@ -250,12 +250,10 @@ impl<'a> Books<'a> {
     ) -> bool {
         let Rejection { reason, detail } = why;
         let detail = detail.replace('\0', "\u{fffd}");
-        if let Source::Replay { reject_ids, .. } = self.source {
-            if let Some(&id) = reject_ids.get(self.committed.outcomes.len()) {
-                let conflict_key = conflict;
-                let still = StillRejected { id, reason, detail, conflict_key };
-                self.rows.still_rejected.push(still);
-            }
+        if let Source::Replay { reject_id: id, .. } = self.source {
+            let conflict_key = conflict;
+            let still = StillRejected { id, reason, detail, conflict_key };
+            self.rows.still_rejected.push(still);
             return false;
         }
         let value = self.batch.value(record);
@@ -274,13 +272,10 @@ impl<'a> Books<'a> {
         true
     }
 
-    fn note_replay(&mut self, index: usize, outcome: Outcome) {
-        let Source::Replay { reject_ids, .. } = self.source else { return };
-        if matches!(outcome, Outcome::Rejected | Outcome::Conflict) {
-            return;
-        }
-        if let Some(&id) = reject_ids.get(index) {
-            self.rows.replayed.push(id);
+    fn note_replay(&mut self, outcome: Outcome) {
+        let Source::Replay { reject_id, .. } = self.source else { return };
+        if !matches!(outcome, Outcome::Rejected | Outcome::Conflict) {
+            self.rows.replayed.push(reject_id);
         }
     }
 }

@@ -9,7 +9,8 @@
 //! | COPY call keys, charges and transactions; update wallets and cycles set-wise | up to 5 | `write` |
 //! | move the offset by compare-and-set, commit | 2 | `write` |
 //!
-//! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset.
+//! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset; a
+//! replay moves no offset, and locks the sum of its kind last.
 //! Reads come in later statements than the lock, since a lock wait does not refresh the snapshot of
 //! its own statement. Every row of a batch's accounts is therefore read as the last holder of the
 //! lock left it, and the duplicate check is exact; what is not looked up the primary key of `call_keys`
@@ -24,6 +25,7 @@ mod charge;
 mod load;
 mod owner;
 mod rent;
+mod replay;
 mod rows;
 mod trust;
 mod write;
@@ -37,10 +39,9 @@ use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::By;
 use super::catalogs::CatalogStamp;
 use super::offsets::Stream;
 use super::partitions::Partitions;
@@ -65,12 +66,12 @@ pub struct ChargingPolicy {
 pub enum Source<'a> {
     /// A partition, whose offset moves.
     Partition(&'a Stream),
-    /// Rejected records that are tried once more; they are marked where they are charged now.
+    /// A rejected record that is tried once more, alone; it is marked where it is charged now.
     Replay {
-        /// Topic and partition they came from.
+        /// Topic and partition it came from.
         stream: &'a Stream,
-        /// The rejects, in the order of the batch's records.
-        reject_ids: &'a [i64],
+        /// The reject.
+        reject_id: i64,
         /// Who asks for it.
         by: &'a By,
     },
@@ -299,8 +300,8 @@ impl Charger {
             self.partitions.ensure(&self.store, last).await?;
         }
         write::write(&mut transaction, source, batch, rows, now).await?;
-        if let Source::Replay { reject_ids, by, .. } = source {
-            note_replays(&mut transaction, by, reject_ids, &committed.outcomes).await?;
+        if let Source::Replay { reject_id, by, .. } = source {
+            replay::note(&mut transaction, by, reject_id, &committed).await?;
         }
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(committed)
@@ -323,23 +324,4 @@ impl Charger {
         self.catalogs.store(Some(Arc::new((latest, Arc::clone(&history)))));
         Ok(history)
     }
-}
-
-async fn note_replays(
-    connection: &mut PgConnection,
-    by: &By,
-    reject_ids: &[i64],
-    outcomes: &[Outcome],
-) -> Result<(), StoreError> {
-    for (id, outcome) in reject_ids.iter().zip(outcomes) {
-        let deed = Deed {
-            action: Action::RejectReplayed,
-            account_key: None,
-            subject: format!("reject {id}"),
-            before: Value::Null,
-            after: json!({ "outcome": outcome.as_str() }),
-        };
-        audit::note(connection, by, &deed).await?;
-    }
-    Ok(())
 }

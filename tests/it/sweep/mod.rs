@@ -3,6 +3,7 @@
 mod faults;
 mod holds;
 mod lost;
+mod partial;
 mod reconcile;
 mod simulated;
 

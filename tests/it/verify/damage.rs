@@ -169,4 +169,13 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "no_more_is_given_back_than_was_taken",
         "UPDATE transactions SET amount_micros = 5000001 WHERE account_key = 1 AND sequence = 8",
     ),
+    (
+        "replays_sum_up_to_what_the_audit_tells",
+        "UPDATE replayed_amounts SET amount_micros = 14001 WHERE kind = 'call'",
+    ),
+    ("replays_sum_up_to_what_the_audit_tells", "DELETE FROM replayed_amounts"),
+    (
+        "replays_sum_up_to_what_the_audit_tells",
+        "DELETE FROM audit WHERE action = 'reject_replayed'",
+    ),
 ];

@@ -70,3 +70,10 @@ VALUES
     (1, 'PN2', '2026-11-01', 'US', 'local', 99000000, 'failed', 1, '2026-11-01 04:00Z', '2026-11-02 04:00Z',
         5, NULL),
     (1, 'PN3', '2026-11-01', 'US', 'local', 0, 'paid', 1, '2026-11-01 05:00Z', NULL, NULL, NULL);
+
+INSERT INTO audit (at, who, action, subject, after)
+VALUES ('2026-11-01 01:00Z', 'cli:ada', 'reject_replayed', 'reject 1',
+        '{"outcome": "charged", "debited": "0.014000", "kind": "call"}'),
+    ('2026-11-01 01:01Z', 'cli:ada', 'reject_replayed', 'reject 2', '{"outcome": "rejected", "debited": "0.000000"}'),
+    ('2026-10-01 01:02Z', 'cli:ada', 'reject_replayed', 'reject 3', '{"outcome": "charged"}');
+INSERT INTO replayed_amounts VALUES ('call', 14000);
