@@ -9,6 +9,7 @@ use futures::FutureExt;
 use serde_json::json;
 
 use super::redact::Redact;
+use super::shared_key::SharedKey;
 use super::token::Token;
 use super::who::{Why, by_user, printable};
 use super::{CommandError, open, print};
@@ -43,6 +44,8 @@ pub(super) enum Account {
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
     Token(Token),
+    /// Sets or forgets a key by which Twilio signs an account's web hooks in place of its auth token
+    SharedKey(SharedKey),
 }
 
 #[derive(Debug, Args)]
@@ -157,6 +160,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Link(command) => desk.link(command).await,
         Account::Redact(command) => command.run(&desk.store, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.store, desk.now).await,
+        Account::SharedKey(command) => command.run(settings, &desk.store, desk.now).await,
     }
 }
 

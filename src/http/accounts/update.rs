@@ -1,5 +1,7 @@
 //! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays. The auth token of its
-//! Twilio account can be written here, and read nowhere.
+//! Twilio account and its shared keys can be written here, and read nowhere.
+
+use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,7 +12,9 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use utoipa::ToSchema;
 
-use crate::config::Secret;
+use crate::config::{
+    NOT_A_KEY_ID, NOT_A_KEY_SECRET, SHARED_KEYS_MAX, Secret, is_key_id, read_key_secret,
+};
 use crate::http::Api;
 use crate::http::act::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
@@ -21,13 +25,18 @@ use crate::http::render::AccountJson;
 use crate::ledger::LedgerError;
 use crate::ledger::accounts::{self, AccountChanges, OnRedisLoss};
 use crate::ledger::audit::By;
+use crate::ledger::shared_keys::{KeyChanges, KeysChanged, SharedKeys};
 use crate::ledger::tokens::{self, TokenChanged, TwilioTokens};
+
+/// Most keys that one request names: all may be forgotten, and as many set.
+const KEYS_AT_ONCE_MAX: usize = 2 * SHARED_KEYS_MAX;
 
 /// What the body asks for.
 #[derive(Clone, Debug)]
 struct Update {
     changes: AccountChanges,
     token: Option<NewToken>,
+    keys: Option<KeyChanges>,
 }
 
 /// A token to be set, or forgotten.
@@ -64,6 +73,10 @@ struct AccountChangesBody {
     /// Whose token it is; the account's first Twilio account where absent.
     #[schema(value_type = schema::TwilioAccountSid, required = false)]
     twilio_account_sid: String,
+    /// By these Twilio signs web hooks in place of the auth token, where a Webhook Rule says so. Sets
+    /// those that are named, by their ids; null forgets one, or all. Those that are not named stay.
+    #[schema(value_type = schema::TwilioSharedKeys, required = false)]
+    twilio_shared_keys: String,
 }
 
 impl Fielded for Update {
@@ -82,7 +95,9 @@ impl Fielded for Update {
             let message = "only says whose twilio_auth_token is given, and none is";
             fields.fault("twilio_account_sid", message);
         }
-        Some(Self { changes, token: token.map(|token| NewToken { account_sid, token }) })
+        let keys = fields.nullable("twilio_shared_keys", shared_keys);
+        let keys = keys.map(|each| each.map_or(KeyChanges::ForgetAll, KeyChanges::Each));
+        Some(Self { changes, token: token.map(|token| NewToken { account_sid, token }), keys })
     }
 }
 
@@ -96,7 +111,28 @@ fn token(value: &Value) -> Result<Secret, String> {
     value.as_str().and_then(tokens::read_token).ok_or_else(|| tokens::NOT_A_TOKEN.to_owned())
 }
 
-/// Changes an account; the auth token can be written and not read.
+/// Reads shared keys: a secret for each id, or null.
+fn shared_keys(value: &Value) -> Result<BTreeMap<String, Option<Secret>>, String> {
+    let wrong = "is no object of ids and their secrets, each of them or the whole perhaps null";
+    let each = value.as_object().ok_or_else(|| wrong.to_owned())?;
+    if each.len() > KEYS_AT_ONCE_MAX {
+        return Err(format!("names more than {KEYS_AT_ONCE_MAX} keys"));
+    }
+    let read = |(id, secret): (&String, &Value)| {
+        if !is_key_id(id) {
+            return Err(format!("names a key whose id {NOT_A_KEY_ID}"));
+        }
+        if secret.is_null() {
+            return Ok((id.clone(), None));
+        }
+        let secret = secret.as_str().and_then(read_key_secret);
+        let secret = secret.ok_or_else(|| format!("has a secret that {NOT_A_KEY_SECRET}"))?;
+        Ok((id.clone(), Some(secret)))
+    };
+    each.iter().map(read).collect()
+}
+
+/// Changes an account; its auth token and shared keys can be written and not read.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "changeAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
@@ -112,17 +148,20 @@ pub(super) async fn update(
     if update.token.as_ref().is_some_and(|it| it.token.is_some()) && !api.tokens.can_be_set() {
         return Err(Problem::not_configured("set secrets.key: tokens are kept sealed by it"));
     }
-    let tokens = api.tokens.clone();
+    if update.keys.as_ref().is_some_and(KeyChanges::set_any) && !api.shared_keys.can_be_set() {
+        return Err(Problem::not_configured("set secrets.key: shared keys are kept sealed by it"));
+    }
+    let secrets = (api.tokens.clone(), api.shared_keys.clone());
     act.run(&api, "accounts::update", move |connection, by| {
-        let (id, update, tokens) = (id.clone(), update.clone(), tokens.clone());
-        async move { apply(connection, &tokens, &id, &update, &by).await }.boxed()
+        let (id, update, (tokens, keys)) = (id.clone(), update.clone(), secrets.clone());
+        async move { apply(connection, (&tokens, &keys), &id, &update, &by).await }.boxed()
     })
     .await
 }
 
 async fn apply(
     connection: &mut PgConnection,
-    tokens: &TwilioTokens,
+    (tokens, keys): (&TwilioTokens, &SharedKeys),
     id: &AccountId,
     update: &Update,
     by: &By,
@@ -139,6 +178,20 @@ async fn apply(
                     "not_linked",
                     "twilio_account_sid",
                     "is no Twilio account of this account",
+                )));
+            }
+        }
+    }
+    if let Some(changes) = &update.keys {
+        match keys.change(connection, id, changes, by).await? {
+            KeysChanged::Done => {}
+            KeysChanged::UnknownAccount => return Ok(Outcome::Refused(Problem::unknown_account())),
+            KeysChanged::TooMany => {
+                return Ok(Outcome::Refused(Problem::wrong(
+                    "twilio_shared_keys",
+                    &format!(
+                        "would be more than {SHARED_KEYS_MAX}: forget those that are not used"
+                    ),
                 )));
             }
         }
