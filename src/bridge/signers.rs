@@ -111,8 +111,8 @@ impl Signers {
         match scheme {
             Scheme::Token => {
                 let is_it = |secret: &Secret| signed.is_signed_by(secret);
-                let signer = self.tokens.any(connection, now, |token| is_it(&token.token)).await?;
-                Ok(match signer {
+                let found = self.tokens.any(connection, now, |token| is_it(&token.token)).await?;
+                Ok(match found {
                     Signer::Found => Anybody::Signed,
                     Signer::Nobody => Anybody::Nobody,
                     Signer::Unopened(token) => Anybody::Unopened(Unopened::Token(token)),
@@ -143,8 +143,8 @@ impl Signers {
     ) -> Result<bool, Refusal> {
         match scheme {
             Scheme::Token => {
-                let signer = self.anybody(connection, scheme, signed, now).await?;
-                Ok(matches!(signer, Anybody::Signed))
+                let found = self.anybody(connection, scheme, signed, now).await?;
+                Ok(matches!(found, Anybody::Signed))
             }
             Scheme::SharedKey(id) => Ok(self.keys.is_known(connection, id).await?),
         }

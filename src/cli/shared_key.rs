@@ -76,12 +76,12 @@ impl SharedKey {
         let changes = key
             .map_or(KeyChanges::ForgetAll, |key| KeyChanges::Each(BTreeMap::from([(key, secret)])));
         let by = Arc::new(why.by(now));
-        let changed = store.transact("shared_keys::change", |connection| {
+        let ran = store.transact("shared_keys::change", |connection| {
             let (keys, id, changes) = (keys.clone(), id.clone(), changes.clone());
             let by = Arc::clone(&by);
             async move { keys.change(connection, &id, &changes, &by).await }.boxed()
         });
-        match changed.await? {
+        match ran.await? {
             KeysChanged::Done => print(&done),
             KeysChanged::UnknownAccount => Err(unknown(&id)),
             KeysChanged::TooMany => Err(refused(format!(

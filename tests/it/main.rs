@@ -33,6 +33,7 @@ mod rentals;
 mod scopes;
 mod seen;
 mod settings;
+mod shared_keys;
 mod signals;
 mod statements;
 mod stream;

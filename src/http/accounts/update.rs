@@ -166,6 +166,19 @@ async fn apply(
     update: &Update,
     by: &By,
 ) -> Result<Outcome, LedgerError> {
+    // What is refused changes nothing, so it is asked before anything is changed.
+    if let Some(changes) = &update.keys {
+        match keys.look(connection, id, changes).await? {
+            KeysChanged::Done => {}
+            KeysChanged::UnknownAccount => return Ok(Outcome::Refused(Problem::unknown_account())),
+            KeysChanged::TooMany => {
+                let message =
+                    format!("would be more than {SHARED_KEYS_MAX}; forget those not used");
+                let refused = Problem::wrong("twilio_shared_keys", &message);
+                return Ok(Outcome::Refused(refused));
+            }
+        }
+    }
     if let Some(new) = &update.token {
         let sid = new.account_sid.as_ref();
         match tokens.set(connection, id, sid, new.token.as_ref(), by).await? {
@@ -183,18 +196,7 @@ async fn apply(
         }
     }
     if let Some(changes) = &update.keys {
-        match keys.change(connection, id, changes, by).await? {
-            KeysChanged::Done => {}
-            KeysChanged::UnknownAccount => return Ok(Outcome::Refused(Problem::unknown_account())),
-            KeysChanged::TooMany => {
-                return Ok(Outcome::Refused(Problem::wrong(
-                    "twilio_shared_keys",
-                    &format!(
-                        "would be more than {SHARED_KEYS_MAX}: forget those that are not used"
-                    ),
-                )));
-            }
-        }
+        keys.change(connection, id, changes, by).await?;
     }
     Ok(match accounts::update(connection, id, &update.changes, by).await? {
         Some(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),

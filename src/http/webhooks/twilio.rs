@@ -56,8 +56,10 @@ pub(in crate::http) async fn events(
 
 async fn receive(api: &Api, kind: Kind, request: Request) -> Result<Response, Problem> {
     let Some(bridge) = &api.bridge else { return Err(Problem::unknown_path()) };
+    let is_by_key = request.headers().contains_key(SIGNATURE_SETTINGS);
+    let signature = if is_by_key { "shared_key" } else { "token" };
     let received = take(bridge, kind, request).await;
-    count(kind, &received);
+    count(kind, signature, &received);
     match received {
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(problem) => Err(problem.into()),
@@ -105,7 +107,7 @@ async fn take(bridge: &Bridge, kind: Kind, request: Request) -> Result<Taken, Fa
     bridge.take(&message).await.map_err(Fault::Refused)
 }
 
-fn count(kind: Kind, received: &Result<Taken, Fault>) {
+fn count(kind: Kind, signature: &'static str, received: &Result<Taken, Fault>) {
     let kind = match kind {
         Kind::Voice => "voice",
         Kind::Events => "events",
@@ -121,7 +123,8 @@ fn count(kind: Kind, received: &Result<Taken, Fault>) {
             | Fault::Refused(Refusal::Token(_) | Refusal::SharedKey(_) | Refusal::Publish(_)),
         ) => "unavailable",
     };
-    metrics::counter!(CALLBACKS, "kind" => kind, "outcome" => outcome).increment(1);
+    metrics::counter!(CALLBACKS, "kind" => kind, "signature" => signature, "outcome" => outcome)
+        .increment(1);
     if let Ok(taken) = received {
         let (published, foreign) = (taken.published as u64, taken.foreign as u64);
         metrics::counter!(CALLBACK_RECORDS, "outcome" => "published").increment(published);

@@ -44,6 +44,13 @@ impl KeyChanges {
     pub fn set_any(&self) -> bool {
         matches!(self, Self::Each(each) if each.values().any(Option::is_some))
     }
+
+    /// How many keys an account has then.
+    fn count_after(&self, before: &BTreeMap<String, Stored>) -> usize {
+        let Self::Each(each) = self else { return 0 };
+        let stay = before.keys().filter(|id| !each.contains_key(*id)).count();
+        stay + each.values().flatten().count()
+    }
 }
 
 /// What became of keys to be set or forgotten.
@@ -92,7 +99,26 @@ impl SharedKeys {
         self.vault.is_some()
     }
 
-    /// Sets and forgets keys of an account.
+    /// What [`Self::change`] would answer; locks the account, so that it answers so until this
+    /// transaction ends. For a caller that changes something else first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn look(
+        &self,
+        connection: &mut PgConnection,
+        id: &AccountId,
+        changes: &KeyChanges,
+    ) -> Result<KeysChanged, LedgerError> {
+        let Some(head) = accounts::lock(connection, id).await? else {
+            return Ok(KeysChanged::UnknownAccount);
+        };
+        let before = stored(connection, head.account_key).await?;
+        let fit = changes.count_after(&before) <= SHARED_KEYS_MAX;
+        Ok(if fit { KeysChanged::Done } else { KeysChanged::TooMany })
+    }
+
+    /// Sets and forgets keys of an account. Nothing is changed where it answers anything but `Done`.
     ///
     /// # Errors
     /// `Unreadable` where there is no key to seal with: ask [`Self::can_be_set`] first.
@@ -108,15 +134,13 @@ impl SharedKeys {
         };
         let owner = Owner { key: head.account_key, id };
         let before = stored(connection, owner.key).await?;
+        if changes.count_after(&before) > SHARED_KEYS_MAX {
+            return Ok(KeysChanged::TooMany);
+        }
         let each = match changes {
             KeyChanges::Each(each) => each.clone(),
             KeyChanges::ForgetAll => before.keys().map(|id| (id.clone(), None)).collect(),
         };
-        let stays = |id: &&String| !each.contains_key(*id);
-        let count = before.keys().filter(stays).count() + each.values().flatten().count();
-        if count > SHARED_KEYS_MAX {
-            return Ok(KeysChanged::TooMany);
-        }
         let first_set_at = before.values().map(|row| row.first_set_at).min().unwrap_or(by.at);
         let mut deeds = Vec::new();
         for (key, secret) in &each {
