@@ -64,7 +64,8 @@ pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
 pub const SIGNALS_LAG_RECORDS: &str = "callmeter_signals_lag_records";
 /// Status events of calls that placed or freed no hold, for good: a script refused them.
 pub const SIGNALS_DROPPED: &str = "callmeter_signals_dropped_total";
-/// Callbacks and events that Twilio posted, by kind and by what became of the request.
+/// Callbacks and events that Twilio posted, by kind, by what signs such requests (`token`,
+/// `shared_key`) and by what became of the request.
 pub const CALLBACKS: &str = "callmeter_callbacks_total";
 /// What they held: records published to Kafka, and events refused as another account's.
 pub const CALLBACK_RECORDS: &str = "callmeter_callback_records_total";
@@ -251,7 +252,7 @@ fn describe() {
     describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
     describe_gauge!(SIGNALS_LAG_RECORDS, "Records whose status events are not applied to holds");
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were refused");
-    describe_counter!(CALLBACKS, "Callbacks that Twilio posted, by kind and outcome");
+    describe_counter!(CALLBACKS, "Callbacks that Twilio posted, by kind, signature, outcome");
     describe_counter!(CALLBACK_RECORDS, "Records in them, by outcome");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");

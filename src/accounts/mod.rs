@@ -10,6 +10,7 @@ pub mod keys;
 pub mod link;
 pub mod redact;
 pub mod settings;
+pub mod shared_keys;
 pub mod status;
 pub mod subscribe;
 pub mod token;

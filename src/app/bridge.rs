@@ -1,7 +1,6 @@
 //! Wiring of the bridge: what Twilio posts to this process's API goes to Kafka.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -11,6 +10,7 @@ use super::{App, Role, one_line};
 use crate::bridge::{Bridge, BridgeSettings};
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::topics;
+use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::tokens::TwilioTokens;
 
 /// Time between two attempts to make the topic.
@@ -26,8 +26,8 @@ impl App {
         let settings = &self.settings;
         if settings.http.admin_key.is_some() && settings.secrets.key.is_none() {
             tracing::warn!(
-                "secrets.key is not set: auth tokens are sealed by http.admin_key, and are lost \
-                 where that changes"
+                "secrets.key is not set: auth tokens and shared keys are sealed by http.admin_key, and \
+                 are lost where that changes"
             );
         }
         let bridge = BridgeSettings::of(settings);
@@ -36,8 +36,8 @@ impl App {
             let made = self.clone().until_shutdown(made);
             stages.spawn(made);
         }
-        let tokens = Arc::new(TwilioTokens::of(settings));
-        let bridge = Bridge::open(bridge, tokens, self.store.clone(), self.clock.clone());
+        let (tokens, keys) = (TwilioTokens::of(settings), SharedKeys::of(settings));
+        let bridge = Bridge::open(bridge, tokens, keys, self.store.clone(), self.clock.clone());
         bridge.context("Twilio's callbacks cannot be taken")
     }
 

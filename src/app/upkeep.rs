@@ -12,6 +12,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs;
 use crate::ledger::idempotency;
+use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::CATALOG_VERSION;
@@ -109,9 +110,11 @@ impl App {
         }
     }
 
-    /// Forgets auth tokens of before, and seals by the present key what an older one sealed.
+    /// Forgets auth tokens of before, and seals by the present key what an older one sealed: tokens and
+    /// shared keys.
     pub(super) async fn tend_tokens(self) {
         let tokens = TwilioTokens::of(&self.settings);
+        let keys = SharedKeys::of(&self.settings);
         loop {
             let now = self.clock.now();
             let tended = self.store.transact("tokens::tend", |connection| {
@@ -126,6 +129,20 @@ impl App {
                 Ok(_) => {}
                 Err::<_, LedgerError>(error) => {
                     tracing::warn!(error = one_line(&error), "auth tokens were not looked after");
+                }
+            }
+            let tended = self.store.transact("shared_keys::tend", |connection| {
+                let keys = keys.clone();
+                async move { keys.tend(connection).await }.boxed()
+            });
+            match tended.await {
+                Ok(tended) if tended.lost > 0 => {
+                    let count = tended.lost;
+                    tracing::error!(count, "shared keys are sealed by a key that is not set");
+                }
+                Ok(_) => {}
+                Err::<_, LedgerError>(error) => {
+                    tracing::warn!(error = one_line(&error), "shared keys were not looked after");
                 }
             }
             tokio::time::sleep(PURGE_EVERY).await;

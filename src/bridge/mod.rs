@@ -1,7 +1,7 @@
 //! The bridge: what Twilio posts, checked and put into Kafka, because Twilio has no Kafka sink.
 //!
-//! Before the flow. A message is taken only where an auth token of the very account that it would be
-//! charged to signed it; the account is read by the same code that charges by it. What is signed is
+//! Before the flow. A message is taken only where an auth token or a shared key of the very account
+//! that it would be charged to signed it; the account is read by the same code that charges by it. What is signed is
 //! never refused for being odd: the meter keeps what it cannot charge, and of what is too long for
 //! Kafka the part goes there by which it is charged. Whoever posted it is told so only once Kafka has
 //! acknowledged it, and may post it again, however late: charging knows its calls.
@@ -9,8 +9,10 @@
 mod error;
 mod events;
 mod form;
+mod scheme;
 mod settings;
 mod signature;
+mod signers;
 
 pub use error::Refusal;
 pub use settings::BridgeSettings;
@@ -20,7 +22,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use callmeter_core::domain::TwilioAccountSid;
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,9 +30,12 @@ use crate::config::Secret;
 use crate::ingest::decode;
 use crate::ingest::publisher::{NewRecord, PublishError, Publisher, RECORD_BYTES_MAX};
 use crate::ledger::links;
+use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
-use crate::ledger::tokens::{Signer, Speaking, TokenError, TwilioTokens, UnopenedToken};
-use signature::Signed;
+use crate::ledger::tokens::TwilioTokens;
+use scheme::Scheme;
+use signature::{Proof, Signed};
+use signers::{Anybody, Candidates, Signers, Unopened};
 
 /// Bytes of all messages that wait for Kafka at once, in [`BUDGET_UNIT`]s.
 const BUDGET: usize = 1_024;
@@ -58,8 +62,10 @@ pub struct Message<'a> {
     pub path_and_query: &'a str,
     /// The host that the request named.
     pub host: Option<&'a str>,
-    /// `X-Twilio-Signature`.
+    /// `X-Twilio-Signature`; none where it is missing, or comes more than once.
     pub signature: Option<&'a str>,
+    /// Every `X-Twilio-Webhooks-Signature-Settings`, as it came: it says which shared key signed.
+    pub signature_settings: &'a [&'a [u8]],
     /// The body.
     pub body: &'a [u8],
 }
@@ -69,7 +75,7 @@ pub struct Message<'a> {
 pub struct Taken {
     /// Records that Kafka acknowledged.
     pub published: usize,
-    /// Events that were dropped: of another account than the token's.
+    /// Events that were dropped: of another account than the signer's.
     pub foreign: usize,
 }
 
@@ -77,7 +83,7 @@ pub struct Taken {
 #[derive(Clone, Debug)]
 pub struct Bridge {
     store: Store,
-    tokens: Arc<TwilioTokens>,
+    signers: Arc<Signers>,
     publisher: Publisher,
     clock: Clock,
     settings: Arc<BridgeSettings>,
@@ -98,7 +104,8 @@ impl Bridge {
     /// Where librdkafka refuses a setting.
     pub fn open(
         settings: BridgeSettings,
-        tokens: Arc<TwilioTokens>,
+        tokens: TwilioTokens,
+        keys: SharedKeys,
         store: Store,
         clock: Clock,
     ) -> Result<Self, PublishError> {
@@ -107,7 +114,8 @@ impl Bridge {
         let settings = Arc::new(settings);
         let budget = Arc::new(Semaphore::new(BUDGET));
         let told_at = Arc::new(AtomicI64::new(0));
-        Ok(Self { store, tokens, publisher, clock, settings, budget, told_at })
+        let signers = Arc::new(Signers { tokens, keys });
+        Ok(Self { store, signers, publisher, clock, settings, budget, told_at })
     }
 
     /// Bytes of the longest message.
@@ -144,12 +152,12 @@ impl Bridge {
             .collect();
         if accepted.foreign > 0 {
             let events = accepted.foreign;
-            tracing::warn!(events, "events of another account than the token's are refused");
+            tracing::warn!(events, "events of another account than the signer's are refused");
         }
         self.publisher.publish(&records).await?;
-        // The others may be signed by a token that cannot be opened: they are to be posted again.
+        // The others may be signed by what cannot be opened: they are to be posted again.
         if let Some(unopened) = accepted.unopened {
-            return Err(TokenError::from(unopened).into());
+            return Err(unopened.into());
         }
         Ok(Taken { published: records.len(), foreign: accepted.foreign })
     }
@@ -158,31 +166,31 @@ impl Bridge {
     async fn accept(&self, message: &Message<'_>, drafts: &[Draft]) -> Result<Accepted, Refusal> {
         let now = self.clock.now();
         let mut connection = self.store.read().await?;
-        if !self.tokens.exist(&mut connection).await? {
-            return Err(Refusal::NotConfigured(
-                "no auth token is set, by which it could be checked",
-            ));
+        let is_by_key = !message.signature_settings.is_empty();
+        if let Some(why) = self.signers.why_none(&mut connection, is_by_key).await? {
+            return Err(Refusal::NotConfigured(why));
         }
-        let signed = self.signed(message).ok_or(Refusal::Forged)?;
+        let scheme = Scheme::read(message.signature_settings).map_err(|_| Refusal::Forged)?;
+        let signed = self.signed(message, scheme).ok_or(Refusal::Forged)?;
         let sids: HashSet<_> =
             drafts.iter().filter_map(|draft| draft.account_sid.clone()).collect();
         if sids.is_empty() {
-            return match self.signer(&mut connection, &signed, now).await? {
-                Signer::Found => Ok(Accepted::default()),
-                Signer::Nobody => Err(Refusal::Forged),
-                Signer::Unopened(token) => Err(TokenError::from(token).into()),
+            return match self.signers.anybody(&mut connection, scheme, &signed, now).await? {
+                Anybody::Signed => Ok(Accepted::default()),
+                Anybody::Nobody => Err(Refusal::Forged),
+                Anybody::Unopened(unopened) => Err(unopened.into()),
             };
         }
         let sids: Vec<_> = sids.into_iter().collect();
-        let speaking = self.tokens.speaking_for(&mut connection, &sids, now).await?;
-        let mut signers = Signers { signed: &signed, known: HashMap::new() };
+        let candidates = self.signers.of_each(&mut connection, scheme, &sids, now).await?;
+        let mut tried = Tried { signed: &signed, known: HashMap::new() };
         let (accepted, others): (Vec<_>, Vec<_>) =
-            sids.iter().partition(|sid| signers.any(speaking.get(*sid)));
-        let unopened = others.iter().find_map(|sid| speaking.get(*sid)?.unopened.clone());
+            sids.iter().partition(|sid| tried.any(candidates.get(*sid)));
+        let unopened = others.iter().find_map(|sid| candidates.get(*sid)?.unopened.clone());
         if accepted.is_empty() {
             return Err(match unopened {
-                Some(token) => TokenError::from(token).into(),
-                None => self.why_refused(&mut connection, &signed, &sids, &speaking, now).await?,
+                Some(unopened) => unopened.into(),
+                None => self.why_refused(&mut connection, scheme, &signed, &candidates).await?,
             });
         }
         let accepted: HashSet<_> = accepted.into_iter().cloned().collect();
@@ -191,55 +199,41 @@ impl Bridge {
         Ok(Accepted { sids: accepted, foreign, unopened })
     }
 
-    /// Looks for a token of anybody's that signed it.
-    async fn signer(
-        &self,
-        connection: &mut PgConnection,
-        signed: &Signed,
-        now: DateTime<Utc>,
-    ) -> Result<Signer, TokenError> {
-        self.tokens.any(connection, now, |token| signed.is_signed_by(&token.token)).await
-    }
-
     /// What is signed of a message; none: it has no signature, or is not what was signed.
-    fn signed(&self, message: &Message<'_>) -> Option<Signed> {
-        let signature = message.signature?;
+    fn signed(&self, message: &Message<'_>, scheme: Scheme<'_>) -> Option<Signed> {
+        let proof = Proof { signature: message.signature?, algorithm: scheme.algorithm() };
         let addresses = self.settings.addresses(message);
         match message.kind {
-            Kind::Voice => {
-                Some(Signed::form(&addresses, &signature::pairs(message.body), signature))
-            }
-            Kind::Events => Signed::json(&addresses, query_of(message), message.body, signature),
+            Kind::Voice => Some(Signed::form(&addresses, &signature::pairs(message.body), proof)),
+            Kind::Events => Signed::json(&addresses, query_of(message), message.body, proof),
         }
     }
 
-    /// Tells a forged message from one of an account that nobody gave a token for: that one is to be
-    /// posted again, until somebody does.
+    /// Tells a forged message from one of an account that nobody gave a token or shared key for: that
+    /// one is to be posted again, until somebody does.
     async fn why_refused(
         &self,
         connection: &mut PgConnection,
+        scheme: Scheme<'_>,
         signed: &Signed,
-        sids: &[TwilioAccountSid],
-        speaking: &HashMap<TwilioAccountSid, Speaking>,
-        now: DateTime<Utc>,
+        candidates: &HashMap<TwilioAccountSid, Candidates>,
     ) -> Result<Refusal, Refusal> {
-        let is_mute = |sid: &&TwilioAccountSid| {
-            speaking.get(*sid).is_none_or(|speaking| speaking.tokens.is_empty())
-        };
-        let mute = sids.iter().filter(is_mute);
-        let mute: Vec<_> = mute.cloned().collect();
+        let mute = candidates.iter().filter(|(_, candidates)| candidates.is_mute);
+        let mute: Vec<_> = mute.map(|(sid, _)| sid.clone()).collect();
         if mute.is_empty() || !links::any_linked(connection, &mute).await? {
             return Ok(Refusal::Forged);
         }
-        match self.signer(connection, signed, now).await? {
-            Signer::Found => Ok(Refusal::Forged),
-            Signer::Nobody | Signer::Unopened(_) => Ok(Refusal::NotConfigured(
-                "its account has no auth token, and the settings have none",
-            )),
+        let now = self.clock.now();
+        if self.signers.is_anothers(connection, scheme, signed, now).await? {
+            return Ok(Refusal::Forged);
         }
+        Ok(Refusal::NotConfigured(match scheme {
+            Scheme::Token => "its account has no auth token, and the settings have none",
+            Scheme::SharedKey(_) => "its account has no shared key, and the settings have none",
+        }))
     }
 
-    /// Says once in a while that messages are refused, for whoever has set a wrong address or token.
+    /// Says once in a while that messages are refused: the address, a token or a key may be wrong.
     fn tell_refused(&self, message: &Message<'_>) {
         let now = self.clock.now().timestamp();
         let told_at = self.told_at.load(Ordering::Relaxed);
@@ -252,12 +246,26 @@ impl Bridge {
             let signed = message.signature.is_some();
             let addresses = self.settings.addresses(message);
             let address = addresses.first().and_then(|address| address.split('?').next());
-            tracing::warn!(
-                signed,
-                address,
-                "a callback is refused: no token of its account signed this address; \
-                 is http.public_url what Twilio was given?"
-            );
+            match Scheme::read(message.signature_settings) {
+                Ok(Scheme::Token) => tracing::warn!(
+                    signed,
+                    address,
+                    "a callback is refused: no token of its account signed this address; \
+                     is http.public_url what Twilio was given?"
+                ),
+                Ok(Scheme::SharedKey(key)) => tracing::warn!(
+                    signed,
+                    address,
+                    key,
+                    "a callback is refused: no shared key of its account with this id signed this \
+                     address; is the key given, and http.public_url what Twilio was given?"
+                ),
+                Err(fault) => tracing::warn!(
+                    %fault,
+                    address,
+                    "a callback is refused for its X-Twilio-Webhooks-Signature-Settings"
+                ),
+            }
         }
     }
 }
@@ -267,8 +275,8 @@ impl Bridge {
 struct Accepted {
     sids: HashSet<TwilioAccountSid>,
     foreign: usize,
-    /// A token that may have signed the others, and cannot be opened.
-    unopened: Option<UnopenedToken>,
+    /// What may have signed the others, and cannot be opened.
+    unopened: Option<Unopened>,
 }
 
 impl Accepted {
@@ -277,20 +285,20 @@ impl Accepted {
     }
 }
 
-/// Tokens held against one signature, each once.
-struct Signers<'a> {
+/// Secrets held against one signature, each once.
+struct Tried<'a> {
     signed: &'a Signed,
     known: HashMap<&'a str, bool>,
 }
 
-impl<'a> Signers<'a> {
-    fn any(&mut self, speaking: Option<&'a Speaking>) -> bool {
-        speaking.is_some_and(|it| it.tokens.iter().any(|token| self.is_one(&token.token)))
+impl<'a> Tried<'a> {
+    fn any(&mut self, candidates: Option<&'a Candidates>) -> bool {
+        candidates.is_some_and(|it| it.secrets.iter().any(|secret| self.is_one(secret)))
     }
 
-    fn is_one(&mut self, token: &'a Secret) -> bool {
+    fn is_one(&mut self, secret: &'a Secret) -> bool {
         let signed = self.signed;
-        *self.known.entry(token.expose()).or_insert_with(|| signed.is_signed_by(token))
+        *self.known.entry(secret.expose()).or_insert_with(|| signed.is_signed_by(secret))
     }
 }
 

@@ -1,8 +1,8 @@
 //! Whether Twilio signed a request: `X-Twilio-Signature`, as Twilio's SDKs compute it
 //! (<https://www.twilio.com/docs/usage/security#validating-requests>).
 //!
-//! Pure. The signature is base64 of HMAC-SHA1 by the account's auth token over the address and, for a
-//! form, each key with its value, in order of the keys. For JSON the address carries the body's hash
+//! Pure. The signature is base64 of HMAC-SHA1 by the account's auth token, or of HMAC-SHA256 by a
+//! shared key, over the address and, for a form, each key with its value, in order of the keys. For JSON the address carries the body's hash
 //! and is signed alone. It holds no instant, so its age says nothing.
 //!
 //! Nothing here tells how far a wrong signature was right: comparisons take constant time.
@@ -38,6 +38,16 @@ pub(super) struct Signed {
     texts: Vec<Vec<u8>>,
     /// The signature as it came; none: it cannot be one.
     signature: Option<Vec<u8>>,
+    algorithm: hmac::Algorithm,
+}
+
+/// What is said to prove a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Proof<'a> {
+    /// The signature, in base64.
+    pub(super) signature: &'a str,
+    /// How it is made.
+    pub(super) algorithm: hmac::Algorithm,
 }
 
 impl Signed {
@@ -45,18 +55,25 @@ impl Signed {
     pub(super) fn form(
         addresses: &[String],
         parameters: &[(Vec<u8>, Vec<u8>)],
-        signature: &str,
+        proof: Proof<'_>,
     ) -> Self {
-        let mut suffixes = vec![suffix(&lossy(parameters))];
-        // Whoever signs signs text; bytes that are none are text with replacement characters.
-        let raw = suffix(parameters);
-        if raw != suffixes[0] {
-            suffixes.push(raw);
+        let lossy = lossy(parameters);
+        let mut suffixes = vec![suffix(&lossy)];
+        // Whoever signs signs text; bytes that are none are text with replacement characters. The SDK
+        // for Node sorts by UTF-16, where the others sort by code points.
+        for other in [suffix(parameters), suffix_by_utf_16(&lossy)] {
+            if !suffixes.contains(&other) {
+                suffixes.push(other);
+            }
         }
         let texts = forms(addresses).into_iter().flat_map(|address| {
             suffixes.iter().map(|suffix| [address.as_bytes(), suffix].concat()).collect::<Vec<_>>()
         });
-        Self { texts: texts.collect(), signature: decoded(signature) }
+        Self {
+            texts: texts.collect(),
+            signature: decoded(proof.signature),
+            algorithm: proof.algorithm,
+        }
     }
 
     /// JSON: the address is signed, and holds the hash of the body. None: its hash is another, or it
@@ -65,7 +82,7 @@ impl Signed {
         addresses: &[String],
         query: &str,
         body: &[u8],
-        signature: &str,
+        proof: Proof<'_>,
     ) -> Option<Self> {
         let (_, hash) =
             pairs(query.as_bytes()).into_iter().find(|(k, _)| k == BODY_HASH.as_bytes())?;
@@ -74,13 +91,13 @@ impl Signed {
             return None;
         }
         let texts = forms(addresses).into_iter().map(String::into_bytes).collect();
-        Some(Self { texts, signature: decoded(signature) })
+        Some(Self { texts, signature: decoded(proof.signature), algorithm: proof.algorithm })
     }
 
-    /// Whether this token signed it.
-    pub(super) fn is_signed_by(&self, token: &Secret) -> bool {
+    /// Whether this token or shared key signed it.
+    pub(super) fn is_signed_by(&self, secret: &Secret) -> bool {
         let Some(signature) = &self.signature else { return false };
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.expose().as_bytes());
+        let key = hmac::Key::new(self.algorithm, secret.expose().as_bytes());
         self.texts.iter().any(|text| hmac::verify(&key, text, signature).is_ok())
     }
 }
@@ -113,6 +130,15 @@ fn lossy(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
 fn suffix(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut parameters: Vec<_> = parameters.iter().collect();
     parameters.sort();
+    parameters.dedup();
+    parameters.into_iter().flat_map(|(key, value)| key.iter().chain(value)).copied().collect()
+}
+
+/// As [`suffix`], in the order in which JavaScript sorts text.
+fn suffix_by_utf_16(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let units = |text: &[u8]| String::from_utf8_lossy(text).encode_utf16().collect::<Vec<u16>>();
+    let mut parameters: Vec<_> = parameters.iter().collect();
+    parameters.sort_by_cached_key(|(key, value)| (units(key), units(value)));
     parameters.dedup();
     parameters.into_iter().flat_map(|(key, value)| key.iter().chain(value)).copied().collect()
 }

@@ -1,4 +1,4 @@
-//! Signatures as Twilio's own SDKs compute them (`twilio` 9.13 for Python, 6.2 for Node), and what must
+//! Signatures as Twilio's own SDKs compute them (`twilio` 9.13 for Python, 6.3 for Node), and what must
 //! not pass for one.
 
 use super::*;
@@ -8,8 +8,12 @@ const SIMPLE: &str = "CallSid=CA1&AccountSid=AC1&From=%2B14158675310&To=%2B18005
     &ToCity=S%C3%A3o+Paulo&ToZip=";
 const VOICE: &str = "https://wallet.example.com/webhooks/twilio/voice";
 
+fn by_sha1(signature: &str) -> Proof<'_> {
+    Proof { signature, algorithm: hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY }
+}
+
 fn signed_form(address: &str, form: &str, signature: &str, token: &str) -> bool {
-    let signed = Signed::form(&[address.to_owned()], &pairs(form.as_bytes()), signature);
+    let signed = Signed::form(&[address.to_owned()], &pairs(form.as_bytes()), by_sha1(signature));
     signed.is_signed_by(&Secret::from(token.to_owned()))
 }
 
@@ -62,7 +66,7 @@ fn json_is_signed_by_the_hash_in_its_address() {
     let events = "http://wallet.example.com:80/webhooks/twilio/events";
     let signed = |query: &str, body: &str, signature: &str| {
         let address = [format!("{events}?{query}")];
-        Signed::json(&address, query, body.as_bytes(), signature)
+        Signed::json(&address, query, body.as_bytes(), by_sha1(signature))
             .is_some_and(|signed| signed.is_signed_by(&Secret::from(TOKEN.to_owned())))
     };
     let query = format!("bodySHA256={hash}");
@@ -76,6 +80,51 @@ fn json_is_signed_by_the_hash_in_its_address() {
     assert!(!signed(&format!("bodySHA256={other}"), "[{\"é\":2}]", signature));
     for query in ["", "bodySHA256=", "bodySHA256=xyz", "bodysha256=00"] {
         assert!(!signed(query, body, signature), "{query}");
+    }
+}
+
+#[test]
+fn a_shared_key_signs_the_same_text_by_another_algorithm() {
+    let key = Secret::from("c2VjcmV0LW9mLWEtc2hhcmVkLWtleQ==".to_owned());
+    let signed_by = |address: &str, form: &str, signature: &str, algorithm| {
+        let proof = Proof { signature, algorithm };
+        Signed::form(&[address.to_owned()], &pairs(form.as_bytes()), proof).is_signed_by(&key)
+    };
+    let quoted = format!("{VOICE}?x=1&tag=a%27b");
+    let cases = [
+        (VOICE, SIMPLE, "Xg6z9x57887MG4b+I7qlqqHuypi/hdNQfefQxX11DkM="),
+        (VOICE, "b=2&b=1&a=x&Ab=&b=2&A=y", "yJE4AWH53Z0ZP2TX8RFHnb6PwiWHSiJXx8Yc10M+Sec="),
+        (&quoted, "e=%F0%9F%98%80&e=%00", "bP2tAK872iOvlKJ1eibU3AULI7ZJq7ZLQinmaMkSCFk="),
+    ];
+    for (address, form, signature) in cases {
+        assert!(signed_by(address, form, signature, hmac::HMAC_SHA256), "{form}");
+        assert!(!signed_by(address, form, signature, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY));
+        assert!(!signed_by(address, &format!("{form}&a="), signature, hmac::HMAC_SHA256));
+        // Of the right signature, but only as long as one of the other algorithm.
+        let short = STANDARD.encode(&STANDARD.decode(signature).unwrap()[..20]);
+        assert!(!signed_by(address, form, &short, hmac::HMAC_SHA256));
+    }
+    let hash = "d645b041f2cba348e36a9424dfaf5018df526c5ceb02d939e9bea428cce188d1";
+    let query = format!("bodySHA256={hash}");
+    let address = [format!("http://wallet.example.com:80/webhooks/twilio/events?{query}")];
+    let signature = "+xpqc2PO0rs3taBIJ8/TIFRBJMuXyouO9jDHoV8W6qs=";
+    let proof = Proof { signature, algorithm: hmac::HMAC_SHA256 };
+    let signed = |body: &str| Signed::json(&address, &query, body.as_bytes(), proof);
+    assert!(signed("[{\"é\":1}]").is_some_and(|signed| signed.is_signed_by(&key)));
+    assert!(signed("[{\"é\":2}]").is_none(), "another body");
+}
+
+#[test]
+fn values_are_sorted_as_either_sdk_sorts_them() {
+    let key = Secret::from("c2VjcmV0LW9mLWEtc2hhcmVkLWtleQ==".to_owned());
+    let values = pairs(b"e=%F0%9F%98%80&e=%EF%BF%BD");
+    let (python, node) = (
+        "3u1VkOEB2hrdqYypsrS1z8y+xF4Hl/Hwrag0FfcG5jw=",
+        "r8QRWILjNDDd7hMcptJ0zF4i2eB1ohtHMaaqUrs87Gs=",
+    );
+    for signature in [python, node] {
+        let proof = Proof { signature, algorithm: hmac::HMAC_SHA256 };
+        assert!(Signed::form(&[VOICE.to_owned()], &values, proof).is_signed_by(&key));
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::error::{refused, unknown};
 use super::redact::Redact;
+use super::shared_key::SharedKey;
 use super::token::Token;
 use super::who::{Why, by_user, printable};
 use super::{CommandError, changes, open, open_balance, print};
@@ -47,6 +48,8 @@ pub(super) enum Account {
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
     Token(Token),
+    /// Sets or forgets a key by which Twilio signs an account's web hooks in place of its auth token
+    SharedKey(SharedKey),
 }
 
 #[derive(Debug, Args)]
@@ -162,6 +165,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Link(command) => desk.link(command).await,
         Account::Redact(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
+        Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,
     }
 }
 

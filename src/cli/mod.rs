@@ -16,6 +16,7 @@ mod reconcile;
 mod redact;
 mod rejects;
 mod serve;
+mod shared_key;
 mod simulate;
 mod status;
 mod sweep;

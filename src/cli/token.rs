@@ -2,7 +2,7 @@
 //! from standard input or a file, never from an argument, which other users of the machine can see.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
@@ -17,7 +17,7 @@ use crate::change::Changes;
 use crate::config::{Secret, Settings};
 use crate::ledger::tokens::{self, TwilioTokens};
 
-/// Most bytes that are read; a token has 32 characters.
+/// Most bytes that are read; a token has 32 characters, a shared key's secret a few more.
 const BYTES_MAX: u64 = 256;
 
 #[derive(Debug, Args)]
@@ -80,16 +80,20 @@ impl Source {
         if self.forget {
             return Ok(None);
         }
-        let mut text = String::new();
-        let read = match &self.file {
-            Some(path) => std::fs::File::open(path)
-                .and_then(|file| file.take(BYTES_MAX + 2).read_to_string(&mut text)),
-            None => std::io::stdin().take(BYTES_MAX + 2).read_to_string(&mut text),
-        };
-        read.map_err(|error| CommandError::Usage(format!("the token cannot be read: {error}")))?;
-        let token = text.trim_end_matches(['\r', '\n']);
-        let token = tokens::read_token(token);
+        let token = tokens::read_token(&read_line(self.file.as_deref(), "token")?);
         let fault = || CommandError::Usage(format!("the token {}", tokens::NOT_A_TOKEN));
         Ok(Some(token.ok_or_else(fault)?))
     }
+}
+
+/// Reads a secret of one line from a file, or from standard input.
+pub(super) fn read_line(file: Option<&Path>, what: &str) -> Result<String, CommandError> {
+    let mut text = String::new();
+    let read = match file {
+        Some(path) => std::fs::File::open(path)
+            .and_then(|file| file.take(BYTES_MAX + 2).read_to_string(&mut text)),
+        None => std::io::stdin().take(BYTES_MAX + 2).read_to_string(&mut text),
+    };
+    read.map_err(|error| CommandError::Usage(format!("the {what} cannot be read: {error}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

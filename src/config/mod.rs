@@ -13,6 +13,7 @@ mod privacy;
 mod secret;
 mod secrets;
 mod settings;
+mod shared_keys;
 mod variables;
 
 pub use allocator::settle_allocator;
@@ -26,6 +27,9 @@ pub use secrets::{Secrets, Twilio};
 pub use settings::{
     Batch, CatalogFile, Charging, Database, Holds, Kafka, Log, LogFormat, Redis, Rejects, Rentals,
     Settings, Stripe, Wallet,
+};
+pub use shared_keys::{
+    NOT_A_KEY_ID, NOT_A_KEY_SECRET, SHARED_KEYS_MAX, SharedKey, is_key_id, read_key_secret,
 };
 
 /// The built-in defaults, with every key documented.

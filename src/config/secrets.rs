@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 use super::error::{Problem, refuse};
+use super::shared_keys::{SharedKey, read_list};
 
 /// `[secrets]`: the keys that seal what Postgres keeps.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -22,6 +23,7 @@ pub struct Secrets {
 pub struct Twilio {
     pub account_sid: Option<String>,
     pub auth_token: Option<Secret>,
+    pub shared_keys: Option<Secret>,
     pub previous_token_hours: u32,
     pub callback_bytes_max: usize,
     pub api_base: String,
@@ -47,6 +49,14 @@ impl Secrets {
 impl Twilio {
     const PREVIOUS_TOKEN_HOURS_MAX: u32 = 8_760;
 
+    /// The shared keys, each with its id; none where none is set.
+    ///
+    /// # Errors
+    /// What is wrong with the list; never in settings that were loaded, which are checked.
+    pub fn shared_keys(&self) -> Result<Vec<SharedKey>, String> {
+        self.shared_keys.as_ref().map_or_else(|| Ok(Vec::new()), |list| read_list(list.expose()))
+    }
+
     pub(super) fn check(&self) -> Result<(), Problem> {
         if self.previous_token_hours > Self::PREVIOUS_TOKEN_HOURS_MAX {
             let fault = format!("is {} hours, more than a year", self.previous_token_hours);
@@ -55,6 +65,9 @@ impl Twilio {
         if !(65_536..=67_108_864).contains(&self.callback_bytes_max) {
             let fault = format!("is {}, out of its range", self.callback_bytes_max);
             return refuse("twilio.callback_bytes_max", fault, "give 65536 to 67108864");
+        }
+        if let Err(fault) = self.shared_keys() {
+            return refuse("twilio.shared_keys", fault, "give id=secret, or several with commas");
         }
         if let Some(sid) = &self.account_sid
             && let Err(error) = TwilioAccountSid::parse(sid)

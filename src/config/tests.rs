@@ -66,7 +66,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 15] = [
+    let cases: [(&str, &str, &[&str]); 18] = [
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),
@@ -78,6 +78,9 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("CALLMETER__CHARGING__ZERO_DURATION_COMPLETED", "gift", &["minimum, free"]),
         ("CALLMETER__WALLET__LOW_BALANCE_THRESHOLD", "1.2345678", &["wallet.low_balance"]),
         ("CALLMETER__SECRETS__KEY", "hunter2", &["secrets.key", "7 characters", "openssl"]),
+        ("TWILIO_SHARED_KEYS", "hunter2", &["twilio.shared_keys", "TWILIO_SHARED_KEYS", "key 1"]),
+        ("TWILIO_SHARED_KEYS", "a=b,a=hunter2", &["twilio.shared_keys", "key 2", "id=secret"]),
+        ("CALLMETER__TWILIO__SHARED_KEYS", "a b=hunter2", &["twilio.shared_keys", "key 1"]),
         ("CALLMETER__LOG__LEVEL", "loud=x=y", &["log.level", "debug"]),
         ("DATABASE_URL", "mysql://u:hunter2@h/x", &["database.url", "DATABASE_URL", "postgres://"]),
         ("REDIS_URL", "redis://:hunter2@h/16", &["redis.url", "REDIS_URL"]),
@@ -105,6 +108,11 @@ fn a_secret_may_lie_in_a_file() {
     let key = settings.http.admin_key.unwrap();
     assert_eq!(key.expose(), "an-admin-key-that-is-long-enough-00");
     check_refused(&[("STRIPE_API_KEY_FILE", "/no/such")], &["/no/such", "STRIPE_API_KEY_FILE"]);
+    std::fs::write(file.path(), "one=first,\ntwo=second==\n").unwrap();
+    let settings = with(&[("TWILIO_SHARED_KEYS_FILE", path)]).unwrap();
+    let keys = settings.twilio.shared_keys().unwrap();
+    let keys: Vec<_> = keys.iter().map(|key| (&*key.id, key.secret.expose())).collect();
+    assert_eq!(keys, [("one", "first"), ("two", "second==")]);
 }
 
 #[test]
@@ -114,6 +122,7 @@ fn secrets_are_masked_wherever_settings_are_shown() {
         ("STRIPE_API_KEY", "hunter2"),
         ("STRIPE_WEBHOOK_SECRET", "hunter2"),
         ("TWILIO_AUTH_TOKEN", "hunter2"),
+        ("TWILIO_SHARED_KEYS", "one=hunter2, two=hunter2=="),
         ("CALLMETER__SECRETS__KEY", "hunter2-hunter2-hunter2-hunter2-"),
         ("CALLMETER__SECRETS__PREVIOUS_KEY", "hunter2-hunter2-hunter2-hunter2-"),
         ("CALLMETER__KAFKA__OPTIONS__SASL_PASSWORD", "hunter2"),
@@ -137,6 +146,7 @@ fn every_key_is_documented_where_the_defaults_are() {
         ("STRIPE_WEBHOOK_SECRET", "x"),
         ("TWILIO_ACCOUNT_SID", "x"),
         ("TWILIO_AUTH_TOKEN", "x"),
+        ("TWILIO_SHARED_KEYS", "x=y"),
         ("CALLMETER__PRIVACY__RETENTION_MONTHS", "13"),
         ("CALLMETER__SECRETS__KEY", "a-key-that-is-long-enough-0123456789"),
         ("CALLMETER__SECRETS__PREVIOUS_KEY", "a-key-that-is-long-enough-0123456789"),

@@ -11,7 +11,7 @@ use super::{KafkaOptions, SettingsError};
 const PREFIX: &str = "CALLMETER__";
 
 /// Plain names, and the keys they give.
-pub(super) const PLAIN_NAMES: [(&str, &str); 8] = [
+pub(super) const PLAIN_NAMES: [(&str, &str); 9] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
     ("KAFKA_BROKERS", "kafka.brokers"),
@@ -20,16 +20,18 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 8] = [
     ("STRIPE_WEBHOOK_SECRET", "stripe.webhook_secret"),
     ("TWILIO_ACCOUNT_SID", "twilio.account_sid"),
     ("TWILIO_AUTH_TOKEN", "twilio.auth_token"),
+    ("TWILIO_SHARED_KEYS", "twilio.shared_keys"),
 ];
 
 /// Keys whose values must not be shown, and may be given as a file.
-const SECRETS: [&str; 8] = [
+const SECRETS: [&str; 9] = [
     "http.admin_key",
     "database.url",
     "redis.url",
     "stripe.api_key",
     "stripe.webhook_secret",
     "twilio.auth_token",
+    "twilio.shared_keys",
     "secrets.key",
     "secrets.previous_key",
 ];

@@ -41,6 +41,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
 use crate::keys::{Believed, KeyDigest};
+use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
@@ -65,6 +66,7 @@ pub struct Inner {
     wallets: Arc<Wallets>,
     live: Live,
     tokens: Arc<TwilioTokens>,
+    shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
     admin_key: Option<KeyDigest>,
     keys: Believed,
@@ -118,6 +120,7 @@ impl Api {
             wallets: Arc::new(wallets),
             live,
             tokens: Arc::new(TwilioTokens::of(settings)),
+            shared_keys: Arc::new(SharedKeys::of(settings)),
             bridge: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             keys,

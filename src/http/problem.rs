@@ -96,6 +96,11 @@ impl Problem {
 
     /// 400 for a field that has to be there.
     pub(super) fn missing(field: &str, message: &str) -> Self {
+        Self::wrong(field, message)
+    }
+
+    /// 400 for one field.
+    pub(super) fn wrong(field: &str, message: &str) -> Self {
         let error = FieldError { field: field.to_owned(), message: message.to_owned() };
         Self::invalid(vec![error])
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use callmeter_core::domain as core;
 use serde_json::json;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::ledger::accounts::OnRedisLoss as Policy;
@@ -128,6 +128,31 @@ words! {
 
 fn text(description: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).description(Some(description))
+}
+
+/// Shared keys by their ids.
+pub(crate) struct TwilioSharedKeys;
+
+impl PartialSchema for TwilioSharedKeys {
+    fn schema() -> RefOr<Schema> {
+        let secret = ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+            .pattern(Some(r"^[!-~]{1,256}$"));
+        let description = "At most 20 secrets by the ids of their keys (1 to 128 visible ASCII \
+                           characters without `,` and `=`). A secret is never shown again.";
+        ObjectBuilder::new()
+            .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+            .description(Some(description))
+            .additional_properties(Some(RefOr::T(Schema::Object(secret.build()))))
+            .examples([json!({ "webhooks_sharedkey_01kb2x8t5vq3m9r7w6y4z0n1ce": "c2VjcmV0" })])
+            .into()
+    }
+}
+
+impl ToSchema for TwilioSharedKeys {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("TwilioSharedKeys")
+    }
 }
 
 /// A JSON object of whatever keys.

@@ -101,6 +101,10 @@ actions! {
     TwilioTokenSet = "twilio_token_set",
     /// The auth token of a Twilio account was forgotten.
     TwilioTokenForgotten = "twilio_token_forgotten",
+    /// A shared key of an account was set.
+    TwilioSharedKeySet = "twilio_shared_key_set",
+    /// A shared key of an account was forgotten.
+    TwilioSharedKeyForgotten = "twilio_shared_key_forgotten",
     /// A wallet was corrected by hand.
     WalletAdjusted = "wallet_adjusted",
     /// A key was made.

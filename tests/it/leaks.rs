@@ -49,16 +49,19 @@ fn the_search_finds_what_is_planted() {
 #[tokio::test]
 async fn a_service_that_logs_all_it_can_tells_no_number_token_or_key() {
     let mut system = System::new().await;
+    let keys = format!("of-the-settings={TOKEN}");
     let settings = [
         ("CALLMETER__LOG__LEVEL", "info,callmeter=trace,sqlx=debug,rdkafka=debug"),
         ("CALLMETER__HTTP__PUBLIC_URL", PUBLIC_URL),
         ("TWILIO_AUTH_TOKEN", DEFAULT_TOKEN),
+        ("TWILIO_SHARED_KEYS", keys.as_str()),
     ];
     let index = system.start("meter,api,jobs", &settings);
     let api = system.ready(index).await;
     let acme = account("acme", 1_000_000);
     system.open(&api, [&acme]).await;
-    let own = json!({"twilio_auth_token": TOKEN, "email": "someone@example.com"});
+    let own = json!({"twilio_auth_token": TOKEN, "twilio_shared_keys": {"own": TOKEN},
+        "email": "someone@example.com"});
     api.patch("/v1/accounts/acme", &own).await.expect(200);
     let call = |number| completed(&acme, &call_sid(number), 61, now());
     // Taken, forged, foreign, odd; with numbers wherever numbers can be.
@@ -70,6 +73,8 @@ async fn a_service_that_logs_all_it_can_tells_no_number_token_or_key() {
     {
         assert_eq!(post.send(&api, TOKEN).await.status, 204);
         assert_eq!(post.send(&api, "no token of ours").await.status, 403);
+        assert_eq!(post.send_by_key(&api, "own", TOKEN).await.status, 204);
+        assert_eq!(post.send_by_key(&api, "own", "no secret of ours").await.status, 403);
     }
     let mut records = vec![on_calls(0, &odd), on_calls(1, &call(1)), on_calls(2, &call(3))];
     records[2].payload = Some(b"{\"From\":\"+15005550001\"".to_vec());

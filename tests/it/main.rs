@@ -36,6 +36,7 @@ mod scopes;
 mod seen;
 mod seen_commands;
 mod settings;
+mod shared_keys;
 mod signals;
 mod statements;
 mod stream;

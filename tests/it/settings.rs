@@ -41,7 +41,7 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
     // Name, value (none: not set at all), and what the line must name.
-    let cases: [(&str, Option<&str>, &str); 35] = [
+    let cases: [(&str, Option<&str>, &str); 40] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),
         ("DATABASE_URL", Some("mysql://callmeter:hunter2@127.0.0.1/x"), "DATABASE_URL"),
@@ -69,6 +69,11 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
             Some("1000001"),
             "http.account_key_requests_per_second",
         ),
+        ("TWILIO_SHARED_KEYS", Some("hunter2"), "twilio.shared_keys"),
+        ("TWILIO_SHARED_KEYS", Some("one=hunter2,,two=hunter2"), "key 2"),
+        ("TWILIO_SHARED_KEYS", Some("one=hunter2,one=hunter2"), "key 2"),
+        ("CALLMETER__TWILIO__SHARED_KEYS", Some("one=hunter2, hunter2"), "twilio.shared_keys"),
+        ("TWILIO_SHARED_KEYS_FILE", Some("/no/such/secret"), "/no/such/secret"),
         ("CALLMETER__CATALOG__PATH", Some("/no/such/catalog.toml"), "/no/such/catalog.toml"),
         ("CALLMETER__KAFKA__PARTITIONS", Some("0"), "kafka.partitions"),
         ("CALLMETER__KAFKA__PARTITIONS", Some("-4"), "kafka.partitions"),

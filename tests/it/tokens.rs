@@ -14,14 +14,14 @@ const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
 const NEXT: &str = "ffeeddccbbaa99887766554433221100";
 
 /// Every row of every table, as text.
-async fn everything(sql: &mut PgConnection) -> String {
+pub(crate) async fn everything(sql: &mut PgConnection) -> String {
     let dump = "SELECT coalesce(string_agg(query_to_xml(
             format('SELECT * FROM %I', tablename), true, false, '')::text, ''), '')
         FROM pg_tables WHERE schemaname = 'public'";
     sqlx::query(dump).fetch_one(sql).await.expect("the tables").get(0)
 }
 
-fn feed(mut command: Command, text: &str) -> (Option<i32>, String) {
+pub(crate) fn feed(mut command: Command, text: &str) -> (Option<i32>, String) {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,23 +1,51 @@
-// Signs requests by Twilio's official SDK for Node.
+// Signs and checks requests by Twilio's official SDK for Node.
 //
-// Each line of standard input is a request: {"url", "token", "form": [[key, value], ...]} or
-// {"url", "token", "json": text}. Each line of standard output: {"url", "signature"}.
+// Each line of standard input is a request: {"url", "secret", "algorithm", "form": [[key, value], ...]}
+// or {"url", "secret", "algorithm", "json": text}. Each line of standard output: {"url", "signature"}.
+//
+// With "signature" and "settings", the header that names the shared key, in the request: {"valid"}.
 "use strict";
 
 const readline = require("node:readline");
-const { getExpectedBodyHash, getExpectedTwilioSignature } = require("twilio/lib/webhooks/webhooks");
+const {
+  getExpectedBodyHash,
+  getExpectedTwilioSignature,
+  getSignatureAlgorithm,
+  validateRequest,
+  validateRequestWithBody,
+} = require("twilio/lib/webhooks/webhooks");
 
-function sign({ url, token, form = [], json }) {
-  if (json !== undefined) {
-    url += (url.includes("?") ? "&" : "?") + "bodySHA256=" + getExpectedBodyHash(json);
-  }
+// It warns of each algorithm that it does not know.
+console.warn = () => {};
+
+function formOf({ form = [] }) {
   const parameters = {};
   for (const [key, value] of form) {
     parameters[key] = key in parameters ? [parameters[key], value].flat() : value;
   }
-  return { url, signature: getExpectedTwilioSignature(token, url, parameters) };
+  return parameters;
+}
+
+function sign(request) {
+  let { url, secret, algorithm, json } = request;
+  if (json !== undefined) {
+    url += (url.includes("?") ? "&" : "?") + "bodySHA256=" + getExpectedBodyHash(json);
+  }
+  const signature = getExpectedTwilioSignature(secret, url, formOf(request), algorithm);
+  return { url, signature };
+}
+
+function check(request) {
+  const { url, secret, json, signature, settings } = request;
+  const algorithm = getSignatureAlgorithm(settings);
+  const valid =
+    json === undefined
+      ? validateRequest(secret, signature, url, formOf(request), algorithm)
+      : validateRequestWithBody(secret, signature, url, json, algorithm);
+  return { valid };
 }
 
 readline.createInterface({ input: process.stdin }).on("line", (line) => {
-  console.log(JSON.stringify(sign(JSON.parse(line))));
+  const request = JSON.parse(line);
+  console.log(JSON.stringify("settings" in request ? check(request) : sign(request)));
 });

@@ -1,13 +1,18 @@
-"""Signs requests by Twilio's official SDK for Python.
+"""Signs and checks requests by Twilio's official SDK for Python.
 
-Each line of standard input is a request: {"url", "token", "form": [[key, value], ...]} or
-{"url", "token", "json": text}. Each line of standard output: {"url", "signature"}.
+Each line of standard input is a request: {"url", "secret", "algorithm", "form": [[key, value], ...]} or
+{"url", "secret", "algorithm", "json": text}. Each line of standard output: {"url", "signature"}.
+
+With "signature" and "settings", the header that names the shared key, in the request: {"valid"}.
 """
 
 import json
+import logging
 import sys
 
-from twilio.request_validator import RequestValidator
+from twilio.request_validator import RequestValidator, get_signature_algorithm
+
+logging.disable(logging.WARNING)
 
 
 class Form(dict):
@@ -17,17 +22,32 @@ class Form(dict):
         return self[key]
 
 
-def sign(request):
-    validator = RequestValidator(request["token"])
-    url = request["url"]
+def form_of(request):
     form = Form()
+    for key, value in request.get("form", []):
+        form.setdefault(key, []).append(value)
+    return form
+
+
+def sign(request):
+    validator = RequestValidator(request["secret"])
+    url = request["url"]
     if "json" in request:
         sign = "&" if "?" in url else "?"
         url += sign + "bodySHA256=" + validator.compute_hash(request["json"])
-    for key, value in request.get("form", []):
-        form.setdefault(key, []).append(value)
-    return {"url": url, "signature": validator.compute_signature(url, form)}
+    signature = validator.compute_signature(url, form_of(request), request["algorithm"])
+    return {"url": url, "signature": signature}
+
+
+def check(request):
+    validator = RequestValidator(request["secret"])
+    parameters = request["json"] if "json" in request else form_of(request)
+    algorithm = get_signature_algorithm(request["settings"])
+    valid = validator.validate(request["url"], parameters, request["signature"], algorithm)
+    return {"valid": valid}
 
 
 for line in sys.stdin:
-    print(json.dumps(sign(json.loads(line))), flush=True)
+    request = json.loads(line)
+    answer = check(request) if "settings" in request else sign(request)
+    print(json.dumps(answer), flush=True)

@@ -1,6 +1,7 @@
 //! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays. The auth token of its
-//! Twilio account can be written here, and read nowhere.
+//! Twilio account and its shared keys can be written here, and read nowhere.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -10,9 +11,12 @@ use callmeter_core::domain::TwilioAccountSid;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::accounts::settings::ChangeSettings;
+use crate::accounts::settings::{ChangeSettings, SettingsRefused};
+use crate::accounts::shared_keys::SharedKeysRefused;
 use crate::accounts::token::{NewToken, TokenRefused};
-use crate::config::Secret;
+use crate::config::{
+    NOT_A_KEY_ID, NOT_A_KEY_SECRET, SHARED_KEYS_MAX, Secret, is_key_id, read_key_secret,
+};
 use crate::http::Api;
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
@@ -21,13 +25,18 @@ use crate::http::reach::{AdminOf, Permitted};
 use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts::{AccountChanges, OnRedisLoss};
+use crate::ledger::shared_keys::KeyChanges;
 use crate::ledger::tokens;
+
+/// Most keys that one request names: all may be forgotten, and as many set.
+const KEYS_AT_ONCE_MAX: usize = 2 * SHARED_KEYS_MAX;
 
 /// What the body asks for.
 #[derive(Clone, Debug)]
 struct SettingsRequest {
     changes: AccountChanges,
     token: Option<NewToken>,
+    keys: Option<KeyChanges>,
 }
 
 /// What to change; what is not named stays.
@@ -56,6 +65,10 @@ struct AccountChangesBody {
     /// Whose token it is; the account's first Twilio account where absent.
     #[schema(value_type = schema::TwilioAccountSid, required = false)]
     twilio_account_sid: String,
+    /// By these Twilio signs web hooks in place of the auth token, where a Webhook Rule says so. Sets
+    /// those that are named, by their ids; null forgets one, or all. Those that are not named stay.
+    #[schema(value_type = schema::TwilioSharedKeys, required = false)]
+    twilio_shared_keys: String,
 }
 
 impl Fielded for SettingsRequest {
@@ -74,7 +87,9 @@ impl Fielded for SettingsRequest {
             let message = "only says whose twilio_auth_token is given, and none is";
             fields.fault("twilio_account_sid", message);
         }
-        Some(Self { changes, token: token.map(|token| NewToken { account_sid, token }) })
+        let keys = fields.nullable("twilio_shared_keys", shared_keys);
+        let keys = keys.map(|each| each.map_or(KeyChanges::ForgetAll, KeyChanges::Each));
+        Some(Self { changes, token: token.map(|token| NewToken { account_sid, token }), keys })
     }
 }
 
@@ -88,7 +103,28 @@ fn token(value: &Value) -> Result<Secret, String> {
     value.as_str().and_then(tokens::read_token).ok_or_else(|| tokens::NOT_A_TOKEN.to_owned())
 }
 
-/// Changes an account; the auth token can be written and not read.
+/// Reads shared keys: a secret for each id, or null.
+fn shared_keys(value: &Value) -> Result<BTreeMap<String, Option<Secret>>, String> {
+    let wrong = "is no object of ids and their secrets, each of them or the whole perhaps null";
+    let each = value.as_object().ok_or_else(|| wrong.to_owned())?;
+    if each.len() > KEYS_AT_ONCE_MAX {
+        return Err(format!("names more than {KEYS_AT_ONCE_MAX} keys"));
+    }
+    let read = |(id, secret): (&String, &Value)| {
+        if !is_key_id(id) {
+            return Err(format!("names a key whose id {NOT_A_KEY_ID}"));
+        }
+        if secret.is_null() {
+            return Ok((id.clone(), None));
+        }
+        let secret = secret.as_str().and_then(read_key_secret);
+        let secret = secret.ok_or_else(|| format!("has a secret that {NOT_A_KEY_SECRET}"))?;
+        Ok((id.clone(), Some(secret)))
+    };
+    each.iter().map(read).collect()
+}
+
+/// Changes an account; its auth token and shared keys can be written and not read.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "changeAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
@@ -100,21 +136,37 @@ pub(super) async fn update(
     State(api): State<Api>,
     Permitted(AdminOf(account), command): Permitted<AdminOf>,
 ) -> Result<Response, Problem> {
-    let SettingsRequest { changes, token } = command.read()?;
-    let tokens = Arc::clone(&api.tokens);
+    let SettingsRequest { changes, token, keys: shared_keys } = command.read()?;
+    let (tokens, keys) = (Arc::clone(&api.tokens), Arc::clone(&api.shared_keys));
+    let change = ChangeSettings { account, changes, token, shared_keys, tokens, keys };
     let answer = |changed| match changed {
         Ok(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
-        Err(refusal) => Outcome::Refused(match refusal {
-            TokenRefused::UnknownAccount => Problem::unknown_account(),
-            TokenRefused::NotLinked => Problem::unknown_name(
-                "not_linked",
-                "twilio_account_sid",
-                "is no Twilio account of this account",
-            ),
-            TokenRefused::NotConfigured => {
-                Problem::not_configured("set secrets.key: tokens are kept sealed by it")
-            }
-        }),
+        Err(refused) => Outcome::Refused(problem_of(refused)),
     };
-    command.run(&api, ChangeSettings { tokens, account, changes, token }, answer).await
+    command.run(&api, change, answer).await
+}
+
+fn problem_of(refused: SettingsRefused) -> Problem {
+    match refused {
+        SettingsRefused::UnknownAccount
+        | SettingsRefused::Token(TokenRefused::UnknownAccount)
+        | SettingsRefused::SharedKeys(SharedKeysRefused::UnknownAccount) => {
+            Problem::unknown_account()
+        }
+        SettingsRefused::Token(TokenRefused::NotLinked) => Problem::unknown_name(
+            "not_linked",
+            "twilio_account_sid",
+            "is no Twilio account of this account",
+        ),
+        SettingsRefused::Token(TokenRefused::NotConfigured) => {
+            Problem::not_configured("set secrets.key: tokens are kept sealed by it")
+        }
+        SettingsRefused::SharedKeys(SharedKeysRefused::NotConfigured) => {
+            Problem::not_configured("set secrets.key: shared keys are kept sealed by it")
+        }
+        SettingsRefused::SharedKeys(SharedKeysRefused::TooMany) => {
+            let message = format!("would be more than {SHARED_KEYS_MAX}; forget those not used");
+            Problem::wrong("twilio_shared_keys", &message)
+        }
+    }
 }

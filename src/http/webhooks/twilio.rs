@@ -7,7 +7,7 @@
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::uri::{Authority, PathAndQuery};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::LengthLimitError;
 
@@ -18,10 +18,13 @@ use crate::ledger::LedgerError;
 use crate::ledger::tokens::TokenError;
 use crate::metrics::{CALLBACK_RECORDS, CALLBACKS};
 
-/// Twilio's header, as the official SDKs name it.
+/// Twilio's headers, as the official SDKs name them: the signature, and the shared key that made it
+/// where it was no auth token.
 const SIGNATURE: &str = "x-twilio-signature";
+const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 
-/// Takes a status callback of Twilio's: a form, signed by `X-Twilio-Signature`.
+/// Takes a status callback of Twilio's: a form, signed by `X-Twilio-Signature`, with an auth token or
+/// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
     post, path = "/webhooks/twilio/voice", tag = "Twilio", operation_id = "takeTwilioCallback",
     responses((status = 204, description = "Kafka has acknowledged it")),
@@ -36,7 +39,8 @@ pub(in crate::http) async fn voice(
 }
 
 /// Takes what a sink of Twilio's Event Streams posts: an array of events, signed by
-/// `X-Twilio-Signature` over the address, which holds its hash as `bodySHA256`.
+/// `X-Twilio-Signature` over the address, which holds its hash as `bodySHA256`; with an auth token or
+/// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
     post, path = "/webhooks/twilio/events", tag = "Twilio", operation_id = "takeTwilioEvents",
     responses((status = 204, description = "Kafka has acknowledged it")),
@@ -52,8 +56,10 @@ pub(in crate::http) async fn events(
 
 async fn receive(api: &Api, kind: Kind, request: Request) -> Result<Response, Problem> {
     let Some(bridge) = &api.bridge else { return Err(Problem::unknown_path()) };
+    let is_by_key = request.headers().contains_key(SIGNATURE_SETTINGS);
+    let signature = if is_by_key { "shared_key" } else { "token" };
     let received = take(bridge, kind, request).await;
-    count(kind, &received);
+    count(kind, signature, &received);
     match received {
         Ok(_) => Ok(StatusCode::NO_CONTENT.into_response()),
         Err(problem) => Err(problem.into()),
@@ -88,17 +94,20 @@ async fn take(bridge: &Bridge, kind: Kind, request: Request) -> Result<Taken, Fa
         let too_long = cause.is_some_and(<dyn std::error::Error + 'static>::is::<LengthLimitError>);
         if too_long { Fault::TooLarge(bytes_max) } else { Fault::Unreadable }
     })?;
+    let signature_settings: Vec<_> =
+        headers.get_all(SIGNATURE_SETTINGS).iter().map(HeaderValue::as_bytes).collect();
     let message = Message {
         kind,
         path_and_query: uri.path_and_query().map_or("/", PathAndQuery::as_str),
         host: text(header::HOST.as_str()).or_else(|| uri.authority().map(Authority::as_str)),
-        signature: text(SIGNATURE),
+        signature: text(SIGNATURE).filter(|_| headers.get_all(SIGNATURE).iter().count() == 1),
+        signature_settings: &signature_settings,
         body: &body,
     };
     bridge.take(&message).await.map_err(Fault::Refused)
 }
 
-fn count(kind: Kind, received: &Result<Taken, Fault>) {
+fn count(kind: Kind, signature: &'static str, received: &Result<Taken, Fault>) {
     let kind = match kind {
         Kind::Voice => "voice",
         Kind::Events => "events",
@@ -109,11 +118,13 @@ fn count(kind: Kind, received: &Result<Taken, Fault>) {
         Err(Fault::TooLarge(_)) => "too_large",
         Err(Fault::Unreadable) => "unreadable",
         Err(Fault::Refused(Refusal::NotConfigured(_))) => "not_configured",
-        Err(Fault::Overloaded | Fault::Refused(Refusal::Token(_) | Refusal::Publish(_))) => {
-            "unavailable"
-        }
+        Err(
+            Fault::Overloaded
+            | Fault::Refused(Refusal::Token(_) | Refusal::SharedKey(_) | Refusal::Publish(_)),
+        ) => "unavailable",
     };
-    metrics::counter!(CALLBACKS, "kind" => kind, "outcome" => outcome).increment(1);
+    metrics::counter!(CALLBACKS, "kind" => kind, "signature" => signature, "outcome" => outcome)
+        .increment(1);
     if let Ok(taken) = received {
         let (published, foreign) = (taken.published as u64, taken.foreign as u64);
         metrics::counter!(CALLBACK_RECORDS, "outcome" => "published").increment(published);
@@ -143,13 +154,18 @@ impl From<Refusal> for Problem {
                 StatusCode::FORBIDDEN,
                 "bad_signature",
                 "The signature is missing or wrong",
-                "X-Twilio-Signature has to be made by an auth token of the account",
+                "X-Twilio-Signature has to be made by an auth token of the account, or by its shared \
+                 key that X-Twilio-Webhooks-Signature-Settings names, with HMAC_SHA256",
             ),
             Refusal::NotConfigured(why) => Self::not_configured(why),
             Refusal::Token(TokenError::Ledger(error)) => LedgerError::into(error),
             Refusal::Token(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a callback waits");
                 Self::not_configured("an auth token cannot be opened; the log says which")
+            }
+            Refusal::SharedKey(error) => {
+                tracing::error!(error = &error as &dyn std::error::Error, "a callback waits");
+                Self::not_configured("a shared key cannot be opened; the log says which")
             }
             Refusal::Publish(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a callback waits");

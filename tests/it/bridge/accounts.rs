@@ -38,7 +38,7 @@ async fn set_token(api: &Api, account: &Account, token: Option<&str>) {
 }
 
 /// The numbers of the calls that were charged, once all that was posted is done with.
-async fn charged(system: &mut System, api: &Api, account: &Account) -> Vec<usize> {
+pub(super) async fn charged(system: &mut System, api: &Api, account: &Account) -> Vec<usize> {
     system.settle(api).await;
     let charges = api.charges(&account.id).await.expect("a list");
     let digits = |sid: &str| usize::from_str_radix(&sid[2..], 16).expect("hex");

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod content;
+mod oracle;
 pub(crate) mod post;
 mod proof;
+mod shared_keys;
 mod signers;

@@ -14,6 +14,14 @@ pub(crate) const PUBLIC_URL: &str = "https://wallet.example.com";
 /// The token of the settings.
 pub(crate) const DEFAULT_TOKEN: &str = "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf";
 
+/// The header that names the shared key that signed.
+pub(crate) const SETTINGS: &str = "x-twilio-webhooks-signature-settings";
+
+/// What Twilio writes into that header.
+pub(crate) fn settings_of(id: &str) -> String {
+    format!("key={id},algorithm=HMAC_SHA256")
+}
+
 /// A request before it is signed.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
@@ -28,7 +36,11 @@ pub(crate) struct Post {
 pub(crate) fn voice(query: &str, parameters: &Value) -> Post {
     let fields = parameters.as_object().expect("an object").iter();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let form: Vec<_> = fields.map(|(key, value)| (key.clone(), text(value))).collect();
+    form(query, fields.map(|(key, value)| (key.clone(), text(value))).collect())
+}
+
+/// A form of these parameters, in this order.
+pub(crate) fn form(query: &str, form: Vec<(String, String)>) -> Post {
     let body = form.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value)));
     let body = body.collect::<Vec<_>>().join("&").into_bytes();
     Post { path: format!("/webhooks/twilio/voice{query}"), body, form: Some(form) }
@@ -63,8 +75,18 @@ fn escape(text: &str) -> String {
 }
 
 impl Post {
-    /// The address with the hash of a JSON body, and the signature over it.
+    /// The address with the hash of a JSON body, and the signature of an auth token over it.
     pub(crate) fn sign(&self, base: &str, token: &str) -> (String, String) {
+        self.sign_with(base, token, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY)
+    }
+
+    /// As [`Self::sign`], by an algorithm that may be another.
+    pub(crate) fn sign_with(
+        &self,
+        base: &str,
+        secret: &str,
+        algorithm: hmac::Algorithm,
+    ) -> (String, String) {
         let mut path = self.path.clone();
         let mut signed = format!("{base}{path}");
         if let Some(form) = &self.form {
@@ -78,7 +100,7 @@ impl Post {
             path = format!("{path}{sign}bodySHA256={hash}");
             signed = format!("{base}{path}");
         }
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, token.as_bytes());
+        let key = hmac::Key::new(algorithm, secret.as_bytes());
         (path, STANDARD.encode(hmac::sign(&key, signed.as_bytes())))
     }
 
@@ -90,13 +112,41 @@ impl Post {
 
     /// Posts it with this signature, or none.
     pub(crate) async fn send_to(&self, api: &Api, path: &str, signature: Option<&str>) -> Answer {
+        let headers = signature.map(|signature| ("x-twilio-signature", signature));
+        let headers: Vec<_> = headers.into_iter().collect();
+        self.send_with(api, path, &headers).await
+    }
+
+    /// Signs it by a shared key and posts it.
+    pub(crate) async fn send_by_key(&self, api: &Api, id: &str, secret: &str) -> Answer {
+        let (path, signature) = self.sign_with(PUBLIC_URL, secret, hmac::HMAC_SHA256);
+        self.send_named(api, &path, &signature, &settings_of(id)).await
+    }
+
+    /// Posts it with this signature and these settings of it.
+    pub(crate) async fn send_named(
+        &self,
+        api: &Api,
+        path: &str,
+        signature: &str,
+        settings: &str,
+    ) -> Answer {
+        let headers = [("x-twilio-signature", signature), (SETTINGS, settings)];
+        self.send_with(api, path, &headers).await
+    }
+
+    /// Posts it with these headers.
+    pub(crate) async fn send_with(
+        &self,
+        api: &Api,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let content_type = match self.form {
             Some(_) => "application/x-www-form-urlencoded; charset=UTF-8",
             None => "application/json",
         };
-        let headers = signature.map(|signature| ("x-twilio-signature", signature));
-        let headers: Vec<_> = headers.into_iter().collect();
-        let sent = api.post_as(path, content_type, &headers, self.body.clone()).await;
+        let sent = api.post_as(path, content_type, headers, self.body.clone()).await;
         sent.unwrap_or_else(|error| panic!("{path}: {error:#}"))
     }
 }

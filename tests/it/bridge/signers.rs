@@ -1,4 +1,4 @@
-//! Twilio's official SDKs as signers: programs that sign line by line (tests/signers).
+//! Twilio's official SDKs: programs that sign and check line by line (tests/signers).
 
 use std::io::Write as _;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::post::{PUBLIC_URL, Post};
 
-/// Which SDK signs.
+/// Which SDK is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sdk {
     Python,
@@ -17,6 +17,52 @@ pub(crate) enum Sdk {
 
 /// Signs all requests, each by its token; answers path and signature of each.
 pub(crate) fn sign(sdk: Sdk, posts: &[(&Post, &str)]) -> Vec<(String, String)> {
+    sign_with(sdk, PUBLIC_URL, posts, "HMAC_SHA1")
+}
+
+/// Signs all requests for a service at this address, each by its secret; answers path and signature of
+/// each.
+pub(crate) fn sign_with(
+    sdk: Sdk,
+    base: &str,
+    posts: &[(&Post, &str)],
+    algorithm: &str,
+) -> Vec<(String, String)> {
+    let requests = posts.iter().map(|(post, secret)| {
+        let mut request = request(post, secret, algorithm);
+        request["url"] = json!(format!("{base}{}", post.path));
+        request
+    });
+    let answers = ask(sdk, &requests.collect::<Vec<_>>());
+    answers.iter().map(|answer| signed(base, answer)).collect()
+}
+
+/// A request as it reaches a service of ours, which the SDK checks in its place.
+#[derive(Clone, Debug)]
+pub(crate) struct Signed {
+    pub(crate) post: Post,
+    /// Path and query, with the hash of a JSON body.
+    pub(crate) path: String,
+    pub(crate) signature: String,
+    /// The header that names the shared key.
+    pub(crate) settings: String,
+}
+
+/// Whether the SDK, given this secret, takes each request for one of Twilio's.
+pub(crate) fn check(sdk: Sdk, requests: &[(&Signed, &str)]) -> Vec<bool> {
+    let requests = requests.iter().map(|(signed, secret)| {
+        let mut request = request(&signed.post, secret, "");
+        request["url"] = json!(format!("{PUBLIC_URL}{}", signed.path));
+        request["signature"] = json!(signed.signature);
+        request["settings"] = json!(signed.settings);
+        request
+    });
+    let answers = ask(sdk, &requests.collect::<Vec<_>>());
+    answers.iter().map(|answer| answer["valid"].as_bool().expect("a verdict")).collect()
+}
+
+/// Gives an SDK's program all requests; answers what it answers to each.
+fn ask(sdk: Sdk, requests: &[Value]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let sdks = root.join(".local/cache/sdks");
     assert!(
@@ -35,29 +81,29 @@ pub(crate) fn sign(sdk: Sdk, posts: &[(&Post, &str)]) -> Vec<(String, String)> {
     command.env("NODE_PATH", sdks.join("node_modules"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
     let mut stdin = child.stdin.take().expect("a pipe");
-    let requests: String = posts.iter().map(|(post, token)| request(post, token) + "\n").collect();
-    let writer = std::thread::spawn(move || stdin.write_all(requests.as_bytes()));
+    let lines: String = requests.iter().map(|request| request.to_string() + "\n").collect();
+    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
     let output = child.wait_with_output().expect("it ends");
     writer.join().expect("no panic").expect("it reads all");
     assert!(output.status.success(), "{sdk:?} failed");
     let answers = String::from_utf8(output.stdout).expect("UTF-8");
-    let signed: Vec<_> = answers.lines().map(answer).collect();
-    assert_eq!(signed.len(), posts.len(), "{sdk:?} signs every request");
-    signed
+    let answers: Vec<Value> =
+        answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(answers.len(), requests.len(), "{sdk:?} answers every request");
+    answers
 }
 
-fn request(post: &Post, token: &str) -> String {
-    let mut request = json!({"url": format!("{PUBLIC_URL}{}", post.path), "token": token});
+fn request(post: &Post, secret: &str, algorithm: &str) -> Value {
+    let mut request = json!({"secret": secret, "algorithm": algorithm});
     match &post.form {
         Some(form) => request["form"] = json!(form),
         None => request["json"] = json!(str::from_utf8(&post.body).expect("the SDKs sign text")),
     }
-    request.to_string()
+    request
 }
 
-fn answer(line: &str) -> (String, String) {
-    let answer: Value = serde_json::from_str(line).expect("JSON");
+fn signed(base: &str, answer: &Value) -> (String, String) {
     let url = answer["url"].as_str().expect("a URL");
-    let path = url.strip_prefix(PUBLIC_URL).expect("the public URL").to_owned();
+    let path = url.strip_prefix(base).expect("the address").to_owned();
     (path, answer["signature"].as_str().expect("a signature").to_owned())
 }

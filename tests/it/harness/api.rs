@@ -5,6 +5,7 @@ use crate::model::check::{Reported, Wallet};
 use crate::model::evidence::{Charge, Transaction, amount, instant, integer, string};
 use anyhow::{Context as _, Result, ensure};
 use reqwest::Method;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -97,7 +98,8 @@ impl Api {
     ) -> Result<Answer> {
         let mut request = self.client.post(format!("{}{path}", self.base));
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            let value = HeaderValue::from_bytes(value.as_bytes()).expect("bytes of a header");
+            request = request.header(*name, value);
         }
         let request = request.header("content-type", content_type).body(body);
         Self::answer("post", path, request).await

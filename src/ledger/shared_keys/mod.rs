@@ -1,0 +1,269 @@
+//! Shared keys: what Twilio signs web hooks by in place of an auth token, where a Webhook Rule says so.
+//! Set, kept sealed, and found by the id that a web hook names.
+//!
+//! A key belongs to an account and signs for the Twilio accounts that are linked to it, and for no
+//! other. The keys of the settings sign for accounts that have none, for a while longer where an
+//! account gets its first, and for Twilio accounts that nobody pays for. Several keys of an account
+//! count at once, so that one follows another without a gap. A key that is forgotten is revoked.
+//!
+//! No secret leaves this module but as a [`Secret`].
+
+mod rows;
+mod signing;
+mod tend;
+
+use std::collections::BTreeMap;
+
+use callmeter_core::domain::AccountId;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::PgConnection;
+
+use super::accounts;
+use super::audit::{self, Action, By, Deed};
+use super::error::LedgerError;
+use crate::config::{SHARED_KEYS_MAX, Secret, Settings, SharedKey};
+use crate::vault::{Sealed, Vault, VaultError};
+
+pub use signing::{SigningKey, SigningKeys};
+pub use tend::KeysTended;
+
+use rows::{Stored, forget, put, stored};
+
+/// What to do with the keys of an account.
+#[derive(Clone, Debug)]
+pub enum KeyChanges {
+    /// Forget all.
+    ForgetAll,
+    /// Set each of these, by its id, or forget it where there is no secret; the others stay.
+    Each(BTreeMap<String, Option<Secret>>),
+}
+
+impl KeyChanges {
+    /// Whether a secret is to be kept, so that there must be a key to seal it with.
+    pub fn set_any(&self) -> bool {
+        matches!(self, Self::Each(each) if each.values().any(Option::is_some))
+    }
+
+    /// How many keys an account has then.
+    fn count_after(&self, before: &BTreeMap<String, Stored>) -> usize {
+        let Self::Each(each) = self else { return 0 };
+        let stay = before.keys().filter(|id| !each.contains_key(*id)).count();
+        stay + each.values().flatten().count()
+    }
+}
+
+/// What became of keys to be set or forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysChanged {
+    /// It is so now, or was so already.
+    Done,
+    /// There is no such account.
+    UnknownAccount,
+    /// It would have more than [`SHARED_KEYS_MAX`] then: nothing is changed.
+    TooMany,
+}
+
+/// Why a stored key cannot be used: an operator has to give the key that sealed it, or set it anew.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shared key {id} of {account} cannot be opened")]
+pub struct UnopenedKey {
+    /// Whose key.
+    pub account: AccountId,
+    /// Its id.
+    pub id: String,
+    /// Why; none: the settings have no key at all.
+    pub source: Option<VaultError>,
+}
+
+/// The keys of all accounts, and how they are sealed.
+#[derive(Clone, Debug)]
+pub struct SharedKeys {
+    vault: Option<Vault>,
+    defaults: Vec<SharedKey>,
+    previous_counts_for: TimeDelta,
+}
+
+impl SharedKeys {
+    /// Takes keys and the time of rotation from the settings.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            vault: Vault::of(settings),
+            defaults: settings.twilio.shared_keys().unwrap_or_default(),
+            previous_counts_for: TimeDelta::hours(settings.twilio.previous_token_hours.into()),
+        }
+    }
+
+    /// True where keys can be sealed.
+    pub const fn can_be_set(&self) -> bool {
+        self.vault.is_some()
+    }
+
+    /// What [`Self::change`] would answer; locks the account, so that it answers so until this
+    /// transaction ends. For a caller that changes something else first.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn look(
+        &self,
+        connection: &mut PgConnection,
+        id: &AccountId,
+        changes: &KeyChanges,
+    ) -> Result<KeysChanged, LedgerError> {
+        let Some(head) = accounts::lock(connection, id).await? else {
+            return Ok(KeysChanged::UnknownAccount);
+        };
+        let before = stored(connection, head.account_key).await?;
+        let fit = changes.count_after(&before) <= SHARED_KEYS_MAX;
+        Ok(if fit { KeysChanged::Done } else { KeysChanged::TooMany })
+    }
+
+    /// Sets and forgets keys of an account. Nothing is changed where it answers anything but `Done`.
+    ///
+    /// # Errors
+    /// `Unreadable` where there is no key to seal with: ask [`Self::can_be_set`] first.
+    pub async fn change(
+        &self,
+        connection: &mut PgConnection,
+        id: &AccountId,
+        changes: &KeyChanges,
+        by: &By,
+    ) -> Result<KeysChanged, LedgerError> {
+        let Some(head) = accounts::lock(connection, id).await? else {
+            return Ok(KeysChanged::UnknownAccount);
+        };
+        let owner = Owner { key: head.account_key, id };
+        let before = stored(connection, owner.key).await?;
+        if changes.count_after(&before) > SHARED_KEYS_MAX {
+            return Ok(KeysChanged::TooMany);
+        }
+        let each = match changes {
+            KeyChanges::Each(each) => each.clone(),
+            KeyChanges::ForgetAll => before.keys().map(|id| (id.clone(), None)).collect(),
+        };
+        let first_set_at = before.values().map(|row| row.first_set_at).min().unwrap_or(by.at);
+        let mut deeds = Vec::new();
+        for (key, secret) in &each {
+            let row = before.get(key);
+            let action = match (row, secret) {
+                (None, None) => continue,
+                (Some(row), Some(secret)) if self.is(&owner, key, row, secret) => continue,
+                (_, Some(secret)) => {
+                    let sealed = self.seal(&owner, key, secret)?;
+                    put(connection, owner.key, key, &sealed, by.at, first_set_at).await?;
+                    Action::TwilioSharedKeySet
+                }
+                (Some(_), None) => {
+                    forget(connection, owner.key, key).await?;
+                    Action::TwilioSharedKeyForgotten
+                }
+            };
+            deeds.push(owner.deed(action, key, row.map(|row| row.set_at), by.at));
+        }
+        if deeds.is_empty() {
+            by.changed_nothing();
+        }
+        for deed in &deeds {
+            audit::note(connection, by, deed).await?;
+        }
+        Ok(KeysChanged::Done)
+    }
+
+    /// Whether there is any shared key at all.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, LedgerError> {
+        if !self.defaults.is_empty() {
+            return Ok(true);
+        }
+        let exist = sqlx::query_scalar(
+            "-- shared_keys::exist
+             SELECT EXISTS (SELECT FROM twilio_shared_keys)",
+        )
+        .fetch_one(connection)
+        .await?;
+        Ok(exist)
+    }
+
+    /// Whether anybody has a key of this id.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn is_known(
+        &self,
+        connection: &mut PgConnection,
+        key: &str,
+    ) -> Result<bool, LedgerError> {
+        if self.default(key).is_some() {
+            return Ok(true);
+        }
+        let known = sqlx::query_scalar(
+            "-- shared_keys::is_known
+             SELECT EXISTS (SELECT FROM twilio_shared_keys WHERE shared_key_id = $1)",
+        )
+        .bind(key)
+        .fetch_one(connection)
+        .await?;
+        Ok(known)
+    }
+
+    /// The secret that the settings have under this id.
+    fn default(&self, key: &str) -> Option<&Secret> {
+        self.defaults.iter().find(|default| default.id == key).map(|default| &default.secret)
+    }
+
+    fn seal(&self, owner: &Owner<'_>, key: &str, secret: &Secret) -> Result<Sealed, LedgerError> {
+        let vault = self.vault.as_ref();
+        let vault = vault.ok_or_else(|| unreadable("there is no key"))?;
+        vault.seal(&bound_to(owner.id, key), secret).map_err(unreadable)
+    }
+
+    /// Opens a stored key.
+    fn open(&self, account: &AccountId, key: &str, sealed: &Sealed) -> Result<Secret, UnopenedKey> {
+        let unopened =
+            |source| UnopenedKey { account: account.clone(), id: key.to_owned(), source };
+        let Some(vault) = &self.vault else { return Err(unopened(None)) };
+        vault.open(&bound_to(account, key), sealed).map_err(|error| unopened(Some(error)))
+    }
+
+    /// True where the stored secret is this one already. One that cannot be opened is not.
+    fn is(&self, owner: &Owner<'_>, key: &str, row: &Stored, secret: &Secret) -> bool {
+        let opened = self.open(owner.id, key, &row.sealed);
+        opened.is_ok_and(|current| current.expose() == secret.expose())
+    }
+}
+
+/// The account whose keys are changed.
+struct Owner<'a> {
+    key: i32,
+    id: &'a AccountId,
+}
+
+impl Owner<'_> {
+    fn deed(
+        &self,
+        action: Action,
+        key: &str,
+        set_at: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Deed {
+        let after = (action == Action::TwilioSharedKeySet).then_some(now);
+        Deed {
+            action,
+            account_key: Some(self.key),
+            subject: key.to_owned(),
+            before: json!({ "set_at": set_at }),
+            after: json!({ "set_at": after }),
+        }
+    }
+}
+
+/// What a sealed key is bound to, so that it opens as no other: its account and its id.
+fn bound_to(account: &AccountId, key: &str) -> String {
+    format!("shared key {key} of {account}")
+}
+
+fn unreadable(error: impl std::fmt::Display) -> LedgerError {
+    LedgerError::unreadable("a shared key", error)
+}
