@@ -49,7 +49,7 @@ async fn a_command_that_cannot_promise_that_its_change_is_seen_says_so_and_fails
     system.run(&["account", "close", "shut"]).expect_success();
     until("the change is seen", SOON, async || {
         let answer = ask(&api, "shut", "CA1", 60).await;
-        (answer.status == 200 && answer.body["reason"] == "account_closed").then_some(())
+        (answer.status == 200 && answer.json()["reason"] == "account_closed").then_some(())
     })
     .await;
 }

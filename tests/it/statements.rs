@@ -5,7 +5,7 @@ use crate::harness::api::Api;
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::System;
 use callmeter::ledger::LedgerError;
-use callmeter::ledger::adjustments::{Adjusted, Adjustment, adjust};
+use callmeter::ledger::adjustments::{Adjustment, adjust};
 use callmeter::ledger::audit::By;
 use callmeter_core::domain::{AccountId, Money, TransactionType};
 use reqwest::Method;
@@ -130,8 +130,8 @@ async fn a_closed_month_never_changes_even_by_a_clock_that_is_late() {
         refers_to: None,
     };
     let acme = AccountId::parse("acme").expect("an id");
-    let posted: Result<_, LedgerError> = adjust(&mut sql, &acme, &adjustment, &by).await;
-    let Ok(Adjusted::Posted(row)) = posted else { panic!("not posted: {posted:?}") };
+    let posted: Result<Result<_, _>, LedgerError> = adjust(&mut sql, &acme, &adjustment, &by).await;
+    let Ok(Ok(row)) = posted else { panic!("not posted: {posted:?}") };
     assert_eq!(row.at.to_rfc3339(), "2025-04-01T00:00:00+00:00");
     assert_eq!(statement(&api, "2025-03").await.expect(200), closed);
     let april = statement(&api, "2025-04").await.expect(200);
