@@ -149,14 +149,14 @@ impl World {
             opening_balance: Money::from_micros(balance),
         };
         let by = Arc::new(By::new("test", self.clock.now()));
-        let created: Result<_, LedgerError> = self
+        let created: Result<Result<_, _>, LedgerError> = self
             .store
             .transact("test", move |connection| {
                 let (new, by) = (new.clone(), Arc::clone(&by));
                 async move { accounts::create(connection, &new, &by).await }.boxed()
             })
             .await;
-        created.expect("an account");
+        created.expect("an answer").expect("an account");
         account(id)
     }
 
