@@ -135,7 +135,7 @@ fn every_key_is_documented_where_the_defaults_are() {
         ("STRIPE_API_KEY", "x"),
         ("STRIPE_PUBLISHABLE_KEY", "x"),
         ("STRIPE_WEBHOOK_SECRET", "x"),
-        ("TWILIO_ACCOUNT_SID", "x"),
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
         ("TWILIO_AUTH_TOKEN", "x"),
         ("CALLMETER__PRIVACY__RETENTION_MONTHS", "13"),
         ("CALLMETER__SECRETS__KEY", "a-key-that-is-long-enough-0123456789"),

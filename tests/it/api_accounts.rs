@@ -1,7 +1,7 @@
 //! Accounts and their subscriptions over HTTP.
 
 use crate::authorizations::{allowed, ask};
-use crate::harness::samples::{account, now, subscribed};
+use crate::harness::samples::{account, account_sid, now, subscribed};
 use crate::harness::system::System;
 use crate::model::time::{DAY, HOUR, rfc3339};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
     let body = json!({
-        "id": "acme", "name": "Acme", "twilio_account_sid": "AC1", "opening_balance": "12.345678",
+        "id": "acme", "name": "Acme", "twilio_account_sid": account_sid(1), "opening_balance": "12.345678",
         "email": "billing@example.com",
     });
     let created = api.post("/v1/accounts", &body).await.expect(201);
@@ -27,9 +27,9 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     assert_eq!(wallet["state"], "low", "below the threshold of 20 dollars");
     assert_eq!(wallet["allowance"], Value::Null);
 
-    let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": "AC2"});
+    let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": account_sid(2)});
     api.post("/v1/accounts", &same_id).await.problem(409);
-    let taken_sid = json!({"id": "other", "name": "B", "twilio_account_sid": "AC1"});
+    let taken_sid = json!({"id": "other", "name": "B", "twilio_account_sid": account_sid(1)});
     api.post("/v1/accounts", &taken_sid).await.problem(409);
     api.get("/v1/accounts/other").await.problem(404);
 
@@ -82,7 +82,7 @@ async fn whoever_has_no_key_learns_nothing() {
         for path in paths {
             api.with_key(key).get(path).await.problem(401);
         }
-        let body = json!({"id": "b", "name": "B", "twilio_account_sid": "AC2"});
+        let body = json!({"id": "b", "name": "B", "twilio_account_sid": account_sid(2)});
         api.with_key(key).post("/v1/accounts", &body).await.problem(401);
         for open in ["/livez", "/readyz", "/metrics"] {
             assert_eq!(api.with_key(key).get(open).await.status, 200, "{open}");
@@ -103,7 +103,7 @@ async fn an_account_that_makes_no_sense_is_refused_with_the_field_at_fault() {
     system.open(&api, &[account("acme", 1_000_000)]).await;
     let long = "x".repeat(300);
     let nul = "a\u{0}b";
-    let good = json!({"id": "new", "name": "New", "twilio_account_sid": "AC9"});
+    let good = json!({"id": "new", "name": "New", "twilio_account_sid": account_sid(9)});
     let cases = [
         ("id", json!("")),
         ("id", json!("a b")),

@@ -1,7 +1,7 @@
 //! Bad input to every setting and every command: one clear line, exit code 2, nothing changed.
 
 use crate::harness::command::{Ran, finish};
-use crate::harness::samples::account;
+use crate::harness::samples::{account, account_sid};
 use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
 use sqlx::{PgConnection, Row as _};
@@ -132,6 +132,7 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
     let mut sql = system.sql().await;
     let before = rows(&mut sql).await;
     let long = "x".repeat(65);
+    let sid = account_sid(1);
     let create = ["account", "create"];
     let acme = ["account", "subscribe", "acme"];
     let set = ["offsets", "set"];
@@ -146,12 +147,12 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
         (vec!["verify", "--fast"], "--fast"),
         (create.to_vec(), "id"),
         ([&create[..], &["new"]].concat(), "--"),
-        ([&create[..], &["a b", "--name", "A", "--twilio-account-sid", "AC1"]].concat(), "a b"),
-        ([&create[..], &[&long, "--name", "A", "--twilio-account-sid", "AC1"]].concat(), "id"),
-        ([&create[..], &["new", "--name", "", "--twilio-account-sid", "AC1"]].concat(), "name"),
+        ([&create[..], &["a b", "--name", "A", "--twilio-account-sid", &sid]].concat(), "a b"),
+        ([&create[..], &[&long, "--name", "A", "--twilio-account-sid", &sid]].concat(), "id"),
+        ([&create[..], &["new", "--name", "", "--twilio-account-sid", &sid]].concat(), "name"),
         ([&create[..], &["new", "--name", "A", "--twilio-account-sid", ""]].concat(), "sid"),
         (
-            [&create[..], &["new", "--name", "A", "--twilio-account-sid", "AC1"]]
+            [&create[..], &["new", "--name", "A", "--twilio-account-sid", &sid]]
                 .concat()
                 .into_iter()
                 .chain(["--opening-balance", "ten"])
@@ -159,7 +160,7 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
             "ten",
         ),
         (
-            [&create[..], &["new", "--name", "A", "--twilio-account-sid", "AC1"]]
+            [&create[..], &["new", "--name", "A", "--twilio-account-sid", &sid]]
                 .concat()
                 .into_iter()
                 .chain(["--opening-balance=-1"])
@@ -215,13 +216,14 @@ async fn a_command_that_fails_says_so_in_one_line_and_changes_nothing() {
     system.open(&api, [&acme]).await;
     let mut sql = system.sql().await;
     let before = rows(&mut sql).await;
+    let sid = account_sid(1);
     let set = ["--partition", "0", "--offset", "0", "--reason", "x"];
     let cases: [(Vec<&str>, &str); 8] = [
         (vec!["account", "show", "nobody"], "nobody"),
         (vec!["account", "close", "nobody"], "nobody"),
         (vec!["account", "subscribe", "nobody", "--plan", "starter"], "nobody"),
         (vec!["account", "subscribe", "acme", "--plan", "gold"], "plan"),
-        (vec!["account", "create", "acme", "--name", "A", "--twilio-account-sid", "AC1"], "acme"),
+        (vec!["account", "create", "acme", "--name", "A", "--twilio-account-sid", &sid], "acme"),
         (
             vec!["account", "create", "new", "--name", "A", "--twilio-account-sid", &acme.sid],
             &acme.sid,
