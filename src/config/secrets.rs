@@ -57,7 +57,7 @@ impl Twilio {
             return refuse("twilio.callback_bytes_max", fault, "give 65536 to 67108864");
         }
         if let Some(sid) = &self.account_sid
-            && let Err(error) = TwilioAccountSid::parse(sid)
+            && let Err(error) = TwilioAccountSid::parse_issued(sid)
         {
             return refuse(
                 "twilio.account_sid",

@@ -66,7 +66,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 15] = [
+    let cases: [(&str, &str, &[&str]); 16] = [
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),
@@ -78,6 +78,7 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("CALLMETER__CHARGING__ZERO_DURATION_COMPLETED", "gift", &["minimum, free"]),
         ("CALLMETER__WALLET__LOW_BALANCE_THRESHOLD", "1.2345678", &["wallet.low_balance"]),
         ("CALLMETER__SECRETS__KEY", "hunter2", &["secrets.key", "7 characters", "openssl"]),
+        ("TWILIO_ACCOUNT_SID", "AC123", &["twilio.account_sid", "32 hexadecimal digits"]),
         ("CALLMETER__LOG__LEVEL", "loud=x=y", &["log.level", "debug"]),
         ("DATABASE_URL", "mysql://u:hunter2@h/x", &["database.url", "DATABASE_URL", "postgres://"]),
         ("REDIS_URL", "redis://:hunter2@h/16", &["redis.url", "REDIS_URL"]),

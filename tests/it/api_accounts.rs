@@ -1,7 +1,9 @@
 //! Accounts and their subscriptions over HTTP.
 
 use crate::authorizations::{allowed, ask};
-use crate::harness::samples::{account, account_sid, now, subscribed};
+use crate::harness::samples::{
+    account, account_sid, call_sid, completed, no_account_sids, now, on_calls, subscribed,
+};
 use crate::harness::system::System;
 use crate::model::time::{DAY, HOUR, rfc3339};
 use serde_json::{Value, json};
@@ -129,6 +131,15 @@ async fn an_account_that_makes_no_sense_is_refused_with_the_field_at_fault() {
         answer.problem(400);
         assert!(answer.text.contains(field), "{field} of {body} is not named: {}", answer.text);
     }
+    for sid in no_account_sids() {
+        let mut body = good.clone();
+        body["twilio_account_sid"] = json!(sid);
+        let told = api.post("/v1/accounts", &body).await.expect(400);
+        assert_eq!(told["errors"][0]["field"], "twilio_account_sid", "{sid}: {told}");
+        let token = json!({"twilio_auth_token": "t", "twilio_account_sid": sid});
+        let told = api.patch("/v1/accounts/acme", &token).await.expect(400);
+        assert_eq!(told["errors"][0]["field"], "twilio_account_sid", "{sid}: {told}");
+    }
     for field in ["id", "name", "twilio_account_sid"] {
         let mut body = good.clone();
         body.as_object_mut().expect("an object").remove(field);
@@ -220,4 +231,31 @@ async fn balance_and_credit_limit_together_stay_within_the_range_of_amounts() {
     let answer = api.post("/v1/accounts/acme/adjustments", &credit).await;
     assert_eq!(answer.problem(422), "balance_out_of_range");
     allowed(&ask(&api, "acme", "CA2", 60).await);
+}
+
+#[tokio::test]
+async fn a_stored_account_sid_of_another_form_still_pays_and_is_still_asked_about() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    let mut odd = acme.clone();
+    odd.sid = "ac-of-old".to_owned();
+    sqlx::query(
+        "INSERT INTO twilio_accounts (account_key, twilio_account_sid, linked_at)
+         SELECT account_key, $1, linked_at FROM twilio_accounts WHERE twilio_account_sid = $2",
+    )
+    .bind(&odd.sid)
+    .bind(&acme.sid)
+    .execute(&mut system.sql().await)
+    .await
+    .expect("it is stored");
+    let asked = json!({"twilio_account_sid": odd.sid, "call_sid": call_sid(1), "seconds": 60,
+        "from": "+15005550001", "to": "+12125550123"});
+    allowed(&api.post("/v1/authorizations", &asked).await);
+    system.produce(&[on_calls(0, &completed(&odd, &call_sid(1), 61, now()))]).await;
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("a list").len(), 1);
+    let shown = api.get("/v1/accounts/acme").await.expect(200);
+    assert_eq!(shown["twilio_account_sids"], json!([acme.sid, odd.sid]));
 }

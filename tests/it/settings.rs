@@ -1,7 +1,7 @@
 //! Bad input to every setting and every command: one clear line, exit code 2, nothing changed.
 
 use crate::harness::command::{Ran, finish};
-use crate::harness::samples::{account, account_sid};
+use crate::harness::samples::{account, account_sid, no_account_sids};
 use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
 use sqlx::{PgConnection, Row as _};
@@ -204,6 +204,27 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
     ];
     for (arguments, word) in cases {
         assert_refused(&format!("{arguments:?}"), &system.run(&arguments), word);
+    }
+    assert_eq!(rows(&mut sql).await, before);
+}
+
+#[tokio::test]
+async fn an_account_sid_that_is_none_is_refused_by_whatever_takes_one_and_changes_nothing() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 1_000_000)]).await;
+    let mut sql = system.sql().await;
+    let before = rows(&mut sql).await;
+    let named = ["account", "create", "new", "--name", "A", "--twilio-account-sid"];
+    let token = ["account", "token", "acme", "--forget", "--twilio-account-sid"];
+    for sid in no_account_sids() {
+        for command in [&named[..], &["account", "link", "acme"], &token] {
+            let arguments = [command, &[&sid]].concat();
+            assert_refused(&format!("{arguments:?}"), &system.run(&arguments), &sid);
+        }
+        let mut command = system.command(&["config", "check"]);
+        command.env("TWILIO_ACCOUNT_SID", &sid);
+        assert_refused(&sid, &finish(command), "twilio.account_sid");
     }
     assert_eq!(rows(&mut sql).await, before);
 }

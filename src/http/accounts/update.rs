@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::config::Secret;
 use crate::http::Api;
 use crate::http::act::Outcome;
-use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
+use crate::http::fields::{Fielded, Fields, amount, email, issued_account, line, positive_number};
 use crate::http::openapi::schema;
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
@@ -62,7 +62,7 @@ struct AccountChangesBody {
     #[schema(value_type = Option<schema::TwilioAuthToken>)]
     twilio_auth_token: Option<String>,
     /// Whose token it is; the account's first Twilio account where absent.
-    #[schema(value_type = schema::TwilioAccountSid, required = false)]
+    #[schema(value_type = schema::IssuedAccountSid, required = false)]
     twilio_account_sid: String,
 }
 
@@ -77,7 +77,7 @@ impl Fielded for Update {
             calls_in_progress_max: fields.nullable("calls_in_progress_max", positive_number),
         };
         let token = fields.nullable("twilio_auth_token", token);
-        let account_sid = fields.optional("twilio_account_sid", parsed::<TwilioAccountSid>);
+        let account_sid = fields.optional("twilio_account_sid", issued_account);
         if account_sid.is_some() && token.is_none() {
             let message = "only says whose twilio_auth_token is given, and none is";
             fields.fault("twilio_account_sid", message);

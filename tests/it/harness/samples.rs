@@ -76,6 +76,23 @@ pub(crate) fn account_sid(number: u128) -> String {
     format!("AC{number:032x}")
 }
 
+/// What is no `AccountSid`, though each is an id.
+pub(crate) fn no_account_sids() -> Vec<String> {
+    let sid = account_sid(0xabc);
+    let digits = &sid[2..];
+    vec![
+        format!("CA{digits}"),
+        format!("ac{digits}"),
+        format!("Ac{digits}"),
+        digits.to_owned(),
+        sid[..33].to_owned(),
+        format!("{sid}0"),
+        format!("{}g", &sid[..33]),
+        format!("{}\u{ff11}", &sid[..33]),
+        "AC".to_owned(),
+    ]
+}
+
 /// A call's sid with a number in it.
 pub(crate) fn call_sid(number: usize) -> String {
     format!("CA{number:032x}")
