@@ -10,6 +10,7 @@ mod backup;
 mod balance;
 mod bridge;
 mod catalog;
+mod charging_page;
 mod connections;
 mod dashboards;
 mod document;

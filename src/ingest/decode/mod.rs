@@ -103,6 +103,10 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason there is.
+    pub const ALL: &[Self] =
+        &[Self::Undecodable, Self::Invalid, Self::UnknownAccount, Self::Conflict];
+
     /// The word that is stored and listed.
     pub const fn as_str(self) -> &'static str {
         match self {
