@@ -27,6 +27,7 @@ mod operate;
 mod outages;
 mod privacy;
 mod processes;
+mod proxy;
 mod rates;
 mod records;
 mod redis_cluster;
