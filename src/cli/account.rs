@@ -60,7 +60,7 @@ pub(super) struct Create {
     #[arg(long)]
     name: String,
     /// The Twilio account (AC...) whose calls it pays for
-    #[arg(long, value_name = "SID")]
+    #[arg(long, value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: TwilioAccountSid,
     /// Dollars to begin with
     #[arg(long, value_name = "DOLLARS", default_value = "0", value_parser = opening_balance)]
@@ -120,7 +120,7 @@ pub(super) struct Link {
     /// The account's id
     id: AccountId,
     /// The Twilio account (AC...)
-    #[arg(value_name = "SID")]
+    #[arg(value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: TwilioAccountSid,
     #[command(flatten)]
     why: Why,

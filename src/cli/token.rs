@@ -25,7 +25,7 @@ pub(super) struct Token {
     /// The account's id
     id: AccountId,
     /// The Twilio account (AC...) whose token it is; the account's first where absent
-    #[arg(long, value_name = "SID")]
+    #[arg(long, value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: Option<TwilioAccountSid>,
     #[command(flatten)]
     source: Source,

@@ -70,7 +70,7 @@ impl Twilio {
             return refuse("twilio.shared_keys", fault, "give id=secret, or several with commas");
         }
         if let Some(sid) = &self.account_sid
-            && let Err(error) = TwilioAccountSid::parse(sid)
+            && let Err(error) = TwilioAccountSid::parse_issued(sid)
         {
             return refuse(
                 "twilio.account_sid",

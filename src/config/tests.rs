@@ -66,7 +66,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 18] = [
+    let cases: [(&str, &str, &[&str]); 19] = [
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),
@@ -81,6 +81,7 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("TWILIO_SHARED_KEYS", "hunter2", &["twilio.shared_keys", "TWILIO_SHARED_KEYS", "key 1"]),
         ("TWILIO_SHARED_KEYS", "a=b,a=hunter2", &["twilio.shared_keys", "key 2", "id=secret"]),
         ("CALLMETER__TWILIO__SHARED_KEYS", "a b=hunter2", &["twilio.shared_keys", "key 1"]),
+        ("TWILIO_ACCOUNT_SID", "AC123", &["twilio.account_sid", "32 hexadecimal digits"]),
         ("CALLMETER__LOG__LEVEL", "loud=x=y", &["log.level", "debug"]),
         ("DATABASE_URL", "mysql://u:hunter2@h/x", &["database.url", "DATABASE_URL", "postgres://"]),
         ("REDIS_URL", "redis://:hunter2@h/16", &["redis.url", "REDIS_URL"]),
@@ -144,7 +145,7 @@ fn every_key_is_documented_where_the_defaults_are() {
         ("STRIPE_API_KEY", "x"),
         ("STRIPE_PUBLISHABLE_KEY", "x"),
         ("STRIPE_WEBHOOK_SECRET", "x"),
-        ("TWILIO_ACCOUNT_SID", "x"),
+        ("TWILIO_ACCOUNT_SID", "AC00000000000000000000000000000001"),
         ("TWILIO_AUTH_TOKEN", "x"),
         ("TWILIO_SHARED_KEYS", "x=y"),
         ("CALLMETER__PRIVACY__RETENTION_MONTHS", "13"),

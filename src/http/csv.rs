@@ -14,8 +14,10 @@ use crate::ledger::history::Stretch;
 
 /// Rows of an export read at once.
 const EXPORT_PAGE: u16 = 1000;
-/// How a spreadsheet knows a formula, a tab or an end of line before it overlooked.
-const FORMULA_BEGINS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+/// How a spreadsheet knows a formula, a tab or an end of line before it overlooked. Some take a
+/// full-width sign for the plain one.
+const FORMULA_BEGINS: [char; 11] =
+    ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\t', '\r', '\n'];
 /// Media type of an export.
 pub(super) const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
 

@@ -1,6 +1,6 @@
 //! Bodies and queries, field by field: every fault is found, and named by its field.
 
-use callmeter_core::domain::Money;
+use callmeter_core::domain::{Money, TwilioAccountSid};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SubsecRound, Utc};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::error::Category;
@@ -191,6 +191,11 @@ pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     value: &Value,
 ) -> Result<T, String> {
     as_text(value)?.parse::<T>().map_err(|error| error.to_string())
+}
+
+/// Reads a Twilio account that an administrator names: of the form that Twilio gives them.
+pub(super) fn issued_account(value: &Value) -> Result<TwilioAccountSid, String> {
+    TwilioAccountSid::parse_issued(as_text(value)?).map_err(|error| error.to_string())
 }
 
 /// Reads a name or description: 1 to 500 characters, none of them a control character.

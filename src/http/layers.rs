@@ -1,8 +1,10 @@
-//! What every request passes: an id, a place among those in progress, a time-out, a metric.
+//! What every request passes: an id, a place among those in progress, a time-out, a metric; and what
+//! every answer that streams carries.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::HttpBody as _;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, Method};
 use axum::middleware::Next;
@@ -15,6 +17,8 @@ use super::problem::Problem;
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 const REQUEST_ID: &str = "x-request-id";
+/// Says `no` to a proxy that would gather an answer before it passes it on; nginx reads it.
+const BUFFERING: &str = "x-accel-buffering";
 
 /// The id of a request, among its extensions.
 #[derive(Clone, Debug)]
@@ -60,6 +64,15 @@ pub(super) async fn frame(
         .increment(1);
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    unbuffered(response)
+}
+
+/// Keeps proxies from holding an answer back that is sent as it is made: none but those is without a
+/// length, so no handler has to think of it.
+fn unbuffered(mut response: Response) -> Response {
+    if response.body().size_hint().exact().is_none() {
+        response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
     }
     response
 }

@@ -50,6 +50,9 @@ texts! {
     /// A Twilio account.
     TwilioAccountSid = r"^[!-~]{1,64}$", "AC0123456789abcdef0123456789abcdef",
         "A Twilio account (`AccountSid`): 1 to 64 bytes without spaces and control characters.";
+    /// A Twilio account that an administrator names.
+    IssuedAccountSid = r"^AC[0-9a-fA-F]{32}$", "AC0123456789abcdef0123456789abcdef",
+        "A Twilio account (`AccountSid`): `AC` and 32 hexadecimal digits, as Twilio issues them.";
     /// A call.
     CallSid = r"^[ -~]{1,64}$", "CA00000000000000000000000000000001",
         "A call (`CallSid`): 1 to 64 bytes without control characters.";

@@ -1,7 +1,9 @@
 //! Accounts and their subscriptions over HTTP.
 
 use crate::authorizations::{allowed, ask};
-use crate::harness::samples::{account, now, subscribed};
+use crate::harness::samples::{
+    account, account_sid, call_sid, completed, no_account_sids, now, on_calls, subscribed,
+};
 use crate::harness::system::System;
 use crate::model::time::{DAY, HOUR, rfc3339};
 use serde_json::{Value, json};
@@ -11,7 +13,7 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
     let body = json!({
-        "id": "acme", "name": "Acme", "twilio_account_sid": "AC1", "opening_balance": "12.345678",
+        "id": "acme", "name": "Acme", "twilio_account_sid": account_sid(1), "opening_balance": "12.345678",
         "email": "billing@example.com",
     });
     let created = api.post("/v1/accounts", &body).await.expect(201);
@@ -27,9 +29,9 @@ async fn an_account_is_created_once_and_shown_and_changed() {
     assert_eq!(wallet["state"], "low", "below the threshold of 20 dollars");
     assert_eq!(wallet["allowance"], Value::Null);
 
-    let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": "AC2"});
+    let same_id = json!({"id": "acme", "name": "B", "twilio_account_sid": account_sid(2)});
     api.post("/v1/accounts", &same_id).await.problem(409);
-    let taken_sid = json!({"id": "other", "name": "B", "twilio_account_sid": "AC1"});
+    let taken_sid = json!({"id": "other", "name": "B", "twilio_account_sid": account_sid(1)});
     api.post("/v1/accounts", &taken_sid).await.problem(409);
     api.get("/v1/accounts/other").await.problem(404);
 
@@ -82,7 +84,7 @@ async fn whoever_has_no_key_learns_nothing() {
         for path in paths {
             api.with_key(key).get(path).await.problem(401);
         }
-        let body = json!({"id": "b", "name": "B", "twilio_account_sid": "AC2"});
+        let body = json!({"id": "b", "name": "B", "twilio_account_sid": account_sid(2)});
         api.with_key(key).post("/v1/accounts", &body).await.problem(401);
         for open in ["/livez", "/readyz", "/metrics"] {
             assert_eq!(api.with_key(key).get(open).await.status, 200, "{open}");
@@ -103,7 +105,7 @@ async fn an_account_that_makes_no_sense_is_refused_with_the_field_at_fault() {
     system.open(&api, &[account("acme", 1_000_000)]).await;
     let long = "x".repeat(300);
     let nul = "a\u{0}b";
-    let good = json!({"id": "new", "name": "New", "twilio_account_sid": "AC9"});
+    let good = json!({"id": "new", "name": "New", "twilio_account_sid": account_sid(9)});
     let cases = [
         ("id", json!("")),
         ("id", json!("a b")),
@@ -128,6 +130,15 @@ async fn an_account_that_makes_no_sense_is_refused_with_the_field_at_fault() {
         let answer = api.post("/v1/accounts", &body).await;
         answer.problem(400);
         assert!(answer.text.contains(field), "{field} of {body} is not named: {}", answer.text);
+    }
+    for sid in no_account_sids() {
+        let mut body = good.clone();
+        body["twilio_account_sid"] = json!(sid);
+        let told = api.post("/v1/accounts", &body).await.expect(400);
+        assert_eq!(told["errors"][0]["field"], "twilio_account_sid", "{sid}: {told}");
+        let token = json!({"twilio_auth_token": "t", "twilio_account_sid": sid});
+        let told = api.patch("/v1/accounts/acme", &token).await.expect(400);
+        assert_eq!(told["errors"][0]["field"], "twilio_account_sid", "{sid}: {told}");
     }
     for field in ["id", "name", "twilio_account_sid"] {
         let mut body = good.clone();
@@ -220,4 +231,31 @@ async fn balance_and_credit_limit_together_stay_within_the_range_of_amounts() {
     let answer = api.post("/v1/accounts/acme/adjustments", &credit).await;
     assert_eq!(answer.problem(422), "balance_out_of_range");
     allowed(&ask(&api, "acme", "CA2", 60).await);
+}
+
+#[tokio::test]
+async fn a_stored_account_sid_of_another_form_still_pays_and_is_still_asked_about() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    let mut odd = acme.clone();
+    odd.sid = "ac-of-old".to_owned();
+    sqlx::query(
+        "INSERT INTO twilio_accounts (account_key, twilio_account_sid, linked_at)
+         SELECT account_key, $1, linked_at FROM twilio_accounts WHERE twilio_account_sid = $2",
+    )
+    .bind(&odd.sid)
+    .bind(&acme.sid)
+    .execute(&mut system.sql().await)
+    .await
+    .expect("it is stored");
+    let asked = json!({"twilio_account_sid": odd.sid, "call_sid": call_sid(1), "seconds": 60,
+        "from": "+15005550001", "to": "+12125550123"});
+    allowed(&api.post("/v1/authorizations", &asked).await);
+    system.produce(&[on_calls(0, &completed(&odd, &call_sid(1), 61, now()))]).await;
+    system.settle(&api).await;
+    assert_eq!(api.charges("acme").await.expect("a list").len(), 1);
+    let shown = api.get("/v1/accounts/acme").await.expect(200);
+    assert_eq!(shown["twilio_account_sids"], json!([acme.sid, odd.sid]));
 }

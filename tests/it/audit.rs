@@ -1,7 +1,7 @@
 //! The audit: who did what, before and after, why, and at which request.
 
 use crate::harness::api::{ADMIN_KEY, Api};
-use crate::harness::samples::{account, now};
+use crate::harness::samples::{account, account_sid, now};
 use crate::harness::system::System;
 use crate::model::time::{DAY, rfc3339};
 use reqwest::Method;
@@ -32,7 +32,7 @@ async fn every_act_of_an_administrator_is_noted_with_what_was_before_and_after()
     let known = noted_since(&api, 0).await.len();
     let acme = json!({
         "id": "acme", "name": "Ada Lovelace", "email": "ada@example.com",
-        "twilio_account_sid": "AC1", "opening_balance": "5",
+        "twilio_account_sid": account_sid(1), "opening_balance": "5",
     });
     send(Method::POST, "/v1/accounts", acme).await;
     let limits = json!({"credit_limit": "10", "email": "lovelace@example.com"});
@@ -99,7 +99,7 @@ async fn what_is_refused_or_repeated_is_not_noted() {
     let api = system.serve("api").await;
     system.open(&api, &[account("acme", 0)]).await;
     let known = noted_since(&api, 0).await.len();
-    let again = json!({"id": "acme", "name": "B", "twilio_account_sid": "AC9"});
+    let again = json!({"id": "acme", "name": "B", "twilio_account_sid": account_sid(9)});
     api.post("/v1/accounts", &again).await.problem(409);
     api.patch("/v1/accounts/nobody", &json!({"name": "x"})).await.problem(404);
     let credit = json!({"type": "credit", "amount": "1", "description": "x"});
@@ -181,9 +181,9 @@ async fn what_is_done_at_the_machine_is_noted_with_the_user() {
     let known = noted_since(&api, 0).await.len();
     let topic = system.topic(crate::model::read::Topic::Calls);
     for arguments in [
-        &["account", "create", "new", "--name", "New", "--twilio-account-sid", "AC7"][..],
+        &["account", "create", "new", "--name", "New", "--twilio-account-sid", &account_sid(7)][..],
         &["account", "subscribe", "new", "--plan", "starter"],
-        &["account", "link", "new", "AC8"],
+        &["account", "link", "new", &account_sid(8)],
         &["account", "close", "new"],
         &["account", "reopen", "new"],
         &["key", "create", "--name", "CLI", "--scope", "admin"],

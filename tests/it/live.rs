@@ -8,16 +8,16 @@ use crate::keys::{make, revoke};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-const PATH: &str = "/v1/accounts/acme/events";
+pub(crate) const PATH: &str = "/v1/accounts/acme/events";
 
 /// One stream, event by event.
-struct Events {
+pub(crate) struct Events {
     response: Response,
     text: String,
 }
 
 impl Events {
-    fn of(response: Response) -> Events {
+    pub(crate) fn of(response: Response) -> Events {
         assert_eq!(response.status(), 200);
         Events { response, text: String::new() }
     }
@@ -35,16 +35,24 @@ impl Events {
                 assert!(micros > now() - 60_000_000, "{event}");
                 return Some(serde_json::from_str(data).expect("JSON"));
             }
-            let chunk = tokio::time::timeout(SOON, self.response.chunk());
-            match chunk.await.expect("something comes") {
-                Ok(Some(bytes)) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
-                Ok(None) | Err(_) => return None,
+            if !self.read().await {
+                return None;
             }
         }
     }
 
+    /// Reads the next bytes, which must come soon, be they a comment; false: the stream has ended.
+    pub(crate) async fn read(&mut self) -> bool {
+        let chunk = tokio::time::timeout(SOON, self.response.chunk());
+        match chunk.await.expect("something comes") {
+            Ok(Some(bytes)) => self.text.push_str(&String::from_utf8_lossy(&bytes)),
+            Ok(None) | Err(_) => return false,
+        }
+        true
+    }
+
     /// Reads on until the wallet has these values; answers after how many events.
-    async fn until(&mut self, balance: &str, held: &str) -> usize {
+    pub(crate) async fn until(&mut self, balance: &str, held: &str) -> usize {
         let mut events = 0;
         loop {
             events += 1;

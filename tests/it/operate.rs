@@ -2,7 +2,7 @@
 
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{
-    account, call_sid, completed, now, on_calls, on_rentals, rental, subscribed,
+    account, account_sid, call_sid, completed, now, on_calls, on_rentals, rental, subscribed,
 };
 use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
@@ -155,7 +155,7 @@ async fn an_internal_address_alone_serves_metrics_and_admin_paths() {
     let index = system.start("api", &[("CALLMETER__HTTP__INTERNAL_LISTEN", &address)]);
     let public = system.ready(index).await;
     let inside = crate::harness::api::Api::new(format!("http://{address}"));
-    let body = json!({"id": "acme", "name": "Acme", "twilio_account_sid": "AC1"});
+    let body = json!({"id": "acme", "name": "Acme", "twilio_account_sid": account_sid(1)});
     assert_eq!(public.get("/metrics").await.status, 404);
     assert_eq!(inside.get("/metrics").await.status, 200);
     assert!(matches!(public.post("/v1/accounts", &body).await.status, 404 | 405));

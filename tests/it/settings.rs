@@ -1,7 +1,7 @@
 //! Bad input to every setting and every command: one clear line, exit code 2, nothing changed.
 
 use crate::harness::command::{Ran, finish};
-use crate::harness::samples::account;
+use crate::harness::samples::{account, account_sid, no_account_sids};
 use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
 use sqlx::{PgConnection, Row as _};
@@ -137,6 +137,7 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
     let mut sql = system.sql().await;
     let before = rows(&mut sql).await;
     let long = "x".repeat(65);
+    let sid = account_sid(1);
     let create = ["account", "create"];
     let acme = ["account", "subscribe", "acme"];
     let set = ["offsets", "set"];
@@ -151,12 +152,12 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
         (vec!["verify", "--fast"], "--fast"),
         (create.to_vec(), "id"),
         ([&create[..], &["new"]].concat(), "--"),
-        ([&create[..], &["a b", "--name", "A", "--twilio-account-sid", "AC1"]].concat(), "a b"),
-        ([&create[..], &[&long, "--name", "A", "--twilio-account-sid", "AC1"]].concat(), "id"),
-        ([&create[..], &["new", "--name", "", "--twilio-account-sid", "AC1"]].concat(), "name"),
+        ([&create[..], &["a b", "--name", "A", "--twilio-account-sid", &sid]].concat(), "a b"),
+        ([&create[..], &[&long, "--name", "A", "--twilio-account-sid", &sid]].concat(), "id"),
+        ([&create[..], &["new", "--name", "", "--twilio-account-sid", &sid]].concat(), "name"),
         ([&create[..], &["new", "--name", "A", "--twilio-account-sid", ""]].concat(), "sid"),
         (
-            [&create[..], &["new", "--name", "A", "--twilio-account-sid", "AC1"]]
+            [&create[..], &["new", "--name", "A", "--twilio-account-sid", &sid]]
                 .concat()
                 .into_iter()
                 .chain(["--opening-balance", "ten"])
@@ -164,7 +165,7 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
             "ten",
         ),
         (
-            [&create[..], &["new", "--name", "A", "--twilio-account-sid", "AC1"]]
+            [&create[..], &["new", "--name", "A", "--twilio-account-sid", &sid]]
                 .concat()
                 .into_iter()
                 .chain(["--opening-balance=-1"])
@@ -213,6 +214,27 @@ async fn a_bad_command_is_refused_in_one_line_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_account_sid_that_is_none_is_refused_by_whatever_takes_one_and_changes_nothing() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, &[account("acme", 1_000_000)]).await;
+    let mut sql = system.sql().await;
+    let before = rows(&mut sql).await;
+    let named = ["account", "create", "new", "--name", "A", "--twilio-account-sid"];
+    let token = ["account", "token", "acme", "--forget", "--twilio-account-sid"];
+    for sid in no_account_sids() {
+        for command in [&named[..], &["account", "link", "acme"], &token] {
+            let arguments = [command, &[&sid]].concat();
+            assert_refused(&format!("{arguments:?}"), &system.run(&arguments), &sid);
+        }
+        let mut command = system.command(&["config", "check"]);
+        command.env("TWILIO_ACCOUNT_SID", &sid);
+        assert_refused(&sid, &finish(command), "twilio.account_sid");
+    }
+    assert_eq!(rows(&mut sql).await, before);
+}
+
+#[tokio::test]
 async fn a_command_that_fails_says_so_in_one_line_and_changes_nothing() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
@@ -220,13 +242,14 @@ async fn a_command_that_fails_says_so_in_one_line_and_changes_nothing() {
     system.open(&api, [&acme]).await;
     let mut sql = system.sql().await;
     let before = rows(&mut sql).await;
+    let sid = account_sid(1);
     let set = ["--partition", "0", "--offset", "0", "--reason", "x"];
     let cases: [(Vec<&str>, &str); 8] = [
         (vec!["account", "show", "nobody"], "nobody"),
         (vec!["account", "close", "nobody"], "nobody"),
         (vec!["account", "subscribe", "nobody", "--plan", "starter"], "nobody"),
         (vec!["account", "subscribe", "acme", "--plan", "gold"], "plan"),
-        (vec!["account", "create", "acme", "--name", "A", "--twilio-account-sid", "AC1"], "acme"),
+        (vec!["account", "create", "acme", "--name", "A", "--twilio-account-sid", &sid], "acme"),
         (
             vec!["account", "create", "new", "--name", "A", "--twilio-account-sid", &acme.sid],
             &acme.sid,

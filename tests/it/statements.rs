@@ -165,3 +165,19 @@ async fn calls_are_exported_as_csv_and_no_text_of_theirs_is_a_formula() {
     assert!(lines[1].contains(&format!(",{to},")), "a number stays as it is: {text}");
     assert!(lines[1].contains(",61,120,0,120,0.020000,0.040000,,,1,,txn_"), "{text}");
 }
+
+#[tokio::test]
+async fn a_text_that_begins_with_a_full_width_sign_is_no_formula_either() {
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    system.open(&api, [&account("acme", 0)]).await;
+    let signs = ['\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}'];
+    for sign in signs {
+        let body = json!({"type": "credit", "amount": "1", "description": format!("{sign}1+1")});
+        api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
+    }
+    let text = in_csv(&api, "/v1/accounts/acme/transactions").await;
+    for sign in signs {
+        assert!(text.contains(&format!(",\"'{sign}1+1\"")), "{sign}: {text}");
+    }
+}

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{PgConnection, Row as _};
 
 use crate::harness::poll::{SOON, until};
-use crate::harness::samples::account;
+use crate::harness::samples::{account, account_sid};
 use crate::harness::system::System;
 
 const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
@@ -85,9 +85,9 @@ async fn a_token_that_cannot_be_one_is_refused_without_being_repeated() {
         let repeated = token.as_str().is_some_and(|it| !it.is_empty() && answer.text.contains(it));
         assert!(!repeated, "{answer:?}");
     }
-    let foreign = json!({"twilio_auth_token": TOKEN, "twilio_account_sid": "AC77"});
+    let foreign = json!({"twilio_auth_token": TOKEN, "twilio_account_sid": account_sid(77)});
     assert_eq!(api.patch("/v1/accounts/acme", &foreign).await.problem(400), "not_linked");
-    let aimless = json!({"twilio_account_sid": "AC77"});
+    let aimless = json!({"twilio_account_sid": account_sid(77)});
     assert_eq!(api.patch("/v1/accounts/acme", &aimless).await.problem(400), "invalid_request");
     let unknown = json!({"twilio_auth_token": TOKEN});
     assert_eq!(api.patch("/v1/accounts/nobody", &unknown).await.problem(404), "unknown_account");
@@ -101,14 +101,14 @@ async fn a_token_is_set_by_command_through_standard_input_or_a_file_only() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
     system.open(&api, [&account("acme", 0)]).await;
-    system.run(&["account", "link", "acme", "AC0000000000000000000000000000acme"]).expect_success();
+    system.run(&["account", "link", "acme", &account_sid(2)]).expect_success();
     let command = |more: &[&str]| system.command(&[&["account", "token"], more].concat());
     let (code, said) = feed(command(&["acme", "--stdin"]), &format!("{TOKEN}\n"));
     assert_eq!((code, said.trim()), (Some(0), "the token of acme is set"));
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(file.path(), NEXT).expect("it is written");
     let path = file.path().to_str().expect("UTF-8");
-    let sub = ["--twilio-account-sid", "AC0000000000000000000000000000acme"];
+    let sub = ["--twilio-account-sid", &account_sid(2)];
     let (code, said) = feed(command(&[&["acme", "--file", path], &sub[..]].concat()), "");
     assert_eq!(code, Some(0), "{said}");
     let mut sql = system.sql().await;
@@ -120,7 +120,7 @@ async fn a_token_is_set_by_command_through_standard_input_or_a_file_only() {
         (&["acme", "--stdin"], "", 2),
         (&["acme", "--stdin"], "two words", 2),
         (&["nobody", "--stdin"], TOKEN, 1),
-        (&["acme", "--stdin", "--twilio-account-sid", "AC9"], TOKEN, 1),
+        (&["acme", "--stdin", "--twilio-account-sid", &account_sid(9)], TOKEN, 1),
     ];
     for (arguments, text, code) in refused {
         let (found, said) = feed(command(arguments), text);

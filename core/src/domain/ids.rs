@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+const TWILIO_ACCOUNT_SID: &str = "Twilio account SID";
 /// The most bytes any id has.
 pub const ID_BYTES_MAX: usize = 64;
 
@@ -45,6 +46,12 @@ pub enum IdError {
         position: usize,
         /// What is allowed.
         allowed: &'static str,
+    },
+    /// It is an id, and not of the form that Twilio gives to accounts.
+    #[error("the {what} is not AC and 32 hexadecimal digits")]
+    NotIssued {
+        /// Which id.
+        what: &'static str,
     },
 }
 
@@ -184,9 +191,9 @@ id!(
 );
 id!(
     /// The Twilio account that a call belongs to (`AccountSid`): no spaces; `AC…` is not insisted
-    /// on.
+    /// on, save by [`TwilioAccountSid::parse_issued`].
     TwilioAccountSid,
-    foreign_without_spaces("Twilio account SID")
+    foreign_without_spaces(TWILIO_ACCOUNT_SID)
 );
 id!(
     /// One leg of a call (`CallSid`): unique under its `AccountSid` only.
@@ -198,3 +205,19 @@ id!(
     PhoneNumberSid,
     foreign("phone number SID")
 );
+
+impl TwilioAccountSid {
+    /// Reads an id that an administrator gives: `AC` and 32 hexadecimal digits, as Twilio issues
+    /// them. Under any other no call ever comes, so it is a slip. What records and the ledger hold
+    /// is read by [`Self::parse`].
+    ///
+    /// # Errors
+    /// [`IdError`] as of [`Self::parse`], and where it has another form.
+    pub fn parse_issued(text: &str) -> Result<Self, IdError> {
+        let sid = Self::parse(text)?;
+        let is_issued = text.strip_prefix("AC").is_some_and(|digits| {
+            digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+        });
+        if is_issued { Ok(sid) } else { Err(IdError::NotIssued { what: TWILIO_ACCOUNT_SID }) }
+    }
+}

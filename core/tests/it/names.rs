@@ -37,6 +37,29 @@ fn twilios_ids_are_taken_as_they_come_without_control_characters() {
 }
 
 #[test]
+fn an_account_of_twilios_that_an_administrator_names_has_the_form_of_twilios() {
+    let digits = "0123456789abcdefABCDEF0123456789";
+    let sid = format!("AC{digits}");
+    assert_eq!(TwilioAccountSid::parse_issued(&sid).map(|sid| sid.to_string()), Ok(sid.clone()));
+    for text in [
+        format!("CA{digits}"),
+        format!("ac{digits}"),
+        format!("Ac{digits}"),
+        format!("AC{}", &digits[1..]),
+        format!("{sid}0"),
+        format!("AC{}g", &digits[1..]),
+        format!("AC{}\u{ff11}", &digits[1..]),
+        digits.to_owned(),
+    ] {
+        let refused = TwilioAccountSid::parse_issued(&text);
+        assert!(matches!(refused, Err(IdError::NotIssued { .. })), "{text:?}: {refused:?}");
+        assert!(TwilioAccountSid::parse(&text).is_ok(), "{text:?} may be decoded and stored");
+    }
+    let refused = TwilioAccountSid::parse_issued("");
+    assert_eq!(refused, Err(IdError::Empty { what: "Twilio account SID" }));
+}
+
+#[test]
 fn an_id_has_1_to_64_bytes() {
     let (long, long_in_bytes) = ("a".repeat(65), "é".repeat(33));
     assert_eq!(AccountId::parse(""), Err(IdError::Empty { what: "account id" }));

@@ -39,8 +39,8 @@ impl Fielded for Listing {
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Tag>, Query, description = "Only calls with this tag")),
-    responses((status = 200, description = "A page of calls; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @, a tab or an end of line", content((List<CallJson> = "application/json"), (String = "text/csv")))),
-    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+    responses((status = 200, description = "A page of calls; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @ (full-width too), a tab or an end of line", content((List<CallJson> = "application/json"), (String = "text/csv")))),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-streams" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn calls(
     State(api): State<Api>,

@@ -3,13 +3,13 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::{AccountId, Money, TwilioAccountSid};
+use callmeter_core::domain::{AccountId, Money};
 use utoipa::ToSchema;
 
 use crate::accounts::create::CreateAccount;
 use crate::http::Api;
 use crate::http::command::Outcome;
-use crate::http::fields::{Fielded, Fields, amount, email, line, parsed};
+use crate::http::fields::{Fielded, Fields, amount, email, issued_account, line, parsed};
 use crate::http::problem::Problem;
 use crate::http::reach::{Admin, Permitted};
 use crate::json::AccountJson;
@@ -29,7 +29,7 @@ struct NewAccountBody {
     #[schema(value_type = schema::Line)]
     name: String,
     /// The first Twilio account whose calls it pays for.
-    #[schema(value_type = schema::TwilioAccountSid)]
+    #[schema(value_type = schema::IssuedAccountSid)]
     twilio_account_sid: String,
     /// More than zero is transaction 1.
     #[schema(value_type = schema::AmountGiven, required = false)]
@@ -42,7 +42,7 @@ impl Fielded for NewAccount {
     fn read(fields: &mut Fields) -> Option<Self> {
         let id = fields.required("id", parsed::<AccountId>);
         let name = fields.required("name", line);
-        let sid = fields.required("twilio_account_sid", parsed::<TwilioAccountSid>);
+        let sid = fields.required("twilio_account_sid", issued_account);
         let opening_balance = fields.optional("opening_balance", amount);
         let email = fields.nullable("email", email);
         Some(Self {

@@ -22,7 +22,8 @@ use crate::http::reach::{Reader, Within};
 use crate::json::schema;
 use crate::wallet::{WalletView, Watcher};
 
-/// Between two comments that keep the connection open, and between two looks at the key.
+/// Between two comments that keep the connection open, and between two looks at the key. Proxies cut
+/// a silent one after 60 seconds or less.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again.
 const RECONNECT: Duration = Duration::from_secs(2);
@@ -39,7 +40,7 @@ const RECONNECT: Duration = Duration::from_secs(2);
         status = 200, description = "The wallet, as it is and as it changes",
         body = WalletJson, content_type = "text/event-stream"
     )),
-    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-streams" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn events(
     State(api): State<Api>,

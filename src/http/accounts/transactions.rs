@@ -45,8 +45,8 @@ impl Fielded for Listing {
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/transactions", tag = "Accounts", operation_id = "listTransactions",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("type" = Option<schema::TransactionType>, Query, description = "Only of this type"), ("kind" = Option<schema::TransactionKind>, Query, description = "Only of this kind"), ("status" = Option<schema::TransactionStatus>, Query, description = "Only of this status")),
-    responses((status = 200, description = "A page of transactions; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @, a tab or an end of line", content((List<TransactionJson> = "application/json"), (String = "text/csv")))),
-    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
+    responses((status = 200, description = "A page of transactions; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @ (full-width too), a tab or an end of line", content((List<TransactionJson> = "application/json"), (String = "text/csv")))),
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-streams" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn transactions(
     State(api): State<Api>,

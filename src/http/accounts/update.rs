@@ -19,7 +19,7 @@ use crate::config::{
 };
 use crate::http::Api;
 use crate::http::command::Outcome;
-use crate::http::fields::{Fielded, Fields, amount, email, line, parsed, positive_number};
+use crate::http::fields::{Fielded, Fields, amount, email, issued_account, line, positive_number};
 use crate::http::problem::Problem;
 use crate::http::reach::{AdminOf, Permitted};
 use crate::json::AccountJson;
@@ -63,7 +63,7 @@ struct AccountChangesBody {
     #[schema(value_type = Option<schema::TwilioAuthToken>)]
     twilio_auth_token: Option<String>,
     /// Whose token it is; the account's first Twilio account where absent.
-    #[schema(value_type = schema::TwilioAccountSid, required = false)]
+    #[schema(value_type = schema::IssuedAccountSid, required = false)]
     twilio_account_sid: String,
     /// By these Twilio signs web hooks in place of the auth token, where a Webhook Rule says so. Sets
     /// those that are named, by their ids; null forgets one, or all. Those that are not named stay.
@@ -82,7 +82,7 @@ impl Fielded for SettingsRequest {
             calls_in_progress_max: fields.nullable("calls_in_progress_max", positive_number),
         };
         let token = fields.nullable("twilio_auth_token", token);
-        let account_sid = fields.optional("twilio_account_sid", parsed::<TwilioAccountSid>);
+        let account_sid = fields.optional("twilio_account_sid", issued_account);
         if account_sid.is_some() && token.is_none() {
             let message = "only says whose twilio_auth_token is given, and none is";
             fields.fault("twilio_account_sid", message);

@@ -94,6 +94,10 @@ fn complete_operation(method: &str, operation: &mut Value) {
     };
     let (scopes, own) = (listed("x-scopes"), listed("x-problems"));
     let is_act = operation["x-act"] == json!(true);
+    if operation["x-streams"] == json!(true) {
+        let text = "`no`, where the answer streams: proxies are not to hold it back.";
+        operation["responses"]["200"]["headers"]["X-Accel-Buffering"] = header(text);
+    }
     let has_query = operation["parameters"]
         .as_array()
         .is_some_and(|parameters| parameters.iter().any(|parameter| parameter["in"] == "query"));

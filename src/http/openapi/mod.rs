@@ -2,8 +2,8 @@
 //! answer, and completed here by what holds for all of them.
 //!
 //! An operation says what it takes, what it answers where all is well, who may call it (`x-scopes`),
-//! whether it changes something on somebody's behalf (`x-act`), and which problems are its own
-//! (`x-problems`). Its other answers follow from that.
+//! whether it changes something on somebody's behalf (`x-act`), whether an answer streams (`x-streams`),
+//! and which problems are its own (`x-problems`). Its other answers follow from that.
 
 mod codes;
 mod complete;

@@ -193,6 +193,11 @@ fn what_is_no_call_is_skipped_or_kept() {
     check(&flat(r#","AccountSid":null"#), "invalid: AccountSid is missing");
     check(&flat(r#","CallSid":"""#), "invalid: CallSid is missing");
     check(&flat(r#","CallSid":"a\u0000b""#), "invalid: the");
+    for (bytes, expected) in
+        [(64, "charged"), (65, "invalid: the call SID has 65 bytes, more than")]
+    {
+        check(&flat(&format!(r#","CallSid":"{}""#, "x".repeat(bytes))), expected);
+    }
 }
 
 #[test]

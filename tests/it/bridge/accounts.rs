@@ -28,7 +28,7 @@ pub(super) async fn served(
     api
 }
 
-pub(super) fn call(account: &Account, number: usize) -> Value {
+pub(crate) fn call(account: &Account, number: usize) -> Value {
     completed(account, &call_sid(number), 61, now())
 }
 

@@ -1,6 +1,6 @@
 //! The bridge: what Twilio posts, signed as Twilio signs it, on its way to being charged.
 
-mod accounts;
+pub(crate) mod accounts;
 mod content;
 mod oracle;
 pub(crate) mod post;

@@ -1,6 +1,7 @@
 //! The HTTP interface as a client sees it.
 
 use crate::harness::document;
+use crate::harness::poll::SOON;
 use crate::model::check::{Reported, Wallet};
 use crate::model::evidence::{Charge, Transaction, amount, instant, integer, string};
 use anyhow::{Context as _, Result, ensure};
@@ -65,6 +66,11 @@ impl Api {
     /// The same interface with another key, or none.
     pub(crate) fn with_key(&self, key: Option<&str>) -> Api {
         Api { key: key.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same interface at another address.
+    pub(crate) fn at(&self, base: String) -> Api {
+        Api { base, ..self.clone() }
     }
 
     pub(crate) async fn send(
@@ -132,10 +138,18 @@ impl Api {
         Ok(answer)
     }
 
-    /// A stream of events, as it comes.
+    /// A stream of events, as it comes; it begins soon.
     pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
         let client = reqwest::Client::new();
         let request = client.get(format!("{}{path}", self.base));
+        let request = request.bearer_auth(self.key.as_deref().unwrap_or_default());
+        let answer = tokio::time::timeout(SOON, request.send()).await;
+        answer.expect("it begins soon").expect("an answer")
+    }
+
+    /// What is answered to `Accept: media_type`, as it comes.
+    pub(crate) async fn raw(&self, path: &str, media_type: &str) -> reqwest::Response {
+        let request = self.client.get(format!("{}{path}", self.base)).header("accept", media_type);
         let request = request.bearer_auth(self.key.as_deref().unwrap_or_default());
         request.send().await.expect("an answer")
     }

@@ -43,7 +43,7 @@ pub(crate) fn account(id: &str, opening_balance: Micros) -> Account {
     let digits = id.bytes().fold(0_u128, |digits, byte| (digits << 8) | u128::from(byte));
     Account {
         id: id.to_owned(),
-        sid: format!("AC{digits:032x}"),
+        sid: account_sid(digits),
         opening_balance,
         credit_limit: 0,
         changes: vec![],
@@ -69,6 +69,28 @@ pub(crate) fn completed(account: &Account, call_sid: &str, seconds: i64, end: At
         "To": "+12125550123",
         "Timestamp": rfc2822(end, 0),
     })
+}
+
+/// A Twilio account's sid with a number in it.
+pub(crate) fn account_sid(number: u128) -> String {
+    format!("AC{number:032x}")
+}
+
+/// What is no `AccountSid`, though each is an id.
+pub(crate) fn no_account_sids() -> Vec<String> {
+    let sid = account_sid(0xabc);
+    let digits = &sid[2..];
+    vec![
+        format!("CA{digits}"),
+        format!("ac{digits}"),
+        format!("Ac{digits}"),
+        digits.to_owned(),
+        sid[..33].to_owned(),
+        format!("{sid}0"),
+        format!("{}g", &sid[..33]),
+        format!("{}\u{ff11}", &sid[..33]),
+        "AC".to_owned(),
+    ]
 }
 
 /// A call's sid with a number in it.
