@@ -25,6 +25,7 @@ mod partitions;
 pub mod rejects;
 pub mod rentals;
 pub mod schema;
+pub mod stalls;
 pub mod statements;
 pub mod store;
 pub mod subscriptions;

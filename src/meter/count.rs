@@ -57,6 +57,16 @@ pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
     .set(if is_halted { 1.0 } else { 0.0 });
 }
 
+/// Tells whether a partition stands still though records wait.
+pub(super) fn stalled(name: &TopicPartition, is_stalled: bool) {
+    ::metrics::gauge!(
+        metrics::PARTITION_STALLED,
+        "topic" => name.topic.clone(),
+        "partition" => name.partition.to_string()
+    )
+    .set(if is_stalled { 1.0 } else { 0.0 });
+}
+
 /// Tells how many rejected records wait, by reason, and what all of them take on disk.
 pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {
