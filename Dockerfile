@@ -27,6 +27,6 @@ USER 10001
 ENV CALLMETER__HTTP__LISTEN=0.0.0.0:8080
 EXPOSE 8080
 HEALTHCHECK --interval=5s --timeout=3s --start-period=20s \
-    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8080/readyz"]
+    CMD ["curl", "--fail", "--silent", "--output", "/dev/null", "http://127.0.0.1:8080/readyz/api"]
 ENTRYPOINT ["callmeter"]
 CMD ["serve"]

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -16,11 +17,19 @@ use crate::metrics::COMPONENT_UP;
 /// Name of a part: `postgres`, `kafka`, `partition twilio.calls/3`.
 pub type Component = Cow<'static, str>;
 
+/// Name of Postgres's part.
+pub const POSTGRES: &str = "postgres";
+/// Name of Redis's part.
+pub const REDIS: &str = "redis";
+/// What authorizations need.
+const AUTHORIZATIONS_NEED: [&str; 2] = [POSTGRES, REDIS];
+
 /// The parts of one process, and whether each works. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Health {
     clock: Clock,
     components: Arc<Mutex<BTreeMap<Component, State>>>,
+    has_begun: Arc<AtomicBool>,
 }
 
 /// How one part does.
@@ -52,19 +61,40 @@ pub struct Report {
     pub status: &'static str,
     /// Every part by name.
     pub components: BTreeMap<Component, State>,
+    #[serde(skip)]
+    has_begun: bool,
 }
 
 impl Report {
-    /// True where every part is up.
+    /// Only what authorizations need, of which Postgres only while it was never reached: afterwards they
+    /// go on without it, for the accounts that Redis knows.
+    #[must_use]
+    pub fn of_authorizations(mut self) -> Self {
+        self.components.retain(|name, _| AUTHORIZATIONS_NEED.contains(&name.as_ref()));
+        let needed = |(name, state): (&Component, &State)| {
+            state.status == Status::Up || name == POSTGRES && self.has_begun
+        };
+        let is_ready = self.components.iter().all(needed);
+        self.status = if is_ready { "ready" } else { "not_ready" };
+        self
+    }
+
+    /// Whether `status` says so.
     pub fn is_ready(&self) -> bool {
-        self.components.values().all(|state| state.status == Status::Up)
+        self.status == "ready"
     }
 }
 
 impl Health {
     /// Starts without any part.
     pub fn new(clock: Clock) -> Self {
-        Self { clock, components: Arc::default() }
+        Self { clock, components: Arc::default(), has_begun: Arc::default() }
+    }
+
+    /// Reports that the process has what it begins with: Postgres was reached, and is as it should be.
+    pub fn begun(&self) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.up(POSTGRES);
     }
 
     /// Reports that a part works.
@@ -77,6 +107,11 @@ impl Health {
         self.set(component.into(), Status::Down, Some(reason.into()));
     }
 
+    /// Why a part is down; none: it is up, or not known.
+    pub fn reason(&self, component: &str) -> Option<String> {
+        self.lock().get(component).and_then(|state| state.reason.clone())
+    }
+
     /// Forgets a part that this process no longer has, such as a partition that moved away.
     pub fn forget(&self, component: &str) {
         self.lock().remove(component);
@@ -85,8 +120,9 @@ impl Health {
     /// Tells how all parts do.
     pub fn report(&self) -> Report {
         let components = self.lock().clone();
-        let report = Report { status: "ready", components };
-        if report.is_ready() { report } else { Report { status: "not_ready", ..report } }
+        let is_ready = components.values().all(|state| state.status == Status::Up);
+        let status = if is_ready { "ready" } else { "not_ready" };
+        Report { status, components, has_begun: self.has_begun.load(Ordering::Relaxed) }
     }
 
     fn set(&self, component: Component, status: Status, reason: Option<String>) {

@@ -23,6 +23,8 @@ pub const EVENT_LAG_SECONDS: &str = "callmeter_event_lag_seconds";
 pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
 /// 1 where a partition waits for an operator to decide where it goes on, by topic and partition.
 pub const PARTITION_HALTED: &str = "callmeter_partition_halted";
+/// 1 where a partition stands still though records wait, by topic and partition.
+pub const PARTITION_STALLED: &str = "callmeter_partition_stalled";
 /// Dollars by which charges took balances beyond their credit limits. Count with [`add_dollars`].
 pub const OVERSHOOT_DOLLARS: &str = "callmeter_overshoot_dollars_total";
 /// Rejected records that are open: neither replayed nor closed.
@@ -225,6 +227,7 @@ fn describe() {
     describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "From Twilio's timestamp to commit");
     describe_gauge!(CONSUMER_LAG_RECORDS, "Records in Kafka that are not yet charged");
     describe_gauge!(PARTITION_HALTED, "1 where a partition waits for an operator");
+    describe_gauge!(PARTITION_STALLED, "1 where a partition stands still though records wait");
     describe_counter!(OVERSHOOT_DOLLARS, "Dollars by which charges went beyond credit limits");
     describe_gauge!(REJECTED_RECORDS, "Rejected records that are neither replayed nor closed");
     describe_gauge!(REJECTED_BYTES, "Bytes of rejected records that are kept");

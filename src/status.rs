@@ -3,15 +3,20 @@
 //!
 //! It reads only, and works where the service itself does not run.
 
+mod stalls;
+
+use std::collections::HashMap;
+
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+use crate::ingest::client::TopicPartition;
 use crate::ingest::partition::Watermarks;
 use crate::ledger::offsets::{self, StoredOffset};
 use crate::ledger::rejects;
 use crate::ledger::store::{Store, StoreError};
-use crate::{jobs, sweep};
+use crate::{jobs, ledger, sweep};
 
 /// What Kafka has of the topics that are read.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +27,8 @@ pub struct Logs {
     pub partitions: Vec<(String, i32, Watermarks)>,
     /// Topics that do not exist.
     pub missing: Vec<String>,
+    /// Of each partition the first offset whose record is no older than `stall_max` before now.
+    pub young_from: HashMap<TopicPartition, i64>,
 }
 
 /// One partition, from both sides.
@@ -46,6 +53,8 @@ pub struct PartitionStatus {
     pub last_record_at: Option<DateTime<Utc>>,
     /// Whether it stands still until an operator decides.
     pub halted: bool,
+    /// Since when it has made no progress though records wait; none: for less than `kafka.stall_seconds`.
+    pub stalled_since: Option<DateTime<Utc>>,
 }
 
 /// Open rejects of one reason: neither replayed nor closed.
@@ -121,17 +130,19 @@ const JOB_LATE_SECONDS: i64 = 900;
 const FAILING_MAX: i64 = 20;
 
 /// Reads the ledger and holds it against `logs`; an error in their place says why Kafka could not be
-/// asked.
+/// asked. Records may wait for `stall_max`.
 ///
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn status(
     store: &Store,
     logs: Result<Logs, String>,
+    stall_max: TimeDelta,
     now: DateTime<Utc>,
 ) -> Result<Status, StoreError> {
     let mut connection = store.read().await?;
     let stored = offsets::list(&mut connection).await?;
+    let kept = ledger::stalls::list(&mut connection).await?;
     let rentals = read_rentals(&mut connection, now).await?;
     let mut problems = Vec::new();
     tell_refused_rents(&mut connection, &mut problems).await?;
@@ -147,7 +158,15 @@ pub async fn status(
             oldest_at: total.oldest_at,
         })
         .collect();
-    let partitions = hold_against(&stored, logs, &mut problems);
+    let young_from = logs.as_ref().map(|logs| logs.young_from.clone()).unwrap_or_default();
+    let mut partitions = hold_against(&stored, logs, &mut problems);
+    let waiting = stalls::Waiting {
+        kept: &kept,
+        young_from: &young_from,
+        stored: &stored,
+        patience: stall_max,
+    };
+    stalls::tell(&mut partitions, &waiting, now, &mut problems);
     for reject in &rejects {
         problems.push(Problem {
             what: format!("{} records rejected as {}", reject.records, reject.reason),
@@ -317,6 +336,7 @@ fn known(stored: &StoredOffset, log: Option<Watermarks>) -> PartitionStatus {
         signals_lag: Some(stored.next_offset - stored.signals_offset),
         last_record_at: stored.last_record_at,
         halted: false,
+        stalled_since: None,
     }
 }
 
@@ -331,6 +351,7 @@ fn unread(topic: &str, partition: i32, log: Watermarks) -> PartitionStatus {
         signals_lag: None,
         last_record_at: None,
         halted: false,
+        stalled_since: None,
     }
 }
 

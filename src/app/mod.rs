@@ -24,7 +24,7 @@ use crate::balance::Balance;
 use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::health::Health;
+use crate::health::{Health, POSTGRES, REDIS};
 pub(crate) use crate::http::openapi::document as openapi_document;
 use crate::http::{self, Api, ConnectionLimits, Surface};
 use crate::ingest::client::KafkaSettings;
@@ -100,7 +100,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
         shutdown: CancellationToken::new(),
         shutdown_last: CancellationToken::new(),
     };
-    app.health.down("postgres", "not reached yet");
+    app.expect_parts(&roles);
     let mut stages = JoinSet::new();
     let mut last_stages = JoinSet::new();
     app.start_http(&mut stages, &roles, &recorder).await?;
@@ -133,6 +133,17 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
 }
 
 impl App {
+    /// Names the parts without which the roles do nothing, before anybody asks.
+    fn expect_parts(&self, roles: &BTreeSet<Role>) {
+        self.health.down(POSTGRES, "not reached yet");
+        if roles.contains(&Role::Api) || roles.contains(&Role::Meter) {
+            self.health.down(REDIS, "not reached yet");
+        }
+        if roles.contains(&Role::Meter) {
+            self.health.down(meter::COMPONENT, "the meter has not started yet");
+        }
+    }
+
     async fn start_http(
         &self,
         stages: &mut JoinSet<anyhow::Result<()>>,
@@ -210,7 +221,7 @@ impl App {
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
-        self.health.up("postgres");
+        self.health.begun();
         Ok(())
     }
 
@@ -294,13 +305,8 @@ impl App {
             zero_duration_completed: charging.zero_duration_completed,
             rental_retry_seconds: retry.interval_seconds,
         };
-        let options = kafka.options.iter();
         let settings = MeterSettings {
-            kafka: KafkaSettings {
-                brokers: kafka.brokers.clone(),
-                group: kafka.group.clone(),
-                options: options.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            },
+            kafka: KafkaSettings::from(kafka),
             topic_calls: kafka.topic_calls.clone(),
             topic_rentals: kafka.topic_rentals.clone(),
             partitions: kafka.partitions,
@@ -317,9 +323,11 @@ impl App {
             },
             rejects_bytes_max: i64::try_from(rejects.bytes_max).unwrap_or(i64::MAX),
             rental_retry: retry,
+            stall_max: Duration::from_secs(kafka.stall_seconds.into()),
         };
-        // Each commit, the rents, the offsets and the counts may want a connection at once.
-        let connections_max = u32::try_from(batch.commits_max)?.saturating_add(4);
+        // Each commit, the rents, the offsets, the look at them and the counts may want a connection at
+        // once.
+        let connections_max = u32::try_from(batch.commits_max)?.saturating_add(5);
         let store = Store::open_for_batches(self.settings.database.url.expose(), connections_max)?;
         Ok(Meter {
             settings: Arc::new(settings),

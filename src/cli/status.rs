@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chrono::TimeDelta;
 use clap::Args;
 use serde_json::json;
 
@@ -10,6 +11,7 @@ use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ingest::client::TopicPartition;
 use crate::ledger::schema;
 use crate::status::{Logs, Status, status};
 
@@ -25,6 +27,8 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
     schema::check(&store).await?;
     let kafka = &settings.kafka;
     let topics = [kafka.topic_calls.clone(), kafka.topic_rentals.clone()];
+    let now = Clock::system().now();
+    let stall_max = TimeDelta::seconds(kafka.stall_seconds.into());
     let logs = ask(kafka_settings(settings), move |inspector| {
         let mut logs = Logs { cluster_id: inspector.cluster_id()?, ..Logs::default() };
         for topic in topics {
@@ -33,13 +37,19 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
                 logs.missing.push(topic);
                 continue;
             }
-            let partitions = partitions.into_iter();
-            logs.partitions.extend(partitions.map(|(number, log)| (topic.clone(), number, log)));
+            for (number, log) in partitions {
+                // A log that cannot be searched is told by the process that reads it.
+                if let Ok(first) = inspector.first_since(&topic, number, now - stall_max) {
+                    let name = TopicPartition { topic: topic.clone(), partition: number };
+                    logs.young_from.insert(name, first);
+                }
+                logs.partitions.push((topic.clone(), number, log));
+            }
         }
         Ok(logs)
     });
     let logs = logs.await.map_err(|error| one_line(&error));
-    let status = status(&store, logs, Clock::system().now()).await?;
+    let status = status(&store, logs, stall_max, now).await?;
     print(&if command.json { json!(status).to_string() } else { text(&status) })
 }
 
@@ -54,7 +64,11 @@ fn text(status: &Status) -> String {
         let (next, lag) = (number(partition.next_offset), number(partition.lag));
         let (low, high) = (number(partition.low), number(partition.high));
         let signals = number(partition.signals_lag);
-        let halted = if partition.halted { "  stands still" } else { "" };
+        let halted = match partition {
+            it if it.halted => "  stands still",
+            it if it.stalled_since.is_some() => "  no progress",
+            _ => "",
+        };
         let _ =
             writeln!(text, "{name:<24}{next:>12}{low:>12}{high:>12}{lag:>10}{signals:>10}{halted}");
     }

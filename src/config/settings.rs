@@ -64,6 +64,7 @@ pub struct Kafka {
     pub topic_calls: String,
     pub topic_rentals: String,
     pub partitions: i32,
+    pub stall_seconds: u32,
     pub options: KafkaOptions,
 }
 
@@ -178,6 +179,7 @@ impl Settings {
             ("http.connections_max", self.http.connections_max > 0),
             ("database.connections_max", self.database.connections_max > 0),
             ("kafka.partitions", self.kafka.partitions > 0),
+            ("kafka.stall_seconds", self.kafka.stall_seconds > 0),
             ("batch.records_max", self.batch.records_max > 0),
             ("batch.bytes_max", self.batch.bytes_max > 0),
             ("batch.commits_max", self.batch.commits_max > 0),

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`: without a key, in every role.
+//! `/livez`, `/readyz`, `/readyz/api` and `/metrics`: without a key, in every role.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use crate::health::Report;
 
 pub(super) fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz))
+    OpenApiRouter::new().routes(routes!(livez)).routes(routes!(readyz)).routes(routes!(readyz_api))
 }
 
 pub(super) fn internal_routes() -> OpenApiRouter<Api> {
@@ -34,9 +35,9 @@ struct Alive {
 #[schema(as = Readiness)]
 #[expect(dead_code, reason = "tells the document what `Report` writes")]
 struct ReadinessJson {
-    /// `ready` where every part is up.
+    /// `ready` where every part that counts is up.
     status: String,
-    /// Every part by name.
+    /// The parts by name.
     components: BTreeMap<String, ComponentState>,
 }
 
@@ -73,7 +74,25 @@ async fn livez() -> Json<Alive> {
     extensions(("x-scopes" = json!([])))
 )]
 async fn readyz(State(api): State<Api>) -> Response {
-    let report = api.health.report();
+    answer(api.health.report())
+}
+
+/// 200 where authorizations can be answered, else 503: for load balancers. It looks at Redis, and at
+/// Postgres until that was reached once; of the other parts it tells nothing. In a role that answers none
+/// it tells what that role has of them.
+#[utoipa::path(
+    get, path = "/readyz/api", tag = "Service", operation_id = "showReadinessOfApi",
+    responses(
+        (status = 200, description = "Authorizations can be answered", body = ReadinessJson),
+        (status = 503, description = "They cannot", body = ReadinessJson),
+    ),
+    extensions(("x-scopes" = json!([])))
+)]
+async fn readyz_api(State(api): State<Api>) -> Response {
+    answer(api.health.report().of_authorizations())
+}
+
+fn answer(report: Report) -> Response {
     let ready = report.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()

@@ -13,6 +13,8 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, oneshot};
 
+use super::incidents::Incidents;
+
 /// How long a rebalance waits for batches in flight; a zombie's batch fails by itself all the same.
 const REVOKE_WAIT: Duration = Duration::from_secs(3);
 
@@ -88,6 +90,8 @@ impl KafkaSettings {
         config.set("queued.min.messages", "20000");
         config.set("fetch.message.max.bytes", "1048576");
         config.set("enable.partition.eof", "false");
+        // A record that is damaged on the broker's disk is not charged as it is.
+        config.set("check.crcs", "true");
         self.with_options(config)
     }
 }
@@ -124,6 +128,7 @@ pub enum Assignment {
 pub struct Context {
     assignments: mpsc::Sender<Assignment>,
     brokers_down: Arc<AtomicBool>,
+    incidents: Incidents,
 }
 
 impl ClientContext for Context {
@@ -131,7 +136,10 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.brokers_down.store(true, Ordering::Relaxed);
         }
-        tracing::warn!(%error, reason, "kafka");
+        // A broker that is away is tried every second, and says so each time.
+        if self.incidents.begins(error.to_string()) {
+            tracing::warn!(%error, reason, "kafka");
+        }
     }
 }
 
@@ -203,16 +211,16 @@ pub struct Membership {
     pub brokers_down: Arc<AtomicBool>,
 }
 
-/// Joins the group on `topics`, which need not exist yet.
+/// Makes a member, which joins the group once it subscribes.
 ///
 /// # Errors
 /// Where librdkafka refuses a setting.
-pub fn join(settings: &KafkaSettings, topics: &[&str]) -> KafkaResult<Membership> {
+pub fn open(settings: &KafkaSettings) -> KafkaResult<Membership> {
     let (sender, assignments) = mpsc::channel(16);
     let brokers_down = Arc::new(AtomicBool::new(false));
-    let context = Context { assignments: sender, brokers_down: Arc::clone(&brokers_down) };
+    let (down, incidents) = (Arc::clone(&brokers_down), Incidents::default());
+    let context = Context { assignments: sender, brokers_down: down, incidents };
     let consumer: Consumer = settings.consumer().create_with_context(context)?;
-    consumer.subscribe(topics)?;
     Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
 }
 
@@ -228,11 +236,14 @@ pub fn rejoin(consumer: &Consumer, topics: &[&str]) -> KafkaResult<()> {
 
 /// Serves the client's callbacks until `stop` is set, then leaves the group. Blocks.
 pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
+    let incidents = Incidents::default();
     while !stop.load(Ordering::Relaxed) {
         // Records come through the partitions' own queues; what was fetched before a partition got
         // its queue is fetched again by the seek. A topic that does not exist yet is an error here,
         // and comes by itself.
-        if let Some(Err(error)) = consumer.poll(Duration::from_millis(100)) {
+        if let Some(Err(error)) = consumer.poll(Duration::from_millis(100))
+            && incidents.begins(error.to_string())
+        {
             tracing::warn!(%error, "kafka consumer");
         }
     }

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
@@ -57,6 +58,29 @@ impl Inspector {
                 Ok((number, Watermarks { low, high }))
             })
             .collect()
+    }
+
+    /// The first offset of a partition whose record Kafka took in at `instant` or later; the greatest of
+    /// all where there is none.
+    ///
+    /// # Errors
+    /// Where no broker answers within 5 s.
+    pub fn first_since(
+        &self,
+        topic: &str,
+        partition: i32,
+        instant: DateTime<Utc>,
+    ) -> Result<i64, KafkaError> {
+        let mut wanted = TopicPartitionList::new();
+        let place = Offset::Offset(instant.timestamp_millis());
+        wanted.add_partition_offset(topic, partition, place)?;
+        let found = self.consumer.offsets_for_times(wanted, REQUEST_TIMEOUT)?;
+        let first = found.elements().first().map(|element| (element.offset(), element.error()));
+        match first {
+            Some((_, Err(error))) => Err(error),
+            Some((Offset::Offset(first), Ok(()))) => Ok(first),
+            _ => Ok(i64::MAX),
+        }
     }
 
     /// The value of one record; none: Kafka does not have it any more.

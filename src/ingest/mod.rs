@@ -7,6 +7,7 @@
 pub mod batch;
 pub mod client;
 pub mod decode;
+pub mod incidents;
 pub mod inspect;
 pub mod partition;
 pub mod publisher;

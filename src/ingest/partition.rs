@@ -1,6 +1,6 @@
 //! One assigned partition: where it can start, and the gathering of its records into batches.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -69,6 +69,19 @@ pub enum Gathered {
     Stopped,
     /// The offset is not in the log any more: look at the watermarks anew.
     OutOfRange(KafkaError),
+    /// The client could not read records, and went on behind them: seek back to them.
+    Skipped(KafkaError),
+}
+
+/// Why the partition's next records could not be fetched.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// What the client said last.
+    pub error: KafkaError,
+    /// When it said so first, since the last record that could be fetched.
+    pub since: Instant,
+    /// Whether the client is behind them already.
+    is_behind: bool,
 }
 
 /// A partition that is ours.
@@ -76,13 +89,47 @@ pub struct Partition {
     consumer: Arc<Consumer>,
     queue: PartitionQueue<Context>,
     name: TopicPartition,
+    fault: Mutex<Option<Fault>>,
 }
 
 impl Partition {
     /// Takes the partition's own queue; it stays paused until [`Self::start`].
     pub fn open(consumer: &Arc<Consumer>, name: &TopicPartition) -> Option<Self> {
         let queue = consumer.split_partition_queue(&name.topic, name.partition)?;
-        Some(Self { consumer: Arc::clone(consumer), queue, name: name.clone() })
+        let (consumer, fault) = (Arc::clone(consumer), Mutex::default());
+        Some(Self { consumer, queue, name: name.clone(), fault })
+    }
+
+    /// Why its next records cannot be fetched; none: nothing went wrong since the last one.
+    pub fn fault(&self) -> Option<Fault> {
+        self.lock().clone()
+    }
+
+    fn failed(&self, error: KafkaError, is_behind: bool) {
+        tracing::debug!(partition = %self.name, %error, "kafka partition");
+        let mut fault = self.lock();
+        let since = fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
+        *fault = Some(Fault { error, since, is_behind });
+    }
+
+    /// Notes that a record could be fetched, behind a gap or not. True where it lies behind records that
+    /// could not: a call in there must not go uncharged.
+    fn is_behind(&self, is_gap: bool) -> bool {
+        let mut fault = self.lock();
+        match &mut *fault {
+            Some(fault) if is_gap => fault.is_behind = true,
+            fault => *fault = None,
+        }
+        fault.is_some()
+    }
+
+    /// Why records could not be read that the client is behind of.
+    fn unreadable(&self) -> Option<KafkaError> {
+        self.lock().as_ref().filter(|fault| fault.is_behind).map(|fault| fault.error.clone())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Fault>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks Kafka where the partition begins and ends. Blocks for up to 5 s.
@@ -169,6 +216,7 @@ impl Partition {
     }
 
     /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
+    /// Where the record is damaged, the offset is the greatest of all.
     ///
     /// # Errors
     /// Where the offset is out of range.
@@ -178,9 +226,15 @@ impl Partition {
     ) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
         while !stop() {
             match self.queue.poll(POLL_WAIT) {
-                Some(Ok(message)) => return Ok(Some((message.offset(), timestamp_of(&message)))),
+                Some(Ok(message)) => {
+                    *self.lock() = None;
+                    return Ok(Some((message.offset(), timestamp_of(&message))));
+                }
                 Some(Err(error)) if is_out_of_range(&error) => return Err(error),
-                Some(Err(_)) | None => {}
+                // It can never be read, and so tells nothing: no more than if it were not there.
+                Some(Err(error)) if is_damage(&error) => return Ok(Some((i64::MAX, None))),
+                Some(Err(error)) => self.failed(error, false),
+                None => {}
             }
         }
         Ok(None)
@@ -204,15 +258,15 @@ impl Partition {
         let limits = settings.batch;
         let mut first_at: Option<Instant> = None;
         let mut lingered = false;
+        let mut is_in_doubt = true;
         loop {
-            if batch.bytes() >= SMALL_BYTES
-                && !batch.has_room()
-                && let Some((room, memory)) = settings.rooms.enter()
-            {
-                *spare = Some(batch.grow(room, memory));
+            let is_crowded = is_crowded(&mut batch, spare, settings.rooms);
+            let unreadable = if is_in_doubt { self.unreadable() } else { None };
+            if let Some(error) = unreadable.clone().filter(|_| batch.records.is_empty()) {
+                return Gathered::Skipped(error);
             }
-            let is_crowded = batch.bytes() >= SMALL_BYTES && !batch.has_room();
             let is_full = is_crowded
+                || unreadable.is_some()
                 || batch.records.len() >= limits.records_max
                 || batch.bytes() >= limits.bytes_max;
             // Worth waiting for room: a record of a small batch costs Postgres several times as much.
@@ -239,14 +293,21 @@ impl Partition {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if is_out_of_range(&error) => return Gathered::OutOfRange(error),
                 Some(Err(error)) => {
-                    tracing::debug!(partition = %self.name, %error, "kafka partition");
+                    let is_behind = is_stepped_over(&error);
+                    self.failed(error, is_behind);
+                    is_in_doubt = true;
                     continue;
                 }
             };
             if message.offset() < batch.next_offset {
                 continue;
             }
-            if message.offset() > batch.next_offset {
+            let is_gap = message.offset() > batch.next_offset;
+            if is_in_doubt && self.is_behind(is_gap) {
+                continue;
+            }
+            is_in_doubt = false;
+            if is_gap {
                 // Legal: transaction markers and compaction leave gaps. Lost records come as
                 // an offset out of range.
                 metrics::counter!(crate::metrics::OFFSET_GAPS).increment(1);
@@ -258,6 +319,17 @@ impl Partition {
             }
         }
     }
+}
+
+/// Whether a batch is large and has no room; gives it some where there is.
+fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, rooms: &Rooms) -> bool {
+    let needs_room = |batch: &Batch| batch.bytes() >= SMALL_BYTES && !batch.has_room();
+    if needs_room(batch)
+        && let Some((room, memory)) = rooms.enter()
+    {
+        *spare = Some(batch.grow(room, memory));
+    }
+    needs_room(batch)
 }
 
 fn push(
@@ -294,6 +366,18 @@ pub(super) fn event_of(
 
 pub(super) fn timestamp_of(message: &BorrowedMessage<'_>) -> Option<DateTime<Utc>> {
     message.timestamp().to_millis().filter(|ms| *ms >= 0).and_then(DateTime::from_timestamp_millis)
+}
+
+/// Whether the client goes on behind what it could not read: a damaged record, a format unknown to it.
+fn is_stepped_over(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::NotImplemented)
+    )
+}
+
+fn is_damage(error: &KafkaError) -> bool {
+    is_stepped_over(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::BadCompression)
 }
 
 fn is_out_of_range(error: &KafkaError) -> bool {

@@ -1,12 +1,16 @@
-//! Makes the topics that do not exist yet.
+//! Makes the topics that do not exist yet, and says which there are.
 
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::client::KafkaSettings;
+use super::client::{Consumer, KafkaSettings};
+
+/// How long one request for metadata may take.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Makes each of `topics` that is missing, with `partitions` partitions and the broker's own
 /// replication factor.
@@ -30,10 +34,19 @@ pub async fn ensure(
             Ok(topic) => tracing::info!(topic, partitions, "topic made"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {
-                tracing::error!(topic, %code, "topic not made");
+                tracing::debug!(topic, %code, "topic not made");
                 return Err(KafkaError::AdminOp(code));
             }
         }
     }
     Ok(())
+}
+
+/// How many of `topics` there are, by what the member itself knows of. Blocks for up to 2 s each.
+pub fn known(consumer: &Consumer, topics: &[String]) -> usize {
+    let is_known = |topic: &&String| {
+        let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT);
+        metadata.is_ok_and(|it| it.topics().iter().any(|topic| !topic.partitions().is_empty()))
+    };
+    topics.iter().filter(is_known).count()
 }

@@ -26,6 +26,7 @@ pub mod rejects;
 pub mod rentals;
 pub mod schema;
 pub mod shared_keys;
+pub mod stalls;
 pub mod statements;
 pub mod store;
 pub mod subscriptions;

@@ -35,10 +35,12 @@ pub struct StoredOffset {
     pub cluster_id: String,
     /// Kafka timestamp of the record before `next_offset`.
     pub last_record_at: Option<DateTime<Utc>>,
+    /// When `next_offset` moved last.
+    pub moved_at: DateTime<Utc>,
 }
 
-const COLUMNS: &str =
-    "stream_key, topic, partition, next_offset, signals_offset, cluster_id, last_record_at";
+const COLUMNS: &str = "stream_key, topic, partition, next_offset, signals_offset, cluster_id, \
+                       last_record_at, updated_at";
 
 fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
     Ok(StoredOffset {
@@ -51,6 +53,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
         signals_offset: row.try_get(4)?,
         cluster_id: row.try_get(5)?,
         last_record_at: row.try_get(6)?,
+        moved_at: row.try_get(7)?,
     })
 }
 

@@ -108,6 +108,7 @@ mod tests {
             signals_offset: next_offset,
             cluster_id: "one".to_owned(),
             last_record_at: last_record_at.and_then(DateTime::from_timestamp_millis),
+            moved_at: DateTime::UNIX_EPOCH,
         }
     }
 

@@ -67,6 +67,16 @@ pub(super) fn replayed(amounts: &[(TransactionKind, Money)]) {
     }
 }
 
+/// Tells whether a partition stands still though records wait.
+pub(super) fn stalled(name: &TopicPartition, is_stalled: bool) {
+    ::metrics::gauge!(
+        metrics::PARTITION_STALLED,
+        "topic" => name.topic.clone(),
+        "partition" => name.partition.to_string()
+    )
+    .set(if is_stalled { 1.0 } else { 0.0 });
+}
+
 /// Tells how many rejected records are open, by reason, and what all of them take on disk.
 pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {

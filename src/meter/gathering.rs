@@ -106,6 +106,7 @@ impl Gathering {
                     tracing::warn!(%error, "offset out of range");
                     return End::Restart;
                 }
+                Gathered::Skipped(error) => return End::Unreadable(error),
             };
             expected = batch.next_offset;
             self.is_busy.store(true, Ordering::Release);

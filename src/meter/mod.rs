@@ -9,14 +9,18 @@ pub(crate) mod checkpoint;
 mod count;
 mod gathering;
 mod partition;
+mod progress;
+mod readiness;
 mod rentals;
+mod standing;
 mod watch;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +37,10 @@ use crate::ingest::room::Rooms;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
+use progress::Progress;
+use readiness::Readiness;
+
+pub(crate) use readiness::COMPONENT;
 
 /// How long a failed attempt waits before the next one, doubled up to the most.
 pub(crate) const RETRY_WAIT: Duration = Duration::from_millis(50);
@@ -62,6 +70,8 @@ pub struct MeterSettings {
     pub rejects_bytes_max: i64,
     /// When unpaid rents are tried again.
     pub rental_retry: RetryPolicy,
+    /// How long a partition may stand still while records wait.
+    pub stall_max: Duration,
 }
 
 /// What the meter works with.
@@ -90,7 +100,9 @@ struct Shared {
     /// Bytes that rejected records may still take before their values stay in Kafka.
     reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
-    positions: Mutex<HashMap<TopicPartition, i64>>,
+    progress: Progress,
+    /// Whether the group has given this process its partitions, and all of them have started.
+    readiness: Readiness,
     /// A partition asks for a new assignment.
     rejoin: Notify,
     /// Bounds the partitions whose status events are read again at the same time.
@@ -98,14 +110,6 @@ struct Shared {
 }
 
 impl Shared {
-    fn moved(&self, name: &TopicPartition, next_offset: i64) {
-        self.lock().insert(name.clone(), next_offset);
-    }
-
-    fn gone(&self, name: &TopicPartition) {
-        self.lock().remove(name);
-    }
-
     /// Counts a batch's rejected records against the cap, until the next look at what they take.
     fn take_reject_room(&self, batch: &Batch, committed: &Committed) {
         let is_kept = |outcome: &Outcome| matches!(outcome, Outcome::Rejected | Outcome::Conflict);
@@ -113,18 +117,6 @@ impl Shared {
             let bytes = i64::try_from(batch.bytes()).unwrap_or(i64::MAX);
             self.reject_room_bytes.fetch_sub(bytes, Ordering::Relaxed);
         }
-    }
-
-    fn position(&self, name: &TopicPartition) -> Option<i64> {
-        self.lock().get(name).copied()
-    }
-
-    fn positions(&self) -> Vec<(TopicPartition, i64)> {
-        self.lock().iter().map(|(name, offset)| (name.clone(), *offset)).collect()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TopicPartition, i64>> {
-        self.positions.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -135,18 +127,23 @@ impl Shared {
 pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaError> {
     let settings = Arc::clone(&meter.settings);
     let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
-    let mut membership = client::join(&settings.kafka, &names)?;
+    let mut membership = client::open(&settings.kafka)?;
+    let health = meter.health.clone();
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
         rooms: Rooms::new(settings.large_max),
         reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
-        positions: Mutex::default(),
+        progress: Progress::default(),
+        readiness: Readiness::new(health),
         rejoin: Notify::new(),
         catch_ups: Semaphore::new(catch_up::AT_ONCE),
         meter,
     });
     let tasks = TaskTracker::new();
-    tasks.spawn(make_topics(Arc::clone(&shared), shutdown.clone()));
+    let joining = join_group(Arc::clone(&shared), Arc::clone(&membership.consumer));
+    let joining_ends = shutdown.clone();
+    tasks.spawn(async move { joining_ends.run_until_cancelled(joining).await });
+    tasks.spawn(standing::look(Arc::clone(&shared), shutdown.clone()));
     tasks.spawn(rentals::retry(Arc::clone(&shared), shutdown.clone()));
     tasks.spawn(watch::rejects(Arc::clone(&shared), shutdown.clone()));
     tasks.spawn(watch::kafka(
@@ -173,12 +170,14 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
             assignment = membership.assignments.recv() => match assignment {
                 Some(Assignment::Assigned(partitions)) => {
                     tracing::info!(partitions = partitions.len(), "partitions assigned");
+                    shared.readiness.assigned(&partitions);
                     for partition in partitions {
                         workers.start(&shared, &membership.consumer, partition);
                     }
                 }
                 Some(Assignment::Revoked { done }) => {
                     tracing::info!("partitions revoked");
+                    shared.readiness.revoked();
                     workers.stop(&shared.meter.health).await;
                     drop(done);
                 }
@@ -240,21 +239,41 @@ impl Workers {
                 tracing::error!(partition = %name, %error, "partition worker");
             }
             health.forget(&partition::component(&name));
+            count::stalled(&name, false);
         }
         self.stop = CancellationToken::new();
     }
 }
 
-/// Makes the topics that are missing, as soon as Kafka can be asked.
-async fn make_topics(shared: Arc<Shared>, shutdown: CancellationToken) {
+/// Makes the topics that are missing as soon as Kafka can be asked, and joins the group then: a member
+/// that joins before there are topics is given no partitions, and learns of them seconds later.
+async fn join_group(shared: Arc<Shared>, consumer: Arc<client::Consumer>) {
     let settings = &shared.meter.settings;
-    let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
-    let mut wait = RETRY_WAIT;
-    while let Err(error) = topics::ensure(&settings.kafka, &names, settings.partitions).await {
-        tracing::warn!(%error, "topics cannot be made yet");
-        if sleep_or_stop(&mut wait, &shutdown).await {
-            return;
+    let names = [settings.topic_calls.clone(), settings.topic_rentals.clone()];
+    let (mut wait, mut has_joined) = (RETRY_WAIT, false);
+    loop {
+        let names_now: Vec<&str> = names.iter().map(String::as_str).collect();
+        let ensured = topics::ensure(&settings.kafka, &names_now, settings.partitions).await;
+        if !has_joined {
+            let (asked, wanted) = (Arc::clone(&consumer), names.clone());
+            let known = tokio::task::spawn_blocking(move || topics::known(&asked, &wanted)).await;
+            // Where Kafka lets nobody make topics, what there is of them is charged.
+            let is_enough =
+                known.is_ok_and(|known| known == names.len() || known > 0 && ensured.is_err());
+            if is_enough {
+                has_joined = true;
+                if let Err(error) = consumer.subscribe(&names_now) {
+                    tracing::error!(%error, "the group cannot be joined");
+                }
+            }
         }
+        match ensured {
+            Ok(()) if has_joined => return,
+            Ok(()) => {}
+            Err(error) => shared.readiness.waits(format!("topics cannot be made: {error}")),
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(RETRY_WAIT_MAX);
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::catch_up::CatchUp;
 use super::checkpoint::{self, Halt};
 use super::gathering::{Facts, FromGathering, Gathering};
+use super::progress::Session;
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
 use crate::balance::{Applied, Projector};
 use crate::ingest::batch::Batch;
@@ -28,7 +29,7 @@ use crate::ledger::offsets::{self, StoredOffset, Stream};
 use crate::ledger::store::StoreError;
 
 /// How often a halted partition looks whether an operator moved its offset.
-const HALTED_WAIT: std::time::Duration = std::time::Duration::from_secs(2);
+const HALTED_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long a partition that the client gave up waits for its new assignment.
 const REJOIN_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
@@ -55,6 +56,8 @@ pub(super) enum End {
     Kafka(KafkaError),
     /// The client gave the partition up: only a new assignment takes it up again.
     GivenUp(KafkaError),
+    /// Records cannot be read, and the client went on behind them: back to them.
+    Unreadable(KafkaError),
     /// Postgres cannot be asked right now, or refuses what was never refused before.
     Ledger(CommitError),
 }
@@ -82,9 +85,10 @@ impl Worker {
                 End::Stopped => return,
                 End::Restart => {}
                 End::Halted(halt) => {
-                    tracing::error!(partition = %self.name, %halt, "partition halted");
                     health.down(component.clone(), halt.to_string());
                     count::halted(&self.name, true);
+                    count::stalled(&self.name, false);
+                    self.shared.readiness.started(&self.name);
                     let mut halted_wait = HALTED_WAIT;
                     if sleep_or_stop(&mut halted_wait, &self.stop).await {
                         return;
@@ -92,8 +96,11 @@ impl Worker {
                     continue;
                 }
                 End::Kafka(error) => {
-                    tracing::warn!(partition = %self.name, %error, "kafka cannot be asked");
                     health.down(component.clone(), format!("kafka cannot be asked: {error}"));
+                }
+                // Told once it has lasted.
+                End::Unreadable(error) => {
+                    tracing::debug!(partition = %self.name, %error, "records cannot be read");
                 }
                 End::GivenUp(error) => {
                     tracing::warn!(partition = %self.name, %error, "asks for a new assignment");
@@ -105,7 +112,7 @@ impl Worker {
                     }
                 }
                 End::Ledger(error) => {
-                    tracing::warn!(partition = %self.name, error = %chain(&error), "ledger");
+                    tracing::debug!(partition = %self.name, error = %chain(&error), "ledger");
                     self.report_ledger(&error);
                 }
             }
@@ -161,12 +168,18 @@ impl Worker {
         let meter = &self.shared.meter;
         let session = self.stop.child_token();
         let _ends_with_this = session.clone().drop_guard();
-        self.shared.moved(&self.name, stored.next_offset);
         let catch_up = self.catch_up(&stored, session.clone());
         let projector = meter.balance.projector().of_partition(Arc::clone(&catch_up.applied));
         let mut catch_up = Some(catch_up);
         let is_busy = Arc::new(AtomicBool::new(false));
         let spare = Arc::new(Mutex::new(None));
+        let at = Session {
+            partition: Arc::clone(&partition),
+            is_busy: Arc::clone(&is_busy),
+            end: session.clone(),
+        };
+        let (start, high) = (stored.next_offset, facts.watermarks.high);
+        self.shared.progress.began(&self.name, start, high, at);
         // The gathering thread sends only while nothing is in flight: one place is enough.
         let (sender, mut gathered) = mpsc::channel(1);
         let gathering = Gathering {
@@ -183,7 +196,11 @@ impl Worker {
             match gathered.recv().await {
                 None => break End::Stopped,
                 Some(FromGathering::Started) => {
-                    meter.health.up(component(&self.name));
+                    // One that stood still here before has to move first.
+                    if !self.shared.progress.is_stalled(&self.name, start) {
+                        meter.health.up(component(&self.name));
+                    }
+                    self.shared.readiness.started(&self.name);
                     count::halted(&self.name, false);
                     // Not before: now it is known to be the log that was charged from.
                     catch_up.take().map(|catch_up| tokio::spawn(catch_up.run()));
@@ -191,7 +208,7 @@ impl Worker {
                 Some(FromGathering::Ended(end)) => break end,
                 Some(FromGathering::Batch(batch)) => {
                     let next_offset = batch.next_offset;
-                    match self.commit(batch, stream, &projector).await {
+                    match self.commit(batch, stream, &projector, &session).await {
                         Ok(Some(memory)) => {
                             *spare.lock().unwrap_or_else(PoisonError::into_inner) = Some(memory);
                         }
@@ -199,7 +216,7 @@ impl Worker {
                         Err(end) => break end,
                     }
                     is_busy.store(false, Ordering::Release);
-                    self.shared.moved(&self.name, next_offset);
+                    self.shared.progress.moved(&self.name, next_offset);
                     if told_kafka_at.elapsed().as_millis() >= 500 {
                         partition.commit_to_kafka(next_offset);
                         told_kafka_at = Instant::now();
@@ -212,16 +229,21 @@ impl Worker {
         if thread.await.is_err() {
             tracing::error!(partition = %self.name, "the gathering thread panicked");
         }
-        if let Some(next_offset) = self.shared.position(&self.name) {
+        if let Some(next_offset) = self.shared.progress.position(&self.name) {
             partition.commit_to_kafka(next_offset);
         }
         if let Err(error) = partition.pause() {
             tracing::debug!(partition = %self.name, %error, "not paused");
         }
-        self.shared.gone(&self.name);
+        self.shared.progress.gone(&self.name);
         // From here on another process tells how far it is.
         count::lag(&self.name, 0);
-        Ok(if self.stop.is_cancelled() { End::Stopped } else { end })
+        Ok(match end {
+            _ if self.stop.is_cancelled() => End::Stopped,
+            // Only the session was ended: an operator set the offset.
+            End::Stopped => End::Restart,
+            end => end,
+        })
     }
 
     /// What looks after the partition's status events, from where the ledger has them applied. Rents
@@ -265,6 +287,7 @@ impl Worker {
         batch: Batch,
         stream: &Stream,
         projector: &Projector,
+        session: &CancellationToken,
     ) -> Result<Option<Memory>, End> {
         let mut parts = VecDeque::from([batch]);
         let mut done = None;
@@ -307,9 +330,9 @@ impl Worker {
                     parts.push_front(batch);
                 }
                 error => {
-                    tracing::warn!(partition = %self.name, error = %chain(&error), "batch waits");
+                    tracing::debug!(partition = %self.name, error = %chain(&error), "batch waits");
                     self.report_ledger(&error);
-                    if sleep_or_stop(&mut wait, &self.stop).await {
+                    if sleep_or_stop(&mut wait, session).await {
                         return Err(End::Stopped);
                     }
                     parts.push_front(batch);

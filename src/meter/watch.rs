@@ -26,23 +26,27 @@ pub(super) async fn kafka(
     shutdown: CancellationToken,
 ) {
     loop {
-        let positions = shared.positions();
+        let positions = shared.progress.positions();
         let (asked, down) = (Arc::clone(&consumer), Arc::clone(&brokers_down));
         let look = tokio::task::spawn_blocking(move || {
             down.store(false, Ordering::Relaxed);
             asked.client().fetch_metadata(None, LOOK_EVERY).map(drop)?;
-            let mut lags: Vec<(TopicPartition, i64)> = Vec::with_capacity(positions.len());
-            for (name, next_offset) in positions {
-                let (_, high) = asked.fetch_watermarks(&name.topic, name.partition, LOOK_EVERY)?;
-                lags.push((name, (high - next_offset).max(0)));
+            let mut ends: Vec<(TopicPartition, Result<i64, String>)> =
+                Vec::with_capacity(positions.len());
+            for (name, _) in positions {
+                let marks = asked.fetch_watermarks(&name.topic, name.partition, LOOK_EVERY);
+                // One partition without a leader is no outage of Kafka.
+                ends.push((name, marks.map(|(_, high)| high).map_err(|error| error.to_string())));
             }
-            Ok::<_, rdkafka::error::KafkaError>(lags)
+            Ok::<_, rdkafka::error::KafkaError>(ends)
         });
         match look.await {
-            Ok(Ok(lags)) => {
+            Ok(Ok(ends)) => {
                 shared.meter.health.up("kafka");
-                for (name, lag) in lags {
-                    count::lag(&name, lag);
+                for (name, end) in ends {
+                    if let Some(lag) = shared.progress.looked(&name, end) {
+                        count::lag(&name, lag);
+                    }
                 }
             }
             Ok(Err(error)) => {
@@ -61,18 +65,20 @@ pub(super) async fn kafka(
 pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
     let store = shared.meter.charger.store();
     let cap = shared.meter.settings.rejects_bytes_max;
+    let mut was_full = false;
     loop {
         if let (Ok(bytes), Ok(totals)) =
             (rejects::bytes_on_disk(store).await, rejects::totals(store).await)
         {
             let is_full = bytes >= cap;
-            if is_full {
+            if is_full && !was_full {
                 tracing::error!(
                     bytes,
                     cap,
                     "rejected records reached their cap: values stay in kafka"
                 );
             }
+            was_full = is_full;
             shared.reject_room_bytes.store(cap.saturating_sub(bytes), Ordering::Relaxed);
             count::rejects(&totals, bytes);
         }

@@ -86,7 +86,7 @@ async fn whoever_has_no_key_learns_nothing() {
         }
         let body = json!({"id": "b", "name": "B", "twilio_account_sid": account_sid(2)});
         api.with_key(key).post("/v1/accounts", &body).await.problem(401);
-        for open in ["/livez", "/readyz", "/metrics"] {
+        for open in ["/livez", "/readyz", "/readyz/api", "/metrics"] {
             assert_eq!(api.with_key(key).get(open).await.status, 200, "{open}");
         }
     }

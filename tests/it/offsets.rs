@@ -243,3 +243,21 @@ async fn a_lost_topic_that_came_back_as_long_as_before_is_still_noticed() {
     set(&system, &topic, 0, 0);
     charged(&api, 14).await;
 }
+
+#[tokio::test]
+async fn an_offset_set_on_an_idle_partition_is_noticed_without_another_record() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 0);
+    system.open(&api, [&acme]).await;
+    system.produce(&calls(&acme, 0, 0..5)).await;
+    charged(&api, 5).await;
+    let topic = system.topic(Topic::Calls);
+    set(&system, &topic, 0, 2);
+    until("the records behind it are read again", SOON, async || {
+        let read = api.metric("callmeter_events_total", &[("outcome", "duplicate")]).await;
+        (read == Some(3)).then_some(())
+    })
+    .await;
+    charged(&api, 5).await;
+}

@@ -64,7 +64,7 @@ async fn guessed_keys_are_refused_before_postgres_is_asked_and_known_ones_still_
     assert_eq!(count(&statuses(&known, "/v1/accounts/acme", 20).await, 200), 20);
     assert_eq!(count(&statuses(&api, "/v1/accounts/acme", 20).await, 200), 20);
     assert_eq!(count(&statuses(&api.with_key(None), "/v1/accounts/acme", 20).await, 401), 20);
-    for path in ["/livez", "/readyz", "/metrics"] {
+    for path in ["/livez", "/readyz", "/readyz/api", "/metrics"] {
         assert_eq!(count(&statuses(&guess, path, 10).await, 200), 10, "{path}");
     }
     let hook = async || {

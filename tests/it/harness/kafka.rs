@@ -25,14 +25,31 @@ impl Kafka {
 
     /// Creates a topic that keeps its records for ever, and waits until it can be used.
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
+        self.create_topic_compressed(name, partitions, "producer").await;
+    }
+
+    /// The same, whose records the broker keeps compressed in this way; `producer`: as they come.
+    pub(crate) async fn create_topic_compressed(&self, name: &str, partitions: i32, how: &str) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
             .set("retention.ms", "-1")
-            .set("segment.ms", "9000000000000");
+            .set("segment.ms", "9000000000000")
+            .set("compression.type", how);
         let made = self.admin().create_topics(&[topic], &options()).await.expect("Kafka answers");
         for result in made {
             result.expect("the topic is created");
         }
         self.until_known(name, partitions).await;
+    }
+
+    /// The same broker, through a producer that compresses what it sends.
+    pub(crate) fn compressing(&self, codec: &str) -> Kafka {
+        let mut config = producer_config(&self.brokers);
+        // Records that go together are worth compressing.
+        config.set("compression.type", codec).set("linger.ms", "50");
+        Kafka {
+            brokers: self.brokers.clone(),
+            producer: config.create().expect("a producer that knows the codec"),
+        }
     }
 
     /// Gives a topic more partitions, and takes a producer that knows of them.
@@ -120,13 +137,17 @@ impl Kafka {
 }
 
 fn producer(brokers: &str) -> FutureProducer {
-    config(brokers)
+    producer_config(brokers).create().expect("a producer")
+}
+
+fn producer_config(brokers: &str) -> ClientConfig {
+    let mut config = config(brokers);
+    config
         .set("enable.idempotence", "true")
         .set("linger.ms", "2")
         .set("queue.buffering.max.messages", "200000")
-        .set("message.timeout.ms", "120000")
-        .create()
-        .expect("a producer")
+        .set("message.timeout.ms", "120000");
+    config
 }
 
 fn config(brokers: &str) -> ClientConfig {

@@ -54,6 +54,12 @@ impl Breakable {
         done.await.expect("the script succeeds");
     }
 
+    /// The file in which Kafka keeps the first records of a partition.
+    pub(crate) fn first_segment(&self, topic: &str, partition: i32) -> PathBuf {
+        let folder = self.instance.folder.join("kafka").join("data");
+        folder.join(format!("{topic}-{partition}")).join("00000000000000000000.log")
+    }
+
     /// Keeps a copy of what Postgres, which is stopped, has on its disk.
     pub(crate) fn keep_postgres(&self) {
         let folder = self.instance.folder.join("postgres");

@@ -1,0 +1,123 @@
+//! Partitions that stand still though records wait: kept so that `callmeter status` knows of them.
+//!
+//! The process that has the partition keeps and forgets them. Nothing is decided by them, and charging
+//! neither reads nor writes them.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, Row};
+
+use super::store::{Store, StoreError};
+use crate::ingest::client::TopicPartition;
+
+/// A partition that stands still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The record that it does not get beyond. Where the stored offset is another one, it is over.
+    pub next_offset: i64,
+    /// Since when records have waited.
+    pub since: DateTime<Utc>,
+    /// What is known of the cause.
+    pub cause: String,
+}
+
+/// Where a partition goes on, and what is kept about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPlace {
+    /// First offset not yet charged.
+    pub next_offset: i64,
+    /// What is kept.
+    pub kept: Option<Kept>,
+}
+
+/// The places of all partitions of some topics.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn places(
+    store: &Store,
+    topics: &[&str],
+) -> Result<Vec<(TopicPartition, StoredPlace)>, StoreError> {
+    let rows = sqlx::query(
+        "-- stalls::places
+         SELECT o.topic, o.partition, o.next_offset, s.next_offset, s.since, s.cause
+         FROM partition_offsets AS o LEFT JOIN partition_stalls AS s USING (topic, partition)
+         WHERE o.topic = ANY($1)",
+    )
+    .bind(topics)
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let places = rows.iter().map(|row| {
+        let kept = match row.try_get::<Option<i64>, _>(3)? {
+            None => None,
+            Some(next_offset) => {
+                Some(Kept { next_offset, since: row.try_get(4)?, cause: row.try_get(5)? })
+            }
+        };
+        let place = StoredPlace { next_offset: row.try_get(2)?, kept };
+        Ok((TopicPartition { topic: row.try_get(0)?, partition: row.try_get(1)? }, place))
+    });
+    Ok(places.collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Those that are kept and not over.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn list(
+    connection: &mut PgConnection,
+) -> Result<Vec<(TopicPartition, Kept)>, StoreError> {
+    let rows = sqlx::query(
+        "-- stalls::list
+         SELECT topic, partition, s.next_offset, s.since, s.cause
+         FROM partition_stalls AS s JOIN partition_offsets AS o USING (topic, partition)
+         WHERE s.next_offset = o.next_offset",
+    )
+    .fetch_all(connection)
+    .await?;
+    let stalls = rows.iter().map(|row| {
+        let name = TopicPartition { topic: row.try_get(0)?, partition: row.try_get(1)? };
+        let (next_offset, since) = (row.try_get(2)?, row.try_get(3)?);
+        Ok((name, Kept { next_offset, since, cause: row.try_get(4)? }))
+    });
+    Ok(stalls.collect::<Result<_, sqlx::Error>>()?)
+}
+
+/// Keeps that a partition stands still; at the same record it does so since it was kept first.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- stalls::keep
+         INSERT INTO partition_stalls AS s (topic, partition, next_offset, since, cause)
+         VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (topic, partition) DO UPDATE
+            SET next_offset = EXCLUDED.next_offset, cause = EXCLUDED.cause,
+                since = CASE WHEN s.next_offset = EXCLUDED.next_offset
+                             THEN LEAST(s.since, EXCLUDED.since) ELSE EXCLUDED.since END",
+    )
+    .bind(&name.topic)
+    .bind(name.partition)
+    .bind(kept.next_offset)
+    .bind(kept.since)
+    .bind(&kept.cause)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}
+
+/// Forgets what is kept about a partition.
+///
+/// # Errors
+/// Where Postgres cannot be asked.
+pub async fn forget(store: &Store, name: &TopicPartition) -> Result<(), StoreError> {
+    sqlx::query(
+        "-- stalls::forget
+         DELETE FROM partition_stalls WHERE topic = $1 AND partition = $2",
+    )
+    .bind(&name.topic)
+    .bind(name.partition)
+    .execute(&mut *store.read().await?)
+    .await?;
+    Ok(())
+}

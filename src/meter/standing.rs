@@ -1,0 +1,144 @@
+//! Looks every second at this process's partitions: those that stand still though records wait are
+//! told, and those whose offset an operator set start anew.
+//!
+//! Beside the charging, of which it takes nothing: one small statement for all partitions together.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio_util::sync::CancellationToken;
+
+use super::progress::{Found, Stall};
+use super::{Shared, count, partition};
+use crate::ingest::client::TopicPartition;
+use crate::ledger::stalls::{self, Kept, StoredPlace};
+use crate::ledger::store::StoreError;
+
+/// Between two looks; with the start of a session it stays below the 2 s that `offsets set` promises.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks where an offset is not the expected one: a batch may just have moved it.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// What the reason of a partition begins with that stands still.
+const STANDS_STILL: &str = "makes no progress";
+
+/// Where partitions are, and where the ledger has them instead.
+type Moved = HashMap<TopicPartition, (i64, i64)>;
+
+/// Looks until `shutdown`.
+pub(super) async fn look(shared: Arc<Shared>, shutdown: CancellationToken) {
+    let mut moved = Moved::new();
+    loop {
+        let found = shared.progress.look(shared.meter.settings.stall_max);
+        tell(&shared, &found);
+        let asked = hold_against_ledger(&shared, &found, &moved);
+        moved = match tokio::time::timeout(LOOK_EVERY, asked).await {
+            Ok(Ok(moved)) => moved,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the stored offsets cannot be read");
+                Moved::new()
+            }
+            Err(_) => Moved::new(),
+        };
+        let wait = if moved.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
+        if tokio::time::timeout(wait, shutdown.cancelled()).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Tells `/readyz` and the metrics what stands still, and what does not any more.
+fn tell(shared: &Shared, found: &Found) {
+    let health = &shared.meter.health;
+    for stall in &found.stalls {
+        count::stalled(&stall.name, true);
+        let component = partition::component(&stall.name);
+        // What the worker itself has said tells more.
+        if health.reason(&component).is_none_or(|it| it.starts_with(STANDS_STILL)) {
+            let cause = stall.cause.as_deref().unwrap_or("kafka brings none, and tells no error");
+            let offset = stall.next_offset;
+            health.down(component, format!("{STANDS_STILL} at offset {offset}: {cause}"));
+        }
+    }
+    for name in &found.over {
+        count::stalled(name, false);
+        let component = partition::component(name);
+        if health.reason(&component).is_some_and(|it| it.starts_with(STANDS_STILL)) {
+            health.up(component);
+        }
+    }
+}
+
+/// Reads where the ledger has our partitions. One that is elsewhere at two looks starts anew there: an
+/// operator set its offset. What stands still is kept for `callmeter status`.
+async fn hold_against_ledger(
+    shared: &Shared,
+    found: &Found,
+    before: &Moved,
+) -> Result<Moved, StoreError> {
+    let mut moved = Moved::new();
+    let positions = shared.progress.positions();
+    if positions.is_empty() {
+        return Ok(moved);
+    }
+    let (store, settings) = (shared.meter.charger.store(), &shared.meter.settings);
+    let topics = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
+    let mut stored: HashMap<TopicPartition, StoredPlace> =
+        stalls::places(store, &topics).await?.into_iter().collect();
+    for (name, position) in positions {
+        let Some(place) = stored.remove(&name) else { continue };
+        let is_there = shared.progress.position(&name) == Some(position);
+        if is_there && place.next_offset != position {
+            let seen = (position, place.next_offset);
+            if before.get(&name) == Some(&seen) {
+                let offset = place.next_offset;
+                tracing::info!(partition = %name, offset, "the offset was set: starts anew");
+                shared.progress.start_anew(&name);
+            } else {
+                moved.insert(name.clone(), seen);
+            }
+        }
+        keep(shared, found, &name, &place).await?;
+    }
+    Ok(moved)
+}
+
+/// Keeps a partition's stall, or forgets the one that is kept and over; writes only what changes.
+async fn keep(
+    shared: &Shared,
+    found: &Found,
+    name: &TopicPartition,
+    place: &StoredPlace,
+) -> Result<(), StoreError> {
+    let store = shared.meter.charger.store();
+    let stall = found.stalls.iter().find(|stall| stall.name == *name);
+    match (stall, &place.kept) {
+        (Some(stall), kept) => {
+            let wanted = kept_of(shared, stall);
+            let is_kept = kept.as_ref().is_some_and(|kept| {
+                kept.next_offset == wanted.next_offset && kept.cause == wanted.cause
+            });
+            if is_kept { Ok(()) } else { stalls::keep(store, name, &wanted).await }
+        }
+        // It may be the same one, found before this process had the partition.
+        (None, Some(kept)) => {
+            let may_last = found.waiting.get(name) == Some(&kept.next_offset);
+            if may_last { Ok(()) } else { stalls::forget(store, name).await }
+        }
+        (None, None) => Ok(()),
+    }
+}
+
+fn kept_of(shared: &Shared, stall: &Stall) -> Kept {
+    let meter = &shared.meter;
+    let said = meter.health.reason(&partition::component(&stall.name));
+    let said = said.filter(|it| !it.starts_with(STANDS_STILL));
+    let unknown = || "Kafka brings no record, and tells no error".to_owned();
+    let lasts = TimeDelta::from_std(stall.lasts).unwrap_or_default();
+    Kept {
+        next_offset: stall.next_offset,
+        since: meter.clock.now() - lasts,
+        cause: said.or_else(|| stall.cause.clone()).unwrap_or_else(unknown),
+    }
+}
