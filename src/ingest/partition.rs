@@ -9,18 +9,18 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
+use tokio::sync::Notify;
 
 use super::batch::{Batch, Memory};
 use super::client::{Consumer, Context, TopicPartition};
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
+use super::reader::Reader;
 use super::room::{Rooms, SMALL_BYTES};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the client may take to take up a partition that was just assigned.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
-const POLL_WAIT: Duration = Duration::from_millis(50);
 /// How long a batch waits for room to become large.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// While records come without a pause, the clock is looked at once in so many.
@@ -63,25 +63,53 @@ pub struct Watermarks {
 #[derive(Debug)]
 pub enum Gathered {
     /// A batch.
-    Batch(Batch),
+    Batch {
+        /// What was gathered.
+        batch: Batch,
+        /// It holds as much as it may: more is likely to wait.
+        is_full: bool,
+    },
     /// Nothing came, and `stop` was asked for.
     Stopped,
     /// The offset is not in the log any more: look at the watermarks anew.
     OutOfRange(KafkaError),
+    /// The group's consumer does not take the partition up again.
+    GivenUp(KafkaError),
 }
 
 /// A partition that is ours.
 pub struct Partition {
     consumer: Arc<Consumer>,
     queue: PartitionQueue<Context>,
+    /// Told when the queue is empty no more.
+    filled: Arc<Notify>,
     name: TopicPartition,
 }
 
 impl Partition {
     /// Takes the partition's own queue; it stays paused until [`Self::start`].
     pub fn open(consumer: &Arc<Consumer>, name: &TopicPartition) -> Option<Self> {
-        let queue = consumer.split_partition_queue(&name.topic, name.partition)?;
-        Some(Self { consumer: Arc::clone(consumer), queue, name: name.clone() })
+        let mut queue = consumer.split_partition_queue(&name.topic, name.partition)?;
+        let filled = Arc::new(Notify::new());
+        let told = Arc::clone(&filled);
+        queue.set_nonempty_callback(move || told.notify_one());
+        Some(Self { consumer: Arc::clone(consumer), queue, filled, name: name.clone() })
+    }
+
+    /// Which one it is.
+    pub const fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// Returns when its queue may have something. Nothing is missed: what comes between an empty poll
+    /// and this returns at once.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+
+    /// The next record of its queue, or what is wrong; waits for `wait` at most.
+    pub(super) fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        self.queue.poll(wait)
     }
 
     /// Asks Kafka where the partition begins and ends. Blocks for up to 5 s.
@@ -166,20 +194,20 @@ impl Partition {
             tracing::debug!(partition = %self.name, %error, "offset not told to kafka");
         }
     }
+}
 
-    /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
+impl Reader<'_> {
+    /// Waits for one record and answers its offset and Kafka timestamp; `None` when it is stopped.
     ///
     /// # Errors
     /// Where the offset is out of range.
-    pub fn peek(
-        &self,
-        stop: &dyn Fn() -> bool,
-    ) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
-        while !stop() {
-            match self.queue.poll(POLL_WAIT) {
+    pub fn peek(&self) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
+        while !self.is_stopped() {
+            match self.poll(self.first_wait()) {
                 Some(Ok(message)) => return Ok(Some((message.offset(), timestamp_of(&message)))),
                 Some(Err(error)) if is_out_of_range(&error) => return Err(error),
-                Some(Err(_)) | None => {}
+                Some(Err(_)) => {}
+                None => self.wait(),
             }
         }
         Ok(None)
@@ -192,12 +220,11 @@ impl Partition {
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
-        &self,
+        &mut self,
         mut batch: Batch,
         spare: &mut Option<Memory>,
         settings: GatherSettings<'_>,
         mut is_wanted: impl FnMut() -> bool,
-        stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
         let limits = settings.batch;
@@ -217,9 +244,9 @@ impl Partition {
             // Worth waiting for room: a record of a small batch costs Postgres several times as much.
             let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
             if (is_full || lingered) && !waits && is_wanted() {
-                return Gathered::Batch(batch);
+                return Gathered::Batch { batch, is_full };
             }
-            if stop() {
+            if self.is_stopped() {
                 return Gathered::Stopped;
             }
             if is_full {
@@ -227,10 +254,17 @@ impl Partition {
                 continue;
             }
             let wait = match first_at {
-                None => POLL_WAIT,
+                None => self.first_wait(),
                 Some(_) => Duration::from_millis(1),
             };
-            let message = match self.queue.poll(wait) {
+            let message = match self.poll(wait) {
+                None if first_at.is_none() => {
+                    if let Err(error) = self.choose(false, batch.next_offset) {
+                        return Gathered::GivenUp(error);
+                    }
+                    self.wait();
+                    continue;
+                }
                 None => {
                     lingered = first_at.is_some_and(|at| at.elapsed() >= limits.linger);
                     continue;
@@ -238,7 +272,7 @@ impl Partition {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if is_out_of_range(&error) => return Gathered::OutOfRange(error),
                 Some(Err(error)) => {
-                    tracing::debug!(partition = %self.name, %error, "kafka partition");
+                    tracing::debug!(partition = %self.name(), %error, "kafka partition");
                     continue;
                 }
             };

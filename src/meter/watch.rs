@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, count};
@@ -30,13 +32,11 @@ pub(super) async fn kafka(
         let (asked, down) = (Arc::clone(&consumer), Arc::clone(&brokers_down));
         let look = tokio::task::spawn_blocking(move || {
             down.store(false, Ordering::Relaxed);
-            asked.client().fetch_metadata(None, LOOK_EVERY).map(drop)?;
-            let mut lags: Vec<(TopicPartition, i64)> = Vec::with_capacity(positions.len());
-            for (name, next_offset) in positions {
-                let (_, high) = asked.fetch_watermarks(&name.topic, name.partition, LOOK_EVERY)?;
-                lags.push((name, (high - next_offset).max(0)));
+            if positions.is_empty() {
+                asked.client().fetch_metadata(None, LOOK_EVERY)?;
+                return Ok(Vec::new());
             }
-            Ok::<_, rdkafka::error::KafkaError>(lags)
+            lags(&asked, positions)
         });
         match look.await {
             Ok(Ok(lags)) => {
@@ -54,6 +54,28 @@ pub(super) async fn kafka(
             return;
         }
     }
+}
+
+/// How many records of each partition are not charged yet: one request for all of them.
+fn lags(
+    consumer: &Consumer,
+    positions: Vec<(TopicPartition, i64)>,
+) -> KafkaResult<Vec<(TopicPartition, i64)>> {
+    let mut wanted = TopicPartitionList::with_capacity(positions.len());
+    for (name, _) in &positions {
+        // In place of an instant: the offset after the last record.
+        wanted.add_partition_offset(&name.topic, name.partition, Offset::End)?;
+    }
+    let found = consumer.offsets_for_times(wanted, LOOK_EVERY)?;
+    let mut lags = Vec::with_capacity(positions.len());
+    for (name, next_offset) in positions {
+        let Some(end) = found.find_partition(&name.topic, name.partition) else { continue };
+        end.error()?;
+        if let Offset::Offset(end) = end.offset() {
+            lags.push((name, (end - next_offset).max(0)));
+        }
+    }
+    Ok(lags)
 }
 
 /// Counts the rejected records, and decides whether further ones are kept with their bytes.
