@@ -8,6 +8,7 @@ mod authorization;
 mod charging;
 mod client;
 mod floor;
+mod idle;
 mod recovery;
 mod report;
 mod stored;
@@ -60,6 +61,8 @@ enum Part {
     Visible,
     /// From a kill to the next charges
     Recovery,
+    /// What an idle process costs, and how soon it charges its first call
+    Idle,
 }
 
 impl Arguments {
@@ -115,6 +118,16 @@ async fn measure(
         let milliseconds = recovery::measure(world).await?;
         let name = "kill -9 to charges of every partition (ms)";
         report.limit(name, milliseconds, Goal::AtMost(10_000));
+    }
+    if arguments.has(Part::Idle) {
+        let (idle, first) = idle::measure(world).await?;
+        report.limit("idle serve, CPU in 20 s (ms)", idle, Goal::AtMost(100));
+        report.note("idle: 100 ms in 20 s are 0.5 % of a core".to_owned());
+        let first_ready = "published right after the first ready to charged";
+        let name = format!("{first_ready}, new topics (ms)");
+        report.limit(&name, first.on_new_topics, Goal::AtMost(700));
+        let name = format!("{first_ready}, restart (ms)");
+        report.limit(&name, first.after_restart, Goal::AtMost(700));
     }
     Ok(())
 }

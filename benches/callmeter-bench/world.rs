@@ -106,6 +106,13 @@ impl World {
 
     /// Makes a ledger with its wallets, and topics for it.
     pub(crate) async fn make_site(&mut self) -> anyhow::Result<Site> {
+        let site = self.make_site_without_topics().await?;
+        topics::ensure(&self.kafka(), &[&site.calls, &site.rentals], PARTITIONS).await?;
+        Ok(site)
+    }
+
+    /// Makes a ledger with its wallets; the topics are left to `serve`.
+    pub(crate) async fn make_site_without_topics(&mut self) -> anyhow::Result<Site> {
         let database = self.make_database().await?;
         self.empty_redis().await?;
         let store = self.store(&database)?;
@@ -116,14 +123,12 @@ impl World {
         accounts::ensure(&store, WALLETS, balance, now, |_| {}).await?;
         store.pool().close().await;
         let name = database.replace('_', "-");
-        let site = Site {
+        Ok(Site {
             calls: format!("{name}.calls"),
             rentals: format!("{name}.rentals"),
             group: name,
             database,
-        };
-        topics::ensure(&self.kafka(), &[&site.calls, &site.rentals], PARTITIONS).await?;
-        Ok(site)
+        })
     }
 
     fn kafka(&self) -> KafkaSettings {

@@ -13,7 +13,6 @@ use crate::ledger::audit::By;
 use crate::ledger::catalogs;
 use crate::ledger::idempotency;
 use crate::ledger::shared_keys::SharedKeys;
-use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::CATALOG_VERSION;
 use crate::verify;
@@ -31,14 +30,9 @@ impl App {
     /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.
     pub(super) async fn probe_postgres(self) {
         loop {
-            let look = async {
-                let mut connection = self.store.read().await?;
-                sqlx::Connection::ping(&mut *connection).await.map_err(Into::into)
-            };
-            let looked: Result<Result<(), StoreError>, _> =
-                tokio::time::timeout(PROBE_MAX, look).await;
-            match looked {
-                Ok(Ok(())) => self.health.up("postgres"),
+            // The pool pings a connection before it lends it.
+            match tokio::time::timeout(PROBE_MAX, self.store.read()).await {
+                Ok(Ok(_)) => self.health.up("postgres"),
                 Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
                 Err(_) => self.health.down("postgres", "does not answer"),
             }

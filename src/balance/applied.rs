@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 pub struct Applied {
     marks: Mutex<Marks>,
     missed: Notify,
+    committed: Notify,
 }
 
 #[derive(Debug)]
@@ -32,7 +33,7 @@ impl Applied {
     /// Of a partition whose events are applied below `applied`, and charged below `committed`.
     pub fn between(applied: i64, committed: i64) -> Self {
         let marks = Marks { applied, missed_to: committed, later: VecDeque::new() };
-        Self { marks: Mutex::new(marks), missed: Notify::new() }
+        Self { marks: Mutex::new(marks), missed: Notify::new(), committed: Notify::new() }
     }
 
     /// The events of every record below it are applied.
@@ -58,6 +59,11 @@ impl Applied {
         self.missed.notified().await;
     }
 
+    /// Returns where something was committed since it last returned.
+    pub async fn something_is_committed(&self) {
+        self.committed.notified().await;
+    }
+
     /// The gap is closed up to `to`.
     pub fn read_again(&self, to: i64) {
         let mut marks = self.lock();
@@ -70,6 +76,8 @@ impl Applied {
         let mut marks = self.lock();
         marks.later.push_back((to, is_applied));
         marks.go_on();
+        drop(marks);
+        self.committed.notify_one();
     }
 
     /// The events of the records that were committed up to `to`, and after those before, are applied.

@@ -17,15 +17,16 @@ use std::time::Duration;
 
 use callmeter_core::domain::AccountId;
 use redis::{ErrorKind, RedisError};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::error::BalanceError;
 use super::scripts::Request;
 use super::stage::Balance;
+use crate::ledger::LedgerError;
 use crate::ledger::store::{Store, StoreError};
 use crate::ledger::unprojected::{self, LEASE};
-use crate::ledger::{LedgerError, catalogs};
 
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
@@ -46,6 +47,8 @@ pub(super) struct Believed {
     turn: tokio::sync::Mutex<()>,
     /// The last look was not answered.
     is_unanswered: AtomicBool,
+    /// A look found something that is noted.
+    found: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +68,7 @@ impl Believed {
             seen: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             is_unanswered: AtomicBool::new(false),
+            found: Notify::new(),
         }
     }
 
@@ -87,6 +91,9 @@ impl Believed {
         let mut seen = self.lock();
         if seen.asked_at.is_some_and(|at| at > asked_at) {
             return;
+        }
+        if !wallets.is_empty() {
+            self.found.notify_one();
         }
         let has_more = wallets.len() > NOTED_MAX;
         wallets.truncate(NOTED_MAX);
@@ -155,13 +162,11 @@ impl Balance {
         let asked_at = Instant::now();
         let asking = async {
             let mut connection = self.0.believed.store.read().await?;
-            let stamp = catalogs::latest(&mut connection).await?;
             let most = i64::try_from(NOTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
-            let wallets = unprojected::read(&mut connection, most).await?;
-            Ok::<_, LedgerError>((stamp, wallets))
+            unprojected::look(&mut connection, most).await
         };
         let answered = tokio::time::timeout(ANSWER_MAX, asking).await;
-        let answered = answered
+        let answered: Result<_, LedgerError> = answered
             .unwrap_or_else(|_| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut).into()));
         self.0.believed.is_unanswered.store(answered.is_err(), Ordering::Release);
         let (stamp, wallets) = answered?;
@@ -191,7 +196,8 @@ pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
     };
     let catching_up = async {
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            // A look finds again what still waits.
+            balance.0.believed.found.notified().await;
             for account in balance.0.believed.noted() {
                 if let Err(error) = balance.catch_up(&account).await {
                     tracing::debug!(%account, %error, "a change still waits to be projected");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use callmeter_core::domain::{CallSid, Money};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::scripts::Denial;
@@ -21,10 +22,13 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const KEPT_PER_ACCOUNT_MAX: usize = 20;
 /// Refusals that are kept as they came, between two writes.
 const KEPT_MAX: usize = 5_000;
+/// Time between two looks for old ones, unless the last one left some.
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// Days that denials are kept.
 const DAYS: i64 = 30;
-/// Rows deleted at once, at each write: more than are kept at one.
-const FORGOTTEN_MAX: i64 = 10_000;
+/// Rows deleted at once. While that many are old, each write is followed by such a deletion: more go
+/// than are kept at one write.
+const FORGOTTEN_MAX: u32 = 10_000;
 
 /// The denials of this process that are not written yet.
 #[derive(Debug)]
@@ -71,14 +75,19 @@ impl Denials {
     /// Writes behind, and forgets what is old, until `shutdown`.
     pub(super) async fn run(&self, shutdown: CancellationToken) {
         let mut goes_on = true;
+        let mut forget_at = Instant::now();
         while goes_on {
             let slept = shutdown.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await;
             goes_on = slept.is_some();
             if let Err(error) = self.write().await {
                 tracing::warn!(%error, "denials wait to be written");
             }
-            if let Err(error) = self.forget().await {
-                tracing::debug!(%error, "old denials stay");
+            if Instant::now() >= forget_at {
+                match self.forget().await {
+                    Ok(forgotten) if forgotten >= u64::from(FORGOTTEN_MAX) => {}
+                    Ok(_) => forget_at = Instant::now() + FORGET_EVERY,
+                    Err(error) => tracing::debug!(%error, "old denials stay"),
+                }
             }
         }
     }
@@ -139,9 +148,10 @@ impl Denials {
         Ok(())
     }
 
-    async fn forget(&self) -> Result<(), StoreError> {
+    /// Deletes some that are old; answers how many.
+    async fn forget(&self) -> Result<u64, StoreError> {
         let oldest = self.clock.now() - TimeDelta::days(DAYS);
-        sqlx::query(
+        let forgotten = sqlx::query(
             "-- balance::denials, forget
              WITH counts AS (DELETE FROM denial_counts WHERE day < $1::date)
              DELETE FROM denials WHERE (account_key, denial_id) IN (
@@ -149,10 +159,10 @@ impl Denials {
                  ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
         )
         .bind(oldest)
-        .bind(FORGOTTEN_MAX)
+        .bind(i64::from(FORGOTTEN_MAX))
         .execute(&mut *self.store.read().await?)
         .await?;
-        Ok(())
+        Ok(forgotten.rows_affected())
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {

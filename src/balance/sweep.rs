@@ -27,10 +27,12 @@ const STEP_EVERY: Duration = Duration::from_millis(10);
 const ROUND_EVERY: Duration = Duration::from_secs(1);
 /// Holds that one visit releases.
 const EXPIRED_PER_VISIT_MAX: u32 = 64;
-/// Rows of the journal, or tags, that are forgotten at once, and how often in one round: together more
-/// than can be written meanwhile.
+/// Time between two looks for what is old; what they forget is past its time by an hour or more.
+const FORGET_EVERY: Duration = Duration::from_secs(10);
+/// Rows of the journal, or tags, that are forgotten at once, and how often after one round: together
+/// more than can be written meanwhile.
 const FORGOTTEN_MAX: i64 = 2_000;
-const FORGETS_MAX: u32 = 10;
+const FORGETS_MAX: u32 = 100;
 
 /// What a round found.
 #[derive(Debug, Default)]
@@ -41,6 +43,7 @@ struct Round {
 
 /// Sweeps until `shutdown`.
 pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
+    let mut forget_at = tokio::time::Instant::now();
     loop {
         let began = tokio::time::Instant::now();
         let round = shutdown.run_until_cancelled(round(&balance)).await;
@@ -53,8 +56,12 @@ pub(super) async fn run(balance: Balance, shutdown: CancellationToken) {
             }
             Some(Err(error)) => tracing::debug!(%error, "the sweep waits"),
         }
-        if let Some(Err(error)) = shutdown.run_until_cancelled(forget(&balance)).await {
-            tracing::debug!(%error, "what is old is not forgotten");
+        if began >= forget_at {
+            match shutdown.run_until_cancelled(forget(&balance)).await {
+                Some(Ok(())) => forget_at = began + FORGET_EVERY,
+                Some(Err(error)) => tracing::debug!(%error, "what is old is not forgotten"),
+                None => return,
+            }
         }
         let next = began + ROUND_EVERY;
         if shutdown.run_until_cancelled(tokio::time::sleep_until(next)).await.is_none() {

@@ -7,10 +7,13 @@
 pub mod batch;
 pub mod client;
 pub mod decode;
+mod fault;
 pub mod incidents;
 pub mod inspect;
 pub mod partition;
+pub mod producer;
 pub mod publisher;
+pub mod reader;
 pub mod record;
 pub mod reread;
 pub mod room;

@@ -1,6 +1,6 @@
 //! One assigned partition: where it can start, and the gathering of its records into batches.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -9,10 +9,13 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
+use tokio::sync::Notify;
 
 use super::batch::Batch;
 use super::client::{Consumer, Context, TopicPartition};
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
+use super::fault::{Fault, Faults, is_damage};
+use super::reader::Reader;
 use super::record::Memory;
 use super::room::{Rooms, SMALL_BYTES};
 
@@ -20,8 +23,6 @@ use super::room::{Rooms, SMALL_BYTES};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the client may take to take up a partition that was just assigned.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
-const POLL_WAIT: Duration = Duration::from_millis(50);
 /// How long a batch waits for room to become large.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// While records come without a pause, the clock is looked at once in so many.
@@ -64,72 +65,72 @@ pub struct Watermarks {
 #[derive(Debug)]
 pub enum Gathered {
     /// A batch.
-    Batch(Batch),
+    Batch {
+        /// What was gathered.
+        batch: Batch,
+        /// It holds as much as it may: more is likely to wait.
+        is_full: bool,
+    },
     /// Nothing came, and `stop` was asked for.
     Stopped,
     /// The offset is not in the log any more: look at the watermarks anew.
     OutOfRange(KafkaError),
     /// The client could not read records, and went on behind them: seek back to them.
     Skipped(KafkaError),
-}
-
-/// Why the partition's next records could not be fetched.
-#[derive(Clone, Debug)]
-pub struct Fault {
-    /// What the client said last.
-    pub error: KafkaError,
-    /// When it said so first, since the last record that could be fetched.
-    pub since: Instant,
-    /// Whether the client is behind them already.
-    is_behind: bool,
+    /// The group's consumer does not take the partition up again.
+    GivenUp(KafkaError),
 }
 
 /// A partition that is ours.
 pub struct Partition {
     consumer: Arc<Consumer>,
     queue: PartitionQueue<Context>,
+    /// Told when the queue is empty no more.
+    filled: Arc<Notify>,
     name: TopicPartition,
-    fault: Mutex<Option<Fault>>,
+    faults: Faults,
 }
 
 impl Partition {
     /// Takes the partition's own queue; it stays paused until [`Self::start`].
     pub fn open(consumer: &Arc<Consumer>, name: &TopicPartition) -> Option<Self> {
-        let queue = consumer.split_partition_queue(&name.topic, name.partition)?;
-        let (consumer, fault) = (Arc::clone(consumer), Mutex::default());
-        Some(Self { consumer, queue, name: name.clone(), fault })
+        let mut queue = consumer.split_partition_queue(&name.topic, name.partition)?;
+        let filled = Arc::new(Notify::new());
+        let told = Arc::clone(&filled);
+        queue.set_nonempty_callback(move || told.notify_one());
+        Some(Self {
+            consumer: Arc::clone(consumer),
+            queue,
+            filled,
+            name: name.clone(),
+            faults: Faults::default(),
+        })
     }
 
     /// Why its next records cannot be fetched; none: nothing went wrong since the last one.
     pub fn fault(&self) -> Option<Fault> {
-        self.lock().clone()
+        self.faults.now()
     }
 
-    fn failed(&self, error: KafkaError, is_behind: bool) {
-        tracing::debug!(partition = %self.name, %error, "kafka partition");
-        let mut fault = self.lock();
-        let since = fault.as_ref().map_or_else(Instant::now, |fault| fault.since);
-        *fault = Some(Fault { error, since, is_behind });
+    /// What the client said about records that it could not fetch.
+    pub(super) const fn faults(&self) -> &Faults {
+        &self.faults
     }
 
-    /// Notes that a record could be fetched, behind a gap or not. True where it lies behind records that
-    /// could not: a call in there must not go uncharged.
-    fn is_behind(&self, is_gap: bool) -> bool {
-        let mut fault = self.lock();
-        match &mut *fault {
-            Some(fault) if is_gap => fault.is_behind = true,
-            fault => *fault = None,
-        }
-        fault.is_some()
+    /// Which one it is.
+    pub const fn name(&self) -> &TopicPartition {
+        &self.name
     }
 
-    /// Why records could not be read that the client is behind of.
-    fn unreadable(&self) -> Option<KafkaError> {
-        self.lock().as_ref().filter(|fault| fault.is_behind).map(|fault| fault.error.clone())
+    /// Returns when its queue may have something. Nothing is missed: what comes between an empty poll
+    /// and this returns at once.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Fault>> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The next record of its queue, or what is wrong; waits for `wait` at most.
+    pub(super) fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
+        self.queue.poll(wait)
     }
 
     /// Asks Kafka where the partition begins and ends. Blocks for up to 5 s.
@@ -214,27 +215,26 @@ impl Partition {
             tracing::debug!(partition = %self.name, %error, "offset not told to kafka");
         }
     }
+}
 
-    /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
+impl Reader<'_> {
+    /// Waits for one record and answers its offset and Kafka timestamp; `None` when it is stopped.
     /// Where the record is damaged, the offset is the greatest of all.
     ///
     /// # Errors
     /// Where the offset is out of range.
-    pub fn peek(
-        &self,
-        stop: &dyn Fn() -> bool,
-    ) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
-        while !stop() {
-            match self.queue.poll(POLL_WAIT) {
+    pub fn peek(&self) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
+        while !self.is_stopped() {
+            match self.poll(self.first_wait()) {
                 Some(Ok(message)) => {
-                    *self.lock() = None;
+                    self.faults().clear();
                     return Ok(Some((message.offset(), timestamp_of(&message))));
                 }
                 Some(Err(error)) if is_out_of_range(&error) => return Err(error),
                 // It can never be read, and so tells nothing: no more than if it were not there.
                 Some(Err(error)) if is_damage(&error) => return Ok(Some((i64::MAX, None))),
-                Some(Err(error)) => self.failed(error, false),
-                None => {}
+                Some(Err(error)) => self.failed(error),
+                None => self.wait(),
             }
         }
         Ok(None)
@@ -247,12 +247,11 @@ impl Partition {
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
-        &self,
+        &mut self,
         mut batch: Batch,
         spare: &mut Option<Memory>,
         settings: GatherSettings<'_>,
         mut is_wanted: impl FnMut() -> bool,
-        stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
         let limits = settings.batch;
@@ -261,7 +260,7 @@ impl Partition {
         let mut is_in_doubt = true;
         loop {
             let is_crowded = is_crowded(&mut batch, spare, settings.rooms);
-            let unreadable = if is_in_doubt { self.unreadable() } else { None };
+            let unreadable = if is_in_doubt { self.faults().unreadable() } else { None };
             if let Some(error) = unreadable.clone().filter(|_| batch.records.is_empty()) {
                 return Gathered::Skipped(error);
             }
@@ -272,9 +271,9 @@ impl Partition {
             // Worth waiting for room: a record of a small batch costs Postgres several times as much.
             let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
             if (is_full || lingered) && !waits && is_wanted() {
-                return Gathered::Batch(batch);
+                return Gathered::Batch { batch, is_full };
             }
-            if stop() {
+            if self.is_stopped() {
                 return Gathered::Stopped;
             }
             if is_full {
@@ -282,10 +281,17 @@ impl Partition {
                 continue;
             }
             let wait = match first_at {
-                None => POLL_WAIT,
+                None => self.first_wait(),
                 Some(_) => Duration::from_millis(1),
             };
-            let message = match self.queue.poll(wait) {
+            let message = match self.poll(wait) {
+                None if first_at.is_none() => {
+                    if let Err(error) = self.choose(false, batch.next_offset) {
+                        return Gathered::GivenUp(error);
+                    }
+                    self.wait();
+                    continue;
+                }
                 None => {
                     lingered = first_at.is_some_and(|at| at.elapsed() >= limits.linger);
                     continue;
@@ -293,8 +299,7 @@ impl Partition {
                 Some(Ok(message)) => message,
                 Some(Err(error)) if is_out_of_range(&error) => return Gathered::OutOfRange(error),
                 Some(Err(error)) => {
-                    let is_behind = is_stepped_over(&error);
-                    self.failed(error, is_behind);
+                    self.failed(error);
                     is_in_doubt = true;
                     continue;
                 }
@@ -303,7 +308,7 @@ impl Partition {
                 continue;
             }
             let is_gap = message.offset() > batch.next_offset;
-            if is_in_doubt && self.is_behind(is_gap) {
+            if is_in_doubt && self.faults().is_behind(is_gap) {
                 continue;
             }
             is_in_doubt = false;
@@ -366,18 +371,6 @@ pub(super) fn event_of(
 
 pub(super) fn timestamp_of(message: &BorrowedMessage<'_>) -> Option<DateTime<Utc>> {
     message.timestamp().to_millis().filter(|ms| *ms >= 0).and_then(DateTime::from_timestamp_millis)
-}
-
-/// Whether the client goes on behind what it could not read: a damaged record, a format unknown to it.
-fn is_stepped_over(error: &KafkaError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::NotImplemented)
-    )
-}
-
-fn is_damage(error: &KafkaError) -> bool {
-    is_stepped_over(error) || error.rdkafka_error_code() == Some(RDKafkaErrorCode::BadCompression)
 }
 
 fn is_out_of_range(error: &KafkaError) -> bool {

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures::future::join_all;
-use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 
 use super::client::KafkaSettings;
+use super::producer::{Outgoing, Producer};
 
 /// Records handed over before their acknowledgements are waited for.
 const AT_ONCE_MAX: usize = 1_000;
@@ -50,16 +49,6 @@ pub struct NewRecord {
     pub value: Vec<u8>,
 }
 
-/// Hears what librdkafka says.
-#[derive(Clone, Debug)]
-struct Context;
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka producer");
-    }
-}
-
 /// The producer of one topic; cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
@@ -67,7 +56,7 @@ pub struct Publisher {
 }
 
 struct Shared {
-    producer: ArcSwap<FutureProducer<Context>>,
+    producer: ArcSwap<Producer>,
     config: ClientConfig,
     topic: String,
     source: &'static str,
@@ -111,7 +100,7 @@ impl Publisher {
         // A topic that is made later is found soon.
         config.set("topic.metadata.refresh.interval.ms", "10000");
         let config = kafka.with_options(config);
-        let producer = config.create_with_context(Context).map_err(PublishError::Producer)?;
+        let producer = Producer::open(&config).map_err(PublishError::Producer)?;
         let shared = Shared {
             producer: ArcSwap::from_pointee(producer),
             config,
@@ -141,40 +130,33 @@ impl Publisher {
         Ok(())
     }
 
-    async fn send(
-        &self,
-        producer: &FutureProducer<Context>,
-        record: &NewRecord,
-    ) -> Result<(), KafkaError> {
+    async fn send(&self, producer: &Producer, record: &NewRecord) -> Result<(), KafkaError> {
         let source = Header { key: SOURCE_HEADER, value: Some(self.shared.source) };
-        let mut message = FutureRecord::<str, [u8]>::to(&self.shared.topic)
-            .payload(&record.value)
-            .headers(OwnedHeaders::new_with_capacity(1).insert(source));
-        if let Some(key) = &record.key {
-            message = message.key(key);
-        }
-        let sent = producer.send(message, self.shared.acknowledged_max).await;
-        sent.map(|_| ()).map_err(|(error, _)| error)
+        let outgoing = Outgoing {
+            topic: &self.shared.topic,
+            key: record.key.as_deref(),
+            value: &record.value,
+            headers: Some(OwnedHeaders::new_with_capacity(1).insert(source)),
+        };
+        producer.send(outgoing, self.shared.acknowledged_max).await
     }
 
     /// An idempotent producer that lost its place in the log (the topic was made anew, the broker
     /// lost records) fails for good: another one takes its place.
     fn replace_if_broken(
         &self,
-        producer: &Arc<FutureProducer<Context>>,
+        producer: &Arc<Producer>,
         error: &KafkaError,
     ) -> Result<(), PublishError> {
         let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
         let Some((code, reason)) = producer
-            .client()
             .fatal_error()
             .or_else(|| fatal.then(|| (RDKafkaErrorCode::Fatal, String::new())))
         else {
             return Ok(());
         };
         tracing::error!(%code, reason, "the kafka producer failed for good and is replaced");
-        let made = self.shared.config.create_with_context(Context);
-        let made: FutureProducer<Context> = made.map_err(PublishError::Producer)?;
+        let made = Producer::open(&self.shared.config).map_err(PublishError::Producer)?;
         // Whoever failed at the same time may have replaced it already.
         self.shared.producer.compare_and_swap(producer, Arc::new(made));
         Ok(())

@@ -63,15 +63,16 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
 
 /// Runs the job if it is due and nobody else runs it; shows how it stands.
 async fn look(store: &Store, clock: &Clock, job: &Job) -> Result<(), StoreError> {
-    if is_due(read(store, job).await?.as_ref(), clock.now())
+    let mut record = read(store, job).await?;
+    if is_due(record.as_ref(), clock.now())
         && let Some(lock) = JobLock::take(store, job.name).await?
     {
         // It may have been run between the look and the lock.
         if is_due(read(store, job).await?.as_ref(), clock.now()) {
             run_once(store, clock, job, lock).await?;
         }
+        record = read(store, job).await?;
     }
-    let record = read(store, job).await?;
     if let Some(at) = record.as_ref().and_then(|record| record.last_succeeded_at) {
         let seconds = u32::try_from(at.timestamp()).unwrap_or_default();
         metrics::gauge!(JOB_LAST_SUCCESS_TIMESTAMP, "job" => job.name).set(f64::from(seconds));

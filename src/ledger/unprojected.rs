@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use callmeter_core::domain::AccountId;
+use callmeter_core::domain::{AccountId, CatalogVersion};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
+use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
 use super::store::StoreError;
 
@@ -40,29 +41,44 @@ pub async fn note(
     Ok(())
 }
 
-/// Up to `most` of them, the oldest first.
+/// The latest catalog's stamp and up to `most` noted wallets, the oldest first: one statement, because
+/// every process asks this several times a second.
 ///
 /// # Errors
 /// `Unreadable` where an id is none.
-pub async fn read(
+pub async fn look(
     connection: &mut PgConnection,
     most: i64,
-) -> Result<Vec<(AccountId, i64)>, LedgerError> {
+) -> Result<(Option<CatalogStamp>, Vec<(AccountId, i64)>), LedgerError> {
     let rows = sqlx::query(
-        "-- unprojected::read
-         SELECT a.id, u.version FROM unprojected_wallets AS u JOIN accounts AS a USING (account_key)
-         ORDER BY u.noted_at LIMIT $1",
+        "-- unprojected::look
+         SELECT c.version AS catalog_version, c.accepted_at, n.id, n.version
+         FROM (SELECT) AS one
+         LEFT JOIN (SELECT version, accepted_at FROM catalog_versions ORDER BY version DESC LIMIT 1)
+             AS c ON true
+         LEFT JOIN (
+             SELECT a.id, u.version, u.noted_at
+             FROM unprojected_wallets AS u JOIN accounts AS a USING (account_key)
+             ORDER BY u.noted_at LIMIT $1) AS n ON true
+         ORDER BY n.noted_at",
     )
     .bind(most)
     .fetch_all(connection)
     .await?;
-    let wallets = rows.into_iter().map(|row| {
-        let id: &str = row.try_get("id")?;
-        let id = AccountId::parse(id)
-            .map_err(|error| LedgerError::unreadable("an account's id", error))?;
-        Ok((id, row.try_get("version")?))
-    });
-    wallets.collect()
+    let mut stamp = None;
+    let mut wallets = Vec::new();
+    for row in rows {
+        if let Some(version) = row.try_get("catalog_version")? {
+            let (version, accepted_at) = (CatalogVersion(version), row.try_get("accepted_at")?);
+            stamp = Some(CatalogStamp { version, accepted_at });
+        }
+        if let Some(id) = row.try_get::<Option<&str>, _>("id")? {
+            let id = AccountId::parse(id)
+                .map_err(|error| LedgerError::unreadable("an account's id", error))?;
+            wallets.push((id, row.try_get("version")?));
+        }
+    }
+    Ok((stamp, wallets))
 }
 
 /// Notes that Redis has the wallet of an account, at this version or a later one.

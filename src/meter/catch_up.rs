@@ -61,7 +61,13 @@ impl CatchUp {
     /// has the partition next.
     pub(super) async fn run(mut self) {
         let mut wait = RETRY_WAIT;
+        count::signals_lag(&self.name, self.applied.behind());
         while !self.stop.is_cancelled() {
+            if self.applied.behind() == 0 && self.applied.offset() == self.noted {
+                // Nothing to note, and nothing that could be missed.
+                let committed = self.applied.something_is_committed();
+                self.stop.run_until_cancelled(committed).await;
+            }
             if self.applied.gap().is_none() {
                 wait = RETRY_WAIT;
                 let missed = self.stop.run_until_cancelled(self.applied.something_is_missed());

@@ -33,6 +33,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::partition::BatchLimits;
+use crate::ingest::reader::OWN_MAX;
 use crate::ingest::room::Rooms;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
@@ -107,6 +108,8 @@ struct Shared {
     rejoin: Notify,
     /// Bounds the partitions whose status events are read again at the same time.
     catch_ups: Semaphore,
+    /// Bounds the partitions that are read through a client of their own at the same time.
+    own_clients: Semaphore,
 }
 
 impl Shared {
@@ -137,6 +140,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         readiness: Readiness::new(health),
         rejoin: Notify::new(),
         catch_ups: Semaphore::new(catch_up::AT_ONCE),
+        own_clients: Semaphore::new(OWN_MAX),
         meter,
     });
     let tasks = TaskTracker::new();

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, count};
@@ -30,15 +32,11 @@ pub(super) async fn kafka(
         let (asked, down) = (Arc::clone(&consumer), Arc::clone(&brokers_down));
         let look = tokio::task::spawn_blocking(move || {
             down.store(false, Ordering::Relaxed);
-            asked.client().fetch_metadata(None, LOOK_EVERY).map(drop)?;
-            let mut ends: Vec<(TopicPartition, Result<i64, String>)> =
-                Vec::with_capacity(positions.len());
-            for (name, _) in positions {
-                let marks = asked.fetch_watermarks(&name.topic, name.partition, LOOK_EVERY);
-                // One partition without a leader is no outage of Kafka.
-                ends.push((name, marks.map(|(_, high)| high).map_err(|error| error.to_string())));
+            if positions.is_empty() {
+                asked.client().fetch_metadata(None, LOOK_EVERY)?;
+                return Ok(Vec::new());
             }
-            Ok::<_, rdkafka::error::KafkaError>(ends)
+            ends(&asked, positions)
         });
         match look.await {
             Ok(Ok(ends)) => {
@@ -58,6 +56,30 @@ pub(super) async fn kafka(
             return;
         }
     }
+}
+
+/// Where each partition ends: one request for all of them. One partition without a leader is no outage
+/// of Kafka.
+fn ends(
+    consumer: &Consumer,
+    positions: Vec<(TopicPartition, i64)>,
+) -> KafkaResult<Vec<(TopicPartition, Result<i64, String>)>> {
+    let mut wanted = TopicPartitionList::with_capacity(positions.len());
+    for (name, _) in &positions {
+        // In place of an instant: the offset after the last record.
+        wanted.add_partition_offset(&name.topic, name.partition, Offset::End)?;
+    }
+    let found = consumer.offsets_for_times(wanted, LOOK_EVERY)?;
+    let mut ends = Vec::with_capacity(positions.len());
+    for (name, _) in positions {
+        let Some(end) = found.find_partition(&name.topic, name.partition) else { continue };
+        match (end.error(), end.offset()) {
+            (Err(error), _) => ends.push((name, Err(error.to_string()))),
+            (Ok(()), Offset::Offset(end)) => ends.push((name, Ok(end))),
+            (Ok(()), _) => {}
+        }
+    }
+    Ok(ends)
 }
 
 /// Counts the rejected records and what replays debited, and decides whether further records are kept

@@ -1,13 +1,14 @@
 //! Puts what was found into Kafka: acknowledged by every replica in sync, in bounded numbers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use callmeter_core::domain::TwilioAccountSid;
 use futures::future::join_all;
 use rdkafka::error::KafkaError;
-use rdkafka::producer::{FutureProducer, FutureRecord};
 
 use crate::ingest::client::KafkaSettings;
+use crate::ingest::producer::{Outgoing, Producer};
 
 /// Longest time until a record is acknowledged.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
@@ -38,7 +39,7 @@ pub enum PublishError {
 /// The producer of the sweep; cheap to clone.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer,
+    producer: Arc<Producer>,
     brokers: String,
     topic: String,
 }
@@ -67,7 +68,8 @@ impl Publisher {
         // Memory: at most this much waits for the broker.
         config.set("queue.buffering.max.messages", "10000");
         let config = kafka.with_options(config);
-        let producer = config.create().map_err(PublishError::Producer)?;
+        let producer = Producer::open(&config).map_err(PublishError::Producer)?;
+        let producer = Arc::new(producer);
         Ok(Self { producer, brokers: kafka.brokers.clone(), topic: topic.to_owned() })
     }
 
@@ -82,11 +84,16 @@ impl Publisher {
     ) -> Result<(), PublishError> {
         for records in records.chunks(AT_ONCE_MAX) {
             let sent = records.iter().map(|record| {
-                let record = FutureRecord::to(&self.topic).key(sid.as_str()).payload(record);
-                self.producer.send(record, ACKNOWLEDGED_MAX)
+                let outgoing = Outgoing {
+                    topic: &self.topic,
+                    key: Some(sid.as_str()),
+                    value: record,
+                    headers: None,
+                };
+                self.producer.send(outgoing, ACKNOWLEDGED_MAX)
             });
             for result in join_all(sent).await {
-                result.map_err(|(source, _)| PublishError::NotAcknowledged {
+                result.map_err(|source| PublishError::NotAcknowledged {
                     brokers: self.brokers.as_str().into(),
                     topic: self.topic.as_str().into(),
                     source: Box::new(source),

@@ -9,6 +9,7 @@ mod authorizations;
 mod backup;
 mod balance;
 mod bridge;
+mod busy;
 mod catalog;
 mod charging_page;
 mod circles;

@@ -36,6 +36,8 @@ const LAG_MAX: Duration = Duration::from_millis(60);
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for others, where Postgres is slow.
 const OTHERS_MAX: Duration = Duration::from_millis(500);
+/// Time between two looks at what waits, so that its age is told.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
 /// Most rows of one statement.
@@ -172,10 +174,12 @@ impl Journal {
         shutdown: CancellationToken,
         late: mpsc::Sender<Vec<LateChange>>,
     ) {
+        self.tell_lag();
         while !shutdown.is_cancelled() {
             let woken = shutdown.run_until_cancelled(self.0.wake.notified());
-            // Looked at now and then without being woken, so that the lag is told.
-            let _ = tokio::time::timeout(Duration::from_secs(1), woken).await;
+            // While nothing waits there is no lag to tell, and every change wakes.
+            let waits = if self.lock().is_empty() { Duration::MAX } else { TELL_EVERY };
+            let _ = tokio::time::timeout(waits, woken).await;
             tokio::time::sleep(GATHER).await;
             if let Err(error) = self.write_waiting().await {
                 tracing::warn!(%error, "holds wait to be journaled");

@@ -47,6 +47,14 @@ pub(in crate::balance) struct Change {
 }
 
 impl Waiting {
+    /// Nothing is to be written or looked after.
+    pub(super) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.tags.is_empty()
+            && self.in_flight.is_empty()
+            && self.late.is_empty()
+    }
+
     pub(super) fn put(&mut self, key: Key, change: Change) {
         self.last += 1;
         self.know(&key, change.revision);

@@ -1,0 +1,90 @@
+//! What `callmeter serve` costs while nothing happens, and how soon it charges after it says that it
+//! is ready.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::json;
+
+use crate::world::{Site, World, charged};
+
+/// All roles.
+const ROLES: &str = "meter,api,jobs";
+/// What starts with the process is over after this time.
+const SETTLED: Duration = Duration::from_secs(5);
+/// The time over which the cost is taken.
+const IDLE: Duration = Duration::from_secs(20);
+/// Milliseconds of one tick in `/proc`: Linux tells programs of a hundred a second everywhere.
+const TICK: u64 = 10;
+/// A call that is not charged within this time is given up on.
+const CHARGED_MAX: Duration = Duration::from_secs(20);
+
+/// Milliseconds from the first 200 of `/readyz`, when a call is published, to its charge.
+pub(crate) struct First {
+    pub(crate) on_new_topics: u64,
+    pub(crate) after_restart: u64,
+}
+
+/// Milliseconds of a core that idle `serve` takes in 20 s, and how soon it charges its first call:
+/// the same two processes tell both.
+pub(crate) async fn measure(world: &mut World) -> anyhow::Result<(u64, First)> {
+    let site = world.make_site_without_topics().await?;
+    let service = world.start(&site, ROLES)?;
+    service.ready().await?;
+    let on_new_topics = first_call(world, &site, 1).await?;
+    service.process.stop()?;
+    let service = world.start(&site, ROLES)?;
+    service.ready().await?;
+    let after_restart = first_call(world, &site, 2).await?;
+    tokio::time::sleep(SETTLED).await;
+    let before = cpu_milliseconds(service.process.id())?;
+    tokio::time::sleep(IDLE).await;
+    let idle = cpu_milliseconds(service.process.id())? - before;
+    service.process.stop()?;
+    world.drop_database(&site.database).await?;
+    eprintln!("idle: {idle} ms of {IDLE:.0?}; first calls {on_new_topics} and {after_restart} ms");
+    Ok((idle, First { on_new_topics, after_restart }))
+}
+
+/// Publishes a call and waits for its charge.
+async fn first_call(world: &World, site: &Site, number: u64) -> anyhow::Result<u64> {
+    let began = Instant::now();
+    let producer: FutureProducer = ClientConfig::new()
+        .set("bootstrap.servers", world.brokers())
+        .set("acks", "all")
+        .set("linger.ms", "0")
+        .create()?;
+    let sid = "AC000000000000000000000000000000ff";
+    let event = json!({
+        "AccountSid": sid, "CallSid": format!("CA{number:032x}"), "CallStatus": "completed",
+        "CallDuration": "60", "Direction": "outbound-api", "From": "+15005550001",
+        "To": "+12125550123",
+    });
+    let event = event.to_string();
+    let record = FutureRecord::to(&site.calls).key(sid).payload(&event);
+    let delivered = producer.send_result(record).map_err(|(error, _)| error)?;
+    let mut connection = world.connect(&site.database).await?;
+    loop {
+        let offsets = charged(&mut connection, &site.calls).await?;
+        if u64::try_from(offsets.iter().sum::<i64>())? >= number {
+            break;
+        }
+        ensure!(began.elapsed() < CHARGED_MAX, "the first call is not charged");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let took = began.elapsed();
+    delivered.await?.map_err(|(error, _)| error)?;
+    Ok(u64::try_from(took.as_millis())?)
+}
+
+/// CPU time that a process took so far, of all its threads.
+fn cpu_milliseconds(id: u32) -> anyhow::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+    // The name is in parentheses, and may hold anything.
+    let (_, fields) = stat.rsplit_once(')').context("a process's name")?;
+    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (ticks.next().context("utime")??, ticks.next().context("stime")??);
+    Ok((user + system) * TICK)
+}
