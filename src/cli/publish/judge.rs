@@ -33,7 +33,11 @@ impl Judge {
     ///
     /// # Errors
     /// Where the meter does not read that topic.
-    pub(super) fn of(settings: &Settings, clock: Clock, topic: Option<&str>) -> Result<Self, String> {
+    pub(super) fn of(
+        settings: &Settings,
+        clock: Clock,
+        topic: Option<&str>,
+    ) -> Result<Self, String> {
         let calls = settings.kafka.topic_calls.clone();
         let rentals = settings.kafka.topic_rentals.clone();
         let chosen = match topic {
@@ -80,9 +84,11 @@ impl Judge {
             (true, None) => Ok((second, false)),
             (true, Some(_)) => Err(format!("it belongs to the topic {}", self.name(second))),
             (false, Some(_)) => Ok((first, true)),
-            (false, None) => Err("its type is neither a call's nor a rental's; with --topic it is \
+            (false, None) => {
+                Err("its type is neither a call's nor a rental's; with --topic it is \
                                   published all the same"
-                .to_owned()),
+                    .to_owned())
+            }
         }
     }
 
