@@ -17,8 +17,11 @@ pub const CHARGED_DOLLARS: &str = "callmeter_charged_dollars_total";
 pub const BATCH_COMMIT_SECONDS: &str = "callmeter_batch_commit_seconds";
 /// Records in one committed batch.
 pub const BATCH_RECORDS: &str = "callmeter_batch_records";
-/// Seconds from Twilio's timestamp to commit.
+/// Seconds from a call's end to the commit of its charge, of calls that are charged within
+/// [`EVENT_LAG_MAX`]: how fast Twilio, Kafka and this service are together.
 pub const EVENT_LAG_SECONDS: &str = "callmeter_event_lag_seconds";
+/// Calls charged later than [`EVENT_LAG_MAX`] after their end, which the lag's histogram leaves out.
+pub const EVENTS_LATE: &str = "callmeter_events_late_total";
 /// Records in Kafka that are not yet charged, by topic and partition.
 pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
 /// 1 where a partition waits for an operator to decide where it goes on, by topic and partition.
@@ -113,7 +116,10 @@ const MONEY_COUNTERS: [&str; 4] =
 /// Bounds of histograms in seconds: from a fast answer to a stuck one.
 const SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Bounds of event lag: an event may be days late.
+/// Longest lag of an event that its histogram observes: the greatest of its bounds. One event that is
+/// months late would outweigh millions in the sum.
+pub const EVENT_LAG_MAX: Duration = Duration::from_hours(24);
+/// Bounds of event lag.
 const LAG_SECONDS: [f64; 14] =
     [0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3_600.0, 14_400.0, 86_400.0];
 /// Bounds of batch sizes.
@@ -224,7 +230,12 @@ fn describe() {
     );
     describe_histogram!(BATCH_COMMIT_SECONDS, Unit::Seconds, "Time that one batch took to commit");
     describe_histogram!(BATCH_RECORDS, "Records in one committed batch");
-    describe_histogram!(EVENT_LAG_SECONDS, Unit::Seconds, "From Twilio's timestamp to commit");
+    describe_histogram!(
+        EVENT_LAG_SECONDS,
+        Unit::Seconds,
+        "From a call's end to its charge, of calls charged within a day of their end"
+    );
+    describe_counter!(EVENTS_LATE, "Calls charged more than a day after their end");
     describe_gauge!(CONSUMER_LAG_RECORDS, "Records in Kafka that are not yet charged");
     describe_gauge!(PARTITION_HALTED, "1 where a partition waits for an operator");
     describe_gauge!(PARTITION_STALLED, "1 where a partition stands still though records wait");

@@ -1,10 +1,15 @@
 # shellcheck shell=bash
 # What a build needs: the pinned toolchain, and the C libraries behind the Kafka client.
 
-need_rust() {
+need_cargo() {
   has cargo || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
   has cargo || die "Rust is missing: install rustup as https://rustup.rs says, then run this again"
   cd "$ROOT" # where rust-toolchain.toml pins the version
+}
+
+# need_rust: with what checks the source, too.
+need_rust() {
+  need_cargo
   cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || install_toolchain
 }
 

@@ -12,6 +12,7 @@ mod migrate;
 mod offsets;
 mod openapi;
 mod period;
+mod publish;
 mod reconcile;
 mod redact;
 mod rejects;
@@ -79,6 +80,8 @@ enum Command {
     /// Holds our charges against what others billed
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
+    /// Publishes events to Kafka, to be charged: one JSON object per line
+    Publish(publish::Publish),
     /// Sends believable Twilio traffic into Kafka
     Simulate(simulate::Simulate),
     /// Prints the API's document (OpenAPI 3.1)
@@ -126,6 +129,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
+            Command::Publish(command) => publish::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Openapi => openapi::run(),
             Command::Config(command) => config::run(command, &settings).await,

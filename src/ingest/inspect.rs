@@ -44,6 +44,15 @@ impl Inspector {
         self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or(timed_out)
     }
 
+    /// Whether Kafka has a topic.
+    ///
+    /// # Errors
+    /// Where no broker answers within 5 s.
+    pub fn has_topic(&self, topic: &str) -> Result<bool, KafkaError> {
+        let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
+        Ok(metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
+    }
+
     /// Partitions of a topic, with what Kafka has of each; none: the topic does not exist.
     ///
     /// # Errors

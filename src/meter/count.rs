@@ -24,7 +24,15 @@ pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<I
     add_dollars(metrics::OVERSHOOT_DOLLARS, None, committed.overshoot);
     ::metrics::counter!(metrics::DURATION_DISAGREEMENTS).increment(committed.duration_mismatches);
     let lag_seconds = ::metrics::histogram!(metrics::EVENT_LAG_SECONDS);
-    lags.for_each(|lag| lag_seconds.record(lag));
+    // Present from the start, so that its rate tells of the first.
+    let late = ::metrics::counter!(metrics::EVENTS_LATE);
+    for lag in lags {
+        if lag <= metrics::EVENT_LAG_MAX {
+            lag_seconds.record(lag);
+        } else {
+            late.increment(1);
+        }
+    }
 }
 
 /// Tells how many records of a partition wait.

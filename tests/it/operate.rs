@@ -1,5 +1,6 @@
 //! What an operator does and sees: settings that change the charging, the status, the limits.
 
+use crate::harness::leaks::metrics_at;
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{
     account, account_sid, call_sid, completed, now, on_calls, on_rentals, rental, subscribed,
@@ -165,4 +166,28 @@ async fn an_internal_address_alone_serves_metrics_and_admin_paths() {
         assert_eq!(api.get("/readyz").await.status, 200);
         api.get("/v1/accounts/acme/wallet").await.expect(200);
     }
+}
+
+#[tokio::test]
+async fn calls_that_are_months_late_are_counted_and_leave_the_lag_alone() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    let acme = account("acme", 1_000_000);
+    system.open(&api, [&acme]).await;
+    let ended = [now(), now() - DAY + MINUTE, now() - DAY - MINUTE, now() - 70 * DAY];
+    let calls = ended.into_iter().enumerate();
+    let calls = calls.map(|(n, end)| on_calls(0, &completed(&acme, &call_sid(n), 61, end)));
+    system.produce(&calls.collect::<Vec<_>>()).await;
+    system.settle(&api).await;
+    let metrics = metrics_at(system.services[0].port).expect("metrics");
+    let figure = |name: &str| {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let whole = line.and_then(|figure| figure.split('.').next()?.parse::<i64>().ok());
+        whole.unwrap_or_else(|| panic!("{name} in {metrics}"))
+    };
+    assert_eq!(figure("callmeter_events_late_total"), 2);
+    // Those of the watchman, too.
+    let events = figure("callmeter_event_lag_seconds_count");
+    let sum = figure("callmeter_event_lag_seconds_sum");
+    assert!(events >= 2 && sum < 86_400 + 60 * events, "{sum} s of {events} events");
 }

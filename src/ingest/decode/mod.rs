@@ -195,6 +195,7 @@ pub struct Subject {
 
 /// Reads what a record of either topic names, though it may be rejected.
 pub fn subject(value: &[u8]) -> Subject {
+    let value = without_bom(value);
     call::subject(value).unwrap_or_else(|| Subject {
         twilio_account_sid: rental::account_sid(value),
         call_sid: None,

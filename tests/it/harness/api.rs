@@ -1,6 +1,7 @@
 //! The HTTP interface as a client sees it.
 
 use crate::harness::document;
+use crate::harness::leaks::Numbers;
 use crate::harness::poll::SOON;
 use crate::model::check::{Reported, Wallet};
 use crate::model::evidence::{Charge, Transaction, amount, instant, integer, string};
@@ -18,6 +19,8 @@ pub(crate) struct Api {
     client: reqwest::Client,
     pub(crate) base: String,
     key: Option<String>,
+    /// Gets to know the phone numbers in requests.
+    numbers: Numbers,
 }
 
 /// Status, content type and body of an answer.
@@ -60,7 +63,12 @@ impl Api {
     pub(crate) fn new(base: String) -> Api {
         let client = callmeter::outbound::client(|client| client.timeout(Duration::from_secs(20)));
         let client = client.expect("an HTTP client");
-        Api { client, base, key: Some(ADMIN_KEY.to_owned()) }
+        Api { client, base, key: Some(ADMIN_KEY.to_owned()), numbers: Numbers::default() }
+    }
+
+    /// The same interface, whose requests tell these what numbers they hold.
+    pub(crate) fn noting(self, numbers: &Numbers) -> Api {
+        Api { numbers: numbers.clone(), ..self }
     }
 
     /// The same interface with another key, or none.
@@ -80,6 +88,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Option<Vec<u8>>,
     ) -> Result<Answer> {
+        self.note(path, headers, body.as_deref());
         let name = method.as_str().to_lowercase();
         let mut request = self.client.request(method, format!("{}{path}", self.base));
         if let Some(key) = &self.key {
@@ -102,6 +111,7 @@ impl Api {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Result<Answer> {
+        self.note(path, headers, Some(&body));
         let mut request = self.client.post(format!("{}{path}", self.base));
         for (name, value) in headers {
             let value = HeaderValue::from_bytes(value.as_bytes()).expect("bytes of a header");
@@ -109,6 +119,14 @@ impl Api {
         }
         let request = request.header("content-type", content_type).body(body);
         Self::answer("post", path, request).await
+    }
+
+    fn note(&self, path: &str, headers: &[(&str, &str)], body: Option<&[u8]>) {
+        self.numbers.note(path.as_bytes());
+        self.numbers.note(body.unwrap_or_default());
+        for (_, value) in headers {
+            self.numbers.note(value.as_bytes());
+        }
     }
 
     /// Sends a request; what is answered must be what the document says.

@@ -1,13 +1,14 @@
 //! Topics and records on the real broker.
 
+use super::leaks::Numbers;
 use crate::model::read::{Record, Topic};
 use crate::traffic::Outgoing;
 use futures::future::try_join_all;
-use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::{ClientConfig, Message as _};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -16,11 +17,17 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Kafka {
     brokers: String,
     producer: FutureProducer,
+    /// The phone numbers in what was produced.
+    pub(crate) numbers: Numbers,
 }
 
 impl Kafka {
     pub(crate) fn new(brokers: &str) -> Kafka {
-        Kafka { brokers: brokers.to_owned(), producer: producer(brokers) }
+        Kafka {
+            brokers: brokers.to_owned(),
+            producer: producer(brokers),
+            numbers: Numbers::default(),
+        }
     }
 
     /// Creates a topic that keeps its records for ever, and waits until it can be used.
@@ -95,6 +102,27 @@ impl Kafka {
         metadata.topics().iter().map(|topic| topic.partitions().len()).sum()
     }
 
+    /// Key and value of every record of a topic, in the order of its partitions.
+    pub(crate) fn records(&self, name: &str) -> Vec<(Option<String>, Vec<u8>)> {
+        let consumer: BaseConsumer =
+            config(&self.brokers).set("group.id", "reader").create().expect("a consumer");
+        let mut records = Vec::new();
+        for partition in 0..i32::try_from(self.partitions(name)).expect("a small number") {
+            let range = consumer.fetch_watermarks(name, partition, PATIENCE);
+            let (low, high) = range.expect("Kafka answers");
+            let mut place = rdkafka::TopicPartitionList::new();
+            let offset = rdkafka::Offset::Offset(low);
+            place.add_partition_offset(name, partition, offset).expect("a place");
+            consumer.assign(&place).expect("the partition is taken");
+            for _ in low..high {
+                let record = consumer.poll(PATIENCE).expect("a record").expect("it is read");
+                let key = record.key().map(|key| String::from_utf8_lossy(key).into_owned());
+                records.push((key, record.payload().unwrap_or_default().to_vec()));
+            }
+        }
+        records
+    }
+
     async fn until_known(&self, name: &str, partitions: i32) {
         let wanted = usize::try_from(partitions).expect("a small number");
         super::poll::until("the topic is known", PATIENCE, async || {
@@ -109,6 +137,9 @@ impl Kafka {
         topic_name: impl Fn(Topic) -> String,
         records: &[Outgoing],
     ) -> Vec<Record> {
+        for payload in records.iter().filter_map(|record| record.payload.as_ref()) {
+            self.numbers.note(payload);
+        }
         let sending = records.iter().map(|outgoing| {
             let name = topic_name(outgoing.topic);
             async move {

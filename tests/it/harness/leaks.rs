@@ -1,69 +1,122 @@
 //! What must stand in no log line and no metric: phone numbers, tokens, keys.
 //!
-//! When a system ends, the logs of all its processes and their metrics are searched. Metrics may not
-//! even name an account or a call.
+//! When a system ends, the logs of all its processes and their metrics are searched for the phone
+//! numbers that its test used, whole and in part: never for what only looks like one, since a figure
+//! may look like anything. Metrics may not even name an account or a call.
 
+use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::api::ADMIN_KEY;
 
-/// Beginnings of the numbers that the tests call from and to, without the plus sign.
-const NUMBERS: [&str; 10] =
-    ["1500", "121", "155", "1415", "1646", "1999", "4420", "4416", "4477", "8816"];
 /// Words that a secret is known by.
 const SECRETS: [&str; 5] = [ADMIN_KEY, "cmk_", "Bearer ", "hunter2", "an-admin-key"];
 /// Twilio's names for things: two letters, then 32 hexadecimal digits, which are no secret.
 const SIDS: [&str; 7] = ["AC", "CA", "PN", "EZ", "SM", "VW", "NO"];
+/// Digits of a phone number with its country code.
+const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
+/// Digits of the shortest part of a number that is looked for, where the number is longer.
+const PART_DIGITS: usize = 10;
 
-/// Everything in a text that should not be there, in words.
-pub(crate) fn found(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for line in text.replace("%2B", "+").lines() {
-        let mut tell = |what: &str| found.push(format!("{what} in: {line}"));
-        if SECRETS.iter().any(|secret| line.contains(secret)) {
-            tell("a key");
-        }
-        for word in line.split(|c: char| !c.is_ascii_alphanumeric()) {
-            let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
-            // The digits behind the point of a measured figure may begin like anything.
-            let is_fraction = (0..10).any(|digit| line.contains(&format!("{digit}.{word}")));
-            let is_known = NUMBERS.iter().any(|number| word.starts_with(number));
-            if is_number && !is_fraction && is_known && word.len() > 9 {
-                tell("a phone number of the tests");
+/// The phone numbers that a test used; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Arc<Mutex<Used>>);
+
+#[derive(Debug, Default)]
+struct Used {
+    /// Whole, without the plus sign.
+    whole: HashSet<String>,
+    /// Each of their parts that is looked for, the whole included.
+    parts: HashSet<String>,
+}
+
+impl Numbers {
+    /// Notes every number in what a test sends.
+    pub(crate) fn note(&self, sent: &[u8]) {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for number in numbers(&String::from_utf8_lossy(sent)) {
+            if !used.whole.insert(number.to_owned()) {
+                continue;
             }
-            let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            // Redis names its runs by 40 digits.
-            if is_hex
-                && [32, 64].contains(&word.len())
-                && !SIDS.iter().any(|sid| word.starts_with(sid))
-            {
+            used.parts.insert(number.to_owned());
+            for length in PART_DIGITS..number.len() {
+                let parts =
+                    (0..=number.len() - length).map(|at| number[at..at + length].to_owned());
+                used.parts.extend(parts);
+            }
+        }
+    }
+
+    /// Everything in a text that should not be there, in words.
+    pub(crate) fn found(&self, text: &str) -> Vec<String> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        for line in text.replace("%2B", "+").lines() {
+            let mut tell = |what: &str| found.push(format!("{what} in: {line}"));
+            if SECRETS.iter().any(|secret| line.contains(secret)) {
+                tell("a key");
+            }
+            if used.is_told_by(line) {
+                tell("a phone number of the test");
+            }
+            if line.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
                 tell("a token or its digest");
             }
+            // No figure has a plus sign.
+            if numbers(line).next().is_some() {
+                tell("a phone number");
+            }
         }
-        if line.match_indices('+').any(|(at, _)| digits(&line[at + 1..]) >= 8) {
-            tell("a phone number");
-        }
+        found
     }
-    found
+
+    /// What should not be in metrics: as in logs, and no name of an account or a call.
+    pub(crate) fn found_in_metrics(&self, text: &str) -> Vec<String> {
+        let mut found = self.found(text);
+        for line in text.lines() {
+            let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
+            let is_sid =
+                |word: &str| word.len() == 34 && SIDS.iter().any(|it| word.starts_with(it));
+            if words.any(is_sid) || line.contains("account=") || line.contains("watchman") {
+                found.push(format!("a name of an account or a call in: {line}"));
+            }
+        }
+        found
+    }
 }
 
-/// What should not be in metrics: as in logs, and no name of an account or a call.
-pub(crate) fn found_in_metrics(text: &str) -> Vec<String> {
-    let mut found = found(text);
-    for line in text.lines() {
-        let mut words = line.split(|c: char| !c.is_ascii_alphanumeric());
-        let sid = words.find(|word| word.len() == 34 && SIDS.iter().any(|it| word.starts_with(it)));
-        if sid.is_some() || line.contains("account=") || line.contains("watchman") {
-            found.push(format!("a name of an account or a call in: {line}"));
-        }
+impl Used {
+    fn is_told_by(&self, line: &str) -> bool {
+        let mut words = line.split(|c: char| !c.is_ascii_digit() && c != '.');
+        words.any(|word| {
+            // A figure with a fraction may hold any ten digits, and tells a number only as a whole.
+            let is_fraction = word.trim_matches('.').contains('.');
+            let looked_for = if is_fraction { &self.whole } else { &self.parts };
+            word.split('.').any(|run| looked_for.contains(run.trim_start_matches('0')))
+        })
     }
-    found
 }
 
-fn digits(text: &str) -> usize {
-    text.bytes().take_while(u8::is_ascii_digit).count()
+/// The digits of each number in a text: those behind a plus sign, or behind its escape.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let begins = text.match_indices(['+', '%']).filter_map(|(at, _)| {
+        let rest = &text[at..];
+        rest.strip_prefix('+').or_else(|| rest.strip_prefix("%2B"))
+    });
+    let digits = begins.map(|rest| {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        &rest[..end]
+    });
+    digits.filter(|digits| NUMBER_DIGITS.contains(&digits.len()))
+}
+
+fn is_token(word: &str) -> bool {
+    // Redis names its runs by 40 digits.
+    let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_hex && [32, 64].contains(&word.len()) && !SIDS.iter().any(|sid| word.starts_with(sid))
 }
 
 /// The metrics of a process that listens at a port; none: it does not answer.

@@ -3,7 +3,7 @@
 use super::api::{ADMIN_KEY, Answer, Api};
 use super::command::{Ran, bare_command, finish};
 use super::kafka::Kafka;
-use super::leaks;
+use super::leaks::metrics_at;
 use super::poll::{SOON, until};
 use super::redis_database::RedisDatabase;
 use super::samples;
@@ -142,7 +142,10 @@ impl System {
     /// Runs a command of the binary to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let ran = finish(self.command(arguments));
-        let leaks = leaks::found(&ran.stderr);
+        for argument in arguments {
+            self.kafka.numbers.note(argument.as_bytes());
+        }
+        let leaks = self.kafka.numbers.found(&ran.stderr);
         assert!(leaks.is_empty(), "{arguments:?} tells too much: {leaks:#?}");
         ran
     }
@@ -195,7 +198,7 @@ impl System {
     }
 
     pub(crate) fn api(&self, index: usize) -> Api {
-        Api::new(self.services[index].url())
+        Api::new(self.services[index].url()).noting(&self.kafka.numbers)
     }
 
     /// Creates accounts with their limits and subscriptions, and the one that `settle` watches.
@@ -326,11 +329,11 @@ impl Drop for System {
         let mut leaks = Vec::new();
         for service in &mut self.services {
             if !failed && service.runs() {
-                let metrics = leaks::metrics_at(service.port).unwrap_or_default();
-                leaks.extend(leaks::found_in_metrics(&metrics));
+                let metrics = metrics_at(service.port).unwrap_or_default();
+                leaks.extend(self.kafka.numbers.found_in_metrics(&metrics));
             }
             service.kill();
-            leaks.extend(leaks::found(&service.log_text()));
+            leaks.extend(self.kafka.numbers.found(&service.log_text()));
             if failed {
                 eprintln!("--- the end of {}\n{}", service.log.display(), service.log_tail());
             }

@@ -1,0 +1,103 @@
+//! Says of an event which topic it belongs to, and whether the meter could read it.
+//!
+//! It asks the code that the meter reads records with, so that what is published here is never
+//! rejected later for its form. Whether an account has the event's `AccountSid` it does not know.
+
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::ingest::decode::{self, Event, Limits, Topic};
+use crate::ingest::publisher::NewRecord;
+use crate::masked::masked;
+
+/// The topic of each kind of event, and the limits that the meter applies.
+pub(super) struct Judge {
+    pub(super) calls: String,
+    pub(super) rentals: String,
+    limits: Limits,
+    clock: Clock,
+    /// The topic that every event goes to; none: the event decides.
+    chosen: Option<Topic>,
+}
+
+/// An event that may be published.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Judged {
+    pub(super) topic: Topic,
+    pub(super) record: NewRecord,
+    /// Whether the meter skips it, since its type is not one that is charged.
+    pub(super) is_skipped: bool,
+}
+
+impl Judge {
+    /// Judges by these settings; `topic` is the topic named on the command line.
+    ///
+    /// # Errors
+    /// Where the meter does not read that topic.
+    pub(super) fn of(
+        settings: &Settings,
+        clock: Clock,
+        topic: Option<&str>,
+    ) -> Result<Self, String> {
+        let calls = settings.kafka.topic_calls.clone();
+        let rentals = settings.kafka.topic_rentals.clone();
+        let chosen = match topic {
+            None => None,
+            Some(name) if name == calls => Some(Topic::Calls),
+            Some(name) if name == rentals => Some(Topic::Rentals),
+            Some(name) => {
+                return Err(format!("--topic {name} is not read; {calls} and {rentals} are"));
+            }
+        };
+        let limits = Limits {
+            call_seconds_max: settings.charging.call_seconds_max,
+            end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
+        };
+        Ok(Self { calls, rentals, limits, clock, chosen })
+    }
+
+    /// The name of a topic.
+    pub(super) fn name(&self, topic: Topic) -> &str {
+        match topic {
+            Topic::Calls => &self.calls,
+            Topic::Rentals => &self.rentals,
+        }
+    }
+
+    /// Judges one event.
+    ///
+    /// # Errors
+    /// What is wrong with it, without phone numbers.
+    pub(super) fn judge(&self, value: Vec<u8>) -> Result<Judged, String> {
+        let (topic, is_skipped) = self.topic(&value)?;
+        // As the bridge does: events of one account share a partition.
+        let key = decode::subject(&value).twilio_account_sid.map(|sid| sid.as_str().to_owned());
+        Ok(Judged { topic, record: NewRecord { key, value }, is_skipped })
+    }
+
+    fn topic(&self, value: &[u8]) -> Result<(Topic, bool), String> {
+        let first = self.chosen.unwrap_or(Topic::Calls);
+        let second = if first == Topic::Calls { Topic::Rentals } else { Topic::Calls };
+        if self.is_ours(first, value)? {
+            return Ok((first, false));
+        }
+        match (self.is_ours(second, value)?, self.chosen) {
+            (true, None) => Ok((second, false)),
+            (true, Some(_)) => Err(format!("it belongs to the topic {}", self.name(second))),
+            (false, Some(_)) => Ok((first, true)),
+            (false, None) => {
+                Err("its type is neither a call's nor a rental's; with --topic it is \
+                                  published all the same"
+                    .to_owned())
+            }
+        }
+    }
+
+    /// Whether the meter would take the event from this topic and not skip it.
+    fn is_ours(&self, topic: Topic, value: &[u8]) -> Result<bool, String> {
+        match decode::decode(topic, value, self.clock.now(), self.limits) {
+            Event::CallEnded(_) | Event::CallSignalled(_) | Event::RentalDue(_) => Ok(true),
+            Event::Skipped => Ok(false),
+            Event::Rejected(rejection) => Err(masked(&rejection.detail).into_owned()),
+        }
+    }
+}
