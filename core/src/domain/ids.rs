@@ -4,7 +4,8 @@
 //!
 //! It must never let through what Postgres, Redis or a log cannot hold: no empty text, no NUL, no
 //! control character, nothing longer than 64 bytes. Beyond that Twilio's own ids are taken as they
-//! come: their alphabets are Twilio's to change.
+//! come: their alphabets are Twilio's to change. More is asked of an account that an administrator
+//! names.
 
 use std::borrow::Borrow;
 use std::fmt;

@@ -84,7 +84,6 @@ pub(crate) fn no_account_sids() -> Vec<String> {
         format!("CA{digits}"),
         format!("ac{digits}"),
         format!("Ac{digits}"),
-        digits.to_owned(),
         sid[..33].to_owned(),
         format!("{sid}0"),
         format!("{}g", &sid[..33]),
