@@ -134,8 +134,8 @@ fn in_text(reject: &Reject) -> String {
     let Reject { id, topic, partition, offset, reason, detail, at, count, .. } = reject;
     let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
     let replayed = if reject.replayed_at.is_some() { ", replayed" } else { "" };
-    let why = reject.closed_reason.iter();
-    let closed: String = why.map(|why| format!(", closed: {why}")).collect();
+    let why = reject.closed_reason.as_ref();
+    let closed = why.map_or_else(String::new, |why| format!(", closed: {why}"));
     format!("{id} {at} {topic}/{partition}@{offset} {reason}: {detail}{times}{replayed}{closed}")
 }
 
