@@ -9,6 +9,7 @@ pub(crate) mod command;
 pub(crate) mod document;
 pub(crate) mod kafka;
 pub(crate) mod leaks;
+pub(crate) mod pgbouncer;
 pub(crate) mod poll;
 pub(crate) mod redis_database;
 pub(crate) mod samples;
