@@ -25,6 +25,7 @@ mod partitions;
 pub mod rejects;
 pub mod rentals;
 pub mod schema;
+mod session;
 pub mod statements;
 pub mod store;
 pub mod subscriptions;

@@ -8,9 +8,10 @@ use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::{Setup, System};
 use crate::model::account::Account;
 use crate::traffic::Outgoing;
+use callmeter::ledger::store::{Begin, Store};
 use futures::future::join_all;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, Row as _};
 
 /// Connections to Postgres that all processes of a test share.
 const POOL_SIZE: u32 = 3;
@@ -41,25 +42,77 @@ async fn change(apis: &[Api]) -> i128 {
     (1..=HOLDS).map(|n| i128::try_from(n).expect("small")).sum()
 }
 
+const SETTINGS: &str = "SELECT current_setting('enable_seqscan'), current_setting('plan_cache_mode'),
+     current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')";
+type Settings = (String, String, String, String);
+
+/// What a transaction that begins so is set to.
+async fn in_transaction(store: &Store, begin: Begin) -> Settings {
+    let mut reserved = store.for_transaction().await.expect("a connection");
+    let mut transaction = reserved.begin(begin).await.expect("a transaction");
+    let settings = sqlx::query_as(SETTINGS).fetch_one(&mut *transaction).await;
+    transaction.rollback().await.expect("its end");
+    settings.expect("the settings")
+}
+
+fn settings(of: [&str; 4]) -> Settings {
+    let [seqscan, plans, statement, idle] = of.map(str::to_owned);
+    (seqscan, plans, statement, idle)
+}
+
 /// What Postgres's sessions are set to, seen through as many connections of the pooler as it has.
-async fn settings_of_shared_connections(url: &str) -> Vec<(i32, [String; 4])> {
+async fn settings_of_shared_connections(url: &str) -> Vec<(i32, Settings)> {
     let mut seen = Vec::new();
     let mut held = Vec::new();
     for _ in 0..POOL_SIZE {
         let mut connection = PgConnection::connect(url).await.expect("pgbouncer answers");
         sqlx::raw_sql("BEGIN").execute(&mut connection).await.expect("a connection is lent");
-        let row: (i32, String, String, String, String) = sqlx::query_as(
-            "SELECT pg_backend_pid(), current_setting('enable_seqscan'),
-                 current_setting('plan_cache_mode'), current_setting('statement_timeout'),
-                 current_setting('idle_in_transaction_session_timeout')",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .expect("the settings");
-        seen.push((row.0, [row.1, row.2, row.3, row.4]));
+        let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await;
+        let settings = sqlx::query_as(SETTINGS).fetch_one(&mut connection).await;
+        seen.push((pid.expect("a number"), settings.expect("the settings")));
         held.push(connection);
     }
     seen
+}
+
+#[tokio::test]
+async fn transactions_have_their_settings_with_a_pooler_and_without_and_leave_none_behind() {
+    let system = System::new().await;
+    let direct = system.database_url();
+    let pgbouncer = Pgbouncer::start(&direct, 1).await;
+    for (url, alone) in [(direct.clone(), ["1min", "5s"]), (pgbouncer.url(&direct), ["0", "0"])] {
+        let store = Store::open(&url, 1).expect("a URL");
+        for _ in 0..2 {
+            let usual = settings(["on", "auto", "1min", "5s"]);
+            assert_eq!(in_transaction(&store, Begin::Usual).await, usual, "{url}");
+            assert_eq!(in_transaction(&store, Begin::Snapshot).await, usual, "{url}");
+            let batch = settings(["off", "force_generic_plan", "1min", "5s"]);
+            assert_eq!(in_transaction(&store, Begin::Batch).await, batch, "{url}");
+            let mut connection = store.read().await.expect("a connection");
+            let single: Settings =
+                sqlx::query_as(SETTINGS).fetch_one(&mut *connection).await.expect("the settings");
+            assert_eq!(single, settings(["on", "auto", alone[0], alone[1]]), "{url}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_whose_beginning_nobody_waited_for_takes_in_no_other_statement() {
+    let system = System::new().await;
+    let store = Store::open(&system.database_url(), 1).expect("a URL");
+    let mut given_up = 0;
+    while given_up < 3 {
+        let mut reserved = store.for_transaction().await.expect("a connection");
+        {
+            let begin = std::pin::pin!(reserved.begin(Begin::Usual));
+            given_up += i32::from(futures::poll!(begin).is_pending());
+        }
+        drop(reserved);
+        let mut connection = store.read().await.expect("a connection");
+        let alone = "SELECT (now() = statement_timestamp())::text";
+        let alone = sqlx::raw_sql(alone).fetch_one(&mut *connection).await.expect("a row");
+        assert_eq!(alone.get::<String, _>(0), "true", "it is a transaction by itself");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -100,7 +153,7 @@ async fn behind_pgbouncer_five_processes_on_three_connections_charge_and_hold_wh
     .await
     .expect("the sessions");
     assert_eq!(pids.len(), 3, "all processes share the pooler's connections");
-    let defaults = ["on", "auto", "0", "0"].map(str::to_owned);
+    let defaults = settings(["on", "auto", "0", "0"]);
     for (pid, settings) in settings_of_shared_connections(pooled[0].1).await {
         assert!(pids.contains(&pid), "{pid} of {pids:?}");
         assert_eq!(settings, defaults, "nothing is left behind for others");
