@@ -54,10 +54,8 @@ impl CommandError {
             Self::Schema(SchemaError::Store(StoreError::Pooled))
             | Self::Ledger(LedgerError::Store(StoreError::Pooled)) => true,
             Self::Service(error) => {
-                let is_pooled = matches!(
-                    error.downcast_ref(),
-                    Some(SchemaError::Store(StoreError::Pooled))
-                );
+                let is_pooled =
+                    matches!(error.downcast_ref(), Some(SchemaError::Store(StoreError::Pooled)));
                 is_pooled || error.is::<CatalogFileError>() || error.is::<Fault>()
             }
             _ => false,

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
 use sqlx::Connection;
+use sqlx::postgres::PgConnection;
 
 use crate::ledger::store::{Store, StoreError};
 

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::Row;
 
 use super::store::{Store, StoreError};
 

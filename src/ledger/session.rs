@@ -70,10 +70,9 @@ pub(super) fn plain(options: PgConnectOptions) -> PgConnectOptions {
 
 /// Bounds single statements as transactions are.
 pub(super) fn bounded(plain: &PgConnectOptions) -> PgConnectOptions {
-    plain.clone().options([
-        ("statement_timeout", "60s"),
-        ("idle_in_transaction_session_timeout", "5s"),
-    ])
+    plain
+        .clone()
+        .options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")])
 }
 
 /// For a session that holds locks: where our machine vanishes, Postgres notices within half a minute.

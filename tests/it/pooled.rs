@@ -9,14 +9,17 @@ use crate::harness::system::{Setup, System};
 use crate::model::account::Account;
 use crate::traffic::Outgoing;
 use callmeter::ledger::store::{Begin, Store};
-use futures::future::join_all;
+use futures::StreamExt as _;
 use serde_json::json;
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Row as _};
 
 /// Connections to Postgres that all processes of a test share.
 const POOL_SIZE: u32 = 3;
 const CALLS: usize = 1_200;
 const HOLDS: usize = 60;
+/// Callers at once: more than there are connections.
+const CALLERS: usize = 6;
 
 /// Calls of one minute, spread over partitions.
 fn calls(account: &Account) -> Vec<Outgoing> {
@@ -27,7 +30,7 @@ fn calls(account: &Account) -> Vec<Outgoing> {
     (0..CALLS).map(call).collect()
 }
 
-/// Credits, notes, plans and holds at once; answers how much was credited.
+/// Holds, credits and changes of an account, by several callers; answers how much was credited.
 async fn change(apis: &[Api]) -> i128 {
     let changes = (0..HOLDS).map(|n| async move {
         let api = &apis[n % apis.len()];
@@ -38,11 +41,12 @@ async fn change(apis: &[Api]) -> i128 {
         let name = json!({"name": format!("The name {n}")});
         api.patch("/v1/accounts/other", &name).await.expect(200);
     });
-    join_all(changes).await;
+    futures::stream::iter(changes).buffer_unordered(CALLERS).collect::<()>().await;
     (1..=HOLDS).map(|n| i128::try_from(n).expect("small")).sum()
 }
 
-const SETTINGS: &str = "SELECT current_setting('enable_seqscan'), current_setting('plan_cache_mode'),
+const SETTINGS: &str =
+    "SELECT current_setting('enable_seqscan'), current_setting('plan_cache_mode'),
      current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')";
 type Settings = (String, String, String, String);
 
@@ -65,7 +69,10 @@ async fn settings_of_shared_connections(url: &str) -> Vec<(i32, Settings)> {
     let mut seen = Vec::new();
     let mut held = Vec::new();
     for _ in 0..POOL_SIZE {
-        let mut connection = PgConnection::connect(url).await.expect("pgbouncer answers");
+        let options: PgConnectOptions = url.parse().expect("a URL");
+        // pgbouncer refuses what sqlx says of floats.
+        let options = options.extra_float_digits(None);
+        let mut connection = options.connect().await.expect("pgbouncer answers");
         sqlx::raw_sql("BEGIN").execute(&mut connection).await.expect("a connection is lent");
         let pid = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await;
         let settings = sqlx::query_as(SETTINGS).fetch_one(&mut connection).await;

@@ -57,12 +57,13 @@ impl Pgbouncer {
     }
 }
 
-/// Runs pgbouncer until the shell's standard input ends. It refuses to be root, and then becomes
+/// Runs pgbouncer until the shell's standard input ends; asked politely, newer ones wait for their
+/// clients to go. It refuses to be root, and then becomes
 /// `nobody` once it has read its settings.
 fn shell(program: &Path, settings: &Path) -> Child {
     let script = r#"[ "$(id -u)" = 0 ] && user='-u nobody'
         "$1" -q $user "$2" & pid=$!
-        cat; kill "$pid"; wait "$pid""#;
+        cat; kill -s KILL "$pid"; wait "$pid""#;
     Command::new("sh")
         .args(["-c", script, "sh"])
         .args([program, settings])
