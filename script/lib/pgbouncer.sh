@@ -62,6 +62,7 @@ pgbouncer_can_build() {
 # pgbouncer_source PART: fetches the package, which apt holds against Debian's key, and unpacks it.
 pgbouncer_source() {
   local part=$1 mirror key=/usr/share/keyrings/debian-archive-keyring.gpg options
+  # shellcheck disable=SC2016 # apt fills it in
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
   [[ $mirror && -r $key ]] || { say "apt has no source of Debian's here"; return 1; }
   mkdir -p "$part/lists/partial" "$part/archives/partial"
