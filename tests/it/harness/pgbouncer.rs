@@ -63,7 +63,7 @@ impl Pgbouncer {
 fn shell(program: &Path, settings: &Path) -> Child {
     let script = r#"[ "$(id -u)" = 0 ] && user='-u nobody'
         "$1" -q $user "$2" & pid=$!
-        cat; kill -s KILL "$pid"; wait "$pid""#;
+        exec 2>/dev/null; cat; kill -s KILL "$pid"; wait "$pid""#;
     Command::new("sh")
         .args(["-c", script, "sh"])
         .args([program, settings])
