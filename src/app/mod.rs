@@ -106,7 +106,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     app.start_http(&mut stages, &roles, &recorder).await?;
     stages.spawn(app.clone().until_shutdown(keep_metrics(recorder)));
     let mut prepared = tokio::select! {
-        prepared = app.prepare() => prepared.map(|()| true),
+        prepared = app.prepare(&roles) => prepared.map(|()| true),
         () = signals.received() => Ok(false),
         failed = first_failure(&mut stages) => Err(failed),
     };
@@ -198,11 +198,16 @@ impl App {
         Ok(())
     }
 
-    /// Waits for Postgres, checks the schema, and offers the catalog.
-    async fn prepare(&self) -> anyhow::Result<()> {
+    /// Waits for Postgres, checks the way to it and the schema, and offers the catalog.
+    async fn prepare(&self, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
+        let check = async || {
+            if roles.contains(&Role::Jobs) {
+                self.store.connect_directly().await?;
+            }
+            schema::check(&self.store).await
+        };
         loop {
-            let checked = tokio::time::timeout(PROBE_MAX, schema::check(&self.store)).await;
-            match checked {
+            match tokio::time::timeout(PROBE_MAX, check()).await {
                 Ok(Ok(())) => break,
                 Ok(Err(SchemaError::Store(error))) if error.is_transient() => {
                     self.health.down("postgres", one_line(&error));
@@ -328,7 +333,7 @@ impl App {
         // Each commit, the rents, the offsets, the look at them and the counts may want a connection at
         // once.
         let connections_max = u32::try_from(batch.commits_max)?.saturating_add(5);
-        let store = Store::open_for_batches(self.settings.database.url.expose(), connections_max)?;
+        let store = Store::open(self.settings.database.url.expose(), connections_max)?;
         Ok(Meter {
             settings: Arc::new(settings),
             charger: Arc::new(Charger::new(store, policy)),

@@ -7,7 +7,7 @@ use callmeter_core::domain::{
     AccountId, AccountStatus, CallSid, CatalogVersion, Money, SubscriptionId, TwilioAccountSid,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row};
 
 use super::document::{Document, Policy};
 use super::error::BalanceError;
@@ -15,7 +15,7 @@ use super::hold::{CycleRef, Hold};
 use super::over::{self, Mark};
 use super::scripts::{Load, Settle, WholeAccount};
 use crate::ledger::accounts::OnRedisLoss;
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::{Begin, Store, StoreError};
 use crate::ledger::{LedgerError, subscriptions};
 
 /// Cycles that started up to so long ago may still be drawn on by a call that is asked for now.
@@ -109,11 +109,8 @@ pub(super) async fn read(
     purpose: Purpose,
     now: DateTime<Utc>,
 ) -> Result<Option<Snapshot>, BalanceError> {
-    let mut connection = store.read().await?;
-    let mut transaction = connection
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await
-        .map_err(StoreError::from)?;
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Snapshot).await?;
     let Some(mut snapshot) = read_wallet(&mut transaction, account).await? else {
         return Ok(None);
     };

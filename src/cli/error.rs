@@ -66,7 +66,13 @@ impl CommandError {
         let wrong_usage = match self {
             Self::Settings(_) | Self::Usage(_) | Self::Redis(_) => true,
             Self::Catalog(error) => !error.is_transient(),
-            Self::Service(error) => error.is::<CatalogFileError>() || error.is::<Fault>(),
+            Self::Schema(SchemaError::Store(StoreError::Pooled))
+            | Self::Ledger(LedgerError::Store(StoreError::Pooled)) => true,
+            Self::Service(error) => {
+                let is_pooled =
+                    matches!(error.downcast_ref(), Some(SchemaError::Store(StoreError::Pooled)));
+                is_pooled || error.is::<CatalogFileError>() || error.is::<Fault>()
+            }
             _ => false,
         };
         ExitCode::from(if wrong_usage { 2 } else { 1 })

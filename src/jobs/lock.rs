@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{ConnectOptions, Connection};
 
 use crate::ledger::store::{Store, StoreError};
 
@@ -29,14 +29,9 @@ impl JobLock {
     /// # Errors
     /// Those of the store.
     pub async fn take(store: &Store, name: &str) -> Result<Option<Self>, StoreError> {
-        let options = store.pool().connect_options();
-        let options = (*options).clone().options([
-            ("tcp_keepalives_idle", "10"),
-            ("tcp_keepalives_interval", "5"),
-            ("tcp_keepalives_count", "3"),
-        ]);
-        let connected = tokio::time::timeout(ANSWER_MAX, options.connect()).await;
-        let mut connection = connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))?;
+        let connected = tokio::time::timeout(ANSWER_MAX, store.connect_directly()).await;
+        let unanswered = || Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut));
+        let mut connection = connected.unwrap_or_else(|_| unanswered())?;
         let taken: bool = sqlx::query_scalar(
             "-- jobs::lock
              SELECT pg_try_advisory_lock($1, hashtext($2))",

@@ -25,6 +25,7 @@ mod partitions;
 pub mod rejects;
 pub mod rentals;
 pub mod schema;
+mod session;
 pub mod shared_keys;
 pub mod stalls;
 pub mod statements;

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use sqlx::Row;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, Row};
 
 use super::store::{Store, StoreError};
 
@@ -59,7 +59,8 @@ pub enum SchemaError {
 /// # Errors
 /// As [`check`], save for missing ones; `Failed` where one cannot be applied.
 pub async fn migrate(store: &Store) -> Result<usize, SchemaError> {
-    let mut connection = connect(store).await?;
+    // Two programs must not migrate at once: sqlx takes a lock of the session.
+    let mut connection = store.connect_directly().await?;
     let before = applied(&mut connection).await?.len();
     MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => SchemaError::Newer { version },
@@ -76,7 +77,7 @@ pub async fn migrate(store: &Store) -> Result<usize, SchemaError> {
 /// # Errors
 /// What is different. `Store` with a transient kind where Postgres is merely down.
 pub async fn check(store: &Store) -> Result<(), SchemaError> {
-    let mut connection = connect(store).await?;
+    let mut connection = store.connect().await?;
     let mut applied = applied(&mut connection).await?;
     for migration in MIGRATIONS.iter() {
         let version = migration.version;
@@ -96,12 +97,6 @@ pub async fn check(store: &Store) -> Result<(), SchemaError> {
         Some(version) => Err(SchemaError::Newer { version }),
         None => Ok(()),
     }
-}
-
-/// Connects past the pool, which hides why it cannot connect behind its time-out.
-async fn connect(store: &Store) -> Result<PgConnection, StoreError> {
-    let options = store.pool().connect_options();
-    Ok(PgConnection::connect_with(&options).await?)
 }
 
 /// Migrations found in the database: whether each ended, and its checksum.

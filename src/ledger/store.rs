@@ -4,11 +4,17 @@
 //! The body of a transaction may run several times, so it must have no effect but through its
 //! connection.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool, Postgres, pool::PoolConnection};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction};
+
+use super::session;
+pub use super::session::Begin;
 
 /// How often a transaction is tried before its conflict is given to the caller.
 const ATTEMPTS_MAX: u32 = 8;
@@ -29,6 +35,13 @@ pub enum StoreError {
     /// The statement itself is wrong, or the data break a constraint: do not run it again.
     #[error("postgres refused a statement")]
     Refused(#[source] sqlx::Error),
+    /// A connection pooler answers, where a lock of a session is to be held: change the settings.
+    #[error(
+        "a connection pooler such as pgbouncer answers at DATABASE_URL (database.url); the role `jobs`, \
+         `migrate`, `sweep` and `reconcile` hold locks of a session: give them a URL that leads to \
+         Postgres itself"
+    )]
+    Pooled,
 }
 
 impl StoreError {
@@ -58,7 +71,10 @@ impl StoreError {
 
     /// Name of the constraint that was violated, if that is what happened.
     pub fn constraint(&self) -> Option<&str> {
-        let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self;
+        let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self
+        else {
+            return None;
+        };
         source.as_database_error().and_then(|error| error.constraint())
     }
 }
@@ -95,6 +111,10 @@ impl From<sqlx::Error> for StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    /// What connects through poolers too.
+    plain: Arc<PgConnectOptions>,
+    /// A pooler refused what bounds single statements; it is not said any more.
+    is_pooled: Arc<AtomicBool>,
 }
 
 impl Store {
@@ -116,53 +136,72 @@ impl Store {
         Ok(Self::with_options(url.parse()?, connections_max, patience))
     }
 
-    /// Prepares a pool for the charging loop, whose statements look rows up by array and index.
-    ///
-    /// The planner is told so: an array of thousands of keys would lead it to read whole tables for
-    /// as long as they are small, and it would stay with that plan while they grow.
-    ///
-    /// # Errors
-    /// `Refused` where the URL cannot be read.
-    pub fn open_for_batches(url: &str, connections_max: u32) -> Result<Self, StoreError> {
-        let options = url.parse::<PgConnectOptions>()?.options([
-            ("enable_seqscan", "off"),
-            ("enable_hashjoin", "off"),
-            ("enable_mergejoin", "off"),
-            ("plan_cache_mode", "force_generic_plan"),
-        ]);
-        Ok(Self::with_options(options, connections_max, PATIENCE))
+    fn with_options(options: PgConnectOptions, connections_max: u32, patience: Duration) -> Self {
+        let pool = PgPoolOptions::new().max_connections(connections_max).acquire_timeout(patience);
+        Self::with_pool(pool, Arc::new(session::plain(options)))
     }
 
-    fn with_options(options: PgConnectOptions, connections_max: u32, patience: Duration) -> Self {
-        let options = options
-            .application_name("callmeter")
-            // A statement that hangs must not hold a wallet's lock for ever.
-            .options([
-                ("statement_timeout", "60s"),
-                // Nothing pauses inside a transaction: a process that hangs gives its locks up soon.
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("timezone", "UTC"),
-            ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(connections_max)
-            .acquire_timeout(patience)
-            .connect_lazy_with(options);
-        Self { pool }
+    fn with_pool(pool: PgPoolOptions, plain: Arc<PgConnectOptions>) -> Self {
+        let pool = pool.connect_lazy_with(session::bounded(&plain));
+        Self { pool, plain, is_pooled: Arc::default() }
     }
 
     /// Another pool, of one connection, to the same database: for what must not wait behind others.
     #[must_use]
     pub fn apart(&self) -> Self {
-        let options = PgConnectOptions::clone(&self.pool.connect_options());
-        Self { pool: PgPoolOptions::new().max_connections(1).connect_lazy_with(options) }
+        Self::with_pool(PgPoolOptions::new().max_connections(1), Arc::clone(&self.plain))
     }
 
-    /// Borrows a connection for reading.
+    /// Borrows a connection for reading, or for a single statement that changes something.
     ///
     /// # Errors
     /// `Unavailable` where none can be had in time.
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let was_pooled = self.is_pooled.load(Ordering::Acquire);
+        let error = match self.pool.acquire().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        if was_pooled || !session::is_refused_by_a_pooler(&error) {
+            return Err(error.into());
+        }
+        self.pool.set_connect_options(PgConnectOptions::clone(&self.plain));
+        self.is_pooled.store(true, Ordering::Release);
         Ok(self.pool.acquire().await?)
+    }
+
+    /// Borrows a connection for a transaction.
+    ///
+    /// # Errors
+    /// `Unavailable` where none can be had in time.
+    pub async fn for_transaction(&self) -> Result<Reserved, StoreError> {
+        Ok(Reserved { connection: self.read().await?, is_clean: true })
+    }
+
+    /// Connects past the pool, which hides why it cannot connect behind its time-out.
+    ///
+    /// # Errors
+    /// `Unavailable` where Postgres cannot be reached.
+    pub async fn connect(&self) -> Result<PgConnection, StoreError> {
+        Ok(self.plain.connect().await?)
+    }
+
+    /// Connects to Postgres itself, for what holds locks of a session. The session is known by a mark
+    /// that only the start of the connection can give it.
+    ///
+    /// # Errors
+    /// `Pooled` where a pooler answers. `Unavailable` where nobody does.
+    pub async fn connect_directly(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = match session::marked(&self.plain).connect().await {
+            Ok(connection) => connection,
+            Err(error) if session::is_refused_by_a_pooler(&error) => {
+                self.connect().await?;
+                return Err(StoreError::Pooled);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let is_marked = sqlx::query_scalar(session::IS_MARKED).fetch_one(&mut connection).await?;
+        if is_marked { Ok(connection) } else { Err(StoreError::Pooled) }
     }
 
     /// Runs `body` in one transaction, again where another transaction was in the way, and commits
@@ -198,8 +237,8 @@ impl Store {
         E: From<StoreError>,
         F: for<'c> FnMut(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
     {
-        let mut connection = self.pool.acquire().await.map_err(StoreError::from)?;
-        let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+        let mut reserved = self.for_transaction().await?;
+        let mut transaction = reserved.begin(Begin::Usual).await?;
         let value = body(&mut transaction).await?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(value)
@@ -208,6 +247,37 @@ impl Store {
     /// The pool itself, for migrations and the benchmark.
     pub fn pool(&self) -> &PgPool {
         &self.pool
+    }
+}
+
+/// A connection for a transaction, which carries its settings with it (`session.rs`).
+///
+/// Where nobody waited for the transaction's beginning to be answered, it may have begun all the same:
+/// such a connection is closed, for the next one's statements would be part of it.
+#[derive(Debug)]
+pub struct Reserved {
+    connection: PoolConnection<Postgres>,
+    is_clean: bool,
+}
+
+impl Reserved {
+    /// Begins the transaction in one round trip.
+    ///
+    /// # Errors
+    /// Those of Postgres.
+    pub async fn begin(&mut self, begin: Begin) -> Result<Transaction<'_, Postgres>, StoreError> {
+        self.is_clean = false;
+        let transaction = self.connection.begin_with(begin.statement()).await?;
+        self.is_clean = true;
+        Ok(transaction)
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.is_clean {
+            self.connection.close_on_drop();
+        }
     }
 }
 

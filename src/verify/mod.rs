@@ -14,9 +14,9 @@ pub use invariants::{INVARIANTS, Invariant};
 
 use callmeter_core::domain::{CatalogError, CatalogHistoryError, Money};
 use serde::Serialize;
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::{Begin, Store, StoreError};
 
 /// Violations shown of each invariant.
 pub const VIOLATIONS_SHOWN_MAX: usize = 20;
@@ -114,8 +114,8 @@ impl Findings {
 /// Where Postgres does not answer, or a stored catalog cannot be read. A broken invariant is no
 /// error: it stands in the report.
 pub async fn verify(store: &Store) -> Result<Report, VerifyError> {
-    let mut connection = store.read().await?;
-    let mut snapshot = connection.begin().await?;
+    let mut reserved = store.for_transaction().await?;
+    let mut snapshot = reserved.begin(Begin::Snapshot).await?;
     begin_snapshot(&mut snapshot).await?;
     let report = examine(&mut snapshot).await?;
     snapshot.rollback().await?;
@@ -153,11 +153,10 @@ pub async fn examine(connection: &mut PgConnection) -> Result<Report, VerifyErro
     })
 }
 
-/// One state of the ledger for all statements; long ones are what this is about.
+/// Long statements are what this is about.
 async fn begin_snapshot(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "-- verify: begin_snapshot
-        SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
         SET LOCAL statement_timeout = 0;
         SET LOCAL idle_in_transaction_session_timeout = 0;
         -- Sorts of millions of rows; what does not fit goes to disk.

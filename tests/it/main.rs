@@ -28,6 +28,7 @@ mod model;
 mod offsets;
 mod operate;
 mod outages;
+mod pooled;
 mod privacy;
 mod processes;
 mod proxy;

@@ -39,13 +39,13 @@ use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
 use chrono::{DateTime, Utc};
-use sqlx::{Connection, PgConnection};
+use sqlx::PgConnection;
 
 use super::audit::By;
 use super::catalogs::CatalogStamp;
 use super::offsets::Stream;
 use super::partitions::Partitions;
-use super::store::{Store, StoreError};
+use super::store::{Begin, Store, StoreError};
 use crate::ingest::batch::Batch;
 use trust::Trust;
 
@@ -288,8 +288,8 @@ impl Charger {
         keep_values: bool,
     ) -> Result<Committed, CommitError> {
         self.partitions.ensure(&self.store, now).await?;
-        let mut connection = self.store.read().await?;
-        let mut transaction = connection.begin().await.map_err(StoreError::from)?;
+        let mut reserved = self.store.for_transaction().await?;
+        let mut transaction = reserved.begin(Begin::Batch).await?;
         let snapshot = load::load(&mut transaction, self, batch, is_trusted).await?;
         let mut books =
             charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);

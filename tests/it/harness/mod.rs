@@ -10,6 +10,7 @@ pub(crate) mod document;
 pub(crate) mod kafka;
 pub(crate) mod leaks;
 pub(crate) mod nginx;
+pub(crate) mod pgbouncer;
 pub(crate) mod poll;
 pub(crate) mod redis_database;
 pub(crate) mod samples;

@@ -302,7 +302,8 @@ impl System {
         self.redis.url.clone()
     }
 
-    fn database_url(&self) -> String {
+    /// The database's URL, past any pooler.
+    pub(crate) fn database_url(&self) -> String {
         let (server, _) = self.setup.servers.database_url.rsplit_once('/').expect("a name in it");
         format!("{server}/{}", self.database)
     }
