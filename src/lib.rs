@@ -24,7 +24,7 @@ pub mod health;
 pub mod http;
 pub mod ingest;
 pub mod jobs;
-mod json;
+pub(crate) mod json;
 pub mod keys;
 pub mod ledger;
 pub mod masked;

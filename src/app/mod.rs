@@ -7,6 +7,7 @@
 
 mod bridge;
 mod jobs;
+mod meter;
 mod upkeep;
 
 use std::collections::BTreeSet;
@@ -27,16 +28,11 @@ use crate::config::Settings;
 use crate::health::{Health, POSTGRES, REDIS};
 pub(crate) use crate::http::openapi::document as openapi_document;
 use crate::http::{self, Api, ConnectionLimits, Surface};
-use crate::ingest::client::KafkaSettings;
-use crate::ingest::decode::Limits;
-use crate::ingest::partition::BatchLimits;
 use crate::ledger::audit::By;
-use crate::ledger::batch::{Charger, ChargingPolicy};
 use crate::ledger::catalogs::{self, CatalogStamp};
-use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
-use crate::meter::{self, Meter, MeterSettings};
+
 use crate::metrics::{CATALOG_VERSION, Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
 use crate::wallet::Live;
@@ -51,7 +47,6 @@ const LAST_DRAIN_MAX: Duration = Duration::from_secs(3);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Longest time that one look may take.
 const PROBE_MAX: Duration = Duration::from_secs(5);
-const SECONDS_A_DAY: u32 = 86_400;
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -140,7 +135,7 @@ impl App {
             self.health.down(REDIS, "not reached yet");
         }
         if roles.contains(&Role::Meter) {
-            self.health.down(meter::COMPONENT, "the meter has not started yet");
+            self.health.down(crate::meter::COMPONENT, "the meter has not started yet");
         }
     }
 
@@ -276,7 +271,7 @@ impl App {
             stages.spawn(app.clone().until_shutdown(app.clone().run_jobs()));
         }
         if roles.contains(&Role::Meter) {
-            let meter = meter::run(self.meter()?, self.shutdown.clone());
+            let meter = crate::meter::run(self.meter()?, self.shutdown.clone());
             stages.spawn(async move { meter.await.context("the meter cannot start") });
         }
         Ok(())
@@ -298,49 +293,6 @@ impl App {
             shutdown.run_until_cancelled(probe).await;
             Ok(())
         });
-    }
-
-    fn meter(&self) -> anyhow::Result<Meter> {
-        let Settings { kafka, batch, charging, rentals, rejects, .. } = &*self.settings;
-        let retry = RetryPolicy {
-            interval_seconds: SECONDS_A_DAY,
-            give_up_seconds: rentals.retry_days.saturating_mul(SECONDS_A_DAY),
-        };
-        let policy = ChargingPolicy {
-            zero_duration_completed: charging.zero_duration_completed,
-            rental_retry_seconds: retry.interval_seconds,
-        };
-        let settings = MeterSettings {
-            kafka: KafkaSettings::from(kafka),
-            topic_calls: kafka.topic_calls.clone(),
-            topic_rentals: kafka.topic_rentals.clone(),
-            partitions: kafka.partitions,
-            batch: BatchLimits {
-                records_max: batch.records_max,
-                bytes_max: batch.bytes_max,
-                linger: Duration::from_millis(batch.linger_milliseconds),
-            },
-            commits_max: batch.commits_max,
-            large_max: batch.large_max,
-            limits: Limits {
-                call_seconds_max: charging.call_seconds_max,
-                end_ahead_seconds_max: charging.end_ahead_seconds_max,
-            },
-            rejects_bytes_max: i64::try_from(rejects.bytes_max).unwrap_or(i64::MAX),
-            rental_retry: retry,
-            stall_max: Duration::from_secs(kafka.stall_seconds.into()),
-        };
-        // Each commit, the rents, the offsets, the look at them and the counts may want a connection at
-        // once.
-        let connections_max = u32::try_from(batch.commits_max)?.saturating_add(5);
-        let store = Store::open(self.settings.database.url.expose(), connections_max)?;
-        Ok(Meter {
-            settings: Arc::new(settings),
-            charger: Arc::new(Charger::new(store, policy)),
-            balance: self.balance.clone(),
-            clock: self.clock.clone(),
-            health: self.health.clone(),
-        })
     }
 
     /// Runs what never ends by itself until the process ends.
