@@ -7,6 +7,7 @@ use crate::harness::nginx::Nginx;
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::System;
 use crate::live::{Events, PATH};
+use crate::model::time::rfc3339;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -41,17 +42,18 @@ async fn every_answer_that_streams_forbids_proxies_to_hold_it_back() {
     let mut system = System::new().await;
     let api = system.serve("api").await;
     system.open(&api, &[account("acme", 1_000_000)]).await;
-    let month = chrono::Utc::now().format("%Y-%m").to_string();
+    let month = &rfc3339(now())[..7];
     let (mut streaming, mut whole) = (BTreeSet::new(), 0);
     for operation in operations().iter().filter(|operation| operation.method == "get") {
-        let path = operation.path.replace("{account}", "acme").replace("{month}", &month);
+        let path = operation.path.replace("{account}", "acme").replace("{month}", month);
         let told = &operation.told["responses"]["200"];
         let streams = operation.told["x-streams"] == json!(true);
-        for media_type in told["content"].as_object().into_iter().flat_map(|types| types.keys()) {
+        for media_type in told["content"].as_object().into_iter().flat_map(serde_json::Map::keys) {
             let answer = api.raw(&path, media_type).await;
             let name = format!("{path} as {media_type}");
             assert_eq!(answer.status(), 200, "{name}");
-            let header = |name: &str| answer.headers().get(name).map(|it| it.to_str().unwrap());
+            let header =
+                |name: &str| answer.headers().get(name).map(|it| it.to_str().expect("text"));
             assert!(header("content-type").is_some_and(|it| it.starts_with(media_type)), "{name}");
             if header("content-length").is_none() {
                 assert_eq!(header("x-accel-buffering"), Some("no"), "{name}");
