@@ -64,10 +64,12 @@ impl CommandError {
     /// 2 for wrong usage or settings, 1 for everything else.
     pub fn exit_code(&self) -> ExitCode {
         let wrong_usage = match self {
-            Self::Settings(_) | Self::Usage(_) | Self::Redis(_) => true,
-            Self::Catalog(error) => !error.is_transient(),
-            Self::Schema(SchemaError::Store(StoreError::Pooled))
+            Self::Settings(_)
+            | Self::Usage(_)
+            | Self::Redis(_)
+            | Self::Schema(SchemaError::Store(StoreError::Pooled))
             | Self::Ledger(LedgerError::Store(StoreError::Pooled)) => true,
+            Self::Catalog(error) => !error.is_transient(),
             Self::Service(error) => {
                 let is_pooled =
                     matches!(error.downcast_ref(), Some(SchemaError::Store(StoreError::Pooled)));

@@ -87,6 +87,6 @@ pub(super) fn marked(plain: &PgConnectOptions) -> PgConnectOptions {
 /// True where a connection was refused as poolers refuse settings of a session: `protocol_violation`
 /// (all that pgbouncer says for itself), `feature_not_supported`.
 pub(super) fn is_refused_by_a_pooler(error: &sqlx::Error) -> bool {
-    let state = error.as_database_error().and_then(|error| error.code());
+    let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(state.as_deref(), Some("08P01" | "0A000"))
 }
