@@ -153,7 +153,7 @@ fn open(settings: &Settings) -> Result<Store, CommandError> {
 
 /// Opens Redis for a command that changes or shows wallets.
 fn open_balance(settings: &Settings, clock: &Clock) -> Result<Balance, CommandError> {
-    let balance = Balance::of(settings, clock.clone());
+    let balance = Balance::from_settings(settings, clock.clone());
     balance.map_err(|error| error::refused(crate::app::one_line(&error)))
 }
 

@@ -17,7 +17,7 @@ use super::checkpoint::{self, Halt};
 use super::gathering::{Facts, FromGathering, Gathering};
 use super::progress::Session;
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
-use crate::balance::{Applied, Projector};
+use crate::balance::{Projector, StatusEventsOffset};
 use crate::ingest::batch::Batch;
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
@@ -259,7 +259,7 @@ impl Worker {
             topic: self.topic,
             stream: stored.stream.clone(),
             noted: stored.signals_offset,
-            applied: Arc::new(Applied::between(applied_to, stored.next_offset)),
+            applied: Arc::new(StatusEventsOffset::between(applied_to, stored.next_offset)),
             stop,
         }
     }
