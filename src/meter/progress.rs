@@ -190,10 +190,10 @@ impl Place {
     fn cause(&self) -> Option<String> {
         match &self.end_of_log {
             EndOfLog::Hidden(error) => Some(format!("kafka cannot tell where it ends: {error}")),
-            _ if self.session.is_busy.load(Ordering::Acquire) => {
+            EndOfLog::At(_) if self.session.is_busy.load(Ordering::Acquire) => {
                 Some("a batch of it is not committed yet".to_owned())
             }
-            _ => None,
+            EndOfLog::At(_) => None,
         }
     }
 }

@@ -70,14 +70,11 @@ impl Readiness {
 
     fn settle(&self, state: &mut State) {
         let State::Starts(names) = state else { return };
-        match names.iter().next() {
-            Some(name) => {
-                self.health.down(COMPONENT, format!("partition {name} has not started yet"));
-            }
-            None => {
-                *state = State::TakesPart;
-                self.health.up(COMPONENT);
-            }
+        if let Some(name) = names.iter().next() {
+            self.health.down(COMPONENT, format!("partition {name} has not started yet"));
+        } else {
+            *state = State::TakesPart;
+            self.health.up(COMPONENT);
         }
     }
 

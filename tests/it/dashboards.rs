@@ -50,10 +50,11 @@ fn metrics_named(expression: &str) -> impl Iterator<Item = &str> {
 /// The metrics that the program declares; true: a histogram.
 fn metrics_declared() -> Vec<(String, bool)> {
     let source = fs::read_to_string(root().join("src/metrics.rs")).expect("the metrics");
+    let described = source.replace("!(\n        ", "!(");
     let constants = source.split("pub const ").skip(1).filter_map(|rest| {
         let (constant, rest) = rest.split_once(": &str = \"")?;
         let (name, _) = rest.split_once('"')?;
-        let histogram = source.contains(&format!("describe_histogram!({constant},"));
+        let histogram = described.contains(&format!("describe_histogram!({constant},"));
         name.starts_with("callmeter_").then(|| (name.to_owned(), histogram))
     });
     let declared: Vec<_> = constants.collect();

@@ -54,8 +54,8 @@ impl Sink {
         }
         for (index, records) in records.into_iter().enumerate().filter(|(_, it)| !it.is_empty()) {
             let publisher = self.open(index).await?;
-            let published = publisher.publish(&records).await;
-            published.map_err(|error| self.failed(&one_line(&error)))?;
+            let sent = publisher.publish(&records).await;
+            sent.map_err(|error| self.failed(&one_line(&error)))?;
             self.topics[index].published += u64::try_from(records.len()).unwrap_or(u64::MAX);
         }
         self.skipped += skipped;
@@ -99,13 +99,13 @@ impl Sink {
         let used = self.topics.iter().filter(|topic| topic.published > 0);
         let used = used.map(|topic| format!("{} to {}", topic.published, topic.name));
         let used: Vec<String> = used.collect();
-        let mut text = match self.published() {
+        let published = match self.published() {
             0 => "no event was published".to_owned(),
             _ => format!("published {}", used.join(", ")),
         };
-        if self.skipped > 0 {
-            text.push_str(&format!("; {} of a type that is not charged", self.skipped));
+        match self.skipped {
+            0 => published,
+            skipped => format!("{published}; {skipped} of a type that is not charged"),
         }
-        text
     }
 }

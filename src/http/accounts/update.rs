@@ -7,7 +7,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::TwilioAccountSid;
 use serde_json::Value;
 use utoipa::ToSchema;
 

@@ -56,6 +56,7 @@ impl Kafka {
         Kafka {
             brokers: self.brokers.clone(),
             producer: config.create().expect("a producer that knows the codec"),
+            numbers: self.numbers.clone(),
         }
     }
 

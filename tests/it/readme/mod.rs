@@ -15,7 +15,6 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::de::Deserializer;
 
-use crate::harness::poll::until;
 use shell::Shell;
 
 /// Longest time for the events to be charged.
@@ -55,8 +54,8 @@ async fn the_example_of_the_readme_works_to_the_letter() {
     let first_look = first_look.expect("a look at what became of the events");
     for block in &blocks[..first_look] {
         let said = shell.run(block).await;
-        let published = said.contains("published 1 to ");
-        assert_eq!(published, block.contains("callmeter publish"), "{block}\n{said}");
+        let is_sent = said.contains("published 1 to ");
+        assert_eq!(is_sent, block.contains("callmeter publish"), "{block}\n{said}");
     }
     let charges = "curl -s -H \"Authorization: Bearer $CALLMETER__HTTP__ADMIN_KEY\" \
                    http://127.0.0.1:8080/v1/accounts/acme/transactions";
