@@ -54,7 +54,7 @@ pub const HOLDS_EXPIRED: &str = "callmeter_holds_expired_total";
 pub const HOLDS_BEYOND_POOL_DOLLARS: &str = "callmeter_holds_beyond_pool_dollars_total";
 /// Holds that were journaled too late for the load after a loss of Redis, and looked after.
 pub const HOLDS_RESTORED_LATE: &str = "callmeter_holds_restored_late_total";
-/// Projections that were dropped because too many waited; the sweep catches up.
+/// Projections that were dropped because too many waited; the patrol catches up.
 pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
 /// Records that are charged and whose status events are not applied to holds yet, by topic and
 /// partition; what was missed is read from Kafka again.
@@ -235,7 +235,7 @@ fn describe() {
         "Dollars granted beyond the pool by a loss of Redis"
     );
     describe_counter!(HOLDS_RESTORED_LATE, "Holds that were missing after a loss of Redis");
-    describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the sweep");
+    describe_counter!(PROJECTIONS_DROPPED, "Projections that were left to the patrol");
     describe_gauge!(SIGNALS_LAG_RECORDS, "Records whose status events are not applied to holds");
     describe_counter!(SIGNALS_DROPPED, "Status events of calls that were refused");
     describe_counter!(CALLBACKS, "Callbacks that Twilio posted, by kind and outcome");

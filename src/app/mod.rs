@@ -88,8 +88,8 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
-    let balance = Balance::of(&settings, clock.clone())?;
-    balance.check().await?;
+    let balance = Balance::from_settings(&settings, clock.clone())?;
+    balance.redis().check().await?;
     let app = App {
         settings: Arc::new(settings),
         store,

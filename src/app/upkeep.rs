@@ -48,7 +48,7 @@ impl App {
     /// Looks at Redis, so that `/readyz` tells of an outage, and of a Redis that may drop holds.
     pub(super) async fn probe_redis(self) {
         loop {
-            match tokio::time::timeout(PROBE_MAX, self.balance.probe()).await {
+            match tokio::time::timeout(PROBE_MAX, self.balance.redis().probe()).await {
                 Ok(Ok(())) => self.health.up("redis"),
                 Ok(Err(fault)) => self.health.down("redis", fault.to_string()),
                 Err(_) => self.health.down("redis", "does not answer"),

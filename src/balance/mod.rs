@@ -6,51 +6,48 @@
 //! by account, before the next call of that account is allowed.
 //!
 //! It must never write money, and charging must never wait for it.
+//!
+//! The floors, from the lowest to the highest. Each uses only those below it; a test knows the order.
+//!
+//! | floor | has |
+//! | --- | --- |
+//! | `model` | what the others speak of: holds, an account's document, a call's terms, settings, errors |
+//! | `scripts` | the Lua scripts, each with one typed caller |
+//! | `redis` | the connections, and how scripts are sent; health; revoked keys |
+//! | `journal` | written behind to Postgres: holds and denials; all SQL on the journal |
+//! | `status_events` | those of a batch, how far they are applied, the queue of committed batches |
+//! | `lease` | what was seen of the ledger at the last look |
+//! | `state` | `Balance`: what all floors above share |
+//! | `projection` | from Postgres to Redis: load, refresh, ended calls, who pays, what is held |
+//! | `repair` | compares Redis, journal and ledger, and makes good what differs |
+//! | `authorize` | place, extend, void, for callers and for the stream; the fallback without Redis |
+//! | `background` | the loops: projector, patrol, lease renewal, late holds |
+//! | `service` | starts them |
 
-mod applied;
-mod asking;
-mod authorizer;
-mod believed;
-mod catalogs;
-mod connection;
-mod denials;
-mod document;
-mod error;
-mod expired;
-mod fail_open;
-mod held;
-mod hold;
+mod authorize;
+mod background;
 mod journal;
-mod mend;
-mod names;
-mod over;
-mod probe;
-mod projector;
-mod restore;
-mod revoked;
+mod lease;
+mod model;
+mod projection;
+mod redis;
+mod repair;
 pub mod scripts;
-mod settings;
-mod signals;
-mod snapshot;
-mod stage;
-mod sweep;
-mod terms;
-mod under_way;
-mod verify;
-mod without_redis;
+mod service;
+mod state;
+mod status_events;
 
-pub use applied::Applied;
-pub use authorizer::{Allowance, Ask, Decision, Payer};
-pub use connection::{Link, Session};
-pub use document::Document;
-pub use error::BalanceError;
-pub use expired::note_expired_holds;
-pub use held::{Held, HeldSource};
-pub use hold::{CycleRef, Hold, HoldSource};
-pub use probe::Fault;
-pub use projector::Projector;
+pub use self::redis::Redis;
+pub use self::redis::health::Fault;
+pub use self::redis::link::{Link, Session};
+pub use authorize::{Allowance, Ask, Decision, Payer};
+pub use journal::partitions::note_expired_holds;
+pub use model::{
+    BalanceError, CallEnds, CallTerms, CycleRef, Document, GrantedBy, Hold, HoldSettings,
+    HoldSource,
+};
+pub use projection::held_amounts::{Held, HeldSource};
+pub use repair::verify::Drift;
 pub use scripts::Denial;
-pub use settings::HoldSettings;
-pub use stage::Balance;
-pub use terms::{CallEnds, CallTerms};
-pub use verify::Drift;
+pub use state::Balance;
+pub use status_events::{Projector, StatusEventsOffset};

@@ -145,7 +145,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
     let store = open(settings)?;
     schema::check(&store).await?;
     let clock = Clock::system();
-    let balance = Balance::of(settings, clock.clone());
+    let balance = Balance::from_settings(settings, clock.clone());
     let balance = balance.map_err(|error| refused(one_line(&error)))?;
     let desk = Desk { settings, store, balance, now: clock.now() };
     match command {

@@ -36,8 +36,8 @@ async fn check(settings: &Settings) -> Result<(), CommandError> {
         let source = CatalogRefused::Invalid(error);
         CatalogFileError::Refused { path: path.clone(), source }
     })?;
-    let balance = Balance::of(settings, Clock::system());
-    balance.map_err(|error| CommandError::Refused(one_line(&error)))?.check().await?;
+    let balance = Balance::from_settings(settings, Clock::system());
+    balance.map_err(|error| CommandError::Refused(one_line(&error)))?.redis().check().await?;
     let (plans, numbers) = (catalog.plans.len(), catalog.numbers.len());
     let path = path.display();
     print(&format!("the settings are valid; {path} has {plans} plans and {numbers} number prices"))

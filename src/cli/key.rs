@@ -143,8 +143,8 @@ async fn revoke(command: Revoke, store: Store, settings: &Settings) -> Result<()
     if revoked.await?.is_none() {
         return Err(refused(format!("there is no key {id}")));
     }
-    let balance =
-        Balance::of(settings, clock.clone()).map_err(|error| refused(one_line(&error)))?;
+    let balance = Balance::from_settings(settings, clock.clone())
+        .map_err(|error| refused(one_line(&error)))?;
     Believed::new(store, balance, clock).until_disbelieved(id).await;
     print(&format!("{id} is revoked"))
 }

@@ -41,7 +41,7 @@ pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), Comm
 
 /// Holds Redis against Postgres.
 async fn redis(settings: &Settings) -> Result<Finding, BalanceError> {
-    let drift = Balance::of(settings, Clock::system())?.verify().await?;
+    let drift = Balance::from_settings(settings, Clock::system())?.verify().await?;
     Ok(Finding {
         name: "redis_agrees_with_postgres",
         sentence: "what Redis has of wallets and holds is what Postgres has",

@@ -190,7 +190,7 @@ impl Believed {
         if known.age() > UNCONFIRMED_MAX {
             return Err(unavailable());
         }
-        match self.0.balance.is_key_revoked(known.key.id).await {
+        match self.0.balance.redis().is_key_revoked(known.key.id).await {
             Ok(true) => Ok(None),
             Ok(false) => Ok(Some(Arc::clone(&known.key))),
             Err(_) => Err(unavailable()),
@@ -201,7 +201,7 @@ impl Believed {
     pub async fn until_disbelieved(&self, id: KeyId) {
         let committed_at = Instant::now();
         lock(&self.0.known).retain(|_, known| known.key.id != id);
-        if let Err(error) = self.0.balance.note_key_revoked(id).await {
+        if let Err(error) = self.0.balance.redis().note_key_revoked(id).await {
             let error = &error as &dyn std::error::Error;
             tracing::warn!(%id, error, "redis did not hear of a revocation; the ledger did");
         }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use callmeter_core::domain::{
     Catalog, CatalogError, CatalogHistory, CatalogVersion, PlanId, VersionedCatalog,
 };
@@ -122,6 +123,47 @@ pub async fn latest(connection: &mut PgConnection) -> Result<Option<CatalogStamp
         Ok::<_, sqlx::Error>(CatalogStamp { version, accepted_at: row.try_get("accepted_at")? })
     });
     Ok(stamp.transpose()?)
+}
+
+/// The history as it was read last. An accepted version never changes, so the stamp tells whether what is
+/// kept is right; it stays usable while Postgres is away.
+#[derive(Debug, Default)]
+pub struct Cache {
+    kept: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
+}
+
+impl Cache {
+    /// The history that belongs to a stamp, where it is kept.
+    pub fn get(&self, stamp: CatalogStamp) -> Option<Arc<CatalogHistory>> {
+        let kept = self.kept.load();
+        kept.as_ref().filter(|kept| kept.0 == stamp).map(|kept| Arc::clone(&kept.1))
+    }
+
+    /// The history that is kept, where it has this version.
+    pub fn with(&self, version: CatalogVersion) -> Option<Arc<CatalogHistory>> {
+        let kept = self.kept.load();
+        kept.as_ref().filter(|kept| kept.0.version >= version).map(|kept| Arc::clone(&kept.1))
+    }
+
+    /// The history that belongs to a stamp, read where it is not kept.
+    ///
+    /// # Errors
+    /// `Unreadable` where there is no catalog after all, or one is of a newer program.
+    pub async fn at(
+        &self,
+        connection: &mut PgConnection,
+        stamp: CatalogStamp,
+    ) -> Result<Arc<CatalogHistory>, LedgerError> {
+        if let Some(kept) = self.get(stamp) {
+            return Ok(kept);
+        }
+        let history = load_history(connection).await?;
+        let history = history
+            .ok_or_else(|| LedgerError::unreadable("the catalog's history", "it has vanished"))?;
+        let history = Arc::new(history);
+        self.kept.store(Some(Arc::new((stamp, Arc::clone(&history)))));
+        Ok(history)
+    }
 }
 
 /// Accepts a catalog as the next version, unless it is the latest one already.

@@ -19,7 +19,7 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// Rows on their way to one table.
-pub(super) struct CopyRows<'c> {
+pub(crate) struct CopyRows<'c> {
     copy: PgCopyIn<&'c mut PgConnection>,
     bytes: Vec<u8>,
     fields: i16,
@@ -31,7 +31,7 @@ impl<'c> CopyRows<'c> {
     ///
     /// # Errors
     /// Where Postgres refuses the statement or is gone.
-    pub(super) async fn begin(
+    pub(crate) async fn begin(
         connection: &'c mut PgConnection,
         statement: &'static str,
         fields: i16,
@@ -43,7 +43,7 @@ impl<'c> CopyRows<'c> {
     }
 
     /// Begins a row; exactly as many fields must follow as the table takes.
-    pub(super) fn row(&mut self) -> &mut Self {
+    pub(crate) fn row(&mut self) -> &mut Self {
         self.rows += 1;
         self.bytes.extend_from_slice(&self.fields.to_be_bytes());
         self
@@ -67,43 +67,43 @@ impl<'c> CopyRows<'c> {
     }
 
     /// A null.
-    pub(super) fn null(&mut self) -> &mut Self {
+    pub(crate) fn null(&mut self) -> &mut Self {
         self.bytes.extend_from_slice(&(-1_i32).to_be_bytes());
         self
     }
 
     /// An `integer`.
-    pub(super) fn int4(&mut self, value: i32) -> &mut Self {
+    pub(crate) fn int4(&mut self, value: i32) -> &mut Self {
         self.number(value.to_be_bytes())
     }
 
     /// A `bigint`.
-    pub(super) fn int8(&mut self, value: i64) -> &mut Self {
+    pub(crate) fn int8(&mut self, value: i64) -> &mut Self {
         self.number(value.to_be_bytes())
     }
 
     /// An amount, as a `bigint` of micro-dollars.
-    pub(super) fn money(&mut self, value: Money) -> &mut Self {
+    pub(crate) fn money(&mut self, value: Money) -> &mut Self {
         self.int8(value.micros())
     }
 
     /// A `timestamptz`.
-    pub(super) fn instant(&mut self, value: DateTime<Utc>) -> &mut Self {
+    pub(crate) fn instant(&mut self, value: DateTime<Utc>) -> &mut Self {
         self.int8(value.timestamp_micros() - POSTGRES_EPOCH_MICROS)
     }
 
     /// A `text`, or a label of an enum.
-    pub(super) fn text(&mut self, value: &str) -> &mut Self {
+    pub(crate) fn text(&mut self, value: &str) -> &mut Self {
         self.field(value.as_bytes())
     }
 
     /// A `bytea`.
-    pub(super) fn bytes(&mut self, value: &[u8]) -> &mut Self {
+    pub(crate) fn bytes(&mut self, value: &[u8]) -> &mut Self {
         self.field(value)
     }
 
     /// A value that may be null.
-    pub(super) fn optional<T>(
+    pub(crate) fn optional<T>(
         &mut self,
         value: Option<T>,
         write: impl FnOnce(&mut Self, T) -> &mut Self,
@@ -118,7 +118,7 @@ impl<'c> CopyRows<'c> {
     ///
     /// # Errors
     /// Where Postgres is gone.
-    pub(super) async fn send(&mut self) -> Result<(), StoreError> {
+    pub(crate) async fn send(&mut self) -> Result<(), StoreError> {
         if self.bytes.len() >= PIECE_BYTES {
             self.copy.send(self.bytes.as_slice()).await?;
             self.bytes.clear();
@@ -130,7 +130,7 @@ impl<'c> CopyRows<'c> {
     ///
     /// # Errors
     /// Where Postgres refuses a row or is gone.
-    pub(super) async fn finish(mut self) -> Result<(), StoreError> {
+    pub(crate) async fn finish(mut self) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
         self.copy.send(self.bytes.as_slice()).await?;
         let written = self.copy.finish().await?;

@@ -1,5 +1,7 @@
 //! Which account pays for a Twilio account: one, and for good once a call was charged under it.
 
+use std::collections::HashMap;
+
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -29,6 +31,34 @@ pub enum Linked {
     },
     /// There is no such account.
     UnknownAccount,
+}
+
+/// The accounts that pay for Twilio accounts, by `AccountSid`; those that are nobody's are left out.
+///
+/// # Errors
+/// `Unreadable` where an id is none.
+pub async fn payers(
+    connection: &mut PgConnection,
+    sids: &[&TwilioAccountSid],
+) -> Result<HashMap<TwilioAccountSid, AccountId>, LedgerError> {
+    let words: Vec<&str> = sids.iter().map(|sid| sid.as_str()).collect();
+    let rows = sqlx::query(
+        "-- links::payers
+         SELECT t.twilio_account_sid, a.id
+         FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
+         WHERE t.twilio_account_sid = ANY($1)",
+    )
+    .bind(&words)
+    .fetch_all(connection)
+    .await?;
+    let payers = rows.iter().map(|row| {
+        let sid = TwilioAccountSid::parse(row.try_get("twilio_account_sid")?)
+            .map_err(|error| LedgerError::unreadable("an AccountSid", error))?;
+        let payer = AccountId::parse(row.try_get("id")?)
+            .map_err(|error| LedgerError::unreadable("an account's id", error))?;
+        Ok((sid, payer))
+    });
+    payers.collect()
 }
 
 /// Makes an account pay for a Twilio account.

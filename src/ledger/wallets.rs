@@ -3,6 +3,8 @@
 //! Single postings (adjustments, refills, opening balances) go through here; the charging loop
 //! writes many at once and holds the same lock. Nothing may write a wallet without its lock.
 
+use std::collections::HashMap;
+
 use callmeter_core::domain::{
     CallSid, Money, TransactionKind, TransactionStatus, TransactionType, balance_after,
 };
@@ -97,6 +99,21 @@ pub async fn lock(
         version: row.try_get("version")?,
         last_at: row.try_get("last_at")?,
     }))
+}
+
+/// The versions of wallets, by account.
+///
+/// # Errors
+/// Those of the store.
+pub async fn versions(
+    connection: &mut PgConnection,
+    account_keys: &[i32],
+) -> Result<HashMap<i32, i64>, StoreError> {
+    let statement = "/* wallets::versions */
+        SELECT account_key, version FROM wallets WHERE account_key = ANY($1)";
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as(statement).bind(account_keys).fetch_all(connection).await?;
+    Ok(rows.into_iter().collect())
 }
 
 /// Puts a transaction on a locked wallet and moves its head; answers the transaction's sequence.

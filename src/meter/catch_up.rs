@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
-use crate::balance::{Applied, Fault};
+use crate::balance::{Fault, StatusEventsOffset};
 use crate::ingest::batch::Batch;
 use crate::ingest::client::TopicPartition;
 use crate::ingest::decode::Topic;
@@ -39,7 +39,7 @@ pub(super) struct CatchUp {
     pub stream: Stream,
     /// How far they are, as Postgres has it.
     pub noted: i64,
-    pub applied: Arc<Applied>,
+    pub applied: Arc<StatusEventsOffset>,
     pub stop: CancellationToken,
 }
 
@@ -83,7 +83,7 @@ impl CatchUp {
         let meter = &shared.meter;
         let permit = self.stop.run_until_cancelled(shared.catch_ups.acquire());
         let Some(Ok(_permit)) = permit.await else { return Err(NotYet::Stopped) };
-        match meter.balance.probe().await {
+        match meter.balance.redis().probe().await {
             Err(fault @ (Fault::Unreachable { .. } | Fault::Clustered)) => return Err(fault.into()),
             Ok(()) | Err(Fault::MayEvict { .. }) => {}
         }

@@ -16,7 +16,7 @@ use super::catch_up::CatchUp;
 use super::checkpoint::{self, Halt};
 use super::gathering::{Facts, FromGathering, Gathering};
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
-use crate::balance::{Applied, Projector};
+use crate::balance::{Projector, StatusEventsOffset};
 use crate::ingest::batch::{Batch, Memory};
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ingest::decode::{Event, Rejection, Topic};
@@ -236,7 +236,7 @@ impl Worker {
             topic: self.topic,
             stream: stored.stream.clone(),
             noted: stored.signals_offset,
-            applied: Arc::new(Applied::between(applied_to, stored.next_offset)),
+            applied: Arc::new(StatusEventsOffset::between(applied_to, stored.next_offset)),
             stop,
         }
     }

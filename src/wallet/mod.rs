@@ -2,7 +2,6 @@
 //!
 //! Beside the flow: asks the ledger and the pure core, never writes money by itself.
 
-mod catalogs;
 mod live;
 mod read;
 mod view;

@@ -3,9 +3,9 @@
 use callmeter_core::domain::{AccountId, Money};
 use chrono::{DateTime, Utc};
 
-use super::catalogs::Catalogs;
 use super::view::{WalletView, view};
 use crate::balance::{Balance, BalanceError, Held};
+use crate::ledger::catalogs;
 use crate::ledger::overview::{self, Overview};
 use crate::ledger::store::Store;
 
@@ -18,14 +18,14 @@ const READS_MAX: usize = 4;
 pub struct Wallets {
     store: Store,
     balance: Balance,
-    catalogs: Catalogs,
+    catalogs: catalogs::Cache,
     low_balance_threshold: Money,
 }
 
 impl Wallets {
     /// Reads by these; `low_balance_threshold` is for accounts without alert thresholds.
     pub fn new(store: Store, balance: Balance, low_balance_threshold: Money) -> Self {
-        Self { store, balance, catalogs: Catalogs::default(), low_balance_threshold }
+        Self { store, balance, catalogs: catalogs::Cache::default(), low_balance_threshold }
     }
 
     /// The wallet as it is at `now`; `None`: there is no such account.
@@ -39,10 +39,13 @@ impl Wallets {
     ) -> Result<Option<WalletView>, BalanceError> {
         let Some((overview, held)) = self.read(id, now).await? else { return Ok(None) };
         let catalogs = match overview.catalog {
-            Some(stamp) => Some(self.catalogs.history(&self.store, stamp).await?),
             None => None,
+            Some(stamp) => match self.catalogs.get(stamp) {
+                Some(kept) => Some(kept),
+                None => Some(self.catalogs.at(&mut *self.store.read().await?, stamp).await?),
+            },
         };
-        let history = catalogs.as_ref().map(|kept| &kept.1);
+        let history = catalogs.as_deref();
         Ok(Some(view(&overview, &held, history, self.low_balance_threshold, now)?))
     }
 

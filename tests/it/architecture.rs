@@ -35,6 +35,22 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
+/// The floors of `src/balance`, from the lowest. Each may use those below it.
+const FLOORS: &[&str] = &[
+    "model",
+    "scripts",
+    "redis",
+    "journal",
+    "status_events",
+    "lease",
+    "state",
+    "projection",
+    "repair",
+    "authorize",
+    "background",
+    "service",
+];
+
 /// What the pure core may be built of.
 const CORE_CRATES: [&str; 5] = ["chrono", "serde", "thiserror", "toml", "proptest"];
 const LINES_MAX: usize = 400;
@@ -70,8 +86,12 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 /// Words that follow each `crate::` on a line, also within one level of braces.
 fn modules_named(line: &str) -> Vec<String> {
+    names_after(line, "crate::")
+}
+
+fn names_after(line: &str, path: &str) -> Vec<String> {
     let mut names = Vec::new();
-    for rest in line.split("crate::").skip(1) {
+    for rest in line.split(path).skip(1) {
         let list = match rest.strip_prefix('{') {
             Some(list) => list.split('}').next().unwrap_or_default().split(',').collect(),
             None => vec![rest],
@@ -105,6 +125,38 @@ fn no_stage_imports_a_later_one() {
         for name in code(&text).flat_map(modules_named) {
             if rank(&name).is_some_and(|other| other > place) {
                 wrong.push(format!("{} uses {name}, which comes later", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn no_floor_of_balance_uses_a_higher_one() {
+    let rank = |floor: &str| FLOORS.iter().position(|name| *name == floor);
+    let mut wrong = Vec::new();
+    for (path, text) in files("src/balance", "rs") {
+        let inside = path.strip_prefix("src/balance").expect("inside").with_extension("");
+        let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+        let floor = parts[0];
+        if floor == "mod" {
+            continue;
+        }
+        let Some(place) = rank(floor) else {
+            wrong.push(format!("{}: give {floor} its floor", path.display()));
+            continue;
+        };
+        // Other floors are named from the crate's root, so that they are seen here.
+        let is_root = parts.len() == 1 || parts[1..] == ["mod"];
+        let hidden = if is_root { "use super::" } else { "super::super::" };
+        for line in code(&text) {
+            if line.contains(hidden) {
+                wrong.push(format!("{}: {}", path.display(), line.trim()));
+            }
+            for name in names_after(line, "crate::balance::") {
+                if rank(&name).is_none_or(|other| other > place) {
+                    wrong.push(format!("{} uses {name}, which is higher", path.display()));
+                }
             }
         }
     }

@@ -39,7 +39,7 @@ async fn is_ready(api: &Api) {
 async fn journaled(system: &System, holds: i64) {
     let mut sql = system.sql().await;
     until("the holds are journaled", SOON, async || {
-        let count = sqlx::query_scalar("SELECT count(*) FROM hold_journal WHERE hold IS NOT NULL");
+        let count = sqlx::query_scalar("SELECT count(*) FROM hold_states WHERE hold IS NOT NULL");
         let count: i64 = count.fetch_one(&mut sql).await.expect("a count");
         (count >= holds).then_some(())
     })

@@ -1,11 +1,13 @@
 //! The hold journal: what Redis granted, written behind to Postgres.
 //!
 //! A grant is answered before it is journaled: Postgres is no part of an authorization. Within some
-//! 20 ms all that was granted is written in one statement. While Postgres is away, holds and voids wait
+//! 20 ms all that was granted is written by one COPY. While Postgres is away, holds and voids wait
 //! here, so many and no more: then nothing further is granted or voided.
 
-mod rows;
-mod waiting;
+pub(crate) mod denials;
+pub(crate) mod partitions;
+mod pending;
+pub(crate) mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,19 +17,18 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::hold::Hold;
-use super::settings::HoldSettings;
+use crate::balance::model::{Hold, HoldSettings};
 use crate::clock::Clock;
 use crate::ledger::call_tags;
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
-use waiting::Waiting;
-
-pub(super) use rows::write;
-pub(super) use waiting::Change;
+use pending::{Asked, Pending};
+use store::{CallChange, Change};
 
 /// Changes are gathered for so long before they are written.
 const GATHER: Duration = Duration::from_millis(20);
+/// The loop looks so often without being woken, so that the lag is told.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// A change that was asked for longer ago may have been missed by a load, and is looked after.
 const LATE: Duration = Duration::from_millis(50);
 /// What other processes granted is journaled after this time, while Postgres is quick.
@@ -41,18 +42,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// Most rows of one statement.
 const ROWS_MAX: usize = 2_000;
 
-/// A change that Redis may be missing: a load may not have seen it, or Redis was away.
-#[derive(Clone, Debug)]
-pub(super) struct LateChange {
-    pub account: AccountId,
-    pub call_sid: CallSid,
-    /// `None`: voided.
-    pub hold: Option<Hold>,
-}
-
 /// The journal of this process; cheap to clone.
 #[derive(Clone, Debug)]
-pub(super) struct Journal(Arc<Inner>);
+pub(crate) struct Journal(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -60,73 +52,72 @@ struct Inner {
     clock: Clock,
     account_max: usize,
     total_max: usize,
-    waiting: Mutex<Waiting>,
+    pending: Mutex<Pending>,
     wake: Notify,
     /// Number of the last change that is written with all before it.
     written: watch::Sender<u64>,
 }
 
 impl Journal {
-    pub(super) fn new(store: Store, clock: Clock, settings: &HoldSettings) -> Self {
+    pub(crate) fn new(store: Store, clock: Clock, settings: &HoldSettings) -> Self {
         Self(Arc::new(Inner {
             store,
             clock,
             account_max: settings.unjournaled_account_max,
             total_max: settings.unjournaled_max,
-            waiting: Mutex::default(),
+            pending: Mutex::default(),
             wake: Notify::new(),
             written: watch::Sender::new(0),
         }))
     }
 
     /// Whether another hold of the account may be granted before those that wait are written.
-    pub(super) fn has_room(&self, account: &AccountId) -> bool {
-        let waiting = self.lock();
-        waiting.all() < self.0.total_max && waiting.of_account(account) < self.0.account_max
+    pub(crate) fn has_room(&self, account: &AccountId) -> bool {
+        let pending = self.lock();
+        pending.all() < self.0.total_max && pending.of_account(account) < self.0.account_max
     }
 
-    /// Notes a hold as it was granted to who asked at `asked_at`. An answer that is given again is
-    /// noted only where this process does not know it: who granted it may have died since.
-    pub(super) fn placed(
+    /// Notes a hold as it was granted to who asked at `at`. An answer that is given again is noted
+    /// only where this process does not know it: who granted it may have died since.
+    pub(crate) fn placed(
         &self,
         account: &AccountId,
         call_sid: &CallSid,
         hold: &Hold,
         is_new: bool,
-        asked_at: Instant,
+        at: Instant,
     ) {
         let key = (account.clone(), call_sid.clone());
-        let mut waiting = self.lock();
-        if is_new || !waiting.is_known(&key, hold.revision) {
-            let (revision, hold) = (hold.revision, Some(hold.clone()));
-            waiting.put(key, Change { revision, hold, asked_at });
+        let mut pending = self.lock();
+        if is_new || !pending.is_known(&key, hold.revision) {
+            pending.put(key, Asked { change: Change::Held(hold.clone()), at });
             self.0.wake.notify_one();
         }
     }
 
     /// Notes the tag of a call whose hold was noted just before.
-    pub(super) fn tagged(&self, account_key: i32, call_sid: &CallSid, tag: &str) {
+    pub(crate) fn tagged(&self, account_key: i32, call_sid: &CallSid, tag: &str) {
         let key = (account_key, call_sid.clone());
         self.lock().tags.entry(key).or_insert_with(|| tag.into());
         self.0.wake.notify_one();
     }
 
-    /// Notes that a call's hold is no more, by a void that was asked for at `asked_at`; false: too much
+    /// Notes that a call's hold is no more, by a void that was asked for at `at`; false: too much
     /// waits already.
     #[must_use]
-    pub(super) fn voided(
+    pub(crate) fn voided(
         &self,
         account: &AccountId,
         call_sid: &CallSid,
         revision: i64,
-        asked_at: Instant,
+        at: Instant,
     ) -> bool {
         let key = (account.clone(), call_sid.clone());
-        let mut waiting = self.lock();
+        let mut pending = self.lock();
         // Voids may wait beside as many holds.
-        let has_room = waiting.all() < self.0.total_max.saturating_mul(2);
-        if has_room || waiting.changes.contains_key(&key) {
-            waiting.put(key, Change { revision, hold: None, asked_at });
+        let has_room = pending.all() < self.0.total_max.saturating_mul(2);
+        if has_room || pending.changes.contains_key(&key) {
+            pending.put(key, Asked { change: Change::Voided { revision }, at });
             self.0.wake.notify_one();
             return true;
         }
@@ -134,13 +125,13 @@ impl Journal {
     }
 
     /// Hands over what is journaled and may be missing in Redis.
-    pub(super) fn look_after(&self, change: LateChange) {
+    pub(crate) fn look_after(&self, change: CallChange) {
         self.lock().look_after([change]);
         self.0.wake.notify_one();
     }
 
     /// Waits until everything noted so far is written; false: it takes too long.
-    pub(super) async fn flush(&self) -> bool {
+    pub(crate) async fn flush(&self) -> bool {
         let last = self.lock().last;
         let mut written = self.0.written.subscribe();
         let all = written.wait_for(|written| *written >= last);
@@ -150,9 +141,9 @@ impl Journal {
     /// Waits until all that was granted before is journaled: by this process for certain, by others as
     /// far as the journal's pace tells. False: it cannot be written now, and nothing may be granted on
     /// what is in it.
-    pub(super) async fn catch_up(&self) -> bool {
+    pub(crate) async fn catch_up(&self) -> bool {
         let began = Instant::now();
-        let probe = tokio::time::timeout(FLUSH_MAX, rows::probe(&self.0.store));
+        let probe = tokio::time::timeout(FLUSH_MAX, store::probe(&self.0.store));
         let (is_flushed, probed) = tokio::join!(self.flush(), probe);
         if !is_flushed || !matches!(probed, Ok(Ok(()))) {
             return false;
@@ -167,17 +158,16 @@ impl Journal {
 
     /// Writes behind until `shutdown`, then what is left; `late` is given the changes that Redis may be
     /// missing. While it takes none they wait here.
-    pub(super) async fn run(
+    pub(crate) async fn run(
         &self,
         shutdown: CancellationToken,
-        late: mpsc::Sender<Vec<LateChange>>,
+        late: mpsc::Sender<Vec<CallChange>>,
     ) {
         while !shutdown.is_cancelled() {
             let woken = shutdown.run_until_cancelled(self.0.wake.notified());
-            // Looked at now and then without being woken, so that the lag is told.
-            let _ = tokio::time::timeout(Duration::from_secs(1), woken).await;
+            let _ = tokio::time::timeout(LOOK_EVERY, woken).await;
             tokio::time::sleep(GATHER).await;
-            if let Err(error) = self.write_waiting().await {
+            if let Err(error) = self.write_pending().await {
                 tracing::warn!(%error, "holds wait to be journaled");
                 let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
                 self.0.wake.notify_one();
@@ -189,53 +179,47 @@ impl Journal {
                 place.send(self.lock().take_late());
             }
         }
-        if let Err(error) = self.write_waiting().await {
+        if let Err(error) = self.write_pending().await {
             let holds = self.lock().changes.len();
             tracing::error!(%error, holds, "holds are not journaled");
         }
-        let changed_late = self.lock().take_late();
-        if !changed_late.is_empty() {
-            // Refused only where whoever restores has ended already.
-            let _ = late.send(changed_late).await;
+        let left = self.lock().take_late();
+        if !left.is_empty() {
+            // Refused only where the loop that repairs has ended already.
+            let _ = late.send(left).await;
         }
     }
 
     /// Writes all that waits; on an error what is not written waits on.
-    async fn write_waiting(&self) -> Result<(), StoreError> {
+    async fn write_pending(&self) -> Result<(), StoreError> {
         self.write_tags().await?;
         let (changes, last) = self.lock().take();
-        let mut changes: Vec<_> = changes.into_iter().collect();
-        changes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let mut changes: Vec<_> = changes
+            .into_iter()
+            .map(|((account, call_sid), Asked { change, at })| {
+                (CallChange { account, call_sid, change }, at)
+            })
+            .collect();
         for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
-            if let Err(error) = self.write(chunk).await {
-                let mut waiting = self.lock();
-                waiting.landed();
-                for (key, change) in changes.into_iter().skip(index * ROWS_MAX) {
-                    waiting.put_back(key, change);
+            let now = self.0.clock.now();
+            let rows = chunk.iter().map(|(change, _)| change);
+            if let Err(error) = store::append(&self.0.store, rows, now).await {
+                let mut pending = self.lock();
+                pending.landed();
+                for (CallChange { account, call_sid, change }, at) in
+                    changes.into_iter().skip(index * ROWS_MAX)
+                {
+                    pending.put_back((account, call_sid), Asked { change, at });
                 }
                 return Err(error);
             }
         }
-        let late = changes.into_iter().filter(|(_, change)| {
-            let is_fail_open = change.hold.as_ref().is_some_and(Hold::is_fail_open);
-            is_fail_open || change.asked_at.elapsed() > LATE
-        });
-        let late = late.map(|((account, call_sid), Change { hold, .. })| LateChange {
-            account,
-            call_sid,
-            hold,
-        });
-        let mut waiting = self.lock();
-        waiting.landed();
-        waiting.look_after(late);
-        drop(waiting);
+        changes.retain(|(it, at)| at.elapsed() > LATE || it.change.is_granted_by_postgres());
+        let mut pending = self.lock();
+        pending.landed();
+        pending.look_after(changes.into_iter().map(|(change, _)| change));
+        drop(pending);
         self.0.written.send_if_modified(|written| std::mem::replace(written, last) != last);
-        Ok(())
-    }
-
-    async fn write(&self, changes: &[((AccountId, CallSid), Change)]) -> Result<(), StoreError> {
-        let mut connection = self.0.store.read().await?;
-        rows::write(&mut connection, changes, self.0.clock.now()).await?;
         Ok(())
     }
 
@@ -250,19 +234,13 @@ impl Journal {
         let words: Vec<&str> = tags.values().map(|tag| &**tag).collect();
         let written = call_tags::write(&self.0.store, &keys, &sids, &words, self.0.clock.now());
         if let Err(error) = written.await {
-            let mut waiting = self.lock();
+            let mut pending = self.lock();
             for (key, tag) in tags {
-                waiting.tags.insert(key, tag);
+                pending.tags.insert(key, tag);
             }
             return Err(error);
         }
         Ok(())
-    }
-
-    /// Deletes rows that expired an hour ago, so many at a time; answers how many. Holds among them
-    /// whose calls are not charged go to `expired_holds` in the same step.
-    pub(super) async fn forget_expired(&self, most: i64) -> Result<u64, StoreError> {
-        rows::forget_expired(&self.0.store, most, self.0.clock.now()).await
     }
 
     fn tell_lag(&self) {
@@ -270,7 +248,7 @@ impl Journal {
         metrics::gauge!(HOLD_JOURNAL_LAG_SECONDS).set(lag.as_secs_f64());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,8 +4,8 @@ use callmeter_core::domain::AccountId;
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{ANNOUNCE, Request, Source};
-use crate::balance::error::BalanceError;
+use super::{Name, Request};
+use crate::balance::model::BalanceError;
 
 /// Says that an account is about to be loaded. The answer is a ticket that the load brings along: it
 /// is gone where Redis lost its memory since.
@@ -17,13 +17,10 @@ pub struct Announce<'a> {
 
 impl Request for Announce<'_> {
     type Reply = String;
+    const SCRIPT: Name = Name::Announce;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &ANNOUNCE
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -31,7 +28,7 @@ impl Request for Announce<'_> {
     }
 
     fn read(value: Value) -> Result<String, BalanceError> {
-        let (word, mut reply) = Reply::of("announce", value)?;
+        let (word, mut reply) = Reply::new("announce", value)?;
         match word.as_str() {
             "announced" => reply.text(),
             other => Err(reply.unreadable(other)),

@@ -173,7 +173,7 @@ local function release(wallet, call_sid, packed)
   return hold
 end
 
--- Releases up to `most` holds that are due; answers how many. The wallet counts them until the sweep
+-- Releases up to `most` holds that are due; answers how many. The wallet counts them until the patrol
 -- has told the metrics of it.
 local function expire_due(wallet, most)
   if wallet.holds == 0 then return 0 end

@@ -5,8 +5,10 @@
 --
 -- Reply, one of
 --   {standing, expired, incarnation, version, charge_sequence, holds, held, account key, balance,
---    credit limit, unsure or ''}
+--    credit limit, unsure or '', and where it looks only: cycle, held seconds of its allowance, ...}
 --   {unknown, why}
+--
+-- A hold that is due counts until it is released, as it does for all who ask.
 --
 -- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}; had
 -- place released one more just before: {standing, 2, ...}.
@@ -20,6 +22,15 @@ if most > 0 then
   expired = whole(redis.call('HGET', WALLET, 'expired') or 0, 'expired')
   redis.call('HDEL', WALLET, 'expired')
 end
-return { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
+local reply = { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
   wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit,
   wallet.unsure or '' }
+if most == 0 then
+  for _, field in ipairs(redis.call('HKEYS', WALLET)) do
+    if string.sub(field, 1, 2) == 'a:' then
+      reply[#reply + 1] = string.sub(field, 3)
+      reply[#reply + 1] = whole(redis.call('HGET', WALLET, field), 'held allowance')
+    end
+  end
+end
+return reply

@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, Money};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{EXPIRE, Request, Source};
-use crate::balance::error::BalanceError;
+use super::{Name, Request};
+use crate::balance::model::{BalanceError, CycleRef};
 
 /// Releases holds that are due, and looks how the account stands.
 #[derive(Clone, Debug)]
@@ -14,6 +14,11 @@ pub struct Expire<'a> {
     pub account: &'a AccountId,
     /// The most to release; 0: look only.
     pub most: u32,
+}
+
+/// Looks how the account stands, and releases nothing.
+pub const fn inspect(account: &AccountId) -> Expire<'_> {
+    Expire { account, most: 0 }
 }
 
 /// How an account stands in Redis.
@@ -37,6 +42,8 @@ pub struct Standing {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
+    /// For a look: seconds held of the allowance of each cycle.
+    pub cycles: Vec<(CycleRef, u64)>,
     /// How far calls that are over were brought back after a loss; `None`: all of them are known.
     pub unsure: Option<String>,
 }
@@ -44,13 +51,10 @@ pub struct Standing {
 impl Request for Expire<'_> {
     /// `None`: the account is not in Redis.
     type Reply = Option<Standing>;
+    const SCRIPT: Name = Name::Expire;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &EXPIRE
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -58,21 +62,32 @@ impl Request for Expire<'_> {
     }
 
     fn read(value: Value) -> Result<Option<Standing>, BalanceError> {
-        let (word, mut reply) = Reply::of("expire", value)?;
+        let (word, mut reply) = Reply::new("expire", value)?;
         match word.as_str() {
-            "standing" => Ok(Some(Standing {
-                expired: reply.number()?,
-                incarnation: reply.number()?,
-                version: reply.number()?,
-                charge_sequence: reply.number()?,
-                holds: reply.number()?,
-                held: Money::from_micros(reply.number()?),
-                account_key: i32::try_from(reply.number()?)
-                    .map_err(|_| reply.unreadable("no account key"))?,
-                balance: Money::from_micros(reply.number()?),
-                credit_limit: Money::from_micros(reply.number()?),
-                unsure: Some(reply.text()?).filter(|mark| !mark.is_empty()),
-            })),
+            "standing" => {
+                let mut standing = Standing {
+                    expired: reply.number()?,
+                    incarnation: reply.number()?,
+                    version: reply.number()?,
+                    charge_sequence: reply.number()?,
+                    holds: reply.number()?,
+                    held: Money::from_micros(reply.number()?),
+                    account_key: i32::try_from(reply.number()?)
+                        .map_err(|_| reply.unreadable("no account key"))?,
+                    balance: Money::from_micros(reply.number()?),
+                    credit_limit: Money::from_micros(reply.number()?),
+                    unsure: Some(reply.text()?).filter(|mark| !mark.is_empty()),
+                    cycles: Vec::with_capacity(reply.left() / 2),
+                };
+                while reply.left() > 0 {
+                    let cycle = reply.text()?;
+                    let cycle = CycleRef::parse(&cycle).ok_or_else(|| reply.unreadable(&cycle))?;
+                    standing
+                        .cycles
+                        .push((cycle, u64::try_from(reply.number()?).unwrap_or_default()));
+                }
+                Ok(Some(standing))
+            }
             "unknown" => Ok(None),
             other => Err(reply.unreadable(other)),
         }

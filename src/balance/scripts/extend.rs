@@ -5,9 +5,9 @@ use redis::{Cmd, Value};
 
 use super::place::{PlacedHold, read_held};
 use super::reply::Reply;
-use super::{EXTEND, Request, Source};
-use crate::balance::error::BalanceError;
-use crate::balance::settings::HoldSettings;
+use super::unknown::Unknown;
+use super::{Name, Request};
+use crate::balance::model::{BalanceError, HoldSettings};
 
 /// Lets a call that has a hold go on for longer.
 #[derive(Clone, Debug)]
@@ -34,21 +34,15 @@ pub enum Extended {
     /// It has no hold.
     Absent,
     /// The account must be loaded first.
-    Unknown {
-        /// Why.
-        why: String,
-    },
+    Unknown(Unknown),
 }
 
 impl Request for Extend<'_> {
     type Reply = Extended;
+    const SCRIPT: Name = Name::Extend;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &EXTEND
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -59,12 +53,12 @@ impl Request for Extend<'_> {
     }
 
     fn read(value: Value) -> Result<Extended, BalanceError> {
-        let (word, mut reply) = Reply::of("extend", value)?;
+        let (word, mut reply) = Reply::new("extend", value)?;
         match word.as_str() {
             "held" => read_held(&mut reply).map(Extended::Held),
             "settled" => Ok(Extended::Settled),
             "absent" => Ok(Extended::Absent),
-            "unknown" => Ok(Extended::Unknown { why: reply.text()? }),
+            "unknown" => Unknown::read(&mut reply).map(Extended::Unknown),
             other => Err(reply.unreadable(other)),
         }
     }

@@ -4,9 +4,8 @@ use callmeter_core::domain::AccountId;
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{HOLDS, Request, Source};
-use crate::balance::error::BalanceError;
-use crate::balance::hold::Hold;
+use super::{Name, Request};
+use crate::balance::model::{BalanceError, Hold};
 
 /// Reads an account's holds, some at a time.
 #[derive(Clone, Debug)]
@@ -31,13 +30,10 @@ pub struct SomeHolds {
 impl Request for Holds<'_> {
     /// None where the account is not in Redis.
     type Reply = SomeHolds;
+    const SCRIPT: Name = Name::Holds;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &HOLDS
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -45,7 +41,7 @@ impl Request for Holds<'_> {
     }
 
     fn read(value: Value) -> Result<SomeHolds, BalanceError> {
-        let (word, mut reply) = Reply::of("holds", value)?;
+        let (word, mut reply) = Reply::new("holds", value)?;
         match word.as_str() {
             "holds" => {
                 let cursor = Some(reply.text()?).filter(|cursor| cursor != "0");

@@ -5,9 +5,8 @@ use redis::{Cmd, Value};
 
 use super::reply::Reply;
 use super::settle::WholeAccount;
-use super::{LOAD, Request, Source, list, pairs};
-use crate::balance::error::BalanceError;
-use crate::balance::hold::{CycleRef, Hold};
+use super::{Name, Request, list, pairs};
+use crate::balance::model::{BalanceError, CycleRef, Hold};
 
 /// Puts an account into Redis, from one snapshot of the ledger and the journal.
 #[derive(Clone, Debug)]
@@ -68,13 +67,10 @@ pub enum Loaded {
 
 impl Request for Load<'_> {
     type Reply = Loaded;
+    const SCRIPT: Name = Name::Load;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &LOAD
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -89,7 +85,7 @@ impl Request for Load<'_> {
     }
 
     fn read(value: Value) -> Result<Loaded, BalanceError> {
-        let (word, mut reply) = Reply::of("load", value)?;
+        let (word, mut reply) = Reply::new("load", value)?;
         match word.as_str() {
             "loaded" => Ok(Loaded::Loaded { holds: reply.number()? }),
             "current" => Ok(Loaded::Current),

@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{MISSING, Request, Source, list};
-use crate::balance::error::BalanceError;
+use super::{Name, Request, list};
+use crate::balance::model::BalanceError;
 
 /// Asks which of some calls have no hold though they are not over.
 #[derive(Clone, Debug)]
@@ -19,13 +19,10 @@ pub struct Missing<'a> {
 impl Request for Missing<'_> {
     /// `CallSids`; none where the account is not in Redis.
     type Reply = Vec<String>;
+    const SCRIPT: Name = Name::Missing;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &MISSING
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -33,7 +30,7 @@ impl Request for Missing<'_> {
     }
 
     fn read(value: Value) -> Result<Vec<String>, BalanceError> {
-        let (word, mut reply) = Reply::of("missing", value)?;
+        let (word, mut reply) = Reply::new("missing", value)?;
         match word.as_str() {
             "missing" => {
                 let mut missing = Vec::with_capacity(reply.left());

@@ -8,13 +8,13 @@ mod expire;
 mod extend;
 mod holds;
 mod load;
-mod look;
 mod missing;
 mod place;
 mod remember;
 mod reply;
 mod restore;
 mod settle;
+mod unknown;
 mod void;
 
 use std::sync::{Arc, LazyLock};
@@ -22,19 +22,19 @@ use std::sync::{Arc, LazyLock};
 use callmeter_core::domain::AccountId;
 use redis::{Cmd, Script, ToRedisArgs, Value};
 
-use super::error::BalanceError;
+use crate::balance::model::BalanceError;
 
 pub use announce::Announce;
-pub use expire::{Expire, Standing};
+pub use expire::{Expire, Standing, inspect};
 pub use extend::{Extend, Extended};
 pub use holds::{Holds, SomeHolds};
 pub use load::{Load, Loaded};
-pub use look::{Look, Looked};
 pub use missing::Missing;
 pub use place::{Denial, Place, Placed, PlacedHold};
 pub use remember::Remember;
 pub use restore::{Restore, Restored};
 pub use settle::{Settle, Settled, WholeAccount};
+pub use unknown::Unknown;
 pub use void::{Void, Voided};
 
 /// The grant in Lua, for the proof that it equals the Rust function.
@@ -42,46 +42,46 @@ pub const GRANT: &str = include_str!("grant.lua");
 
 /// A script, and the digest by which Redis is asked to run it.
 #[derive(Debug)]
-pub struct Source {
+struct Source {
     text: &'static str,
     script: Script,
 }
 
-impl Source {
-    fn new(text: &'static str) -> Self {
-        Self { text, script: Script::new(text) }
-    }
-}
+macro_rules! scripts {
+    ($($name:ident: $($part:literal),+;)+) => {
+        /// The scripts, each by its caller.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Name {
+            $(#[doc = concat!("[`", stringify!($name), "`]")] $name),+
+        }
 
-macro_rules! script {
-    ($name:ident, $($part:literal),+) => {
-        static $name: LazyLock<Source> =
-            LazyLock::new(|| Source::new(concat!($(include_str!($part), "\n"),+)));
+        /// Put together when they are first used, in the order of their names.
+        static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
+            let texts = [$(concat!($(include_str!($part), "\n"),+)),+];
+            texts.map(|text| Source { text, script: Script::new(text) }).into()
+        });
     };
 }
 
-script!(ANNOUNCE, "common.lua", "announce.lua");
-script!(PLACE, "common.lua", "grant.lua", "place.lua");
-script!(EXTEND, "common.lua", "grant.lua", "extend.lua");
-script!(VOID, "common.lua", "void.lua");
-script!(SETTLE, "common.lua", "settle.lua");
-script!(EXPIRE, "common.lua", "expire.lua");
-script!(LOAD, "common.lua", "load.lua");
-script!(LOOK, "common.lua", "look.lua");
-script!(HOLDS, "common.lua", "holds.lua");
-script!(MISSING, "common.lua", "missing.lua");
-script!(REMEMBER, "common.lua", "remember.lua");
-script!(RESTORE, "common.lua", "restore.lua");
+scripts! {
+    Announce: "common.lua", "announce.lua";
+    Place: "common.lua", "grant.lua", "place.lua";
+    Extend: "common.lua", "grant.lua", "extend.lua";
+    Void: "common.lua", "void.lua";
+    Settle: "common.lua", "settle.lua";
+    Expire: "common.lua", "expire.lua";
+    Load: "common.lua", "load.lua";
+    Holds: "common.lua", "holds.lua";
+    Missing: "common.lua", "missing.lua";
+    Remember: "common.lua", "remember.lua";
+    Restore: "common.lua", "restore.lua";
+}
 
 /// Commands that give Redis every script, so that each can then be called by its digest.
-pub(super) fn teach() -> redis::Pipeline {
+pub(crate) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    let scripts = [
-        &PLACE, &EXTEND, &VOID, &SETTLE, &EXPIRE, &ANNOUNCE, &LOAD, &LOOK, &HOLDS, &MISSING,
-        &REMEMBER, &RESTORE,
-    ];
-    for script in scripts {
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(script.text).ignore();
+    for source in SOURCES.iter() {
+        pipeline.cmd("SCRIPT").arg("LOAD").arg(source.text).ignore();
     }
     pipeline
 }
@@ -102,11 +102,11 @@ pub trait Request {
     /// What the script answers.
     type Reply;
 
+    /// The script.
+    const SCRIPT: Name;
+
     /// The account whose keys it works on.
     fn account(&self) -> &AccountId;
-
-    /// The script.
-    fn source(&self) -> &'static Source;
 
     /// Adds its own arguments, after the stamp.
     fn arguments(&self, command: &mut Cmd);
@@ -121,7 +121,7 @@ pub trait Request {
     fn command(&self, stamp: &Stamp) -> Cmd {
         let keys = keys(self.account());
         let mut command = redis::cmd("EVALSHA");
-        command.arg(self.source().script.get_hash()).arg(keys.len()).arg(&keys);
+        command.arg(SOURCES[Self::SCRIPT as usize].script.get_hash()).arg(keys.len()).arg(&keys);
         command.arg(&*stamp.epoch).arg(stamp.incarnation).arg(stamp.offset_micros);
         self.arguments(&mut command);
         command

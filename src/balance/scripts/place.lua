@@ -15,13 +15,13 @@
 --
 -- Reply, one of
 --   {held, 1 placed or 0 as before, packed hold, account key}
---   {denied, reason, shortfall in micro-dollars}
+--   {denied, reason, shortfall in micro-dollars, account key}
 --   {stale, revision, document}   the terms are of another document: compute them again
 --   {unsure}                      not all calls that are over are known here: ask for this one
 --   {unknown, why}                the wallet must be loaded first
 --
 -- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid.
---   {denied, insufficient_funds, 4000}; with balance 30000 and asked 300: a hold of 120 s at 28000,
+--   {denied, insufficient_funds, 4000, key}; with balance 30000 and asked 300: a hold of 120 s at 28000,
 --   final; and {held, 0, the same} each time it is asked again.
 --
 -- A hold that the stream made is decided anew when the call is first authorized: nobody had asked.
@@ -40,6 +40,9 @@ local fresh = {
 }
 
 local wallet, why = read_wallet(fresh.cycle)
+local function denied(reason, shortfall)
+  return { 'denied', reason, shortfall, wallet.account }
+end
 if not wallet then return { 'unknown', why } end
 if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
 if ARGV[8] ~= '' and redis.call('HEXISTS', WALLET, 's:' .. ARGV[8]) == 0 then
@@ -59,18 +62,18 @@ end
 if standing and (standing.source == 'authorize' or source == 'stream') then
   return { 'held', 0, packed, wallet.account }
 end
-if is_settled(call_sid) then return { 'denied', 'call_already_settled', 0 } end
+if is_settled(call_sid) then return denied('call_already_settled', 0) end
 if source == 'authorize' then
-  if wallet.status ~= 'open' then return { 'denied', 'account_closed', 0 } end
+  if wallet.status ~= 'open' then return denied('account_closed', 0) end
   if not standing and wallet.calls_max ~= '' and wallet.holds >= whole(wallet.calls_max, 'calls_max') then
-    return { 'denied', 'too_many_calls', 0 }
+    return denied('too_many_calls', 0)
   end
 end
 if wallet.terms ~= ARGV[7] then
   return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
 end
 if wallet.unsure and not standing and ARGV[21] ~= '1' then return { 'unsure' } end
-if source == 'authorize' and ARGV[15] == '1' then return { 'denied', 'destination_blocked', 0 } end
+if source == 'authorize' and ARGV[15] == '1' then return denied('destination_blocked', 0) end
 
 if standing then
   fresh.revision = standing.revision
@@ -90,7 +93,7 @@ if not granted and source == 'authorize' then
     write_sums(wallet)
   end
   local reason = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
-  return { 'denied', reason, whole(shortfall, 'shortfall') }
+  return denied(reason, whole(shortfall, 'shortfall'))
 end
 
 take(wallet, fresh, granted or { granted = 0, final = '1', held = 0, allowance = 0 }, ring, grace)

@@ -4,11 +4,9 @@ use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{PLACE, Request, Source};
-use crate::balance::error::BalanceError;
-use crate::balance::hold::{Hold, HoldSource};
-use crate::balance::settings::HoldSettings;
-use crate::balance::terms::CallTerms;
+use super::unknown::Unknown;
+use super::{Name, Request};
+use crate::balance::model::{BalanceError, CallTerms, Hold, HoldSettings, HoldSource};
 
 /// Reserves allowance and money for a call.
 #[derive(Clone, Debug)]
@@ -46,6 +44,8 @@ pub enum Placed {
         reason: Denial,
         /// The money missing; zero where money would not help.
         shortfall: Money,
+        /// Internal key of the account.
+        account_key: i32,
     },
     /// The terms are of another document than the account's: compute them again.
     Stale {
@@ -57,10 +57,7 @@ pub enum Placed {
     /// Not all calls that are over are known: ask for this one.
     Unsure,
     /// The account must be loaded first.
-    Unknown {
-        /// Why.
-        why: String,
-    },
+    Unknown(Unknown),
 }
 
 /// A hold that stands.
@@ -122,13 +119,10 @@ impl Denial {
 
 impl Request for Place<'_> {
     type Reply = Placed;
+    const SCRIPT: Name = Name::Place;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &PLACE
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -149,17 +143,18 @@ impl Request for Place<'_> {
     }
 
     fn read(value: Value) -> Result<Placed, BalanceError> {
-        let (word, mut reply) = Reply::of("place", value)?;
+        let (word, mut reply) = Reply::new("place", value)?;
         match word.as_str() {
             "held" => read_held(&mut reply).map(Placed::Held),
             "denied" => {
                 let reason = reply.text()?;
                 let reason = Denial::parse(&reason).ok_or_else(|| reply.unreadable(&reason))?;
-                Ok(Placed::Denied { reason, shortfall: Money::from_micros(reply.number()?) })
+                let shortfall = Money::from_micros(reply.number()?);
+                Ok(Placed::Denied { reason, shortfall, account_key: read_account_key(&mut reply)? })
             }
             "stale" => Ok(Placed::Stale { revision: reply.text()?, document: reply.text()? }),
             "unsure" => Ok(Placed::Unsure),
-            "unknown" => Ok(Placed::Unknown { why: reply.text()? }),
+            "unknown" => Unknown::read(&mut reply).map(Placed::Unknown),
             other => Err(reply.unreadable(other)),
         }
     }
@@ -169,7 +164,9 @@ impl Request for Place<'_> {
 pub(super) fn read_held(reply: &mut Reply) -> Result<PlacedHold, BalanceError> {
     let is_new = reply.flag()?;
     let hold = Hold::unpack(&reply.text()?)?;
-    let account_key = reply.number()?;
-    let account_key = i32::try_from(account_key).map_err(|_| reply.unreadable("no account key"))?;
-    Ok(PlacedHold { is_new, hold, account_key })
+    Ok(PlacedHold { is_new, hold, account_key: read_account_key(reply)? })
+}
+
+fn read_account_key(reply: &mut Reply) -> Result<i32, BalanceError> {
+    i32::try_from(reply.number()?).map_err(|_| reply.unreadable("no account key"))
 }

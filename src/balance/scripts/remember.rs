@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{REMEMBER, Request, Source, list};
-use crate::balance::error::BalanceError;
+use super::{Name, Request, list};
+use crate::balance::model::BalanceError;
 
 /// Brings back calls that are over, which a load had no room for.
 #[derive(Clone, Debug)]
@@ -23,13 +23,10 @@ pub struct Remember<'a> {
 impl Request for Remember<'_> {
     /// Whether the mark was moved; false: others did, or the account is not in Redis.
     type Reply = bool;
+    const SCRIPT: Name = Name::Remember;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &REMEMBER
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -38,7 +35,7 @@ impl Request for Remember<'_> {
     }
 
     fn read(value: Value) -> Result<bool, BalanceError> {
-        let (word, reply) = Reply::of("remember", value)?;
+        let (word, reply) = Reply::new("remember", value)?;
         match word.as_str() {
             "remembered" => Ok(true),
             "changed" | "unknown" => Ok(false),

@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use crate::balance::error::BalanceError;
+use crate::balance::model::BalanceError;
 
 /// The rest of an answer, value by value.
 pub(super) struct Reply {
@@ -12,7 +12,7 @@ pub(super) struct Reply {
 
 impl Reply {
     /// Takes an answer apart; answers its word and the rest.
-    pub(super) fn of(script: &'static str, value: Value) -> Result<(String, Self), BalanceError> {
+    pub(super) fn new(script: &'static str, value: Value) -> Result<(String, Self), BalanceError> {
         let Value::Array(values) = value else {
             return Err(BalanceError::unreadable(script, "no list"));
         };

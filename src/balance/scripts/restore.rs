@@ -4,9 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid, Money};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{RESTORE, Request, Source};
-use crate::balance::error::BalanceError;
-use crate::balance::hold::Hold;
+use super::{Name, Request};
+use crate::balance::model::{BalanceError, Hold};
 
 /// Puts back a hold that Redis lost before it was journaled.
 #[derive(Clone, Debug)]
@@ -37,13 +36,10 @@ pub enum Restored {
 
 impl Request for Restore<'_> {
     type Reply = Restored;
+    const SCRIPT: Name = Name::Restore;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &RESTORE
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -51,7 +47,7 @@ impl Request for Restore<'_> {
     }
 
     fn read(value: Value) -> Result<Restored, BalanceError> {
-        let (word, mut reply) = Reply::of("restore", value)?;
+        let (word, mut reply) = Reply::new("restore", value)?;
         match word.as_str() {
             "restored" => Ok(Restored::Restored { beyond: Money::from_micros(reply.number()?) }),
             "standing" => Ok(Restored::Standing),

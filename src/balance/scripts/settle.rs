@@ -4,9 +4,8 @@ use callmeter_core::domain::{AccountId, AccountStatus, CallSid, Money, TwilioAcc
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Request, SETTLE, Source, list, pairs};
-use crate::balance::error::BalanceError;
-use crate::balance::hold::CycleRef;
+use super::{Name, Request, list, pairs};
+use crate::balance::model::{BalanceError, CycleRef};
 
 /// Projects a wallet from one version to a later one.
 #[derive(Clone, Debug)]
@@ -74,13 +73,10 @@ pub enum Settled {
 
 impl Request for Settle<'_> {
     type Reply = Settled;
+    const SCRIPT: Name = Name::Settle;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &SETTLE
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -100,7 +96,7 @@ impl Request for Settle<'_> {
     }
 
     fn read(value: Value) -> Result<Settled, BalanceError> {
-        let (word, mut reply) = Reply::of("settle", value)?;
+        let (word, mut reply) = Reply::new("settle", value)?;
         match word.as_str() {
             "projected" => Ok(Settled::Projected { holds: reply.number()? }),
             "stale" => Ok(Settled::Stale),

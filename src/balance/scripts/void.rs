@@ -4,8 +4,9 @@ use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Request, Source, VOID};
-use crate::balance::error::BalanceError;
+use super::unknown::Unknown;
+use super::{Name, Request};
+use crate::balance::model::BalanceError;
 
 /// Frees a call's hold for good.
 #[derive(Clone, Debug)]
@@ -29,21 +30,15 @@ pub enum Voided {
         revision: i64,
     },
     /// The account must be loaded first, or is not the one that pays; by an `AccountSid` only.
-    Unknown {
-        /// Why.
-        why: String,
-    },
+    Unknown(Unknown),
 }
 
 impl Request for Void<'_> {
     type Reply = Voided;
+    const SCRIPT: Name = Name::Void;
 
     fn account(&self) -> &AccountId {
         self.account
-    }
-
-    fn source(&self) -> &'static Source {
-        &VOID
     }
 
     fn arguments(&self, command: &mut Cmd) {
@@ -52,10 +47,10 @@ impl Request for Void<'_> {
     }
 
     fn read(value: Value) -> Result<Voided, BalanceError> {
-        let (word, mut reply) = Reply::of("void", value)?;
+        let (word, mut reply) = Reply::new("void", value)?;
         match word.as_str() {
             "voided" => Ok(Voided::Voided { was_held: reply.flag()?, revision: reply.number()? }),
-            "unknown" => Ok(Voided::Unknown { why: reply.text()? }),
+            "unknown" => Unknown::read(&mut reply).map(Voided::Unknown),
             other => Err(reply.unreadable(other)),
         }
     }

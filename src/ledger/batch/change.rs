@@ -1,5 +1,6 @@
 //! What a batch did to each wallet, told to the projection after the commit.
 
+use callmeter_core::domain::ids::AccountId;
 use foldhash::HashMap;
 
 use super::WalletChange;
@@ -7,10 +8,14 @@ use super::rows::Rows;
 use crate::ledger::wallets::WalletHead;
 
 /// Gathers each wallet's change; `before` are the wallets as they were locked.
-pub(super) fn of_wallets(rows: &Rows<'_>, before: &HashMap<i32, WalletHead>) -> Vec<WalletChange> {
+pub(super) fn of_wallets(
+    rows: &Rows<'_>,
+    before: &HashMap<i32, WalletHead>,
+    ids: &HashMap<i32, AccountId>,
+) -> Vec<WalletChange> {
     let mut charges = rows.charges_by_account().peekable();
     let mut cycles = rows.cycles.iter().peekable();
-    let moved = rows.wallets.iter().map(|head| {
+    let moved = rows.wallets.iter().filter_map(|head| {
         let account_key = head.account_key;
         let mut call_sids = Vec::new();
         while let Some(row) = charges.next_if(|row| row.owner.account_key <= account_key) {
@@ -22,8 +27,8 @@ pub(super) fn of_wallets(rows: &Rows<'_>, before: &HashMap<i32, WalletHead>) -> 
         {
             used.push((*subscription, *start, *seconds));
         }
-        WalletChange {
-            account_key,
+        Some(WalletChange {
+            account: ids.get(&account_key)?.clone(),
             from_version: before.get(&account_key).map_or(0, |head| head.version),
             version: head.version,
             charge_sequence: head.charge_sequence,
@@ -31,7 +36,7 @@ pub(super) fn of_wallets(rows: &Rows<'_>, before: &HashMap<i32, WalletHead>) -> 
             credit_limit: head.credit_limit,
             cycles: used,
             call_sids,
-        }
+        })
     });
     moved.collect()
 }

@@ -98,7 +98,8 @@ impl<'a> Books<'a> {
         self.rows.wallets = wallets;
         self.rows.cycles = self.cycles.into_iter().collect();
         self.rows.cycles.sort_unstable();
-        self.committed.wallets = super::change::of_wallets(&self.rows, &self.snapshot.wallets);
+        self.committed.wallets =
+            super::change::of_wallets(&self.rows, &self.snapshot.wallets, &self.snapshot.ids);
         (self.rows, self.committed)
     }
 

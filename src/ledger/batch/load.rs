@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use callmeter_core::domain::call::Call;
 use callmeter_core::domain::catalog::CatalogHistory;
-use callmeter_core::domain::ids::{PhoneNumberSid, PlanId};
+use callmeter_core::domain::ids::{AccountId, PhoneNumberSid, PlanId};
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::{Subscription, SubscriptionId, SubscriptionTimeline};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -51,6 +51,8 @@ pub(super) struct Snapshot {
     /// By record: whose event it is; none where no account has its `AccountSid`.
     pub owners: Vec<Option<Owner>>,
     pub wallets: HashMap<i32, WalletHead>,
+    /// The ids of those wallets' accounts.
+    pub ids: HashMap<i32, AccountId>,
     timelines: HashMap<i32, SubscriptionTimeline>,
     no_subscription: SubscriptionTimeline,
     /// The batch's calls, and which of them were charged before.
@@ -87,6 +89,7 @@ pub(super) async fn load(
         catalogs: Arc::clone(&charger.catalogs(connection).await?),
         owners: Vec::new(),
         wallets: HashMap::new(),
+        ids: HashMap::new(),
         timelines: HashMap::new(),
         no_subscription: SubscriptionTimeline::new(Vec::new()),
         calls: Calls::default(),
@@ -169,7 +172,8 @@ async fn lock_wallets(
     let locked = sqlx::query(
         "/* lock_wallets */
          SELECT w.account_key, w.balance_micros, w.credit_limit_micros, w.sequence,
-                w.charge_sequence, w.version, w.last_at
+                w.charge_sequence, w.version, w.last_at,
+                (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key)
            FROM wallets w
           WHERE w.account_key IN (
                 SELECT account_key FROM twilio_accounts WHERE twilio_account_sid = ANY($1))
@@ -189,6 +193,9 @@ async fn lock_wallets(
             version: row.try_get(5)?,
             last_at: row.try_get(6)?,
         };
+        let id =
+            AccountId::parse(row.try_get(7)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        snapshot.ids.insert(head.account_key, id);
         snapshot.wallets.insert(head.account_key, head);
     }
     // Read again: a Twilio account that changed hands while we waited is charged to its new owner,

@@ -29,9 +29,8 @@ mod write;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use callmeter_core::domain::catalog::CatalogHistory;
-use callmeter_core::domain::ids::CallSid;
+use callmeter_core::domain::ids::{AccountId, CallSid};
 use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
@@ -40,7 +39,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 
 use super::audit::{self, Action, By, Deed};
-use super::catalogs::CatalogStamp;
+use super::catalogs;
 use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Store, StoreError};
@@ -116,7 +115,7 @@ impl Committed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletChange {
     /// Whose wallet.
-    pub account_key: i32,
+    pub account: AccountId,
     /// Its version before the batch.
     pub from_version: i64,
     /// Its version after it.
@@ -206,7 +205,7 @@ pub struct Charger {
     partitions: Partitions,
     trust: Trust,
     /// The catalogs as they were read last; their stamp is compared with Postgres in each batch.
-    catalogs: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
+    catalogs: catalogs::Cache,
 }
 
 impl Charger {
@@ -217,7 +216,7 @@ impl Charger {
             policy,
             partitions: Partitions::default(),
             trust: Trust::default(),
-            catalogs: ArcSwapOption::empty(),
+            catalogs: catalogs::Cache::default(),
         }
     }
 
@@ -310,17 +309,8 @@ impl Charger {
         &self,
         connection: &mut PgConnection,
     ) -> Result<Arc<CatalogHistory>, CommitError> {
-        let latest = super::catalogs::latest(connection).await?.ok_or(CommitError::NoCatalog)?;
-        if let Some(kept) = self.catalogs.load_full()
-            && kept.0 == latest
-        {
-            return Ok(Arc::clone(&kept.1));
-        }
-        let history =
-            super::catalogs::load_history(connection).await?.ok_or(CommitError::NoCatalog)?;
-        let history = Arc::new(history);
-        self.catalogs.store(Some(Arc::new((latest, Arc::clone(&history)))));
-        Ok(history)
+        let latest = catalogs::latest(connection).await?.ok_or(CommitError::NoCatalog)?;
+        Ok(self.catalogs.at(connection, latest).await?)
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) const SETTLED: Decision =
 /// Rows of the journal that are as said.
 async fn journaled(world: &World, condition: &str) -> i64 {
     let mut connection = world.store.read().await.expect("a connection");
-    sqlx::query_scalar(&format!("SELECT count(*) FROM hold_journal WHERE {condition}"))
+    sqlx::query_scalar(&format!("SELECT count(*) FROM hold_states WHERE {condition}"))
         .fetch_one(&mut *connection)
         .await
         .expect("a count")
@@ -54,7 +54,7 @@ async fn holds_that_a_restored_backup_lacks_are_journaled_again() {
         allowed(&world.authorize(&acme, &format!("CA{number}"), 60).await);
     }
     until(5, async || journaled(&world, "true").await).await;
-    world.sql("DELETE FROM hold_journal").await;
+    world.sql("DELETE FROM hold_changes").await;
     until(5, async || journaled(&world, "true").await).await;
     world.flush().await;
     assert_eq!(allowed(&world.authorize(&acme, "CA9", 900).await).granted_seconds, 120);
@@ -99,7 +99,7 @@ async fn nothing_is_granted_on_a_journal_that_cannot_be_written() {
     let options = world.store.pool().connect_options();
     let mut slow: PgConnection = sqlx::ConnectOptions::connect(&*options).await.expect("Postgres");
     let mut lock = slow.begin().await.expect("a transaction");
-    let statement = "LOCK TABLE hold_journal IN EXCLUSIVE MODE";
+    let statement = "LOCK TABLE hold_changes IN EXCLUSIVE MODE";
     sqlx::query(statement).execute(&mut *lock).await.expect("locked");
     allowed(&authorize(&other, &acme, "CA2", 120).await);
     allowed(&world.authorize(&acme, "CA3", 120).await);

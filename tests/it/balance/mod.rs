@@ -7,6 +7,7 @@ mod loading;
 mod losses;
 mod policies;
 mod projections;
+mod roll_out;
 mod scripts;
 mod signals;
 mod stress;

@@ -27,7 +27,7 @@ async fn fail_open(world: &World, id: &str, cap: i64) -> AccountId {
 async fn is_journaled(world: &World, rows: i64) {
     until(rows, async || {
         let mut connection = world.store.read().await.expect("a connection");
-        let count = sqlx::query_scalar("SELECT count(*) FROM hold_journal");
+        let count = sqlx::query_scalar("SELECT count(*) FROM hold_states");
         count.fetch_one(&mut *connection).await.expect("a count")
     })
     .await;
@@ -154,6 +154,39 @@ async fn without_redis_the_account_is_asked_as_it_is_now() {
 }
 
 #[tokio::test]
+async fn without_redis_and_postgres_nobody_can_tell_whatever_the_policy() {
+    let breakable = Breakable::take();
+    let mut world = world(&breakable).await;
+    let open = fail_open(&world, "open", 1_000_000).await;
+    world.run(&world.balance.clone());
+    let first = allowed(&world.authorize(&open, "CA0", 60).await);
+    is_journaled(&world, 1).await;
+    breakable.server("redis", "kill").await;
+    let second = allowed(&world.authorize(&open, "CA1", 60).await);
+    breakable.server("postgres", "stop-immediate").await;
+    // Not a new call, and not one that this process granted itself.
+    for call in ["CA2", "CA1", "CA0"] {
+        assert_eq!(world.authorize(&open, call, 60).await, Decision::Unavailable, "{call}");
+    }
+    breakable.server("postgres", "start").await;
+    until(true, async || {
+        matches!(world.authorize(&open, "CA1", 60).await, Decision::Allow(it) if it == second)
+    })
+    .await;
+    assert_eq!(allowed(&world.authorize(&open, "CA0", 60).await), first);
+    breakable.server("redis", "start").await;
+    until(Some((2, 28_000)), async || {
+        let held = world.balance.held_in_redis(&open, 0).await.ok().flatten();
+        if held.is_none() {
+            world.authorize(&open, "CA0", 60).await;
+        }
+        held.map(|held| (held.holds, held.money.micros()))
+    })
+    .await;
+    world.stop().await;
+}
+
+#[tokio::test]
 async fn a_void_is_not_forgotten_though_postgres_was_away() {
     let breakable = Breakable::take();
     let mut world = world(&breakable).await;
@@ -169,7 +202,7 @@ async fn a_void_is_not_forgotten_though_postgres_was_away() {
     breakable.server("postgres", "start").await;
     until(true, async || {
         let Ok(mut connection) = world.store.read().await else { return false };
-        let voids = sqlx::query_scalar("SELECT count(*) = 1 FROM hold_journal WHERE hold IS NULL");
+        let voids = sqlx::query_scalar("SELECT count(*) = 1 FROM hold_states WHERE hold IS NULL");
         voids.fetch_one(&mut *connection).await.unwrap_or(false)
     })
     .await;

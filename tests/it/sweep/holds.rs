@@ -40,7 +40,7 @@ async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged()
     system.settle(&api).await;
     let mut sql = system.sql().await;
     until("all holds are due", SOON, async || {
-        let due = "SELECT count(*) FROM hold_journal WHERE expires_at < now()";
+        let due = "SELECT count(*) FROM hold_states WHERE expires_at < now()";
         let count: i64 = sqlx::query_scalar(due).fetch_one(&mut sql).await.expect("a count");
         (count == 6).then_some(())
     })
@@ -101,9 +101,11 @@ async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at
     twilio.subscribe(system.watchman(), Some(&acme));
     let mut sql = system.sql().await;
     // One in a thousand has a name of Twilio's; one in a hundred was voided.
-    let many = "INSERT INTO hold_journal
+    let many = "INSERT INTO hold_changes
+            (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         SELECT account_key, CASE WHEN n % 1000 = 0 THEN 'CA' ELSE 'order-' END || n, 1,
-            CASE WHEN n % 100 = 1 THEN NULL ELSE 'a hold' END, now() - interval '1 minute', now()
+            CASE WHEN n % 100 <> 1 THEN 'redis' END, CASE WHEN n % 100 <> 1 THEN 1 END,
+            CASE WHEN n % 100 <> 1 THEN 'a hold' END, now() - interval '1 minute', now()
         FROM accounts, generate_series(1, 21000) AS n WHERE id = 'acme'";
     sqlx::query(many).execute(&mut sql).await.expect("rows");
     let settings = twilio.settings(&acme);
@@ -116,13 +118,26 @@ async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at
     }
     assert_eq!(counts, [21_000_i64 - 210 - 5_000, 5_000], "{swept}");
     // What the journal forgets is not forgotten.
-    let old = "UPDATE hold_journal SET call_sid = 'late-' || call_sid,
-        expires_at = now() - interval '2 hours' WHERE call_sid LIKE 'CA%'";
-    sqlx::query(old).execute(&mut sql).await.expect("an update");
+    let old = "INSERT INTO hold_changes
+            (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
+        SELECT account_key, 'late-' || call_sid || '-' || days, revision, granted_by, money_micros, hold,
+            now() - days * interval '1 day', now()
+        FROM hold_changes, (VALUES (4), (5)) AS ago (days) WHERE call_sid LIKE 'CA%'";
+    // One day has its partition, the other is in the default.
+    let partition = "SELECT ensure_hold_changes_partition(now() - interval '4 days')";
+    for statement in [partition, old] {
+        sqlx::query(statement).execute(&mut sql).await.expect("rows");
+    }
     until("the journal hands them over", SOON, async || {
         let late = "SELECT count(*) FROM expired_holds WHERE call_sid LIKE 'late-CA%'";
         let count: i64 = sqlx::query_scalar(late).fetch_one(&mut sql).await.expect("a count");
-        (count == 21).then_some(())
+        let left = "SELECT count(*) FROM hold_changes WHERE call_sid LIKE 'late-CA%'";
+        let left: i64 = sqlx::query_scalar(left).fetch_one(&mut sql).await.expect("a count");
+        (count == 42 && left == 0).then_some(())
     })
     .await;
+    let partition = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'hold_changes'::regclass
+        AND inhrelid = to_regclass('hold_changes_' || to_char(now() - interval '4 days', 'YYYYMMDD'))";
+    let there: i64 = sqlx::query_scalar(partition).fetch_one(&mut sql).await.expect("a count");
+    assert_eq!(there, 0, "the day is over and dropped");
 }

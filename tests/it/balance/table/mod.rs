@@ -13,8 +13,8 @@ mod recovery;
 use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
 use callmeter::balance::scripts::{
-    Expire, Extend, Extended, Load, Loaded, Look, Place, Placed, PlacedHold, Settle, Settled, Void,
-    Voided, WholeAccount,
+    Expire, Extend, Extended, Load, Loaded, Place, Placed, PlacedHold, Settle, Settled, Void,
+    Voided, WholeAccount, inspect,
 };
 use callmeter::balance::{BalanceError, CallTerms, CycleRef, Hold, HoldSettings, HoldSource, Link};
 use callmeter_core::domain::{
@@ -214,15 +214,18 @@ impl Table {
     }
 
     async fn look(&self) -> String {
-        let look = Look { account: &self.account };
+        let look = inspect(&self.account);
         let answer = self.link.run(&look, self.incarnation, self.offset_micros).await;
-        let Some(looked) = answer.expect("an answer") else { return "unknown".to_owned() };
+        let looked = answer.expect("an answer");
+        // One of an older incarnation is not believed.
+        let looked = looked.filter(|looked| looked.incarnation >= self.incarnation);
+        let Some(looked) = looked else { return "unknown".to_owned() };
         let cycles = looked.cycles.iter().map(|(found, seconds)| {
             assert_eq!(*found, cycle());
             format!(" allowance={seconds}")
         });
         let cycles: String = cycles.collect();
-        let (holds, held) = (looked.holds, looked.money.micros());
+        let (holds, held) = (looked.holds, looked.held.micros());
         format!("version={} holds={holds} held={held}{cycles}", looked.version)
     }
 
@@ -249,12 +252,13 @@ impl Table {
         let answer = self.link.run(&place, self.incarnation, self.offset_micros).await;
         match answer {
             Ok(Placed::Held(held)) => self.held(call_sid, held, ["again", "new"]),
-            Ok(Placed::Denied { reason, shortfall }) => {
+            Ok(Placed::Denied { reason, shortfall, account_key }) => {
+                assert_eq!(account_key, 17);
                 format!("denied {} {}", reason.as_str(), shortfall.micros())
             }
             Ok(Placed::Stale { revision, document }) => format!("stale {revision}: {document}"),
             Ok(Placed::Unsure) => "unsure".to_owned(),
-            Ok(Placed::Unknown { why }) => format!("unknown {why}"),
+            Ok(Placed::Unknown(why)) => format!("unknown {}", why.as_str()),
             Err(BalanceError::Refused(error)) => {
                 format!("refused {}", error.detail().unwrap_or(""))
             }
@@ -278,7 +282,7 @@ impl Table {
             Extended::Held(held) => self.held(call_sid, held, ["same", "more"]),
             Extended::Settled => "settled".to_owned(),
             Extended::Absent => "absent".to_owned(),
-            Extended::Unknown { why } => format!("unknown {why}"),
+            Extended::Unknown(why) => format!("unknown {}", why.as_str()),
         }
     }
 
@@ -308,7 +312,7 @@ impl Table {
         let answer = self.link.run(&void, self.incarnation, self.offset_micros).await;
         let (was_held, revision) = match answer.expect("an answer") {
             Voided::Voided { was_held, revision } => (was_held, revision),
-            Voided::Unknown { why } => return format!("unknown {why}"),
+            Voided::Unknown(why) => return format!("unknown {}", why.as_str()),
         };
         if let Some(hold) = self.journal.get(&call_sid) {
             assert!(revision > hold.revision, "the journal takes it");
@@ -357,8 +361,8 @@ impl Table {
     }
 
     async fn state(&self) -> String {
-        let look = Expire { account: &self.account, most: 0 };
-        let answer = self.link.run(&look, self.incarnation, self.offset_micros).await;
+        let answer =
+            self.link.run(&inspect(&self.account), self.incarnation, self.offset_micros).await;
         let Some(standing) = answer.expect("an answer") else { return "unknown".to_owned() };
         format!(
             "version={} balance={} holds={} held={}",

@@ -1,8 +1,8 @@
 //! The lines that bring back what Redis lost.
 
 use super::{Table, Words};
-use callmeter::balance::Hold;
 use callmeter::balance::scripts::{Announce, Holds, Missing, Remember, Restore, Restored};
+use callmeter::balance::{GrantedBy, Hold};
 use callmeter_core::domain::{CallSid, Money};
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ impl Table {
         let any = self.journal.values().next().expect("a hold").clone();
         let revision = any.revision + 60_000_000;
         let money = Money::from_micros(28_000);
-        let hold = Hold { revision, money, operation: "fail_open".to_owned(), ..any };
+        let hold = Hold { revision, money, granted_by: GrantedBy::Postgres, ..any };
         self.journal.insert(CallSid::parse(call_sid).expect("a sid"), hold);
     }
 

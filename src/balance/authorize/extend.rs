@@ -1,0 +1,52 @@
+//! Lets a call that was allowed go on for longer.
+
+use callmeter_core::domain::{AccountId, CallSid, Money};
+use tokio::time::Instant;
+
+use super::{ATTEMPTS_MAX, Allowance, Decision};
+use crate::balance::model::BalanceError;
+use crate::balance::scripts::{Denial, Extend, Extended, PlacedHold};
+use crate::balance::state::Balance;
+
+impl Balance {
+    /// Lets a call that was allowed go on, to a total of `seconds` since its answer.
+    ///
+    /// # Errors
+    /// As [`Self::authorize`].
+    pub async fn extend(
+        &self,
+        account: &AccountId,
+        call_sid: &CallSid,
+        seconds: u32,
+    ) -> Result<Decision, BalanceError> {
+        let operation = uuid::Uuid::now_v7().simple().to_string();
+        let settings = &self.0.settings;
+        let extend =
+            Extend { account, operation: &operation, call_sid, asked_seconds: seconds, settings };
+        let asked_at = Instant::now();
+        let mut was_lost = false;
+        for _ in 0..ATTEMPTS_MAX {
+            match self.ask_leased(&extend).await {
+                Ok(Extended::Held(held)) => {
+                    let PlacedHold { hold, is_new, .. } = held;
+                    self.0.journal.placed(account, call_sid, &hold, is_new, asked_at);
+                    return Ok(Decision::Allow(Allowance::from(&hold)));
+                }
+                Ok(Extended::Settled) => {
+                    let reason = Denial::CallAlreadySettled;
+                    return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
+                }
+                Ok(Extended::Absent) => return Ok(Decision::NotFound),
+                Ok(Extended::Unknown(_)) => {
+                    if !self.load(account).await? {
+                        return Ok(Decision::NotFound);
+                    }
+                }
+                Err(error) if error.is_lost() && !was_lost => was_lost = true,
+                Err(error) if error.is_lost() => return Ok(Decision::Unavailable),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Decision::Unavailable)
+    }
+}

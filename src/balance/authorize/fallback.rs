@@ -1,0 +1,198 @@
+//! May this call go ahead, while Redis is away? For accounts whose policy is `fail_open`.
+//!
+//! Postgres is asked, and nothing is taken from what the process remembers: the account as it is now,
+//! the call's hold or its end, and what was granted since Redis answered last. One transaction for each
+//! call, one call of an account after the other, so that all processes share one cap. Where Postgres is
+//! away too, nothing can be said: what to do with the call is the caller's decision then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use callmeter_core::domain::{AccountStatus, CallSid, Money};
+use callmeter_core::rating::{GrantOutcome, GrantTerms, Pool, grant_seconds};
+use chrono::{DateTime, TimeDelta, Utc};
+use futures::FutureExt as _;
+use sqlx::PgConnection;
+
+use super::placing::Placing;
+use super::{Allowance, Decision};
+use crate::balance::journal::store::{self as journal, CallChange, Change, Known};
+use crate::balance::model::{
+    BalanceError, CallTerms, Document, GrantedBy, Hold, HoldSettings, HoldSource, Policy,
+};
+use crate::balance::projection::snapshot::Purpose;
+use crate::balance::scripts::Denial;
+use crate::balance::state::Balance;
+use crate::ledger::accounts::OnRedisLoss;
+
+/// Longest wait for others' calls to be decided.
+const TURN_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for Postgres.
+const POSTGRES_MAX: Duration = Duration::from_secs(1);
+/// First half of the key of an account's lock, so that it meets no other advisory lock: "fail".
+const LOCK: i32 = 0x6661_696c;
+
+/// A call, and all that decides about it but what Postgres knows.
+#[derive(Debug)]
+struct Question {
+    document: Arc<Document>,
+    call_sid: CallSid,
+    seconds: u32,
+    terms: CallTerms,
+    settings: HoldSettings,
+    /// When Redis answered last; what was granted without it is counted from there.
+    since: i64,
+    now: DateTime<Utc>,
+}
+
+/// What becomes of a call.
+enum Verdict {
+    /// It has this hold already.
+    Standing(Hold),
+    /// It is granted this.
+    Granted(Hold),
+    Denied(Denial),
+    /// Nothing can be said.
+    Unavailable,
+}
+
+impl Balance {
+    /// Decides while Redis is away, by the account's policy.
+    pub(super) async fn without_redis(
+        &self,
+        placing: &Placing<'_>,
+    ) -> Result<Decision, BalanceError> {
+        let turn = tokio::time::timeout(TURN_MAX, self.0.fallbacks.acquire());
+        let Ok(_turn) = turn.await else { return Ok(Decision::Unavailable) };
+        match tokio::time::timeout(POSTGRES_MAX, self.by_postgres(placing)).await {
+            Ok(Err(error)) if error.is_of_the_ledger() => Ok(Decision::Unavailable),
+            Ok(decision) => decision,
+            Err(_) => Ok(Decision::Unavailable),
+        }
+    }
+
+    async fn by_postgres(&self, placing: &Placing<'_>) -> Result<Decision, BalanceError> {
+        let Placing { ask, account, .. } = placing;
+        let Some(snapshot) = self.read(account, Purpose::Wallet).await? else {
+            return Ok(Decision::NotFound);
+        };
+        let document = self.keep_document(account, snapshot.document);
+        let account_key = document.account_key;
+        // What Redis granted to this process's callers a moment ago must be found.
+        if document.policy.on_redis_loss != OnRedisLoss::FailOpen || !self.0.journal.flush().await {
+            return Ok(Decision::Unavailable);
+        }
+        let question = Arc::new(Question {
+            call_sid: ask.call_sid.clone(),
+            seconds: ask.seconds,
+            terms: self.terms(&document, ask.ends).await?,
+            settings: self.0.settings.clone(),
+            since: self.0.redis.answered_at(),
+            now: self.0.clock.now(),
+            document,
+        });
+        let verdict = self.0.store.transact("balance::without_redis", |connection| {
+            let question = Arc::clone(&question);
+            async move { decide(connection, &question).await }.boxed()
+        });
+        Ok(match verdict.await? {
+            Verdict::Unavailable => Decision::Unavailable,
+            Verdict::Standing(hold) => Decision::Allow(Allowance::from(&hold)),
+            Verdict::Denied(reason) => self.deny(placing, account_key, reason, Money::ZERO),
+            Verdict::Granted(hold) => {
+                self.note_tag(account_key, ask.call_sid, ask.tag);
+                let allowance = Allowance::from(&hold);
+                let (account, call_sid) = (account.clone(), ask.call_sid.clone());
+                let change = Change::Held(hold);
+                self.0.journal.look_after(CallChange { account, call_sid, change });
+                Decision::Allow(allowance)
+            }
+        })
+    }
+}
+
+/// Decides on what Postgres knows, and journals what is granted, in the caller's transaction.
+async fn decide(
+    connection: &mut PgConnection,
+    question: &Question,
+) -> Result<Verdict, BalanceError> {
+    let Question { document, call_sid, since, now, .. } = question;
+    let (account_key, policy) = (document.account_key, &document.policy);
+    sqlx::query(
+        "-- balance::without_redis, one call of an account after the other
+         SELECT pg_advisory_xact_lock($1, $2)",
+    )
+    .bind(LOCK)
+    .bind(account_key)
+    .execute(&mut *connection)
+    .await?;
+    let counts_holds = policy.calls_in_progress_max.is_some();
+    let known =
+        journal::known(connection, account_key, call_sid, counts_holds, *since, *now).await?;
+    if let Some(verdict) = refusal(policy, &question.terms, &known) {
+        return Ok(verdict);
+    }
+    let left = policy.redis_loss_cap.micros().saturating_sub(known.spent.micros());
+    let Some(hold) = grant(question, Money::from_micros(left)) else {
+        return Ok(Verdict::Unavailable);
+    };
+    // Where another process journaled meanwhile what Redis had granted, that is answered when asked again.
+    let is_granted = journal::grant(connection, account_key, call_sid, &hold, *now).await?;
+    Ok(if is_granted { Verdict::Granted(hold) } else { Verdict::Unavailable })
+}
+
+/// Why nothing more is granted, in the order in which `place.lua` asks.
+fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict> {
+    if let Some(hold) = &known.standing {
+        // The stream's, where the pool had nothing left: nobody had asked, and nothing can be said.
+        let is_granted = hold.granted_seconds > 0;
+        return Some(if is_granted {
+            Verdict::Standing(hold.clone())
+        } else {
+            Verdict::Unavailable
+        });
+    }
+    if known.has_ended {
+        return Some(Verdict::Denied(Denial::CallAlreadySettled));
+    }
+    if policy.status != AccountStatus::Open {
+        return Some(Verdict::Denied(Denial::AccountClosed));
+    }
+    if policy.calls_in_progress_max.is_some_and(|most| known.holds >= i64::from(most)) {
+        return Some(Verdict::Denied(Denial::TooManyCalls));
+    }
+    if terms.is_refused {
+        return Some(Verdict::Denied(Denial::DestinationBlocked));
+    }
+    // What is left of the allowance is not known.
+    terms.blocks_overage.then_some(Verdict::Unavailable)
+}
+
+/// Grants from what the cap leaves; `None` where it leaves nothing. The allowance is not known now, so
+/// all of the call is priced.
+fn grant(question: &Question, money: Money) -> Option<Hold> {
+    let Question { terms, settings, now, .. } = question;
+    let pool = Pool { allowance_seconds: 0, money };
+    let grant_terms = GrantTerms { rate: terms.rate, increments: terms.increments };
+    let granted = grant_seconds(pool, grant_terms, question.seconds, settings.granted_seconds_max);
+    let GrantOutcome::Granted(grant) = granted else { return None };
+    let lives = settings.ring_seconds + grant.granted_seconds;
+    let valid_until = *now + TimeDelta::seconds(lives.into());
+    Some(Hold {
+        revision: now.timestamp_micros(),
+        granted_seconds: grant.granted_seconds,
+        is_final: grant.is_final,
+        money: grant.hold,
+        allowance_seconds: 0,
+        cycle: None,
+        included_seconds: 0,
+        rate: terms.rate,
+        increments: terms.increments,
+        blocks_overage: false,
+        placed_at: *now,
+        valid_until,
+        expires_at: valid_until + TimeDelta::seconds(settings.grace_seconds.into()),
+        source: HoldSource::Authorize,
+        granted_by: GrantedBy::Postgres,
+    })
+}

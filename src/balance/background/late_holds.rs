@@ -1,0 +1,37 @@
+//! Brings to Redis what was journaled too late for the load of an account that Redis had lost, and what
+//! was granted while Redis was away.
+//!
+//! A load waits until every process should have journaled what it granted before. One that was slower
+//! than that hands its changes over here: holds that are put back, and voids that are repeated.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::balance::journal::store::CallChange;
+use crate::balance::state::Balance;
+
+/// Wait while Redis is lost.
+const RETRY: Duration = Duration::from_millis(200);
+/// Most scripts in one round trip.
+const MANY: usize = 500;
+
+/// Repairs until the journal has ended; after `shutdown` each change is tried once.
+pub(crate) async fn run(
+    balance: Balance,
+    mut late: mpsc::Receiver<Vec<CallChange>>,
+    shutdown: CancellationToken,
+) {
+    while let Some(changes) = late.recv().await {
+        for changes in changes.chunks(MANY) {
+            while let Err(error) = balance.repair_redis(changes).await {
+                tracing::warn!(%error, changes = changes.len(), "not restored");
+                if !error.is_lost() || shutdown.is_cancelled() {
+                    break;
+                }
+                let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
+            }
+        }
+    }
+}

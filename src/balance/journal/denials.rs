@@ -1,0 +1,93 @@
+//! Calls that were refused, kept for 30 days: every one is counted, some are kept as they came.
+//!
+//! Written behind; a flood of refusals costs a bounded number of rows, and nothing at all of an
+//! authorization's time.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use callmeter_core::domain::{CallSid, Money};
+use chrono::NaiveDate;
+use tokio_util::sync::CancellationToken;
+
+use crate::balance::scripts::Denial;
+use crate::clock::Clock;
+use crate::ledger::denials::{self, Denied};
+use crate::ledger::store::{Store, StoreError};
+
+/// Time between two writes.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// Refusals of one account that are kept as they came, between two writes.
+const KEPT_PER_ACCOUNT_MAX: usize = 20;
+/// Refusals that are kept as they came, between two writes.
+const KEPT_MAX: usize = 5_000;
+/// The denials of this process that are not written yet.
+#[derive(Debug)]
+pub(crate) struct Denials {
+    store: Store,
+    clock: Clock,
+    noted: Mutex<Noted>,
+}
+
+#[derive(Debug, Default)]
+struct Noted {
+    counts: HashMap<(i32, NaiveDate, &'static str), i64>,
+    kept: Vec<Denied>,
+    kept_by_account: HashMap<i32, usize>,
+}
+
+impl Denials {
+    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, noted: Mutex::default() }
+    }
+
+    /// Notes a refusal.
+    pub(crate) fn note(&self, account_key: i32, sid: &CallSid, reason: Denial, shortfall: Money) {
+        let (denied_at, reason) = (self.clock.now(), reason.as_str());
+        let mut noted = self.lock();
+        *noted.counts.entry((account_key, denied_at.date_naive(), reason)).or_default() += 1;
+        let of_account = noted.kept_by_account.get(&account_key).copied().unwrap_or_default();
+        if of_account < KEPT_PER_ACCOUNT_MAX && noted.kept.len() < KEPT_MAX {
+            let call_sid = sid.clone();
+            noted.kept.push(Denied { account_key, denied_at, call_sid, reason, shortfall });
+            noted.kept_by_account.insert(account_key, of_account + 1);
+        }
+    }
+
+    /// Writes behind, and forgets what is old, until `shutdown`.
+    pub(crate) async fn run(&self, shutdown: CancellationToken) {
+        let mut goes_on = true;
+        while goes_on {
+            let slept = shutdown.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await;
+            goes_on = slept.is_some();
+            if let Err(error) = self.write().await {
+                tracing::warn!(%error, "denials wait to be written");
+            }
+            if let Err(error) = denials::forget(&self.store, self.clock.now()).await {
+                tracing::debug!(%error, "old denials stay");
+            }
+        }
+    }
+
+    /// Writes what was noted; on an error the counts wait on, and what was kept is dropped.
+    async fn write(&self) -> Result<(), StoreError> {
+        let noted = std::mem::take(&mut *self.lock());
+        if noted.counts.is_empty() {
+            return Ok(());
+        }
+        let counts: Vec<_> = noted.counts.into_iter().collect();
+        let written = denials::write(&self.store, &counts, &noted.kept).await;
+        if written.is_err() {
+            let mut waiting = self.lock();
+            for (key, count) in counts {
+                *waiting.counts.entry(key).or_default() += count;
+            }
+        }
+        written
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

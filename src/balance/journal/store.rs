@@ -1,0 +1,382 @@
+//! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last change
+//! of each call) and `open_holds` (those that are neither voided nor charged). Only `partitions.rs`
+//! has more: it makes and drops the table's partitions.
+//!
+//! Rows are appended and never changed; of a call's rows the one with the highest revision counts. So
+//! writers never wait for each other, and a change that is written twice changes nothing.
+
+use std::collections::HashMap;
+
+use callmeter_core::domain::{AccountId, CallSid, Money};
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{Executor as _, PgConnection, Row, postgres::PgRow};
+
+use crate::balance::model::{BalanceError, GrantedBy, Hold};
+use crate::ledger::LedgerError;
+use crate::ledger::copy::CopyRows;
+use crate::ledger::store::{Store, StoreError};
+
+/// How long a void is remembered.
+const VOID_LIFE: TimeDelta = TimeDelta::days(1);
+/// What became of a call's hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// It was placed, or changed.
+    Held(Hold),
+    /// It was voided.
+    Voided {
+        /// Greater than the hold's own revision.
+        revision: i64,
+    },
+}
+
+impl Change {
+    pub(crate) const fn revision(&self) -> i64 {
+        match self {
+            Self::Held(hold) => hold.revision,
+            Self::Voided { revision } => *revision,
+        }
+    }
+
+    const fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::Held(hold) => Some(hold),
+            Self::Voided { .. } => None,
+        }
+    }
+
+    pub(crate) fn is_granted_by_postgres(&self) -> bool {
+        self.hold().is_some_and(|hold| hold.granted_by == GrantedBy::Postgres)
+    }
+
+    fn expires_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.hold().map_or(now + VOID_LIFE, |hold| hold.expires_at)
+    }
+}
+
+/// A change, and of which call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CallChange {
+    pub account: AccountId,
+    pub call_sid: CallSid,
+    pub change: Change,
+}
+
+/// Appends changes; those of accounts that the ledger does not have are passed over.
+pub(crate) async fn append(
+    store: &Store,
+    changes: impl ExactSizeIterator<Item = &CallChange> + Clone + Send,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let ids: Vec<&str> = changes.clone().map(|change| change.account.as_str()).collect();
+    let mut connection = store.read().await?;
+    let keys: Vec<Option<i32>> = sqlx::query_scalar(
+        "-- balance::journal, the accounts
+         SELECT a.account_key FROM unnest($1::text[]) WITH ORDINALITY AS n (id, place)
+         LEFT JOIN accounts AS a ON a.id = n.id ORDER BY n.place",
+    )
+    .bind(&ids)
+    .fetch_all(&mut *connection)
+    .await?;
+    let statement = "/* balance::journal */ COPY hold_changes
+        (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
+        FROM STDIN BINARY";
+    let mut copy = CopyRows::begin(&mut connection, statement, 8).await?;
+    for (CallChange { call_sid, change, .. }, key) in changes.zip(keys) {
+        let Some(key) = key else { continue };
+        let hold = change.hold();
+        copy.row()
+            .int4(key)
+            .text(call_sid.as_str())
+            .int8(change.revision())
+            .optional(hold, |row, hold| row.text(hold.granted_by.as_str()))
+            .optional(hold, |row, hold| row.money(hold.money))
+            .optional(hold, |row, hold| row.text(&hold.pack()))
+            .instant(change.expires_at(now))
+            .instant(now);
+        copy.send().await?;
+    }
+    copy.finish().await
+}
+
+/// Appends what Postgres grants; false: the call has a hold or a void that is not due, or a later one.
+pub(crate) async fn grant(
+    connection: &mut PgConnection,
+    account_key: i32,
+    call_sid: &CallSid,
+    hold: &Hold,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let written = sqlx::query(
+        "-- balance::journal, grant
+         INSERT INTO hold_changes
+             (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7, $8
+         WHERE NOT EXISTS (
+             SELECT FROM hold_states
+             WHERE account_key = $1 AND call_sid = $2 AND (expires_at > $8 OR revision >= $3))",
+    )
+    .bind(account_key)
+    .bind(call_sid.as_str())
+    .bind(hold.revision)
+    .bind(hold.granted_by.as_str())
+    .bind(hold.money.micros())
+    .bind(hold.pack())
+    .bind(hold.expires_at)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(written.rows_affected() == 1)
+}
+
+/// Waits until the journal can be written, for as long as Postgres lets others wait for it at most.
+pub(crate) async fn probe(store: &Store) -> Result<(), StoreError> {
+    let mut connection = store.read().await?;
+    let statements = "-- balance::probe
+         SET LOCAL lock_timeout = '1s';
+         LOCK TABLE hold_changes IN ROW EXCLUSIVE MODE";
+    connection.execute(statements).await?;
+    Ok(())
+}
+
+/// An account's holds that are not due.
+#[derive(Debug, Default)]
+pub(crate) struct AccountHolds {
+    pub open: Vec<(CallSid, Hold)>,
+    /// Their calls are charged.
+    pub charged: Vec<CallSid>,
+}
+
+/// The holds that the next load of an account must know.
+pub(crate) async fn holds_of(
+    connection: &mut PgConnection,
+    account_key: i32,
+    now: DateTime<Utc>,
+) -> Result<AccountHolds, BalanceError> {
+    let rows = sqlx::query(
+        "-- balance::journal, the holds of an account
+         SELECT call_sid, hold, is_charged(account_key, call_sid) AS is_charged FROM hold_states
+         WHERE account_key = $1 AND hold IS NOT NULL AND expires_at > $2",
+    )
+    .bind(account_key)
+    .bind(now)
+    .fetch_all(connection)
+    .await?;
+    let mut holds = AccountHolds::default();
+    for row in &rows {
+        if row.try_get("is_charged")? {
+            holds.charged.push(sid(row)?);
+        } else {
+            holds.open.push((sid(row)?, hold(row)?));
+        }
+    }
+    Ok(holds)
+}
+
+/// A page of calls that were voided, the last ones first: those before this instant and call.
+pub(crate) async fn voided(
+    connection: &mut PgConnection,
+    account_key: i32,
+    before: (DateTime<Utc>, &str),
+    most: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<(CallSid, DateTime<Utc>)>, BalanceError> {
+    let rows = sqlx::query(
+        "-- balance::journal, the voids of an account
+         SELECT call_sid, expires_at FROM hold_states
+         WHERE account_key = $1 AND hold IS NULL AND expires_at > $2 AND (expires_at, call_sid) < ($3, $4)
+         ORDER BY expires_at DESC, call_sid DESC LIMIT $5",
+    )
+    .bind(account_key)
+    .bind(now)
+    .bind(before.0)
+    .bind(before.1)
+    .bind(most)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((sid(row)?, row.try_get("expires_at")?))).collect()
+}
+
+/// Whether a call ended: it is charged or voided.
+pub(crate) async fn has_ended(
+    store: &Store,
+    account_key: i32,
+    call_sid: &CallSid,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let has_ended = sqlx::query_scalar(
+        "-- balance::has_ended
+         SELECT is_charged($1, $2) OR EXISTS (
+             SELECT FROM hold_states
+             WHERE account_key = $1 AND call_sid = $2 AND hold IS NULL AND expires_at > $3)",
+    );
+    let has_ended = has_ended.bind(account_key).bind(call_sid.as_str()).bind(now);
+    Ok(has_ended.fetch_one(&mut *store.read().await?).await?)
+}
+
+/// What Postgres knows of a call and its account.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub standing: Option<Hold>,
+    pub has_ended: bool,
+    /// Calls in progress, where they are counted.
+    pub holds: i64,
+    /// What Postgres granted since `since`.
+    pub spent: Money,
+}
+
+/// Reads what decides about a call while Redis is away since `since`, in its micro-seconds.
+pub(crate) async fn known(
+    connection: &mut PgConnection,
+    account_key: i32,
+    call_sid: &CallSid,
+    counts_holds: bool,
+    since: i64,
+    now: DateTime<Utc>,
+) -> Result<Known, BalanceError> {
+    let row = sqlx::query(
+        "-- balance::journal, what is known of a call
+         WITH own AS (
+             SELECT hold FROM hold_states WHERE account_key = $1 AND call_sid = $2 AND expires_at > $3),
+         charged AS (SELECT is_charged($1, $2) AS it)
+         SELECT (SELECT hold FROM own WHERE NOT (SELECT it FROM charged)) AS hold,
+             (SELECT it FROM charged) OR EXISTS (SELECT FROM own WHERE hold IS NULL) AS has_ended,
+             CASE WHEN $4 THEN (
+                 SELECT count(*) FROM open_holds WHERE account_key = $1 AND expires_at > $3)
+             ELSE 0 END AS holds,
+             (SELECT coalesce(sum(money_micros), 0)::bigint FROM hold_states
+              WHERE account_key = $1 AND granted_by = 'postgres' AND revision > $5) AS spent",
+    )
+    .bind(account_key)
+    .bind(call_sid.as_str())
+    .bind(now)
+    .bind(counts_holds)
+    .bind(since)
+    .fetch_one(connection)
+    .await?;
+    let standing: Option<&str> = row.try_get("hold")?;
+    Ok(Known {
+        standing: standing.map(Hold::unpack).transpose()?,
+        has_ended: row.try_get("has_ended")?,
+        holds: row.try_get("holds")?,
+        spent: Money::from_micros(row.try_get("spent")?),
+    })
+}
+
+/// Where to read on among the holds of an account: after this instant of expiry and call.
+pub(crate) type After = (AccountId, DateTime<Utc>, String);
+
+/// The next calls of each account that hold something, in the order of their expiry, and where to read
+/// on; charged or not.
+pub(crate) async fn next_holds(
+    store: &Store,
+    after: &[After],
+    most: usize,
+) -> Result<(HashMap<AccountId, Vec<CallSid>>, Vec<After>), BalanceError> {
+    let ids: Vec<&str> = after.iter().map(|(account, ..)| account.as_str()).collect();
+    let instants: Vec<DateTime<Utc>> = after.iter().map(|(_, at, _)| *at).collect();
+    let calls: Vec<&str> = after.iter().map(|(.., call)| call.as_str()).collect();
+    let rows = sqlx::query(
+        "-- balance::journal, a page of holds
+         SELECT n.place, j.call_sid, j.expires_at
+         FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY
+             AS n (id, expires_at, call_sid, place) JOIN accounts AS a ON a.id = n.id
+         CROSS JOIN LATERAL (
+             SELECT call_sid, expires_at FROM hold_changes
+             WHERE account_key = a.account_key AND hold IS NOT NULL
+               AND (expires_at, call_sid) > (n.expires_at, n.call_sid)
+             ORDER BY expires_at, call_sid LIMIT $4) AS j
+         ORDER BY n.place, j.expires_at, j.call_sid",
+    )
+    .bind(&ids)
+    .bind(&instants)
+    .bind(&calls)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let mut page: HashMap<AccountId, Vec<CallSid>> = HashMap::new();
+    let mut more = Vec::new();
+    for row in &rows {
+        let Some((account, ..)) = place(row)?.and_then(|place| after.get(place)) else { continue };
+        let calls = page.entry(account.clone()).or_default();
+        if calls.len() + 1 == most {
+            let call = row.try_get("call_sid")?;
+            more.push((account.clone(), row.try_get("expires_at")?, call));
+        }
+        calls.push(sid(row)?);
+    }
+    Ok((page, more))
+}
+
+/// The holds of these calls that are neither voided nor charged.
+pub(crate) async fn open_holds(
+    store: &Store,
+    calls: &[(AccountId, String)],
+) -> Result<Vec<CallChange>, BalanceError> {
+    let (ids, sids): (Vec<&str>, Vec<&str>) =
+        calls.iter().map(|(account, call)| (account.as_str(), call.as_str())).unzip();
+    let rows = sqlx::query(
+        "-- balance::journal, open holds
+         SELECT n.place, j.call_sid, j.hold
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (id, call_sid, place)
+         JOIN accounts AS a ON a.id = n.id
+         JOIN open_holds AS j ON j.account_key = a.account_key AND j.call_sid = n.call_sid",
+    )
+    .bind(&ids)
+    .bind(&sids)
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let changes = rows.iter().map(|row| {
+        let Some((account, _)) = place(row)?.and_then(|place| calls.get(place)) else {
+            return Ok(None);
+        };
+        let change = Change::Held(hold(row)?);
+        Ok(Some(CallChange { account: account.clone(), call_sid: sid(row)?, change }))
+    });
+    changes.filter_map(Result::transpose).collect()
+}
+
+/// The last revision of each of these calls, and whether it is a void; `None`: there is no row.
+pub(crate) async fn revisions(
+    store: &Store,
+    calls: &[CallChange],
+) -> Result<Vec<Option<(i64, bool)>>, BalanceError> {
+    let ids: Vec<&str> = calls.iter().map(|it| it.account.as_str()).collect();
+    let sids: Vec<&str> = calls.iter().map(|it| it.call_sid.as_str()).collect();
+    let rows = sqlx::query(
+        "-- balance::journal, revisions
+         SELECT n.place, j.revision, j.hold IS NULL AS is_void
+         FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (id, call_sid, place)
+         JOIN accounts AS a ON a.id = n.id
+         JOIN hold_states AS j ON j.account_key = a.account_key AND j.call_sid = n.call_sid",
+    )
+    .bind(&ids)
+    .bind(&sids)
+    .fetch_all(&mut *store.read().await?)
+    .await?;
+    let mut revisions = vec![None; calls.len()];
+    for row in &rows {
+        if let Some(revision) = place(row)?.and_then(|place| revisions.get_mut(place)) {
+            *revision = Some((row.try_get("revision")?, row.try_get("is_void")?));
+        }
+    }
+    Ok(revisions)
+}
+
+fn sid(row: &PgRow) -> Result<CallSid, BalanceError> {
+    read_sid(row.try_get("call_sid")?)
+}
+
+fn hold(row: &PgRow) -> Result<Hold, BalanceError> {
+    Hold::unpack(row.try_get("hold")?)
+}
+
+/// The place that a row's `place` counts from one.
+fn place(row: &PgRow) -> Result<Option<usize>, BalanceError> {
+    Ok(usize::try_from(row.try_get::<i64, _>("place")? - 1).ok())
+}
+
+/// Reads a `CallSid` of the ledger or the journal.
+pub(crate) fn read_sid(text: &str) -> Result<CallSid, BalanceError> {
+    CallSid::parse(text).map_err(|error| LedgerError::unreadable("a CallSid", error).into())
+}

@@ -1,0 +1,89 @@
+//! What can go wrong between us and Redis.
+
+use callmeter_core::domain::AccountId;
+use redis::RedisError;
+
+use crate::ledger::LedgerError;
+use crate::ledger::store::{AsStoreError, StoreError};
+
+/// Why holds cannot be told or changed right now.
+#[derive(Debug, thiserror::Error)]
+pub enum BalanceError {
+    /// Redis cannot be reached, or answers too late: what was sent may or may not have been applied.
+    #[error("redis cannot be reached")]
+    Lost(#[source] RedisError),
+    /// A script refused what it found or was given; nothing can be granted on that.
+    #[error("redis refused a script")]
+    Refused(#[source] RedisError),
+    /// A script answered what its contract does not have.
+    #[error("the answer of {script} cannot be read: {found}")]
+    Unreadable {
+        /// The script.
+        script: &'static str,
+        /// What was found.
+        found: String,
+    },
+    /// The account could not be brought into Redis, however often it was tried.
+    #[error("account {account} could not be loaded: {why}")]
+    NotLoaded {
+        /// The account.
+        account: String,
+        /// What stood in the way last.
+        why: String,
+    },
+    /// The ledger cannot be asked.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl BalanceError {
+    /// Says that an answer is not of its script's contract.
+    pub(crate) fn unreadable(script: &'static str, found: &str) -> Self {
+        Self::Unreadable { script, found: found.to_owned() }
+    }
+
+    /// Says why an account could not be brought into Redis.
+    pub(crate) fn not_loaded(account: &AccountId, why: &str) -> Self {
+        Self::NotLoaded { account: account.to_string(), why: why.to_owned() }
+    }
+
+    /// True where Redis could not be reached, so that the account's policy decides.
+    pub const fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+
+    /// True where the ledger could not be asked.
+    pub(crate) fn is_of_the_ledger(&self) -> bool {
+        matches!(self, Self::Ledger(error) if error.is_transient())
+    }
+
+    /// True where the same may succeed later: nothing is wrong with what was asked.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::NotLoaded { .. } => true,
+            Self::Ledger(error) => error.is_transient(),
+            Self::Refused(_) | Self::Unreadable { .. } => false,
+        }
+    }
+}
+
+impl From<StoreError> for BalanceError {
+    fn from(error: StoreError) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl From<sqlx::Error> for BalanceError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Ledger(error.into())
+    }
+}
+
+impl AsStoreError for BalanceError {
+    fn as_store_error(&self) -> Option<&StoreError> {
+        match self {
+            Self::Ledger(error) => error.as_store_error(),
+            _ => None,
+        }
+    }
+}

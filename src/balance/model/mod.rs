@@ -1,0 +1,16 @@
+//! What the floors above speak of; asks nobody.
+
+mod call_terms;
+mod error;
+mod hold;
+mod recent;
+mod settings;
+mod terms_document;
+
+pub use call_terms::{CallEnds, CallTerms};
+pub use error::BalanceError;
+pub use hold::{CycleRef, GrantedBy, Hold, HoldSource};
+pub(crate) use recent::Recent;
+pub use settings::HoldSettings;
+pub use terms_document::Document;
+pub(crate) use terms_document::Policy;

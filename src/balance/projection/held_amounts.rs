@@ -1,0 +1,131 @@
+//! What an account's calls in progress hold, for its page: from Redis, or else from the journal.
+//!
+//! The journal has every hold that was granted more than some 50 ms ago, so that a wallet can be shown
+//! while Redis is away, and before an idle account is loaded. Nothing is granted on it.
+
+use callmeter_core::domain::{AccountId, Money};
+use serde::Serialize;
+
+use super::snapshot::{Purpose, Snapshot};
+use crate::balance::model::{BalanceError, CycleRef};
+use crate::balance::scripts::{Standing, inspect};
+use crate::balance::state::Balance;
+
+/// What the calls in progress of an account hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// How many they are.
+    pub holds: i64,
+    /// Money.
+    pub money: Money,
+    /// Seconds of the allowance of each cycle.
+    pub cycles: Vec<(CycleRef, u64)>,
+    /// Who says so.
+    pub source: HeldSource,
+    /// Version of the ledger by which it was told: a charge and its hold's end are one step.
+    pub version: i64,
+}
+
+/// Who says what is held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldSource {
+    /// Redis: as of now.
+    Live,
+    /// The journal in Postgres, because Redis does not know the account: as of at most some 50 ms
+    /// ago.
+    #[default]
+    Journal,
+}
+
+impl Held {
+    /// Seconds held of one cycle's allowance.
+    pub fn seconds_of(&self, cycle: CycleRef) -> u64 {
+        self.cycles.iter().find(|(it, _)| *it == cycle).map_or(0, |(_, seconds)| *seconds)
+    }
+}
+
+impl Balance {
+    /// Tells what an account's calls in progress hold, as of `version` of the ledger or later; `None`:
+    /// there is no such account.
+    ///
+    /// A projection that is still under way is waited for, so that a charge is not counted beside the
+    /// hold that it settles.
+    ///
+    /// # Errors
+    /// Where neither Redis knows nor Postgres can be asked.
+    pub async fn held(
+        &self,
+        account: &AccountId,
+        version: i64,
+    ) -> Result<Option<Held>, BalanceError> {
+        match self.held_in_redis(account, version).await {
+            Ok(Some(held)) => return Ok(Some(held)),
+            // Not there, lost, or projected by others faster than it can be read: the journal tells.
+            Ok(None) | Err(BalanceError::Lost(_) | BalanceError::NotLoaded { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(self.read(account, Purpose::Load).await?.as_ref().map(Held::from_snapshot))
+    }
+
+    /// The same, where Redis knows the account; `None`: it does not.
+    ///
+    /// # Errors
+    /// `Lost` where Redis cannot be reached.
+    pub async fn held_in_redis(
+        &self,
+        account: &AccountId,
+        version: i64,
+    ) -> Result<Option<Held>, BalanceError> {
+        let mut standing = self.0.redis.ask_twice(&inspect(account)).await?;
+        if standing.as_ref().is_some_and(|it| it.version < version) {
+            self.refresh(account).await?;
+            standing = self.0.redis.ask(&inspect(account)).await?;
+        }
+        // One of an older incarnation is of a ledger that is gone.
+        let is_believed = |it: &Standing| it.incarnation >= self.0.redis.incarnation();
+        Ok(standing.filter(is_believed).map(|it| Held {
+            holds: it.holds,
+            money: it.held,
+            cycles: it.cycles,
+            source: HeldSource::Live,
+            version: it.version,
+        }))
+    }
+
+    /// Holds and micro-dollars held of each account, where Redis knows it: one round trip for all.
+    ///
+    /// # Errors
+    /// `Lost` where Redis cannot be reached.
+    pub async fn held_sums(
+        &self,
+        accounts: &[AccountId],
+    ) -> Result<Vec<Option<(i64, i64)>>, BalanceError> {
+        let looks: Vec<_> = accounts.iter().map(inspect).collect();
+        let answers = self.0.redis.bulk_many(&looks).await?.into_iter();
+        let sums = answers.map(|answer| {
+            let standing = answer?;
+            Ok(standing.map(|standing| (standing.holds, standing.held.micros())))
+        });
+        sums.collect()
+    }
+}
+
+impl Held {
+    /// Adds up the holds of a snapshot, which are neither charged, nor voided, nor due.
+    fn from_snapshot(snapshot: &Snapshot) -> Self {
+        let mut held = Self { version: snapshot.version, ..Self::default() };
+        for (_, hold) in &snapshot.holds {
+            held.holds += 1;
+            let micros = held.money.micros().saturating_add(hold.money.micros());
+            held.money = Money::from_micros(micros);
+            let Some(cycle) = hold.cycle else { continue };
+            let seconds = u64::from(hold.allowance_seconds);
+            match held.cycles.iter_mut().find(|(it, _)| *it == cycle) {
+                Some((_, sum)) => *sum += seconds,
+                None => held.cycles.push((cycle, seconds)),
+            }
+        }
+        held
+    }
+}

@@ -1,0 +1,111 @@
+//! Renews what a process believes of the ledger: which catalog is in force, and that Redis was told of
+//! every change.
+//!
+//! An authorization asks Redis alone. A change that reached Redis is seen by the next script; one that
+//! could not be told to Redis, which was silent or away, is noted in Postgres, and answered one
+//! [`LEASE`] later (decision 0041). Each process looks for such notes several times in a lease, and
+//! authorizes nothing on a look that is older: first it looks again, and an account that is noted is
+//! projected before it is asked about.
+//!
+//! While Postgres does not answer, nothing can be changed through this process, and warm accounts go
+//! on. It must never take a silent Redis for one that knows.
+
+use std::time::Duration;
+
+use callmeter_core::domain::AccountId;
+use redis::{ErrorKind, RedisError};
+use tokio::time::Instant;
+
+use crate::balance::lease::NOTED_MAX;
+use crate::balance::model::BalanceError;
+use crate::balance::scripts::Request;
+use crate::balance::state::Balance;
+use crate::ledger::store::StoreError;
+use crate::ledger::unprojected::{self, LEASE};
+use crate::ledger::{LedgerError, catalogs};
+
+/// Longest wait for the answer to a look.
+const ANSWER_MAX: Duration = Duration::from_millis(500);
+/// Longest time that an authorization waits for its account to be projected.
+const CATCH_UP_MAX: Duration = Duration::from_secs(1);
+
+impl Balance {
+    /// Makes a change of the account in the ledger visible to every authorization that is asked for
+    /// after this returns. Call it after the change is committed and before it is answered.
+    ///
+    /// # Errors
+    /// Where neither Redis nor Postgres can be told: it will be seen later, and must not be answered
+    /// as done.
+    pub async fn show(&self, account: &AccountId) -> Result<(), BalanceError> {
+        let Err(error) = self.refresh(account).await else { return Ok(()) };
+        tracing::warn!(%account, %error, "redis could not be told of a change; postgres notes it");
+        let now = self.0.clock.now();
+        unprojected::note(&mut *self.0.store.read().await?, account, now).await?;
+        tokio::time::sleep(LEASE).await;
+        Ok(())
+    }
+
+    /// Runs a script that authorizes, once what this process believes is fresh.
+    pub(crate) async fn ask_leased<R: Request>(
+        &self,
+        request: &R,
+    ) -> Result<R::Reply, BalanceError> {
+        self.renew().await?;
+        let account = request.account();
+        if self.0.lease.is_noted(account) {
+            let caught_up = tokio::time::timeout(CATCH_UP_MAX, self.catch_up(account)).await;
+            caught_up.unwrap_or_else(|_| Err(too_late()))?;
+        }
+        self.0.redis.ask(request).await
+    }
+
+    /// Looks again where the last look is too old.
+    async fn renew(&self) -> Result<(), BalanceError> {
+        let lease = &self.0.lease;
+        if lease.is_due() {
+            let _turn = lease.turn.lock().await;
+            if lease.is_due() {
+                let looked = self.look_at_ledger().await;
+                let was_ever = lease.was_ever_seen();
+                return looked.or_else(|error| if was_ever { Ok(()) } else { Err(error) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for a newer catalog, and for wallets that Redis may have as they were.
+    pub(crate) async fn look_at_ledger(&self) -> Result<(), BalanceError> {
+        let asked_at = Instant::now();
+        let asking = async {
+            let mut connection = self.0.lease.store.read().await?;
+            let stamp = catalogs::latest(&mut connection).await?;
+            let most = i64::try_from(NOTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
+            let wallets = unprojected::read(&mut connection, most).await?;
+            Ok::<_, LedgerError>((stamp, wallets))
+        };
+        let answered = tokio::time::timeout(ANSWER_MAX, asking).await;
+        let answered = answered
+            .unwrap_or_else(|_| Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut).into()));
+        self.0.lease.answered(answered.is_ok());
+        let (stamp, wallets) = answered?;
+        if let Some(stamp) = stamp
+            && self.0.catalogs.get(stamp).is_none()
+        {
+            self.0.catalogs.at(&mut *self.0.store.read().await?, stamp).await?;
+        }
+        self.0.lease.saw(asked_at, wallets);
+        Ok(())
+    }
+
+    /// Projects an account that is noted, and strikes it out.
+    pub(crate) async fn catch_up(&self, account: &AccountId) -> Result<(), BalanceError> {
+        let Some(version) = self.refresh(account).await? else { return Ok(()) };
+        self.0.lease.caught_up(account, version);
+        unprojected::projected(&mut *self.0.store.read().await?, account, version).await?;
+        Ok(())
+    }
+}
+
+fn too_late() -> BalanceError {
+    BalanceError::Lost(RedisError::from((ErrorKind::Io, "a change could not be projected in time")))
+}

@@ -1,0 +1,227 @@
+//! The way to Redis: one multiplexed connection, made anew by ourselves.
+//!
+//! A client that reconnects by itself would hide the one thing that matters: whether this is still
+//! the same server with the same memory. So each connection begins by asking for the server's
+//! `run_id`, the *epoch*, and every script carries it: a wallet stamped with another epoch is not
+//! believed.
+//!
+//! It must never send a script a second time by itself: after a time-out it is not known whether the
+//! first was applied. Callers retry with the same operation id.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::balance::model::BalanceError;
+use crate::balance::scripts::{self, Request, Stamp};
+
+/// What is said of a Redis whose keys lie on several nodes; a connection reaches those of one.
+pub(super) const CLUSTERED: &str =
+    "redis is a cluster of more than one node; set redis.url to a server that has all keys";
+
+/// After a failed attempt to connect, callers are answered at once for so long.
+const RECONNECT_EVERY: Duration = Duration::from_millis(50);
+
+/// The way to one Redis server; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Link(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    config: AsyncConnectionConfig,
+    timeout: Duration,
+    session: ArcSwapOption<Session>,
+    /// Held while one caller connects; tells when the last attempt failed.
+    failed_at: Mutex<Option<Instant>>,
+}
+
+/// One connection, and the epoch of the server at its other end.
+#[derive(Debug)]
+pub struct Session {
+    connection: MultiplexedConnection,
+    /// `run_id` of the server.
+    pub epoch: Arc<str>,
+}
+
+impl Link {
+    /// Prepares the way; connects when it is first used. `timeout` bounds each answer.
+    ///
+    /// # Errors
+    /// Where the URL cannot be read.
+    pub fn open(url: &str, timeout: Duration) -> Result<Self, BalanceError> {
+        let client = Client::open(url).map_err(BalanceError::Refused)?;
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout.min(Duration::from_millis(500))))
+            .set_response_timeout(Some(timeout));
+        Ok(Self(Arc::new(Inner {
+            client,
+            config,
+            timeout,
+            session: ArcSwapOption::empty(),
+            failed_at: Mutex::new(None),
+        })))
+    }
+
+    /// The connection that stands, or a new one.
+    ///
+    /// # Errors
+    /// `Lost` where Redis cannot be reached.
+    pub async fn session(&self) -> Result<Arc<Session>, BalanceError> {
+        if let Some(session) = self.0.session.load_full() {
+            return Ok(session);
+        }
+        let mut failed_at = self.0.failed_at.lock().await;
+        if let Some(session) = self.0.session.load_full() {
+            return Ok(session);
+        }
+        if failed_at.is_some_and(|at| at.elapsed() < RECONNECT_EVERY) {
+            let error = (ErrorKind::Io, "redis could not be reached a moment ago");
+            return Err(BalanceError::Lost(RedisError::from(error)));
+        }
+        // Every step of connecting has its own limit; the whole has one too.
+        let connected = tokio::time::timeout(self.0.timeout * 4, self.connect()).await;
+        match connected {
+            Ok(Ok(session)) => {
+                *failed_at = None;
+                let session = Arc::new(session);
+                self.0.session.store(Some(Arc::clone(&session)));
+                Ok(session)
+            }
+            Ok(Err(error)) => {
+                *failed_at = Some(Instant::now());
+                Err(BalanceError::Lost(error))
+            }
+            Err(_) => {
+                *failed_at = Some(Instant::now());
+                let error = (ErrorKind::Io, "redis did not answer in time");
+                Err(BalanceError::Lost(RedisError::from(error)))
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Session, RedisError> {
+        let inner = &self.0;
+        let mut connection =
+            inner.client.get_multiplexed_async_connection_with_config(&inner.config).await?;
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+        let epoch = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        let epoch = epoch.ok_or((ErrorKind::Parse, "redis does not tell its run_id"))?;
+        refuse_clusters(&mut connection).await?;
+        scripts::teach().exec_async(&mut connection).await?;
+        let policy: Result<Vec<String>, _> = redis::cmd("CONFIG")
+            .arg("GET")
+            .arg("maxmemory-policy")
+            .query_async(&mut connection)
+            .await;
+        match policy.as_deref() {
+            Ok([_, policy]) if policy != "noeviction" => {
+                tracing::warn!(%policy, "redis may evict holds: set maxmemory-policy noeviction");
+            }
+            _ => {}
+        }
+        tracing::info!(epoch, "connected to redis");
+        Ok(Session { connection, epoch: epoch.into() })
+    }
+
+    /// Gives up a connection that is not to be trusted any more.
+    fn give_up(&self, session: &Arc<Session>) {
+        let standing = self.0.session.load();
+        if standing.as_ref().is_some_and(|standing| Arc::ptr_eq(standing, session)) {
+            self.0.session.store(None);
+        }
+    }
+
+    /// Runs a script once.
+    ///
+    /// # Errors
+    /// `Lost`: it may or may not have been applied; `Refused`: it was not, save for what the script
+    /// did before it found the fault.
+    pub async fn run<R: Request>(
+        &self,
+        request: &R,
+        incarnation: i64,
+        offset_micros: i64,
+    ) -> Result<R::Reply, BalanceError> {
+        let session = self.session().await?;
+        let stamp = Stamp { epoch: Arc::clone(&session.epoch), incarnation, offset_micros };
+        R::read(self.send(&session, &request.command(&stamp)).await?)
+    }
+
+    /// Runs many scripts in one round trip; each has its own answer.
+    ///
+    /// # Errors
+    /// `Lost`: each may or may not have been applied.
+    pub async fn run_many<R: Request>(
+        &self,
+        requests: &[R],
+        incarnation: i64,
+        offset_micros: i64,
+    ) -> Result<Vec<Result<R::Reply, BalanceError>>, BalanceError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = self.session().await?;
+        let stamp = Stamp { epoch: Arc::clone(&session.epoch), incarnation, offset_micros };
+        let mut pipeline = redis::Pipeline::with_capacity(requests.len());
+        for request in requests {
+            pipeline.add_command(request.command(&stamp));
+        }
+        pipeline.ignore_errors();
+        let mut connection = session.connection.clone();
+        let answers: Vec<Result<Value, RedisError>> =
+            match pipeline.query_async(&mut connection).await {
+                Ok(answers) => answers,
+                Err(error) => return Err(self.failed(&session, error)),
+            };
+        Ok(answers
+            .into_iter()
+            .map(|answer| R::read(answer.map_err(|error| self.failed(&session, error))?))
+            .collect())
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn send(&self, session: &Arc<Session>, command: &Cmd) -> Result<Value, BalanceError> {
+        let mut connection = session.connection.clone();
+        match command.query_async::<Value>(&mut connection).await {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.failed(session, error)),
+        }
+    }
+
+    /// Tells a fault of a script from a server that is lost: after the latter the connection ends.
+    fn failed(&self, session: &Arc<Session>, error: RedisError) -> BalanceError {
+        let is_of_the_script = match error.kind() {
+            ErrorKind::Server(kind) => kind == ServerErrorKind::ResponseError,
+            ErrorKind::UnexpectedReturnType | ErrorKind::Extension => error.code() == Some("ERR"),
+            _ => false,
+        };
+        if is_of_the_script {
+            return BalanceError::Refused(error);
+        }
+        self.give_up(session);
+        BalanceError::Lost(error)
+    }
+}
+
+/// Fails where other nodes have a part of the keys.
+async fn refuse_clusters(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
+    let info: String = redis::cmd("INFO").arg("cluster").query_async(connection).await?;
+    if !info.contains("cluster_enabled:1") {
+        return Ok(());
+    }
+    let info: String = redis::cmd("CLUSTER").arg("INFO").query_async(connection).await?;
+    let nodes = info.lines().find_map(|line| line.trim().strip_prefix("cluster_known_nodes:"));
+    if nodes == Some("1") {
+        return Ok(());
+    }
+    Err(RedisError::from((ErrorKind::InvalidClientConfig, CLUSTERED)))
+}

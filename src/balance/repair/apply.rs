@@ -1,0 +1,81 @@
+//! Makes good what Redis or the journal lacks.
+//!
+//! What the pool did not have while a hold was missing is the stated exception of decision 0040, and is
+//! counted.
+
+use std::sync::atomic::Ordering;
+
+use tokio::time::Instant;
+
+use super::compare::Difference;
+use crate::balance::journal::store::{CallChange, Change};
+use crate::balance::model::{BalanceError, GrantedBy};
+use crate::balance::scripts::{Restore, Restored, Void};
+use crate::balance::state::Balance;
+use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, HOLDS_RESTORED_LATE, add_dollars};
+
+impl Balance {
+    /// Repairs differences; where a later change stands nothing happens.
+    pub(crate) async fn repair(&self, differences: Vec<Difference>) -> Result<(), BalanceError> {
+        let (mut in_redis, mut journaled) = (Vec::new(), 0);
+        for difference in differences {
+            match difference {
+                Difference::InRedis(change) => in_redis.push(change),
+                Difference::InJournal(CallChange { account, call_sid, change }) => {
+                    if let Change::Held(hold) = change
+                        && self.0.journal.has_room(&account)
+                    {
+                        journaled += 1;
+                        self.0.journal.placed(&account, &call_sid, &hold, true, Instant::now());
+                    }
+                }
+            }
+        }
+        if journaled > 0 {
+            tracing::warn!(holds = journaled, "the journal lacks holds of redis");
+        }
+        self.repair_redis(&in_redis).await
+    }
+
+    /// Repeats changes of the journal in Redis; where they stand, or were never lost, nothing happens.
+    pub(crate) async fn repair_redis(&self, changes: &[CallChange]) -> Result<(), BalanceError> {
+        let (mut holds, mut voids) = (Vec::new(), Vec::new());
+        for CallChange { account, call_sid, change } in changes {
+            match change {
+                Change::Held(hold) => holds.push(Restore { account, call_sid, hold }),
+                Change::Voided { .. } => {
+                    voids.push(Void { account, call_sid, twilio_account_sid: None });
+                }
+            }
+        }
+        for (restore, answer) in holds.iter().zip(self.0.redis.bulk_many(&holds).await?) {
+            self.count_restored(restore, answer?);
+        }
+        for answer in self.0.redis.bulk_many(&voids).await? {
+            answer?;
+        }
+        Ok(())
+    }
+
+    fn count_restored(&self, restore: &Restore<'_>, restored: Restored) {
+        let beyond = match restored {
+            Restored::Restored { beyond } => beyond,
+            Restored::Over => restore.hold.money,
+            Restored::Standing | Restored::Unknown => return,
+        };
+        let Restore { account, call_sid, hold } = restore;
+        let lost = hold.money;
+        if hold.granted_by == GrantedBy::Postgres {
+            // Granted by the account's policy, within its cap; not lost, and late by no fault.
+            tracing::info!(%account, %call_sid, %lost, "a call granted without redis is held now");
+            if matches!(restored, Restored::Restored { .. }) {
+                add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+            }
+            return;
+        }
+        tracing::warn!(%account, %call_sid, %lost, "a hold was restored late");
+        add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);
+        self.0.restored_late.fetch_add(lost.micros(), Ordering::Relaxed);
+        metrics::counter!(HOLDS_RESTORED_LATE).increment(1);
+    }
+}

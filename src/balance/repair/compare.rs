@@ -1,0 +1,149 @@
+//! The one comparison of holds: Redis and the journal in, differences out. The patrol repairs them, and
+//! `verify` tells of them.
+//!
+//! Both sides are read in pages. What one side lacks is decided by the other's rows as they are after
+//! the page was read, so a change that came between is none.
+
+use std::collections::HashMap;
+
+use callmeter_core::domain::{AccountId, CallSid};
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::balance::journal::store::{self as journal, After, CallChange, Change, read_sid};
+use crate::balance::model::BalanceError;
+use crate::balance::scripts::{Holds, Missing};
+use crate::balance::state::Balance;
+
+/// Holds of one page, of all its accounts together.
+const PAGE: usize = 500;
+/// Holds of one account on a page, at least.
+const PAGE_OF_ONE: usize = 20;
+/// A hold that was changed so short ago is being journaled by whoever granted it.
+const SETTLING: TimeDelta = TimeDelta::milliseconds(500);
+/// A hold that is due so soon may be released by Redis's clock already.
+const DUE_SOON: TimeDelta = TimeDelta::seconds(5);
+
+/// What one of the two lacks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// Redis lacks a hold of the journal, or holds something for a call that the journal has as voided.
+    InRedis(CallChange),
+    /// The journal lacks a hold of Redis, or has an older one.
+    InJournal(CallChange),
+}
+
+impl Difference {
+    pub(crate) const fn is_a_hold_in_redis(&self) -> bool {
+        matches!(self, Self::InRedis(CallChange { change: Change::Held(_), .. }))
+    }
+}
+
+/// The comparison of some accounts, page by page: first what stands in Redis, then what is journaled.
+#[derive(Debug)]
+pub(crate) struct Comparison {
+    /// Where to read on in Redis, by account.
+    in_redis: Vec<(AccountId, String)>,
+    /// Where to read on in the journal.
+    in_journal: Vec<After>,
+}
+
+impl Comparison {
+    /// Of the holds in Redis of `holding`, and of those in the journal of `all`.
+    pub(crate) fn new(holding: Vec<AccountId>, all: Vec<AccountId>, now: DateTime<Utc>) -> Self {
+        let begin = now + DUE_SOON;
+        Self {
+            in_redis: holding.into_iter().map(|account| (account, "0".to_owned())).collect(),
+            in_journal: all.into_iter().map(|account| (account, begin, String::new())).collect(),
+        }
+    }
+
+    /// Compares the next page; `None`: there is no more.
+    pub(crate) async fn next(
+        &mut self,
+        balance: &Balance,
+    ) -> Result<Option<Vec<Difference>>, BalanceError> {
+        if !self.in_redis.is_empty() {
+            let (standing, more) = standing_in_redis(balance, &self.in_redis).await?;
+            self.in_redis = more;
+            return Ok(Some(against_journal(balance, standing).await?));
+        }
+        if !self.in_journal.is_empty() {
+            let most = share(self.in_journal.len());
+            let store = &balance.0.store;
+            let (page, more) = journal::next_holds(store, &self.in_journal, most).await?;
+            self.in_journal = more;
+            return Ok(Some(against_redis(balance, &page).await?));
+        }
+        Ok(None)
+    }
+}
+
+/// Holds of each of so many accounts on one page.
+fn share(accounts: usize) -> usize {
+    (PAGE / accounts.max(1)).max(PAGE_OF_ONE)
+}
+
+/// The next holds of each account in Redis, and where to read on.
+async fn standing_in_redis(
+    balance: &Balance,
+    left: &[(AccountId, String)],
+) -> Result<(Vec<CallChange>, Vec<(AccountId, String)>), BalanceError> {
+    let count = share(left.len());
+    let reads: Vec<_> =
+        left.iter().map(|(account, cursor)| Holds { account, cursor, count }).collect();
+    let latest = (balance.0.clock.now() - SETTLING).timestamp_micros();
+    let (mut standing, mut more) = (Vec::new(), Vec::new());
+    for ((account, _), answer) in left.iter().zip(balance.0.redis.bulk_many(&reads).await?) {
+        let some = answer?;
+        for (call_sid, hold) in some.holds {
+            if hold.revision < latest {
+                let (account, call_sid) = (account.clone(), read_sid(&call_sid)?);
+                standing.push(CallChange { account, call_sid, change: Change::Held(hold) });
+            }
+        }
+        more.extend(some.cursor.map(|cursor| (account.clone(), cursor)));
+    }
+    Ok((standing, more))
+}
+
+/// What the journal says of holds that stand in Redis.
+async fn against_journal(
+    balance: &Balance,
+    standing: Vec<CallChange>,
+) -> Result<Vec<Difference>, BalanceError> {
+    if standing.is_empty() {
+        return Ok(Vec::new());
+    }
+    let journaled = journal::revisions(&balance.0.store, &standing).await?;
+    let differ = standing.into_iter().zip(journaled).filter_map(|(call, journaled)| {
+        let revision = call.change.revision();
+        match journaled {
+            Some((journaled, true)) if journaled > revision => {
+                let change = Change::Voided { revision: journaled };
+                Some(Difference::InRedis(CallChange { change, ..call }))
+            }
+            Some((journaled, _)) if journaled >= revision => None,
+            _ => Some(Difference::InJournal(call)),
+        }
+    });
+    Ok(differ.collect())
+}
+
+/// The holds of the journal that Redis lacks: it has the wallet, knows nothing of the call, and the call
+/// is not charged.
+async fn against_redis(
+    balance: &Balance,
+    page: &HashMap<AccountId, Vec<CallSid>>,
+) -> Result<Vec<Difference>, BalanceError> {
+    let asked: Vec<_> =
+        page.iter().map(|(account, call_sids)| Missing { account, call_sids }).collect();
+    let mut calls = Vec::new();
+    for (missing, answer) in asked.iter().zip(balance.0.redis.bulk_many(&asked).await?) {
+        calls.extend(answer?.into_iter().map(|call_sid| (missing.account.clone(), call_sid)));
+    }
+    if calls.is_empty() {
+        return Ok(Vec::new());
+    }
+    let open = journal::open_holds(&balance.0.store, &calls).await?;
+    Ok(open.into_iter().map(Difference::InRedis).collect())
+}

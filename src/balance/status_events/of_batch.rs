@@ -1,0 +1,36 @@
+//! The status events of a batch that holds are placed and freed by.
+
+use std::collections::HashMap;
+
+use callmeter_core::domain::{CallSid, TwilioAccountSid};
+
+use crate::ingest::batch::Batch;
+use crate::ingest::decode::{CallSignalled, Event};
+
+/// The status events of a batch whose calls are not over within it, the last of each call. A call is
+/// one by its `CallSid` under its `AccountSid`.
+pub(crate) fn of_batch(batch: &Batch) -> Vec<CallSignalled> {
+    let mut last: HashMap<(&TwilioAccountSid, &CallSid), &CallSignalled> = HashMap::new();
+    for record in &batch.records {
+        let Event::CallSignalled(signalled) = &record.event else { continue };
+        let Some(call) = call_of(signalled) else { continue };
+        // Once a call is over it stays so, in whatever order its events come.
+        let known = last.entry(call).or_insert(signalled);
+        if !known.status.is_terminal() {
+            *known = signalled;
+        }
+    }
+    if !last.is_empty() {
+        for record in &batch.records {
+            if let Event::CallEnded(ended) = &record.event {
+                last.remove(&(&ended.twilio_account_sid, &ended.call.call_sid));
+            }
+        }
+    }
+    last.into_values().cloned().collect()
+}
+
+/// The call that an event tells of, where it names one.
+pub(crate) fn call_of(signalled: &CallSignalled) -> Option<(&TwilioAccountSid, &CallSid)> {
+    signalled.twilio_account_sid.as_ref().zip(signalled.call_sid.as_ref())
+}
