@@ -62,15 +62,14 @@ impl Balance {
         document: &Document,
         ends: CallEnds<'_>,
     ) -> Result<CallTerms, BalanceError> {
-        let history = match self.0.catalogs.with(document.catalog_version) {
-            Some(history) => history,
-            None => {
-                let mut connection = self.0.store.read().await?;
-                let stamp = catalogs::latest(&mut connection).await?.ok_or_else(|| {
-                    LedgerError::unreadable("the catalog", "none was ever accepted")
-                })?;
-                self.0.catalogs.at(&mut connection, stamp).await?
-            }
+        let history = if let Some(history) = self.0.catalogs.with(document.catalog_version) {
+            history
+        } else {
+            let mut connection = self.0.store.read().await?;
+            let stamp = catalogs::latest(&mut connection).await?;
+            let stamp = stamp
+                .ok_or_else(|| LedgerError::unreadable("the catalog", "none was ever accepted"))?;
+            self.0.catalogs.at(&mut connection, stamp).await?
         };
         let terms = terms_at(&history, &document.timeline, self.0.clock.now())
             .map_err(|error| LedgerError::unreadable("a subscription", error))?;

@@ -177,13 +177,11 @@ impl Holds {
                     self.unsure.push((account, key, mark));
                 }
             } else if let Some(comparison) = &mut self.comparison {
-                match comparison.next(balance).await? {
-                    Some(differences) => repair(balance, differences).await?,
-                    None => {
-                        self.comparison = None;
-                        continue;
-                    }
-                }
+                let Some(differences) = comparison.next(balance).await? else {
+                    self.comparison = None;
+                    continue;
+                };
+                repair(balance, differences).await?;
             } else if let Some(page) = self.pages.pop_front() {
                 self.begin(balance, page);
                 continue;

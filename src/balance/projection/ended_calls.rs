@@ -95,7 +95,7 @@ pub(crate) async fn read(
         && i64::try_from(voided.len()).is_ok_and(|count| count == PAGE)
     {
         next.voids_before = *expires_at;
-        next.void_before = call_sid.as_str().to_owned();
+        call_sid.as_str().clone_into(&mut next.void_before);
     }
     call_sids.extend(voided.into_iter().map(|(call_sid, _)| call_sid));
     let is_last = next.charge_sequence == 0 && next.voids_before == DateTime::UNIX_EPOCH;

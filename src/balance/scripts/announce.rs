@@ -4,7 +4,7 @@ use callmeter_core::domain::AccountId;
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request};
+use super::request::{Name, Request};
 use crate::balance::model::BalanceError;
 
 /// Says that an account is about to be loaded. The answer is a ticket that the load brings along: it

@@ -4,7 +4,7 @@ use callmeter_core::domain::{AccountId, Money};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request};
+use super::request::{Name, Request};
 use crate::balance::model::{BalanceError, CycleRef};
 
 /// Releases holds that are due, and looks how the account stands.

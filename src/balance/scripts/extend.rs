@@ -5,8 +5,8 @@ use redis::{Cmd, Value};
 
 use super::place::{PlacedHold, read_held};
 use super::reply::Reply;
+use super::request::{Name, Request};
 use super::unknown::Unknown;
-use super::{Name, Request};
 use crate::balance::model::{BalanceError, HoldSettings};
 
 /// Lets a call that has a hold go on for longer.

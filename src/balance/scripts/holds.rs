@@ -4,7 +4,7 @@ use callmeter_core::domain::AccountId;
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request};
+use super::request::{Name, Request};
 use crate::balance::model::{BalanceError, Hold};
 
 /// Reads an account's holds, some at a time.

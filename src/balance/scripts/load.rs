@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
+use super::request::{Name, Request, list, pairs};
 use super::settle::WholeAccount;
-use super::{Name, Request, list, pairs};
 use crate::balance::model::{BalanceError, CycleRef, Hold};
 
 /// Puts an account into Redis, from one snapshot of the ledger and the journal.

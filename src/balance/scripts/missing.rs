@@ -4,7 +4,7 @@ use callmeter_core::domain::{AccountId, CallSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request, list};
+use super::request::{Name, Request, list};
 use crate::balance::model::BalanceError;
 
 /// Asks which of some calls have no hold though they are not over.

@@ -12,17 +12,11 @@ mod missing;
 mod place;
 mod remember;
 mod reply;
+mod request;
 mod restore;
 mod settle;
 mod unknown;
 mod void;
-
-use std::sync::{Arc, LazyLock};
-
-use callmeter_core::domain::AccountId;
-use redis::{Cmd, Script, ToRedisArgs, Value};
-
-use crate::balance::model::BalanceError;
 
 pub use announce::Announce;
 pub use expire::{Expire, Standing, inspect};
@@ -32,123 +26,9 @@ pub use load::{Load, Loaded};
 pub use missing::Missing;
 pub use place::{Denial, Place, Placed, PlacedHold};
 pub use remember::Remember;
+pub(crate) use request::teach;
+pub use request::{GRANT, Name, Request, Stamp, keys};
 pub use restore::{Restore, Restored};
 pub use settle::{Settle, Settled, WholeAccount};
 pub use unknown::Unknown;
 pub use void::{Void, Voided};
-
-/// The grant in Lua, for the proof that it equals the Rust function.
-pub const GRANT: &str = include_str!("grant.lua");
-
-/// A script, and the digest by which Redis is asked to run it.
-#[derive(Debug)]
-struct Source {
-    text: &'static str,
-    script: Script,
-}
-
-macro_rules! scripts {
-    ($($name:ident: $($part:literal),+;)+) => {
-        /// The scripts, each by its caller.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Name {
-            $(#[doc = concat!("[`", stringify!($name), "`]")] $name),+
-        }
-
-        /// Put together when they are first used, in the order of their names.
-        static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
-            let texts = [$(concat!($(include_str!($part), "\n"),+)),+];
-            texts.map(|text| Source { text, script: Script::new(text) }).into()
-        });
-    };
-}
-
-scripts! {
-    Announce: "common.lua", "announce.lua";
-    Place: "common.lua", "grant.lua", "place.lua";
-    Extend: "common.lua", "grant.lua", "extend.lua";
-    Void: "common.lua", "void.lua";
-    Settle: "common.lua", "settle.lua";
-    Expire: "common.lua", "expire.lua";
-    Load: "common.lua", "load.lua";
-    Holds: "common.lua", "holds.lua";
-    Missing: "common.lua", "missing.lua";
-    Remember: "common.lua", "remember.lua";
-    Restore: "common.lua", "restore.lua";
-}
-
-/// Commands that give Redis every script, so that each can then be called by its digest.
-pub(crate) fn teach() -> redis::Pipeline {
-    let mut pipeline = redis::pipe();
-    for source in SOURCES.iter() {
-        pipeline.cmd("SCRIPT").arg("LOAD").arg(source.text).ignore();
-    }
-    pipeline
-}
-
-/// What every script is told about the caller's world.
-#[derive(Clone, Debug)]
-pub struct Stamp {
-    /// `run_id` of the Redis server at the other end of the connection.
-    pub epoch: Arc<str>,
-    /// Incarnation of the ledger.
-    pub incarnation: i64,
-    /// Micro-seconds added to Redis's clock; 0 in production.
-    pub offset_micros: i64,
-}
-
-/// A call of one script for one account.
-pub trait Request {
-    /// What the script answers.
-    type Reply;
-
-    /// The script.
-    const SCRIPT: Name;
-
-    /// The account whose keys it works on.
-    fn account(&self) -> &AccountId;
-
-    /// Adds its own arguments, after the stamp.
-    fn arguments(&self, command: &mut Cmd);
-
-    /// Reads its answer.
-    ///
-    /// # Errors
-    /// `Unreadable` where the answer is not of the script's contract.
-    fn read(value: Value) -> Result<Self::Reply, BalanceError>;
-
-    /// The command.
-    fn command(&self, stamp: &Stamp) -> Cmd {
-        let keys = keys(self.account());
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(SOURCES[Self::SCRIPT as usize].script.get_hash()).arg(keys.len()).arg(&keys);
-        command.arg(&*stamp.epoch).arg(stamp.incarnation).arg(stamp.offset_micros);
-        self.arguments(&mut command);
-        command
-    }
-}
-
-/// The keys of an account, all in the slot of its hash tag, in the order that scripts know.
-pub fn keys(account: &AccountId) -> [String; 9] {
-    ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v", ":l"]
-        .map(|part| format!("cm:{{{account}}}{part}"))
-}
-
-/// Adds a list: how many members it has, then each of them.
-fn list<T: ToRedisArgs>(command: &mut Cmd, members: impl ExactSizeIterator<Item = T>) {
-    command.arg(members.len());
-    for member in members {
-        command.arg(member);
-    }
-}
-
-/// Adds a list of pairs, counted by their words.
-fn pairs<A: ToRedisArgs, B: ToRedisArgs>(
-    command: &mut Cmd,
-    members: impl ExactSizeIterator<Item = (A, B)>,
-) {
-    command.arg(members.len() * 2);
-    for (first, second) in members {
-        command.arg(first).arg(second);
-    }
-}

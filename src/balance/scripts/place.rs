@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
+use super::request::{Name, Request};
 use super::unknown::Unknown;
-use super::{Name, Request};
 use crate::balance::model::{BalanceError, CallTerms, Hold, HoldSettings, HoldSource};
 
 /// Reserves allowance and money for a call.

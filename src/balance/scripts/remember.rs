@@ -4,7 +4,7 @@ use callmeter_core::domain::{AccountId, CallSid};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request, list};
+use super::request::{Name, Request, list};
 use crate::balance::model::BalanceError;
 
 /// Brings back calls that are over, which a load had no room for.

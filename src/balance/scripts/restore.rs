@@ -4,7 +4,7 @@ use callmeter_core::domain::{AccountId, CallSid, Money};
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request};
+use super::request::{Name, Request};
 use crate::balance::model::{BalanceError, Hold};
 
 /// Puts back a hold that Redis lost before it was journaled.

@@ -4,7 +4,7 @@ use callmeter_core::domain::{AccountId, AccountStatus, CallSid, Money, TwilioAcc
 use redis::{Cmd, Value};
 
 use super::reply::Reply;
-use super::{Name, Request, list, pairs};
+use super::request::{Name, Request, list, pairs};
 use crate::balance::model::{BalanceError, CycleRef};
 
 /// Projects a wallet from one version to a later one.
