@@ -32,23 +32,23 @@ use crate::wallet::{WalletView, Wallets};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Account {
-    /// Makes an account and its wallet
+    /// Creates an account with its wallet
     Create(Create),
     /// Shows an account and its wallet
     Show(Show),
-    /// Puts an account on a plan from an instant on, or ends its subscription
+    /// Sets the account's plan, effective from a given time, or ends the subscription
     Subscribe(SubscribeArguments),
-    /// Closes an account: no new calls; late ones are still charged
+    /// Closes an account: new calls are refused, late ones are still charged
     Close(StatusArguments),
-    /// Opens a closed account again
+    /// Reopens a closed account
     Reopen(StatusArguments),
-    /// Makes an account pay for one more Twilio account
+    /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
-    /// Takes an account's name, address and phone numbers out, for good; amounts stay
+    /// Removes the account's name, address and phone numbers for good; amounts stay
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
     Token(Token),
-    /// Sets or forgets a key by which Twilio signs an account's web hooks in place of its auth token
+    /// Sets or forgets a shared key that Twilio signs the account's web hooks with
     SharedKey(SharedKey),
 }
 
@@ -56,21 +56,21 @@ pub(super) enum Account {
 pub(super) struct Create {
     /// The account's id: letters, digits, '.', '_' and '-'
     id: AccountId,
-    /// What people call it
+    /// Display name
     #[arg(long)]
     name: String,
     /// The Twilio account (AC...) whose calls it pays for
     #[arg(long, value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: TwilioAccountSid,
-    /// Dollars to begin with
+    /// Opening balance
     #[arg(long, value_name = "DOLLARS", default_value = "0", value_parser = opening_balance)]
     opening_balance: Money,
-    /// Where it is written to
+    /// E-mail address
     #[arg(long)]
     email: Option<String>,
     #[command(flatten)]
     why: Why,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -79,7 +79,7 @@ pub(super) struct Create {
 pub(super) struct Show {
     /// The account's id
     id: AccountId,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -90,7 +90,7 @@ pub(super) struct StatusArguments {
     id: AccountId,
     #[command(flatten)]
     why: Why,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -102,15 +102,15 @@ pub(super) struct SubscribeArguments {
     /// The plan's id in the catalog
     #[arg(long, required_unless_present = "end", conflicts_with = "end")]
     plan: Option<PlanId>,
-    /// Ends the subscription instead
+    /// Ends the subscription
     #[arg(long)]
     end: bool,
-    /// First instant, such as 2026-12-01T00:00:00Z; past ones too; now where absent
+    /// Start of the plan, such as 2026-12-01T00:00:00Z; may be in the past; default: now
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     starts_at: Option<DateTime<Utc>>,
     #[command(flatten)]
     why: Why,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -124,7 +124,7 @@ pub(super) struct Link {
     twilio_account_sid: TwilioAccountSid,
     #[command(flatten)]
     why: Why,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

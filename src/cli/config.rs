@@ -14,7 +14,7 @@ use crate::ledger::catalogs::CatalogRefused;
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {
-    /// Checks the settings, the catalog's file, and Redis where it answers; says what is wrong in one line
+    /// Checks the settings, the catalog file and, if it answers, Redis
     Check,
     /// Shows the settings in force, secrets masked
     Show,

@@ -24,28 +24,28 @@ const PAGE: u16 = 1_000;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
-    /// Makes a key and prints it, this once
+    /// Creates a key and prints it once
     Create(Create),
-    /// Lists keys, newest first, revoked ones too
+    /// Lists keys, newest first, including revoked ones
     List(List),
-    /// Revokes a key; answers when no process lets it pass any more
+    /// Revokes a key; returns when every process refuses it
     Revoke(Revoke),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Create {
-    /// What people call it
+    /// Display name
     #[arg(long)]
     name: String,
     /// What it may do
     #[arg(long, value_enum, required_unless_present = "account", conflicts_with = "account")]
     scope: Option<WideScope>,
-    /// The one account that it is for
+    /// The account that the key is limited to
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
     #[command(flatten)]
     why: Why,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
@@ -54,13 +54,13 @@ pub(super) struct Create {
 enum WideScope {
     /// Everything
     Admin,
-    /// Authorizations of every account, and nothing else
+    /// Authorizations of every account, nothing else
     Authorize,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Of this account only
+    /// Only keys of this account
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
     /// One JSON object per line

@@ -16,10 +16,10 @@ pub(super) struct LocalTwilio {
     /// Address and port; `twilio.api_base` is http:// and this, for whoever asks
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8090")]
     listen: SocketAddr,
-    /// Every so many requests one is answered 429
+    /// Answers 429 to every n-th request
     #[arg(long, value_name = "REQUESTS", default_value_t = 0)]
     busy_every: u64,
-    /// Every so many requests one is answered 500
+    /// Answers 500 to every n-th request
     #[arg(long, value_name = "REQUESTS", default_value_t = 0)]
     broken_every: u64,
 }

@@ -46,7 +46,7 @@ use crate::telemetry;
 #[derive(Debug, Parser)]
 #[command(name = "callmeter", version, propagate_version = true)]
 struct Arguments {
-    /// Settings beside the built-in ones (config/callmeter.toml documents every key)
+    /// Settings file; overrides the defaults (config/callmeter.toml documents every key)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -57,12 +57,12 @@ struct Arguments {
 enum Command {
     /// Runs the service until SIGTERM
     Serve(serve::Serve),
-    /// Brings the database's schema up to date
+    /// Migrates the database schema
     Migrate,
-    /// Makes, shows and changes accounts
+    /// Creates, shows and changes accounts
     #[command(subcommand)]
     Account(account::Account),
-    /// Makes, lists and revokes keys of the API
+    /// Creates, lists and revokes API keys
     #[command(subcommand)]
     Key(key::Keys),
     /// Shows lag, offsets, rejects and unpaid rents, each with the command that helps
@@ -70,21 +70,21 @@ enum Command {
     /// Shows or moves the stored offsets
     #[command(subcommand)]
     Offsets(offsets::Offsets),
-    /// Shows or replays records that could not be charged
+    /// Lists, replays and closes records that could not be charged
     #[command(subcommand)]
     Rejects(rejects::Rejects),
-    /// Proves the ledger's invariants; may run beside a working service
+    /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
-    /// Finds calls at Twilio that were never charged, and publishes them to be charged
+    /// Finds calls at Twilio that were never charged, and publishes them
     Sweep(sweep::Sweep),
-    /// Holds our charges against what others billed
+    /// Compares our charges with what others billed
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
-    /// Publishes events to Kafka, to be charged: one JSON object per line
+    /// Publishes events to Kafka, one JSON object per line
     Publish(publish::Publish),
-    /// Sends believable Twilio traffic into Kafka
+    /// Publishes simulated Twilio traffic to Kafka
     Simulate(simulate::Simulate),
-    /// Prints the API's document (OpenAPI 3.1)
+    /// Prints the OpenAPI document of the API
     Openapi,
     /// Checks or shows the settings
     #[command(subcommand)]

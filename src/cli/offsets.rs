@@ -15,13 +15,13 @@ use crate::masked::masked;
 pub(super) enum Offsets {
     /// Shows the stored offset of each partition
     Show(Show),
-    /// Moves a partition's stored offset; charged calls are not charged again
+    /// Sets a partition's stored offset; charged calls are not charged again
     Set(Set),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// Of this topic only
+    /// Only this topic
     #[arg(long)]
     topic: Option<String>,
     /// One JSON object per line
@@ -37,10 +37,10 @@ pub(super) struct Set {
     /// The partition, from 0
     #[arg(long, value_parser = clap::value_parser!(i32).range(0..))]
     partition: i32,
-    /// The first offset to charge from now on
+    /// The next offset to charge
     #[arg(long, value_parser = clap::value_parser!(i64).range(0..))]
     offset: i64,
-    /// Why; it is kept for ever
+    /// Reason; kept for good
     #[arg(long)]
     reason: String,
 }

@@ -37,7 +37,7 @@ pub(super) struct Twilio {
     /// Last UTC day, included; without it, yesterday
     #[arg(long, value_name = "WHEN", value_parser = limit)]
     to: Option<Limit>,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

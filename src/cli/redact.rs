@@ -13,9 +13,9 @@ use crate::ledger::store::Store;
 
 #[derive(Debug, Args)]
 pub(super) struct Redact {
-    /// The account's id, which stays as it is
+    /// The account's id, which stays
     id: AccountId,
-    /// Why; it is kept in the audit
+    /// Reason; kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     reason: String,
 }

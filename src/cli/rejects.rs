@@ -39,7 +39,7 @@ pub(super) enum Rejects {
     Show(Show),
     /// Replays rejected records under the current rules: every open one, or those named
     Replay(Replay),
-    /// Closes a reject for good: it is no longer counted as open
+    /// Closes a reject for good; it no longer counts as open
     Close(Close),
 }
 
@@ -50,10 +50,10 @@ fn reason() -> impl TypedValueParser<Value = RejectReason> {
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// Of this reason only
+    /// Only rejects of this reason
     #[arg(long, value_parser = reason())]
     reason: Option<RejectReason>,
-    /// Replayed and closed ones, too
+    /// Includes replayed and closed rejects
     #[arg(long, alias = "with-replayed")]
     all: bool,
     /// One JSON object per line
@@ -63,36 +63,36 @@ pub(super) struct List {
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// The reject's number
+    /// The reject's id
     id: i64,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Replay {
-    /// Numbers of rejects, closed ones too; every open one where none is given
+    /// Ids of rejects, closed ones included; default: every open reject
     ids: Vec<i64>,
-    /// Of this reason only
+    /// Only rejects of this reason
     #[arg(long, conflicts_with = "ids", value_parser = reason())]
     reason: Option<RejectReason>,
-    /// Why they are tried again; it is kept in the audit
+    /// Reason; kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     why: Option<String>,
-    /// Sums up in JSON
+    /// Prints the totals as JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Close {
-    /// The reject's number
+    /// The reject's id
     id: i64,
-    /// Why; it is kept with the reject and in the audit
+    /// Reason; kept with the reject and in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     reason: String,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

@@ -10,7 +10,7 @@ use crate::config::Settings;
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// What this process does; all of it by default
+    /// Roles of this process; default: all
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["meter", "api", "jobs"])]
     role: Vec<Role>,
 }

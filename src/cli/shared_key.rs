@@ -25,7 +25,7 @@ use crate::ledger::shared_keys::{KeyChanges, SharedKeys};
 pub(super) struct SharedKey {
     /// The account's id
     id: AccountId,
-    /// The key's id, as Twilio names it; absent only where all are forgotten
+    /// The key's id at Twilio
     #[arg(value_name = "KEY", value_parser = key_id, required_unless_present = "forget_all")]
     key: Option<String>,
     #[command(flatten)]
@@ -43,7 +43,7 @@ struct Source {
     /// Reads the key's secret from a file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Forgets the key: what it signs is refused from then on
+    /// Forgets the key; what it signs is refused from now on
     #[arg(long)]
     forget: bool,
     /// Forgets every shared key of the account

@@ -35,40 +35,40 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(super) struct Simulate {
     #[command(subcommand)]
     server: Option<Server>,
-    /// Customers that call: sim-0001 and on; those that are missing are made
+    /// Number of customers (sim-0001, sim-0002, ...); missing ones are created
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     accounts: u32,
-    /// Calls to make; without it, until --seconds are over or Ctrl-C
+    /// Number of calls; default: until --seconds are over, or Ctrl-C
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     calls: Option<u64>,
-    /// Seconds after which no more calls are made
+    /// Stops making calls after so many seconds
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: Option<u64>,
     /// Calls per second, or "max": as fast as Kafka takes them
     #[arg(long, default_value = "100", value_parser = rate)]
     rate: Rate,
-    /// Makes the same calls each time; without it, others each time
+    /// Seed; the same seed makes the same calls
     #[arg(long)]
     seed: Option<u64>,
-    /// Share of the records that come twice: 0.05 or 5%
+    /// Share of records that are published twice: 0.05 or 5%
     #[arg(long, value_name = "SHARE", default_value = "0.02")]
     duplicates: Share,
-    /// Share of the records that come behind later ones
+    /// Share of records that are published out of order
     #[arg(long, value_name = "SHARE", default_value = "0.02")]
     reorder: Share,
-    /// Share of the calls told minutes to 40 days after their end
+    /// Share of calls whose events come minutes to 40 days late
     #[arg(long, value_name = "SHARE", default_value = "0.01")]
     late: Share,
-    /// Share of the calls followed by a record that must be rejected
+    /// Share of calls followed by a record that must be rejected
     #[arg(long, value_name = "SHARE", default_value = "0")]
     faulty: Share,
-    /// Share of the calls followed by a number's monthly rent
+    /// Share of calls followed by a number's monthly rental
     #[arg(long, value_name = "SHARE", default_value = "0.002")]
     rentals: Share,
-    /// Share of the calls whose end Kafka is never told: a sweep finds them
+    /// Share of calls whose end is never published; a sweep finds them
     #[arg(long, value_name = "SHARE", default_value = "0")]
     lose: Share,
-    /// Tells this local Twilio of every call: http://host:port
+    /// Reports every call to this local Twilio: http://host:port
     #[arg(long, value_name = "URL")]
     twilio: Option<String>,
     /// How calls are spread over the customers
@@ -77,22 +77,22 @@ pub(super) struct Simulate {
     /// Only the ends of completed calls: one record, one charge
     #[arg(long)]
     ends_only: bool,
-    /// Dollars that a new customer begins with
+    /// Opening balance of a new customer, in dollars
     #[arg(long, value_name = "DOLLARS", default_value = "500.00", value_parser = super::account::opening_balance)]
     opening_balance: Money,
-    /// Lets callers ask this service before each call, and while it lasts: http://host:port
+    /// Authorizes each call at this service, before and during it: http://host:port
     #[arg(long, value_name = "URL", value_parser = dialer::service)]
     authorize: Option<String>,
     /// A key that may authorize; without it, the `http.admin_key` of the settings
     #[arg(long, requires = "authorize")]
     key: Option<String>,
-    /// Makes no customers; calls of those that are missing are rejected
+    /// Creates no customers; calls of missing ones are rejected
     #[arg(long)]
     no_accounts: bool,
     /// Shows no progress
     #[arg(long)]
     no_progress: bool,
-    /// Sums up in JSON
+    /// Prints the totals as JSON
     #[arg(long)]
     json: bool,
 }
@@ -100,7 +100,7 @@ pub(super) struct Simulate {
 /// What is simulated instead of traffic.
 #[derive(Debug, Subcommand)]
 enum Server {
-    /// Serves a local Twilio, which --twilio tells of calls and a sweep asks about them
+    /// Serves a local Twilio for --twilio and for sweeps
     Twilio(LocalTwilio),
 }
 

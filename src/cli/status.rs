@@ -17,7 +17,7 @@ use crate::status::{Logs, Status, status};
 
 #[derive(Debug, Args)]
 pub(super) struct Show {
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

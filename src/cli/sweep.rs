@@ -30,7 +30,7 @@ pub(super) struct Sweep {
     /// Calls that started before that instant, or on that day at the latest; without it, now
     #[arg(long, value_name = "WHEN", value_parser = limit)]
     to: Option<Limit>,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

@@ -24,7 +24,7 @@ const BYTES_MAX: u64 = 256;
 pub(super) struct Token {
     /// The account's id
     id: AccountId,
-    /// The Twilio account (AC...) whose token it is; the account's first where absent
+    /// The Twilio account (AC...) of the token; default: the account's first
     #[arg(long, value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: Option<TwilioAccountSid>,
     #[command(flatten)]
@@ -42,7 +42,7 @@ struct Source {
     /// Reads the token from a file
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// Forgets the token, and the one before it
+    /// Forgets the token and the one before it
     #[arg(long)]
     forget: bool,
 }

@@ -16,7 +16,7 @@ use crate::verify::{Finding, Report, VIOLATIONS_SHOWN_MAX, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Verify {
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }

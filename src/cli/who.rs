@@ -11,7 +11,7 @@ use crate::ledger::audit::By;
 /// Why something is done.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Why {
-    /// Why; it is kept in the audit
+    /// Reason; kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     reason: Option<String>,
 }

@@ -33,7 +33,7 @@ pub(super) struct Publish {
     /// settings
     #[arg(long)]
     topic: Option<String>,
-    /// Answers in JSON
+    /// Prints JSON
     #[arg(long)]
     json: bool,
 }
