@@ -82,11 +82,11 @@ impl Fielded for Listing {
     }
 }
 
-/// Who did what, newest first.
+/// Lists who changed what, newest first.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "Audit", operation_id = "listAudit",
     params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only what was done to this account"), ("action" = Option<schema::AuditAction>, Query, description = "Only this action")),
-    responses((status = 200, description = "A page of the audit", body = List<NotedJson>)),
+    responses((status = 200, description = "A page of audit entries", body = List<NotedJson>)),
     extensions(("x-scopes" = json!(["admin"])))
 )]
 async fn list(

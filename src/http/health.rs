@@ -50,26 +50,26 @@ struct ComponentState {
     /// Why it is down.
     #[schema(required = false)]
     reason: String,
-    /// Since when it is so.
+    /// Since when.
     since: DateTime<Utc>,
 }
 
-/// The process answers: do not kill it.
+/// Answers 200 while the process runs.
 #[utoipa::path(
     get, path = "/livez", tag = "Service", operation_id = "showLife",
-    responses((status = 200, description = "It answers", body = Alive)),
+    responses((status = 200, description = "The process runs", body = Alive)),
     extensions(("x-scopes" = json!([])))
 )]
 async fn livez() -> Json<Alive> {
     Json(Alive { status: "alive" })
 }
 
-/// 200 where every part works, else 503; tells each part either way.
+/// Answers 200 if every part works, else 503, and lists every part.
 #[utoipa::path(
     get, path = "/readyz", tag = "Service", operation_id = "showReadiness",
     responses(
         (status = 200, description = "Every part works", body = ReadinessJson),
-        (status = 503, description = "Some part does not", body = ReadinessJson),
+        (status = 503, description = "A part does not work", body = ReadinessJson),
     ),
     extensions(("x-scopes" = json!([])))
 )]
@@ -77,14 +77,14 @@ async fn readyz(State(api): State<Api>) -> Response {
     answer(api.health.report())
 }
 
-/// 200 where authorizations can be answered, else 503: for load balancers. It looks at Redis, and at
-/// Postgres until that was reached once; of the other parts it tells nothing. In a role that answers none
-/// it tells what that role has of them.
+/// Answers 200 if authorizations can be answered, else 503: for load balancers. It looks at Redis, and at
+/// Postgres until that was reached once. A role that answers no authorizations reports those of the two
+/// that it uses.
 #[utoipa::path(
     get, path = "/readyz/api", tag = "Service", operation_id = "showReadinessOfApi",
     responses(
         (status = 200, description = "Authorizations can be answered", body = ReadinessJson),
-        (status = 503, description = "They cannot", body = ReadinessJson),
+        (status = 503, description = "Authorizations cannot be answered", body = ReadinessJson),
     ),
     extensions(("x-scopes" = json!([])))
 )]
@@ -98,7 +98,7 @@ fn answer(report: Report) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], Json(report)).into_response()
 }
 
-/// Everything measured, in Prometheus's text format.
+/// Answers all metrics in Prometheus's text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "Service", operation_id = "showMetrics",
     responses((status = 200, description = "The metrics", body = String)),

@@ -58,7 +58,7 @@ impl Fielded for AdjustmentRequest {
     }
 }
 
-/// Corrects a wallet by hand.
+/// Credits or debits a wallet as a correction.
 #[utoipa::path(
     post, path = "/v1/accounts/{account}/adjustments", tag = "Accounts", operation_id = "adjustWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),

@@ -35,7 +35,7 @@ impl Fielded for Listing {
     }
 }
 
-/// Every charged call with its evidence, zero-cost ones too; the last charged first.
+/// Lists charged calls with their evidence, zero-cost ones too, the last charged first.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Tag>, Query, description = "Only calls with this tag")),

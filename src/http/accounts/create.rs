@@ -16,7 +16,7 @@ use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts::{NewAccount, NotCreated};
 
-/// An account to be made.
+/// An account to create.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "id": "acme", "name": "Acme Ltd", "opening_balance": "25.00",
@@ -55,11 +55,11 @@ impl Fielded for NewAccount {
     }
 }
 
-/// Makes an account and its wallet.
+/// Creates an account with its wallet.
 #[utoipa::path(
     post, path = "/v1/accounts", tag = "Accounts", operation_id = "createAccount",
     request_body = NewAccountBody,
-    responses((status = 201, description = "It was made", body = AccountJson)),
+    responses((status = 201, description = "The account", body = AccountJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["id_taken", "twilio_account_sid_taken", "balance_out_of_range"])))
 )]
 pub(super) async fn create(

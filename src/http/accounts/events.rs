@@ -28,16 +28,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client waits before it connects again.
 const RECONNECT: Duration = Duration::from_secs(2);
 
-/// Each change of the wallet as an event `wallet`, whose data is what `GET …/wallet` answers.
+/// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet` answers.
 ///
-/// The first event tells how it stands. Changes that follow each other faster than five times a second
-/// are told as one. `id` is the instant of the data in micro-seconds; nothing has to be sent again
-/// after a broken connection, because the first event tells all.
+/// The first event is the wallet as it is. Changes that follow each other faster than five times a second
+/// are sent as one. `id` is the instant of the data in microseconds. After a broken connection nothing is
+/// sent again, because the first event has everything.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/events", tag = "Accounts", operation_id = "watchWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     responses((
-        status = 200, description = "The wallet, as it is and as it changes",
+        status = 200, description = "The wallet now, and at each change",
         body = WalletJson, content_type = "text/event-stream"
     )),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-streams" = json!(true)), ("x-problems" = json!(["unknown_account"])))

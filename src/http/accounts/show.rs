@@ -10,7 +10,7 @@ use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts;
 
-/// An account and its limits.
+/// Shows an account and its limits.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "showAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),

@@ -110,7 +110,7 @@ impl StatementJson {
     }
 }
 
-/// A month of a wallet: opening, totals by kind, closing. A closed month never changes.
+/// Shows a month of a wallet: opening, totals by kind, closing. A closed month never changes.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/statements/{month}", tag = "Accounts",
     operation_id = "showStatement",

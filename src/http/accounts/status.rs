@@ -16,11 +16,11 @@ use crate::http::reach::{AdminOf, Permitted};
 use crate::json::AccountJson;
 use crate::json::schema;
 
-/// Closes an account: no new calls; late ones are still charged.
+/// Closes an account: new calls are refused, late ones are still charged.
 #[utoipa::path(
     post, path = "/v1/accounts/{account}/close", tag = "Accounts", operation_id = "closeAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
-    responses((status = 200, description = "As it is then", body = AccountJson)),
+    responses((status = 200, description = "The account", body = AccountJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn close(
@@ -30,11 +30,11 @@ pub(super) async fn close(
     set_status(&api, id, command, AccountStatus::Closed).await
 }
 
-/// Opens a closed account again.
+/// Reopens a closed account.
 #[utoipa::path(
     post, path = "/v1/accounts/{account}/reopen", tag = "Accounts", operation_id = "reopenAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
-    responses((status = 200, description = "As it is then", body = AccountJson)),
+    responses((status = 200, description = "The account", body = AccountJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn reopen(

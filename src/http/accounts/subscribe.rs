@@ -23,7 +23,7 @@ struct SubscriptionRequest {
     starts_at: DateTime<Utc>,
 }
 
-/// A plan from an instant on.
+/// A plan and the time from which it counts.
 #[derive(ToSchema)]
 #[schema(example = json!({ "plan": "starter", "starts_at": "2026-12-01T00:00:00Z" }))]
 #[expect(dead_code, reason = "tells the document what `Fields` reads")]
@@ -35,7 +35,7 @@ struct SubscriptionBody {
     starts_at: DateTime<Utc>,
 }
 
-/// What became of it.
+/// The subscription after the change.
 #[derive(Serialize, ToSchema)]
 #[schema(as = SubscriptionChange)]
 struct ChangedJson<'a> {
@@ -54,12 +54,12 @@ impl Fielded for SubscriptionRequest {
     }
 }
 
-/// Puts an account on a plan, or on none, from an instant on, until the next change.
+/// Sets the account's plan, or none, effective from a given time until the next change.
 #[utoipa::path(
     put, path = "/v1/accounts/{account}/subscription", tag = "Accounts", operation_id = "subscribeAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     request_body = SubscriptionBody,
-    responses((status = 200, description = "It is so", body = ChangedJson<'_>)),
+    responses((status = 200, description = "The subscription", body = ChangedJson<'_>)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "unknown_plan"])))
 )]
 pub(super) async fn subscribe(

@@ -41,10 +41,10 @@ impl Fielded for Listing {
     }
 }
 
-/// The ledger of an account, newest first; as CSV all of it, below the filters.
+/// Lists the account's transactions, newest first; as CSV all that the filters leave.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/transactions", tag = "Accounts", operation_id = "listTransactions",
-    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("type" = Option<schema::TransactionType>, Query, description = "Only of this type"), ("kind" = Option<schema::TransactionKind>, Query, description = "Only of this kind"), ("status" = Option<schema::TransactionStatus>, Query, description = "Only of this status")),
+    params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("type" = Option<schema::TransactionType>, Query, description = "Only of this type"), ("kind" = Option<schema::TransactionKind>, Query, description = "Only of this kind"), ("status" = Option<schema::TransactionStatus>, Query, description = "Only transactions of this status")),
     responses((status = 200, description = "A page of transactions; as CSV all of them, with an apostrophe before a text that begins with =, +, -, @ (full-width too), a tab or an end of line", content((List<TransactionJson> = "application/json"), (String = "text/csv")))),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-streams" = json!(true)), ("x-problems" = json!(["unknown_account"])))
 )]

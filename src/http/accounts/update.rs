@@ -123,12 +123,12 @@ fn shared_keys(value: &Value) -> Result<BTreeMap<String, Option<Secret>>, String
     each.iter().map(read).collect()
 }
 
-/// Changes an account; its auth token and shared keys can be written and not read.
+/// Changes an account; its auth token and shared keys are write-only.
 #[utoipa::path(
     patch, path = "/v1/accounts/{account}", tag = "Accounts", operation_id = "changeAccount",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     request_body = AccountChangesBody,
-    responses((status = 200, description = "As it is then", body = AccountJson)),
+    responses((status = 200, description = "The account", body = AccountJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_account", "not_linked", "not_configured", "balance_out_of_range"])))
 )]
 pub(super) async fn update(

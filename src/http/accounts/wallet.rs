@@ -64,7 +64,7 @@ enum HeldSource {
     Journal,
 }
 
-/// What the account has, what calls in progress hold of it, and what is left of the allowance.
+/// Shows the balance, what calls in progress hold of it, and the rest of the allowance.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/wallet", tag = "Accounts", operation_id = "showWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),

@@ -103,7 +103,7 @@ impl Wanted {
     }
 }
 
-/// May this call go ahead, and for how long? An allow repeated is answered the same hold.
+/// Authorizes a call and says for how long. Asking again for an allowed call answers the same hold.
 #[utoipa::path(
     post, path = "/v1/authorizations", tag = "Authorizations", operation_id = "authorizeCall",
     request_body = AuthorizationBody,

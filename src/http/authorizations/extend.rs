@@ -34,7 +34,7 @@ impl Fielded for Wanted {
     }
 }
 
-/// Lets a call in progress go on.
+/// Extends a call in progress to a longer total.
 #[utoipa::path(
     post, path = "/v1/authorizations/{call_sid}/extend", tag = "Authorizations", operation_id = "extendCall",
     params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "Whose call it is; a key of an account need not say it")),

@@ -11,11 +11,11 @@ use crate::http::problem::Problem;
 use crate::http::reach::Within;
 use crate::json::schema;
 
-/// The call is not made, or is over: frees its hold. Repeating it is answered the same.
+/// Voids a call's authorization and frees its hold. Repeating it has the same answer.
 #[utoipa::path(
     delete, path = "/v1/authorizations/{call_sid}", tag = "Authorizations", operation_id = "voidCall",
     params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "Whose call it is; a key of an account need not say it")),
-    responses((status = 204, description = "It holds nothing")),
+    responses((status = 204, description = "The call holds nothing")),
     extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "unknown_authorization", "holds_unavailable"])))
 )]
 pub(super) async fn void(

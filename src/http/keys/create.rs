@@ -34,7 +34,7 @@ struct KeyRequest {
 #[schema(example = json!({ "name": "Acme's dialer", "scope": "account", "account": "acme" }))]
 #[expect(dead_code, reason = "tells the document what `Fields` reads")]
 struct KeyBody {
-    /// What people call it.
+    /// Display name.
     #[schema(value_type = schema::Line)]
     name: String,
     #[schema(value_type = KeyScope)]
@@ -72,18 +72,18 @@ fn scope_word(value: &Value) -> Result<&'static str, String> {
     word.ok_or_else(|| "is none of admin, authorize and account".to_owned())
 }
 
-/// A key with what makes it one.
+/// A key with its text.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = KeyCreated)]
 struct CreatedJson<'a> {
     #[serde(flatten)]
     shown: KeyJson,
-    /// Send it as `Authorization: Bearer`; it is shown this once.
+    /// The key's text, for `Authorization: Bearer`; shown only here.
     #[schema(value_type = schema::KeyText)]
     key: &'a str,
 }
 
-/// Makes a key, whose text is in this answer and nowhere else.
+/// Creates a key; its text is in this answer only.
 #[utoipa::path(
     post, path = "/v1/keys", tag = "Keys", operation_id = "createKey",
     request_body = KeyBody,

@@ -26,7 +26,7 @@ impl Fielded for Listing {
     }
 }
 
-/// Every key, newest first, revoked ones too; none with its text.
+/// Lists keys without their texts, newest first, including revoked ones.
 #[utoipa::path(
     get, path = "/v1/keys", tag = "Keys", operation_id = "listKeys",
     params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only keys of this account")),

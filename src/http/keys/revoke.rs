@@ -13,11 +13,11 @@ use crate::http::reach::{Admin, Permitted};
 use crate::json::schema;
 use crate::ledger::keys::KeyId;
 
-/// Revokes a key; answered when no process lets it pass any more, which takes a second.
+/// Revokes a key; answers when every process refuses it, within about a second.
 #[utoipa::path(
     delete, path = "/v1/keys/{key}", tag = "Keys", operation_id = "revokeKey",
     params(("key" = schema::KeyId, Path, description = "The key's id")),
-    responses((status = 204, description = "It is refused from now on")),
+    responses((status = 204, description = "The key is revoked")),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_key"])))
 )]
 pub(super) async fn revoke(

@@ -25,7 +25,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(docs)).merge(files.into())
 }
 
-/// The document for people.
+/// Shows the document as a page.
 #[utoipa::path(
     get, path = "/docs", tag = "Service", operation_id = "showDocs",
     responses((status = 200, description = "A page", body = String, content_type = "text/html")),

@@ -34,10 +34,10 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     docs::routes().routes(routes!(openapi))
 }
 
-/// This document.
+/// Answers this document.
 #[utoipa::path(
     get, path = "/openapi.json", tag = "Service", operation_id = "showDocument",
-    responses((status = 200, description = "The document", body = schema::AnyObject)),
+    responses((status = 200, description = "The OpenAPI document", body = schema::AnyObject)),
     extensions(("x-scopes" = json!([])))
 )]
 async fn openapi() -> impl IntoResponse {

@@ -25,7 +25,7 @@ struct ClosingRequest {
 #[schema(example = json!({ "reason": "charged by hand, see ticket 4711" }))]
 #[expect(dead_code, reason = "tells the document what `Fields` reads")]
 struct RejectClosingBody {
-    /// It is kept with the reject and in the audit, where it takes the place of `X-Reason`.
+    /// Kept with the reject and in the audit, in place of `X-Reason`.
     #[schema(value_type = schema::Line)]
     reason: String,
 }
@@ -36,12 +36,12 @@ impl Fielded for ClosingRequest {
     }
 }
 
-/// Closes a reject for good: it is no longer counted as open.
+/// Closes a reject for good; it no longer counts as open.
 #[utoipa::path(
     post, path = "/v1/rejects/{reject}/close", tag = "Rejects", operation_id = "closeReject",
     params(("reject" = i64, Path, minimum = 1, description = "The reject's id")),
     request_body = RejectClosingBody,
-    responses((status = 200, description = "As it is then", body = ClosedJson)),
+    responses((status = 200, description = "The closed reject", body = ClosedJson)),
     extensions(("x-scopes" = json!(["admin"])), ("x-act" = json!(true)), ("x-problems" = json!(["unknown_reject", "reject_replayed"])))
 )]
 pub(super) async fn close(

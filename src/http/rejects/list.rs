@@ -45,14 +45,14 @@ fn truth(value: &Value) -> Result<bool, String> {
     }
 }
 
-/// Records that could not be charged, newest first: the open ones, or all.
+/// Lists records that could not be charged, newest first: open ones, or all.
 #[utoipa::path(
     get, path = "/v1/rejects", tag = "Rejects", operation_id = "listRejects",
     params(ListParameters,
-        ("reason" = Option<schema::RejectReason>, Query, description = "Only those of this reason"),
-        ("account" = Option<schema::AccountId>, Query, description = "Only those whose AccountSid this account pays for"),
-        ("twilio_account_sid" = Option<schema::TwilioAccountSid>, Query, description = "Only those of this AccountSid"),
-        ("all" = Option<bool>, Query, description = "Replayed and closed ones, too")),
+        ("reason" = Option<schema::RejectReason>, Query, description = "Only rejects of this reason"),
+        ("account" = Option<schema::AccountId>, Query, description = "Only rejects of the Twilio accounts that this account pays for"),
+        ("twilio_account_sid" = Option<schema::TwilioAccountSid>, Query, description = "Only rejects of this AccountSid"),
+        ("all" = Option<bool>, Query, description = "Includes replayed and closed rejects")),
     responses((status = 200, description = "A page of rejects", body = List<RejectJson>)),
     extensions(("x-scopes" = json!(["admin"])))
 )]

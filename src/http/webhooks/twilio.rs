@@ -23,7 +23,7 @@ use crate::metrics::{CALLBACK_RECORDS, CALLBACKS};
 const SIGNATURE: &str = "x-twilio-signature";
 const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 
-/// Takes a status callback of Twilio's: a form, signed by `X-Twilio-Signature`, with an auth token or
+/// Receives a status callback from Twilio: a form, signed by `X-Twilio-Signature`, with an auth token or
 /// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
     post, path = "/webhooks/twilio/voice", tag = "Twilio", operation_id = "takeTwilioCallback",
@@ -38,7 +38,7 @@ pub(in crate::http) async fn voice(
     receive(&api, Kind::Voice, request).await
 }
 
-/// Takes what a sink of Twilio's Event Streams posts: an array of events, signed by
+/// Receives events from a sink of Twilio's Event Streams: an array, signed by
 /// `X-Twilio-Signature` over the address, which holds its hash as `bodySHA256`; with an auth token or
 /// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
