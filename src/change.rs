@@ -15,7 +15,7 @@ use futures::FutureExt;
 use sqlx::PgConnection;
 
 use crate::balance::{Balance, BalanceError};
-use crate::keys::Believed;
+use crate::keys::KeyCache;
 use crate::ledger::audit::By;
 use crate::ledger::idempotency::{self, Answer, Earlier, RequestName};
 use crate::ledger::keys::KeyId;
@@ -103,12 +103,12 @@ pub enum Once<T> {
 pub struct Changes {
     store: Store,
     balance: Balance,
-    keys: Believed,
+    keys: KeyCache,
 }
 
 impl Changes {
     /// Runs changes in the ledger, and shows them to authorizations through `balance` and `keys`.
-    pub fn new(store: Store, balance: Balance, keys: Believed) -> Self {
+    pub fn new(store: Store, balance: Balance, keys: KeyCache) -> Self {
         Self { store, balance, keys }
     }
 
@@ -183,7 +183,7 @@ impl Changes {
             }
         }
         if let Some(key) = affected.revoked_key {
-            self.keys.until_disbelieved(key).await;
+            self.keys.until_refused(key).await;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
-//! [`outbound`], [`vault`], [`ingest`], [`ledger`], [`catalog_file`], [`balance`], [`keys`],
+//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`catalog_file`], [`balance`], [`keys`],
 //! [`change`], [`accounts`], [`rejects`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
 //! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
@@ -22,6 +22,7 @@ pub mod clock;
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod http_client;
 pub mod ingest;
 pub mod jobs;
 pub(crate) mod json;
@@ -30,7 +31,6 @@ pub mod ledger;
 pub mod masked;
 pub mod meter;
 pub mod metrics;
-pub mod outbound;
 pub mod reconcile;
 pub mod rejects;
 pub mod simulate;

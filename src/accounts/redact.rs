@@ -10,9 +10,9 @@ use super::UnknownAccount;
 use crate::change::{Affected, Change};
 use crate::ledger::Refusable;
 use crate::ledger::audit::By;
-use crate::ledger::blanking::{self, Redacted};
+use crate::ledger::redaction::{self, Redacted};
 
-pub use crate::ledger::blanking::blank_charges;
+pub use crate::ledger::redaction::blank_charges;
 
 /// The account to redact.
 #[derive(Clone, Debug)]
@@ -21,14 +21,14 @@ pub struct Redact(pub AccountId);
 impl Change for Redact {
     type Done = Redacted;
     type Refusal = UnknownAccount;
-    const NAME: &'static str = "blanking::redact";
+    const NAME: &'static str = "redaction::redact";
 
     async fn apply(
         &self,
         connection: &mut PgConnection,
         by: &By,
     ) -> Refusable<Redacted, UnknownAccount> {
-        Ok(blanking::redact(connection, &self.0, by).await?.ok_or(UnknownAccount))
+        Ok(redaction::redact(connection, &self.0, by).await?.ok_or(UnknownAccount))
     }
 
     fn affects(&self, _: Option<&Redacted>) -> Affected {

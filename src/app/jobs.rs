@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::App;
 use crate::config::Settings;
 use crate::jobs::{self, Job, JobError};
-use crate::ledger::blanking;
+use crate::ledger::redaction;
 use crate::ledger::store::Store;
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
@@ -60,7 +60,7 @@ impl App {
                 let before = clock.now().checked_sub_months(retention);
                 let before = before.ok_or("the time of retention is out of range")?;
                 let mut steps = 1;
-                while blanking::blank_before(&store, before).await? {
+                while redaction::blank_before(&store, before).await? {
                     steps += 1;
                     tokio::time::sleep(BLANKING_PAUSE).await;
                 }

@@ -5,11 +5,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::actor::{Reason, by_user, printable};
 use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::shared_key::SharedKey;
 use super::token::Token;
-use super::who::{Why, by_user, printable};
 use super::{CommandError, changes, open, open_balance, print};
 use crate::accounts::UnknownAccount;
 use crate::accounts::create::CreateAccount;
@@ -69,7 +69,7 @@ pub(super) struct Create {
     #[arg(long)]
     email: Option<String>,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -89,7 +89,7 @@ pub(super) struct StatusArguments {
     /// The account's id
     id: AccountId,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -109,7 +109,7 @@ pub(super) struct SubscribeArguments {
     #[arg(long, value_name = "INSTANT", value_parser = instant)]
     starts_at: Option<DateTime<Utc>>,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -123,7 +123,7 @@ pub(super) struct Link {
     #[arg(value_name = "SID", value_parser = TwilioAccountSid::parse_issued)]
     twilio_account_sid: TwilioAccountSid,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
     /// Prints JSON
     #[arg(long)]
     json: bool,

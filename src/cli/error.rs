@@ -1,4 +1,4 @@
-//! Why a command failed, and the exit code that says so.
+//! Reason a command failed, and the exit code that says so.
 
 use std::process::ExitCode;
 

@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
+use super::actor::{Reason, printable};
 use super::error::refused;
-use super::who::{Why, printable};
 use super::{CommandError, changes, open, open_balance, print};
 use crate::accounts::keys::{CreateKey, RevokeKey, UnknownKey};
 use crate::change::Changes;
@@ -44,7 +44,7 @@ pub(super) struct Create {
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
     /// Prints JSON
     #[arg(long)]
     json: bool,
@@ -73,7 +73,7 @@ pub(super) struct Revoke {
     /// The key's id, as `key list` shows it
     id: KeyId,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
 }
 
 pub(super) async fn run(command: Keys, settings: &Settings) -> Result<(), CommandError> {

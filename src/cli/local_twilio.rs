@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{CommandError, print};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::simulate::twilio::{self, Habits, Subscriber};
+use crate::simulate::twilio::{self, Behaviour, Subscriber};
 
 #[derive(Debug, Args)]
 pub(super) struct LocalTwilio {
@@ -31,12 +31,12 @@ pub(super) async fn run(command: &LocalTwilio, settings: &Settings) -> Result<()
         let problem = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN say who may ask; set both";
         return Err(CommandError::Usage(problem.to_owned()));
     };
-    let habits = Habits {
+    let behaviour = Behaviour {
         busy_every: command.busy_every,
         broken_every: command.broken_every,
-        ..Habits::default()
+        ..Behaviour::default()
     };
-    let local = twilio::LocalTwilio::new(Clock::system(), habits);
+    let local = twilio::LocalTwilio::new(Clock::system(), behaviour);
     local.adopt_as(&account_sid);
     let auth_token = token.expose().to_owned();
     local.subscribe(Subscriber { account_sid, auth_token, parent: None });

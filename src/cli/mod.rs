@@ -3,6 +3,7 @@
 //! A command answers on standard output; what is wrong with it is one line on standard error.
 
 mod account;
+mod actor;
 mod config;
 mod error;
 mod kafka;
@@ -24,7 +25,6 @@ mod sweep;
 mod token;
 mod usage;
 mod verify;
-mod who;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ use crate::balance::Balance;
 use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config::{Settings, load};
-use crate::keys::Believed;
+use crate::keys::KeyCache;
 use crate::ledger::store::Store;
 use crate::telemetry;
 
@@ -159,7 +159,7 @@ fn open_balance(settings: &Settings, clock: &Clock) -> Result<Balance, CommandEr
 
 /// Runs the changes that a command asks for.
 fn changes(store: &Store, balance: &Balance, clock: &Clock) -> Changes {
-    let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
+    let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
     Changes::new(store.clone(), balance.clone(), keys)
 }
 

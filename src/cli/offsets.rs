@@ -3,8 +3,8 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::actor::{by_user, printable};
 use super::kafka::{ask, kafka_settings};
-use super::who::{by_user, printable};
 use super::{CommandError, open, print};
 use crate::clock::Clock;
 use crate::config::Settings;

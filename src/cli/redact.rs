@@ -4,8 +4,8 @@ use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::actor::{by_user, one_line};
 use super::error::unknown;
-use super::who::{by_user, one_line};
 use super::{CommandError, print};
 use crate::accounts::{UnknownAccount, redact};
 use crate::change::Changes;

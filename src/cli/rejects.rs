@@ -9,8 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
+use super::actor::{by_user, one_line};
 use super::kafka::{ask, kafka_settings};
-use super::who::{by_user, one_line};
 use super::{CommandError, changes, open, open_balance, print};
 use crate::clock::Clock;
 use crate::config::Settings;

@@ -10,9 +10,9 @@ use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::actor::Reason;
 use super::error::{refused, unknown};
 use super::token::read_line;
-use super::who::Why;
 use super::{CommandError, print};
 use crate::accounts::shared_keys::{ChangeSharedKeys, SharedKeysRefused};
 use crate::change::Changes;
@@ -31,7 +31,7 @@ pub(super) struct SharedKey {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
 }
 
 #[derive(Debug, Args)]

@@ -24,7 +24,7 @@ use crate::simulate::progress::Progress;
 use crate::simulate::publish::{self, Extent, Outcome, Publisher, Topics};
 use crate::simulate::traffic::{Profile, Traffic};
 use crate::simulate::watch::{Watch, per_second};
-use crate::simulate::{Share, Skew, Teller, accounts};
+use crate::simulate::{CallReporter, Share, Skew, accounts};
 
 /// Between two looks at a run in progress.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -153,7 +153,7 @@ pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), Co
         Some(service) => Some(open_dialer(service, &command, settings, &progress).await?),
         None => None,
     };
-    let teller = command.twilio.as_deref().map(Teller::open).transpose();
+    let teller = command.twilio.as_deref().map(CallReporter::open).transpose();
     let teller = teller.map_err(|error| CommandError::Usage(error.to_string()))?;
     let publishing = tokio::task::spawn_blocking(move || {
         let publisher = Publisher::open(&kafka, topics)?.telling(teller);

@@ -9,8 +9,8 @@ use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, Utc};
 use clap::Args;
 
+use super::actor::Reason;
 use super::error::{refused, unknown};
-use super::who::Why;
 use super::{CommandError, print};
 use crate::accounts::token::{NewToken, SetToken, TokenRefused};
 use crate::change::Changes;
@@ -30,7 +30,7 @@ pub(super) struct Token {
     #[command(flatten)]
     source: Source,
     #[command(flatten)]
-    why: Why,
+    why: Reason,
 }
 
 #[derive(Debug, Args)]

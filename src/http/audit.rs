@@ -11,10 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::{Admin, Query};
 use super::fields::{Fielded, Fields, parsed};
 use super::page::{List, ListParameters, stretch};
 use super::problem::Problem;
-use super::reach::{Admin, Query};
 use crate::json::schema;
 use crate::ledger::audit::{self, Action, Noted};
 use crate::ledger::history::Stretch;
@@ -66,13 +66,13 @@ impl From<Noted> for NotedJson {
     }
 }
 
-struct Listing {
+struct AuditListRequest {
     account: Option<AccountId>,
     action: Option<Action>,
     stretch: Stretch,
 }
 
-impl Fielded for Listing {
+impl Fielded for AuditListRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self {
             account: fields.optional("account", parsed::<AccountId>),
@@ -91,9 +91,9 @@ impl Fielded for Listing {
 )]
 async fn list(
     State(api): State<Api>,
-    Query(Admin, listing): Query<Admin, Listing>,
+    Query(Admin, listing): Query<Admin, AuditListRequest>,
 ) -> Result<Json<List<NotedJson>>, Problem> {
-    let Listing { account, action, stretch } = listing;
+    let AuditListRequest { account, action, stretch } = listing;
     let mut connection = api.store.read().await?;
     let page = audit::list(&mut connection, account.as_ref(), action, &stretch).await?;
     Ok(Json(List::of(page, NotedJson::from)))

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::Api;
 use super::auth::Credential;
 use super::fields::{Fielded, Fields, line};
-use super::layers::RequestId;
+use super::middleware::RequestId;
 use super::problem::{self, Problem};
 use crate::change::{Change, Once};
 use crate::keys::SealingKey;

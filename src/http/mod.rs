@@ -3,6 +3,7 @@
 //! Beside the flow: turns requests into changes and queries. Handlers hold no SQL and no rule, and
 //! keep nothing between requests that another process could make wrong.
 
+mod access;
 mod accounts;
 mod audit;
 mod auth;
@@ -13,12 +14,11 @@ mod csv;
 mod fields;
 mod health;
 mod keys;
-mod layers;
+mod middleware;
 pub(crate) mod openapi;
 mod page;
 mod problem;
-mod rates;
-mod reach;
+mod rate_limit;
 mod rejects;
 mod render;
 mod webhooks;
@@ -40,15 +40,15 @@ use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config;
 use crate::health::Health;
-use crate::keys::{Believed, KeyDigest};
+use crate::keys::{KeyCache, KeyDigest};
 use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
 use crate::wallet::{Live, Wallets};
-use layers::Limits;
+use middleware::Limits;
 use problem::Problem;
-use rates::Rates;
+use rate_limit::RateLimits;
 
 /// What handlers have at hand. Cheap to clone: each request does, more than once.
 #[derive(Clone, Debug)]
@@ -69,8 +69,8 @@ pub struct Inner {
     shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
     admin_key: Option<KeyDigest>,
-    keys: Believed,
-    rates: Arc<Rates>,
+    keys: KeyCache,
+    rates: Arc<RateLimits>,
     asked_seconds: u32,
     body_bytes_max: usize,
     request_time_max: Duration,
@@ -108,7 +108,7 @@ impl Api {
         let http = &settings.http;
         let threshold = settings.wallet.low_balance_threshold;
         let wallets = Wallets::new(store.clone(), balance.clone(), threshold);
-        let keys = Believed::new(store.clone(), balance.clone(), clock.clone());
+        let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
         let changes = Changes::new(store.clone(), balance.clone(), keys.clone());
         Self(Arc::new(Inner {
             store,
@@ -124,7 +124,7 @@ impl Api {
             bridge: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             keys,
-            rates: Arc::new(Rates::of(http)),
+            rates: Arc::new(RateLimits::of(http)),
             asked_seconds: settings.holds.asked_seconds,
             body_bytes_max: http.body_bytes_max,
             request_time_max: Duration::from_secs(u64::from(http.request_seconds_max)),
@@ -151,8 +151,8 @@ impl Api {
                 Problem::method_not_allowed()
             })
             .layer(DefaultBodyLimit::max(self.body_bytes_max))
-            .layer(CatchPanicLayer::custom(layers::after_panic))
-            .layer(axum::middleware::from_fn_with_state(limits, layers::frame))
+            .layer(CatchPanicLayer::custom(middleware::after_panic))
+            .layer(axum::middleware::from_fn_with_state(limits, middleware::frame))
             .with_state(self)
     }
 }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use super::decode::Event;
+use super::permits::Permit;
 use super::record::{Memory, Record, Span};
-use super::room::Room;
 
 /// Consecutive records of one partition.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Batch {
     pub records: Vec<Record>,
     bytes: Vec<u8>,
     /// The room that it takes, where it is large.
-    room: Option<Room>,
+    room: Option<Permit>,
 }
 
 impl Batch {
@@ -38,7 +38,7 @@ impl Batch {
     }
 
     /// Gives it room to grow, and larger memory, into which it moves; answers what it was in.
-    pub fn grow(&mut self, room: Room, memory: Memory) -> Memory {
+    pub fn grow(&mut self, room: Permit, memory: Memory) -> Memory {
         let (mut records, mut bytes) = (memory.records, memory.bytes);
         records.append(&mut self.records);
         bytes.extend_from_slice(&self.bytes);

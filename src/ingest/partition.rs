@@ -15,9 +15,9 @@ use super::batch::Batch;
 use super::client::{Consumer, Context, TopicPartition};
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
 use super::fault::{Fault, Faults, is_damage};
+use super::permits::{Permits, SMALL_BYTES};
 use super::reader::Reader;
 use super::record::Memory;
-use super::room::{Rooms, SMALL_BYTES};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,7 +47,7 @@ pub struct GatherSettings<'a> {
     /// What bounds a batch.
     pub batch: BatchLimits,
     /// Where large batches go.
-    pub rooms: &'a Rooms,
+    pub rooms: &'a Permits,
     /// What is accepted of a record.
     pub accepted: Limits,
 }
@@ -327,7 +327,7 @@ impl Reader<'_> {
 }
 
 /// Whether a batch is large and has no room; gives it some where there is.
-fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, rooms: &Rooms) -> bool {
+fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, rooms: &Permits) -> bool {
     let needs_room = |batch: &Batch| batch.bytes() >= SMALL_BYTES && !batch.has_room();
     if needs_room(batch)
         && let Some((room, memory)) = rooms.enter()

@@ -2,8 +2,8 @@
 //!
 //! Between the ledger, which holds the digests, and the API, which asks with every request.
 
-mod believed;
+mod cache;
 mod text;
 
-pub use believed::{Believed, Known, LEASE};
+pub use cache::{KeyCache, Known, LEASE};
 pub use text::{KeyDigest, KeyText, SealingKey};

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::{LedgerError, Refusable};
 use super::store::StoreError;
 use super::wallets::{self, Entry, WalletHead};
@@ -69,7 +69,7 @@ pub(super) async fn note(
     (before, after): (Value, Value),
 ) -> Result<(), StoreError> {
     let (subject, account_key) = (account.id.to_string(), Some(account.account_key));
-    audit::note(connection, by, &Deed { action, account_key, subject, before, after }).await
+    audit::note(connection, by, &AuditEntry { action, account_key, subject, before, after }).await
 }
 
 /// What authorizations do while holds are unknown.

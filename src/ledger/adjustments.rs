@@ -6,7 +6,7 @@ use callmeter_core::domain::{
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::{LedgerError, Refusable};
 use super::history::{self, Transaction};
 use super::{accounts, wallets};
@@ -65,14 +65,14 @@ pub async fn adjust(
     };
     let before = json!({ "balance": head.balance });
     let sequence = wallets::post(connection, &mut head, &entry, by.at).await?;
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::WalletAdjusted,
         account_key: Some(head.account_key),
         subject: id.to_string(),
         before,
         after: json!({ "balance": head.balance, "sequence": sequence }),
     };
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     let posted = history::transaction(connection, head.account_key, sequence).await?;
     posted.map(Ok).ok_or_else(|| {
         LedgerError::unreadable("a transaction", format!("{sequence} vanished after its posting"))

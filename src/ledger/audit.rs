@@ -132,7 +132,7 @@ impl std::str::FromStr for Action {
 
 /// One act, as it is noted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Deed {
+pub struct AuditEntry {
     /// What was done.
     pub action: Action,
     /// The account that it was done to, where it was one.
@@ -149,7 +149,11 @@ pub struct Deed {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn note(connection: &mut PgConnection, by: &By, deed: &Deed) -> Result<(), StoreError> {
+pub async fn note(
+    connection: &mut PgConnection,
+    by: &By,
+    entry: &AuditEntry,
+) -> Result<(), StoreError> {
     sqlx::query(
         "-- audit::note
          INSERT INTO audit
@@ -158,11 +162,11 @@ pub async fn note(connection: &mut PgConnection, by: &By, deed: &Deed) -> Result
     )
     .bind(by.at)
     .bind(&by.who)
-    .bind(deed.action.as_str())
-    .bind(deed.account_key)
-    .bind(&deed.subject)
-    .bind(Some(&deed.before).filter(|value| !value.is_null()))
-    .bind(Some(&deed.after).filter(|value| !value.is_null()))
+    .bind(entry.action.as_str())
+    .bind(entry.account_key)
+    .bind(&entry.subject)
+    .bind(Some(&entry.before).filter(|value| !value.is_null()))
+    .bind(Some(&entry.after).filter(|value| !value.is_null()))
     .bind(by.why.as_deref())
     .bind(by.request_id.as_deref())
     .execute(connection)

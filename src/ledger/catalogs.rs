@@ -15,7 +15,7 @@ use futures::FutureExt;
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::store::{AsStoreError, Store, StoreError};
 
@@ -223,14 +223,14 @@ async fn accept_in(
     .bind(&*source)
     .execute(&mut *connection)
     .await?;
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::CatalogAccepted,
         account_key: None,
         subject: format!("catalog version {version}"),
         before: json!((latest > 0).then(|| json!({ "version": latest }))),
         after: json!({ "version": version, "effective_at": effective_at }),
     };
-    audit::note(connection, &by, &deed).await?;
+    audit::note(connection, &by, &entry).await?;
     Ok(Accepted { version: CatalogVersion(version), new: true })
 }
 

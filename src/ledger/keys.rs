@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::history::{Page, Stretch, page};
 use super::store::StoreError;
@@ -131,7 +131,7 @@ pub async fn create(
     let (key, _) = find_by_id(connection, KeyId(key_id)).await?.ok_or_else(|| {
         LedgerError::unreadable("a key", format!("key_{key_id} vanished after its making"))
     })?;
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::KeyCreated,
         account_key,
         subject: key.id.to_string(),
@@ -141,7 +141,7 @@ pub async fn create(
             "prefix": key.prefix,
         }),
     };
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     Ok(Some(key))
 }
 
@@ -168,14 +168,14 @@ pub async fn revoke(
     .execute(&mut *connection)
     .await?;
     let after = find_by_id(connection, id).await?.map(|(key, _)| key);
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::KeyRevoked,
         account_key,
         subject: id.to_string(),
         before: json!({ "revoked_at": before.revoked_at }),
         after: json!({ "revoked_at": after.as_ref().and_then(|key| key.revoked_at) }),
     };
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     Ok(after)
 }
 

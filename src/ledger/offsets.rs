@@ -7,7 +7,7 @@ use futures::FutureExt;
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
 
@@ -230,14 +230,14 @@ pub async fn set(
                 .bind(by.at)
                 .execute(&mut *connection)
                 .await?;
-                let deed = Deed {
+                let entry = AuditEntry {
                     action: Action::OffsetSet,
                     account_key: None,
                     subject: format!("{topic} {partition}"),
                     before: json!(before.map(|offset| json!({ "next_offset": offset }))),
                     after: json!({ "next_offset": next_offset }),
                 };
-                audit::note(connection, &by, &deed).await?;
+                audit::note(connection, &by, &entry).await?;
                 Ok(before)
             }
             .boxed()

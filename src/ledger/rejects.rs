@@ -10,7 +10,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row};
 
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::batch::{Charger, CommitError, Outcome, Source};
 use super::error::{LedgerError, Refusable};
 use super::history::{Page, Stretch, page as page_of};
@@ -245,7 +245,7 @@ pub async fn close(
     let asked = sqlx::query(&statement).bind(id).bind(by.at);
     let reason = by.why.as_deref().unwrap_or_default();
     let after = read(&asked.bind(reason).fetch_one(&mut *connection).await?)?;
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::RejectClosed,
         account_key: None,
         subject: format!("reject {id}"),
@@ -254,7 +254,7 @@ pub async fn close(
             "closed_at": after.closed_at, "rejected_as": after.reason, "count": after.count,
         }),
     };
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     Ok(Ok(Closed { reject: after, changed: true }))
 }
 

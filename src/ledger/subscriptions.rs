@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::catalogs::{self, Purpose};
 use super::error::{LedgerError, Refusable};
 use super::wallets;
@@ -58,7 +58,7 @@ pub async fn change(
         return Ok(Ok(SubscriptionChanged::Unchanged));
     }
     let in_force = timeline.entry_at(starts_at);
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::SubscriptionChanged,
         account_key: Some(head.account_key),
         subject: id.to_string(),
@@ -92,7 +92,7 @@ pub async fn change(
     .fetch_one(&mut *connection)
     .await?;
     wallets::raise_version(connection, &mut head).await?;
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     let id = SubscriptionId(subscription_id);
     Ok(Ok(SubscriptionChanged::Changed(Subscription { id, plan: plan.cloned(), starts_at })))
 }

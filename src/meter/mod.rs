@@ -33,8 +33,8 @@ use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::partition::BatchLimits;
+use crate::ingest::permits::Permits;
 use crate::ingest::reader::OWN_MAX;
-use crate::ingest::room::Rooms;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
@@ -97,7 +97,7 @@ struct Shared {
     /// Bounds the batches that are committed at the same time.
     commits: Semaphore,
     /// Bounds the large batches that are in memory at the same time.
-    rooms: Rooms,
+    rooms: Permits,
     /// Bytes that rejected records may still take before their values stay in Kafka.
     reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
@@ -134,7 +134,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     let health = meter.health.clone();
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
-        rooms: Rooms::new(settings.large_max),
+        rooms: Permits::new(settings.large_max),
         reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
         progress: Progress::default(),
         readiness: Readiness::new(health),

@@ -5,11 +5,11 @@
 //! gets its reason. What remains unexplained is told as such: a day's reasons add up to its
 //! difference.
 
+mod charges;
 mod compare;
-mod kept;
-mod ours;
 mod report;
-mod theirs;
+mod store;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use callmeter_core::domain::Money;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::stream::{self, StreamExt};
 
+pub use charges::DayTotal;
 pub use compare::{Difference, Reason};
-pub use ours::DayTotal;
 pub use report::{DayRow, DifferenceRow, Failure, Report, Summary};
 
 use crate::clock::Clock;
@@ -135,7 +135,7 @@ impl Reconciler {
     /// Where Postgres fails; what fails at Twilio is in the report, and holds up no other account.
     pub async fn reconcile(&self, range: DayRange) -> Result<Report, ReconcileError> {
         let mut report = Report::default();
-        let totals = ours::totals(&mut *self.store.read().await?, range).await?;
+        let totals = charges::totals(&mut *self.store.read().await?, range).await?;
         let mut after = 0;
         loop {
             let mut connection = self.store.read().await?;
@@ -166,7 +166,7 @@ impl Reconciler {
         range: DayRange,
     ) -> Result<Compared, ReconcileError> {
         let compared = self.compare_as_anyone(linked, ours, range).await?;
-        kept::keep(&self.store, linked, range, &compared.days, self.clock.now()).await?;
+        store::keep(&self.store, linked, range, &compared.days, self.clock.now()).await?;
         Ok(compared)
     }
 
@@ -246,7 +246,8 @@ impl Reconciler {
             Some(theirs) if ours.calls <= i64::try_from(CALLS_MAX).unwrap_or(i64::MAX) => {
                 let mut connection = self.store.read().await?;
                 let calls = &theirs.calls;
-                let mut charged = ours::calls_around(&mut connection, linked, day, calls).await?;
+                let mut charged =
+                    charges::calls_around(&mut connection, linked, day, calls).await?;
                 charged.retain(|sid, _| !theirs.unreadable.contains(sid));
                 (explain(day, &charged, calls), theirs.unreadable_rows)
             }

@@ -4,7 +4,7 @@
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::draw::conversation_seconds;
+use super::sampling::conversation_seconds;
 
 /// A town with telephones, as Twilio's geography names it.
 pub(super) struct Place {

@@ -113,7 +113,7 @@ impl Dialer {
     /// Where it is not.
     pub async fn open(url: &str, key: &str, progress: Arc<Progress>) -> Result<Self, DialerError> {
         let unreachable = |source| DialerError::Unreachable { url: url.to_owned(), source };
-        let client = crate::outbound::client(|client| {
+        let client = crate::http_client::client(|client| {
             client.timeout(ANSWER_MAX).pool_max_idle_per_host(CALLERS)
         });
         let client = client.map_err(unreachable)?;

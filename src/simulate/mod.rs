@@ -8,15 +8,15 @@
 
 pub mod accounts;
 mod call;
+mod call_reporter;
 pub mod dialer;
-mod draw;
 pub mod progress;
 pub mod publish;
 mod render;
-mod teller;
+mod sampling;
 pub mod traffic;
 pub mod twilio;
 pub mod watch;
 
-pub use draw::{Share, ShareError, Skew};
-pub use teller::{Teller, TellerError};
+pub use call_reporter::{CallReporter, CallReporterError};
+pub use sampling::{Share, ShareError, Skew};

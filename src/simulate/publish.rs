@@ -11,9 +11,9 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
+use super::call_reporter::{CallReporter, CallReporterError};
 use super::dialer::{self, Authorizations, Dialer};
 use super::progress::Progress;
-use super::teller::{Teller, TellerError};
 use super::traffic::{Fate, Made, Record, Topic, Traffic};
 use crate::clock::Clock;
 use crate::ingest::client::KafkaSettings;
@@ -46,7 +46,7 @@ pub enum PublishError {
     },
     /// The local Twilio does not take what it is told.
     #[error(transparent)]
-    Twilio(#[from] TellerError),
+    Twilio(#[from] CallReporterError),
     /// Kafka refuses a record for good.
     #[error("Kafka refuses a record of topic {topic}")]
     Refused {
@@ -95,7 +95,7 @@ pub struct Publisher {
     producer: BaseProducer<Reports>,
     reports: Reports,
     topics: Topics,
-    teller: Option<Teller>,
+    teller: Option<CallReporter>,
 }
 
 impl Publisher {
@@ -116,7 +116,7 @@ impl Publisher {
 
     /// Tells a local Twilio of every call, too: of those that are lost it alone hears.
     #[must_use]
-    pub fn telling(self, teller: Option<Teller>) -> Self {
+    pub fn telling(self, teller: Option<CallReporter>) -> Self {
         Self { teller, ..self }
     }
 

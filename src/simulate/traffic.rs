@@ -10,8 +10,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::call::{Call, Direction, End, Shape, Status};
-use super::draw::{Accounts, Share, Skew};
 use super::render::{Event, Fault, Renderer, Rental, Sid, sid};
+use super::sampling::{Accounts, Share, Skew};
 
 /// Calls that are started while an event waits, at most.
 const DELAY_CALLS_MAX: usize = 512;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::{Credentials, TwilioError};
-use crate::outbound;
+use crate::http_client;
 
 /// Longest time until a connection stands.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl TwilioClient {
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
             return Err(problem("twilio.api_base is no HTTP address".to_owned()));
         }
-        let http = outbound::client(|client| {
+        let http = http_client::client(|client| {
             client
                 .connect_timeout(CONNECT_MAX)
                 .timeout(ANSWER_MAX)

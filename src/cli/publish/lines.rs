@@ -90,7 +90,7 @@ impl Lines {
     }
 
     fn read(&mut self) -> Result<Option<Vec<u8>>, BadLine> {
-        // Room for the line's end, too.
+        // Permit for the line's end, too.
         let bytes_max = RECORD_BYTES_MAX + 2;
         let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         let mut line = Vec::new();

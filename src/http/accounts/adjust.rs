@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use crate::accounts::adjust::Adjust;
 use crate::http::Api;
+use crate::http::access::{AdminOf, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed, positive_amount};
 use crate::http::problem::Problem;
-use crate::http::reach::{AdminOf, Permitted};
 use crate::http::render::TransactionJson;
 use crate::json::schema;
 use crate::ledger::adjustments::{Adjustment, NotAdjusted};
@@ -68,7 +68,7 @@ impl Fielded for AdjustmentRequest {
 )]
 pub(super) async fn adjust(
     State(api): State<Api>,
-    Permitted(AdminOf(account), command): Permitted<AdminOf>,
+    AuthorizedCommand(AdminOf(account), command): AuthorizedCommand<AdminOf>,
 ) -> Result<Response, Problem> {
     let AdjustmentRequest { adjustment, refers_to } = command.read()?;
     let change = Adjust { account, adjustment, refers_to };

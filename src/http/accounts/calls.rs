@@ -8,11 +8,11 @@ use axum::response::{IntoResponse, Response};
 use futures::Stream;
 
 use crate::http::Api;
+use crate::http::access::{Query, Reader};
 use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, tag};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::reach::{Query, Reader};
 use crate::http::render::CallJson;
 use crate::json::schema;
 use crate::ledger::LedgerError;
@@ -24,12 +24,12 @@ const HEAD: &str = "call_sid,parent_call_sid,from,to,direction,started_at,second
     allowance_seconds,wallet_seconds,rate_per_minute,amount,plan,cycle_start,charge_sequence,tag,\
     transaction_id\r\n";
 
-pub(super) struct Listing {
+pub(super) struct CallListRequest {
     tag: Option<String>,
     stretch: Stretch,
 }
 
-impl Fielded for Listing {
+impl Fielded for CallListRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self { tag: fields.optional("tag", tag), stretch: stretch(fields) })
     }
@@ -44,7 +44,7 @@ impl Fielded for Listing {
 )]
 pub(super) async fn calls(
     State(api): State<Api>,
-    Query(Reader(id), listing): Query<Reader, Listing>,
+    Query(Reader(id), listing): Query<Reader, CallListRequest>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut connection = api.store.read().await?;
@@ -54,7 +54,7 @@ pub(super) async fn calls(
         drop(connection);
         return Ok(csv::respond(export(api, account_key, listing)));
     }
-    let Listing { tag, stretch } = listing;
+    let CallListRequest { tag, stretch } = listing;
     let page = history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
     Ok(csv::varying(Json(List::of(page, CallJson::from)).into_response()))
 }
@@ -63,9 +63,9 @@ pub(super) async fn calls(
 fn export(
     api: Api,
     account_key: i32,
-    listing: Listing,
+    listing: CallListRequest,
 ) -> impl Stream<Item = Result<String, LedgerError>> {
-    let Listing { tag, stretch } = listing;
+    let CallListRequest { tag, stretch } = listing;
     csv::pages(HEAD, stretch, move |stretch| {
         let (api, tag) = (api.clone(), tag.clone());
         async move {

@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use crate::accounts::create::CreateAccount;
 use crate::http::Api;
+use crate::http::access::{Admin, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, issued_account, line, parsed};
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Permitted};
 use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts::{NewAccount, NotCreated};
@@ -64,7 +64,7 @@ impl Fielded for NewAccount {
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    Permitted(Admin, command): Permitted<Admin>,
+    AuthorizedCommand(Admin, command): AuthorizedCommand<Admin>,
 ) -> Result<Response, Problem> {
     let new: NewAccount = command.read()?;
     let answer = |created| match created {

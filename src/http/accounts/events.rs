@@ -17,8 +17,8 @@ use futures::stream::{self, Stream};
 
 use super::wallet::WalletJson;
 use crate::http::Api;
+use crate::http::access::{Authorized, Reader};
 use crate::http::problem::Problem;
-use crate::http::reach::{Reader, Within};
 use crate::json::schema;
 use crate::wallet::{WalletView, Watcher};
 
@@ -44,7 +44,7 @@ const RECONNECT: Duration = Duration::from_secs(2);
 )]
 pub(super) async fn events(
     State(api): State<Api>,
-    Within(Reader(id)): Within<Reader>,
+    Authorized(Reader(id)): Authorized<Reader>,
     request: Request,
 ) -> Result<impl IntoResponse, Problem> {
     let now = api.clock.now();

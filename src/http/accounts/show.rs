@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::http::Api;
+use crate::http::access::{Authorized, Reader};
 use crate::http::problem::Problem;
-use crate::http::reach::{Reader, Within};
 use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts;
@@ -19,7 +19,7 @@ use crate::ledger::accounts;
 )]
 pub(super) async fn show(
     State(api): State<Api>,
-    Within(Reader(id)): Within<Reader>,
+    Authorized(Reader(id)): Authorized<Reader>,
 ) -> Result<Json<AccountJson>, Problem> {
     let mut connection = api.store.read().await?;
     let account = accounts::find(&mut connection, &id).await?;

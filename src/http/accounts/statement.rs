@@ -9,9 +9,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::http::Api;
+use crate::http::access::{Authorized, Reader};
 use crate::http::csv::{self, Line};
 use crate::http::problem::Problem;
-use crate::http::reach::{Reader, Within};
 use crate::json::schema;
 use crate::ledger::statements::{Month, Statement, Total};
 
@@ -125,7 +125,7 @@ impl StatementJson {
 )]
 pub(super) async fn statement(
     State(api): State<Api>,
-    Within(Reader(id)): Within<Reader>,
+    Authorized(Reader(id)): Authorized<Reader>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {

@@ -9,10 +9,10 @@ use callmeter_core::domain::{AccountId, AccountStatus};
 use crate::accounts::UnknownAccount;
 use crate::accounts::status::SetStatus;
 use crate::http::Api;
+use crate::http::access::{AdminOf, AuthorizedCommand};
 use crate::http::command::{Command, Outcome};
 use crate::http::fields::Nothing;
 use crate::http::problem::Problem;
-use crate::http::reach::{AdminOf, Permitted};
 use crate::json::AccountJson;
 use crate::json::schema;
 
@@ -25,7 +25,7 @@ use crate::json::schema;
 )]
 pub(super) async fn close(
     State(api): State<Api>,
-    Permitted(AdminOf(id), command): Permitted<AdminOf>,
+    AuthorizedCommand(AdminOf(id), command): AuthorizedCommand<AdminOf>,
 ) -> Result<Response, Problem> {
     set_status(&api, id, command, AccountStatus::Closed).await
 }
@@ -39,7 +39,7 @@ pub(super) async fn close(
 )]
 pub(super) async fn reopen(
     State(api): State<Api>,
-    Permitted(AdminOf(id), command): Permitted<AdminOf>,
+    AuthorizedCommand(AdminOf(id), command): AuthorizedCommand<AdminOf>,
 ) -> Result<Response, Problem> {
     set_status(&api, id, command, AccountStatus::Open).await
 }

@@ -10,10 +10,10 @@ use utoipa::ToSchema;
 
 use crate::accounts::subscribe::Subscribe;
 use crate::http::Api;
+use crate::http::access::{AdminOf, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, instant, parsed};
 use crate::http::problem::Problem;
-use crate::http::reach::{AdminOf, Permitted};
 use crate::json::schema;
 use crate::ledger::subscriptions::{NotSubscribed, SubscriptionChanged};
 
@@ -64,7 +64,7 @@ impl Fielded for SubscriptionRequest {
 )]
 pub(super) async fn subscribe(
     State(api): State<Api>,
-    Permitted(AdminOf(account), command): Permitted<AdminOf>,
+    AuthorizedCommand(AdminOf(account), command): AuthorizedCommand<AdminOf>,
 ) -> Result<Response, Problem> {
     let SubscriptionRequest { plan, starts_at } = command.read()?;
     let change = Subscribe { account, plan: plan.clone(), starts_at };

@@ -9,11 +9,11 @@ use callmeter_core::domain::{TransactionKind, TransactionStatus, TransactionType
 use futures::Stream;
 
 use crate::http::Api;
+use crate::http::access::{Query, Reader};
 use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::reach::{Query, Reader};
 use crate::http::render::TransactionJson;
 use crate::json::schema;
 use crate::ledger::LedgerError;
@@ -25,12 +25,12 @@ const HEAD: &str = "id,sequence,at,type,kind,amount,balance_before,balance_after
     status,payment_intent_id,call_sid,refers_to\r\n";
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Listing {
+pub(super) struct TransactionListRequest {
     filter: TransactionFilter,
     stretch: Stretch,
 }
 
-impl Fielded for Listing {
+impl Fielded for TransactionListRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let filter = TransactionFilter {
             direction: fields.optional("type", parsed::<TransactionType>),
@@ -50,7 +50,7 @@ impl Fielded for Listing {
 )]
 pub(super) async fn transactions(
     State(api): State<Api>,
-    Query(Reader(id), listing): Query<Reader, Listing>,
+    Query(Reader(id), listing): Query<Reader, TransactionListRequest>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let mut connection = api.store.read().await?;
@@ -60,7 +60,7 @@ pub(super) async fn transactions(
         drop(connection);
         return Ok(csv::respond(export(api, account_key, listing)));
     }
-    let Listing { filter, stretch } = listing;
+    let TransactionListRequest { filter, stretch } = listing;
     let page = history::transactions(&mut connection, account_key, &filter, &stretch).await?;
     Ok(csv::varying(Json(List::of(page, TransactionJson::from)).into_response()))
 }
@@ -69,9 +69,9 @@ pub(super) async fn transactions(
 fn export(
     api: Api,
     account_key: i32,
-    listing: Listing,
+    listing: TransactionListRequest,
 ) -> impl Stream<Item = Result<String, LedgerError>> {
-    let Listing { filter, stretch } = listing;
+    let TransactionListRequest { filter, stretch } = listing;
     csv::pages(HEAD, stretch, move |stretch| {
         let api = api.clone();
         async move {

@@ -17,10 +17,10 @@ use crate::config::{
     NOT_A_KEY_ID, NOT_A_KEY_SECRET, SHARED_KEYS_MAX, Secret, is_key_id, read_key_secret,
 };
 use crate::http::Api;
+use crate::http::access::{AdminOf, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, amount, email, issued_account, line, positive_number};
 use crate::http::problem::Problem;
-use crate::http::reach::{AdminOf, Permitted};
 use crate::json::AccountJson;
 use crate::json::schema;
 use crate::ledger::accounts::{AccountChanges, OnRedisLoss};
@@ -133,7 +133,7 @@ fn shared_keys(value: &Value) -> Result<BTreeMap<String, Option<Secret>>, String
 )]
 pub(super) async fn update(
     State(api): State<Api>,
-    Permitted(AdminOf(account), command): Permitted<AdminOf>,
+    AuthorizedCommand(AdminOf(account), command): AuthorizedCommand<AdminOf>,
 ) -> Result<Response, Problem> {
     let SettingsRequest { changes, token, keys: shared_keys } = command.read()?;
     let (tokens, keys) = (Arc::clone(&api.tokens), Arc::clone(&api.shared_keys));

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use utoipa::ToSchema;
 
 use crate::http::Api;
+use crate::http::access::{Authorized, Reader};
 use crate::http::problem::Problem;
-use crate::http::reach::{Reader, Within};
 use crate::json::schema;
 use crate::wallet::WalletView;
 
@@ -74,7 +74,7 @@ enum HeldSource {
 )]
 pub(super) async fn wallet(
     State(api): State<Api>,
-    Within(Reader(id)): Within<Reader>,
+    Authorized(Reader(id)): Authorized<Reader>,
 ) -> Result<Json<WalletView>, Problem> {
     let view = api.wallets.view(&id, api.clock.now()).await?;
     view.map(Json).ok_or_else(Problem::unknown_account)

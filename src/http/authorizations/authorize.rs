@@ -12,10 +12,10 @@ use super::answer::{DecisionJson, count, decided};
 use super::seconds;
 use crate::balance::{Ask, CallEnds, Payer};
 use crate::http::Api;
+use crate::http::access::{AuthorizedCommand, Dialer};
 use crate::http::auth::Scope;
 use crate::http::fields::{Fields, line, parsed};
 use crate::http::problem::Problem;
-use crate::http::reach::{Dialer, Permitted};
 use crate::json::schema;
 
 /// Whose call a body says it is.
@@ -26,7 +26,7 @@ enum Whose {
 }
 
 #[derive(Clone, Debug)]
-struct Wanted {
+struct AuthorizationRequest {
     whose: Whose,
     call_sid: CallSid,
     from: String,
@@ -64,7 +64,7 @@ struct AuthorizationBody {
     tag: Option<String>,
 }
 
-impl Wanted {
+impl AuthorizationRequest {
     /// Takes the fields; whoever has a key of many accounts must say whose call it is.
     fn read(fields: &mut Fields, scope: &Scope) -> Option<Self> {
         let account = fields.nullable("account", parsed::<AccountId>);
@@ -112,9 +112,9 @@ impl Wanted {
 )]
 pub(super) async fn authorize(
     State(api): State<Api>,
-    Permitted(Dialer, act): Permitted<Dialer>,
+    AuthorizedCommand(Dialer, act): AuthorizedCommand<Dialer>,
 ) -> Result<Response, Problem> {
-    let wanted = act.read_by(|fields| Wanted::read(fields, &act.credential.scope))?;
+    let wanted = act.read_by(|fields| AuthorizationRequest::read(fields, &act.credential.scope))?;
     let payer = match (&wanted.whose, &act.credential.scope) {
         (Whose::Account(account), _) => Payer::Account(act.credential.require_calls_of(account)?),
         (Whose::TwilioAccount(sid), Scope::Account(own)) => {

@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 use super::answer::{DecisionJson, decided};
 use super::{CallPath, seconds, unknown_authorization};
 use crate::http::Api;
+use crate::http::access::AuthorizedCommand;
 use crate::http::fields::{Fielded, Fields};
 use crate::http::problem::Problem;
-use crate::http::reach::Permitted;
 use crate::json::schema;
 
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+struct ExtensionRequest {
     seconds: u32,
 }
 
@@ -28,7 +28,7 @@ struct ExtensionBody {
     seconds: u32,
 }
 
-impl Fielded for Wanted {
+impl Fielded for ExtensionRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         Some(Self { seconds: fields.required("seconds", seconds)? })
     }
@@ -44,9 +44,9 @@ impl Fielded for Wanted {
 )]
 pub(super) async fn extend(
     State(api): State<Api>,
-    Permitted(CallPath { account, call_sid }, act): Permitted<CallPath>,
+    AuthorizedCommand(CallPath { account, call_sid }, act): AuthorizedCommand<CallPath>,
 ) -> Result<Response, Problem> {
-    let wanted: Wanted = act.read()?;
+    let wanted: ExtensionRequest = act.read()?;
     let decision = api.balance.extend(&account, &call_sid, wanted.seconds).await;
     Ok(decided(decision, &call_sid, unknown_authorization))
 }

@@ -15,10 +15,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Api;
+use super::access::{Access, query};
 use super::auth::Credential;
 use super::fields::{Fielded, Fields, parsed};
 use super::problem::Problem;
-use super::reach::{Reach, query};
 
 /// The longest time that a call may ask for; a grant is capped by the settings besides.
 const ASKED_SECONDS_MAX: u32 = 86_400;
@@ -50,7 +50,7 @@ impl Fielded for Named {
     }
 }
 
-impl Reach for CallPath {
+impl Access for CallPath {
     async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Named { account } = query(parts).await?;
         let account = credential.calls_account(account)?;

@@ -7,8 +7,8 @@ use axum::http::StatusCode;
 
 use super::CallPath;
 use crate::http::Api;
+use crate::http::access::Authorized;
 use crate::http::problem::Problem;
-use crate::http::reach::Within;
 use crate::json::schema;
 
 /// Voids a call's authorization and frees its hold. Repeating it has the same answer.
@@ -20,7 +20,7 @@ use crate::json::schema;
 )]
 pub(super) async fn void(
     State(api): State<Api>,
-    Within(CallPath { account, call_sid }): Within<CallPath>,
+    Authorized(CallPath { account, call_sid }): Authorized<CallPath>,
 ) -> Result<StatusCode, Problem> {
     // A void is remembered in Redis: not for what is no account.
     if !api.balance.knows(&account).await.map_err(Problem::undecided)? {

@@ -1,13 +1,13 @@
 //! The connections of one listener: taken up to a limit, watched, and brought to an end.
 //!
 //! Before the requests: what each of these must pass is in `layers`. One task takes connections and
-//! knows all of them; a connection tells it what it is doing by a few atomics, so that a request pays
+//! knows all of them; a connection tells it what it is activity by a few atomics, so that a request pays
 //! for neither a timer nor a lock. A connection whose head stays half-sent is closed, and so is one
 //! that does nothing for long.
 //!
 //! It must never cut a request in progress, save at the end of the process and of its patience.
 
-mod doing;
+mod activity;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -30,7 +30,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use self::doing::{Answered, Doing, Heard, InProgress, Phase};
+use self::activity::{Activity, Answered, Heard, InProgress, Phase};
 use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED};
 
 /// Longest time for which a connection may do nothing; those before us in a pool wait less.
@@ -103,11 +103,11 @@ struct Connections {
 
 /// One of them, as the listener knows it.
 struct Held {
-    doing: Arc<Doing>,
+    activity: Arc<Activity>,
     /// Tells it to end after what it does.
     end: Option<oneshot::Sender<()>>,
     task: AbortHandle,
-    /// What it was doing when it was looked at last, and since when it does that.
+    /// What it was activity when it was looked at last, and since when it does that.
     seen: Phase,
     since: Instant,
 }
@@ -128,11 +128,11 @@ impl Connections {
             }
             return;
         }
-        let (doing, (end, ended)) = (Arc::new(Doing::default()), oneshot::channel());
-        let attended = attend(stream, peer, self.service.clone(), Arc::clone(&doing), ended);
+        let (activity, (end, ended)) = (Arc::new(Activity::default()), oneshot::channel());
+        let attended = attend(stream, peer, self.service.clone(), Arc::clone(&activity), ended);
         let task = self.tasks.spawn(attended);
-        let (id, seen, since) = (task.id(), doing.phase(), Instant::now());
-        self.held.insert(id, Held { doing, end: Some(end), task, seen, since });
+        let (id, seen, since) = (task.id(), activity.phase(), Instant::now());
+        self.held.insert(id, Held { activity, end: Some(end), task, seen, since });
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
     }
 
@@ -163,7 +163,7 @@ impl Connections {
             }
         }
         self.drained_until(asked + LAST_BYTES_MAX).await;
-        for held in self.held.values().filter(|held| !held.doing.phase().is_working()) {
+        for held in self.held.values().filter(|held| !held.activity.phase().is_working()) {
             held.task.abort();
         }
         self.drained_until(asked + ENDING_MAX).await;
@@ -189,7 +189,7 @@ impl Connections {
 impl Held {
     /// Looks at it, and says whether it has been waiting for too long.
     fn is_overdue(&mut self, head_max: Duration, now: Instant) -> bool {
-        let phase = self.doing.phase();
+        let phase = self.activity.phase();
         if phase != self.seen {
             (self.seen, self.since) = (phase, now);
         }
@@ -207,16 +207,16 @@ async fn attend(
     stream: TcpStream,
     peer: SocketAddr,
     service: TowerToHyperService<Router>,
-    doing: Arc<Doing>,
+    activity: Arc<Activity>,
     ended: oneshot::Receiver<()>,
 ) {
     // Answers are small, and nothing follows them: to hold one back helps nobody.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }
-    let stream = Heard { stream, doing: Arc::clone(&doing) };
+    let stream = Heard { stream, activity: Arc::clone(&activity) };
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let in_progress = InProgress::begin(&doing);
+        let in_progress = InProgress::begin(&activity);
         request.extensions_mut().insert(Peer(peer.ip()));
         let answer = service.call(request);
         async move { Ok::<_, Infallible>(answer.await?.map(|body| Answered::new(body, in_progress))) }

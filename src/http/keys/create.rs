@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 use crate::accounts::UnknownAccount;
 use crate::accounts::keys::CreateKey;
 use crate::http::Api;
+use crate::http::access::{Admin, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed};
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Permitted};
 use crate::json::schema;
 use crate::json::{KeyJson, KeyScope};
 use crate::keys::KeyText;
@@ -92,7 +92,7 @@ struct CreatedJson<'a> {
 )]
 pub(super) async fn create(
     State(api): State<Api>,
-    Permitted(Admin, command): Permitted<Admin>,
+    AuthorizedCommand(Admin, command): AuthorizedCommand<Admin>,
 ) -> Result<Response, Problem> {
     let KeyRequest { name, scope } = command.read()?;
     let text = KeyText::random().ok_or_else(Problem::internal)?;

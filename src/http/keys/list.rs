@@ -5,21 +5,21 @@ use axum::extract::State;
 use callmeter_core::domain::AccountId;
 
 use crate::http::Api;
+use crate::http::access::{Admin, Query};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Query};
 use crate::json::KeyJson;
 use crate::json::schema;
 use crate::ledger::history::Stretch;
 use crate::ledger::keys;
 
-pub(super) struct Listing {
+pub(super) struct KeyListRequest {
     account: Option<AccountId>,
     stretch: Stretch,
 }
 
-impl Fielded for Listing {
+impl Fielded for KeyListRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let account = fields.optional("account", parsed::<AccountId>);
         Some(Self { account, stretch: stretch(fields) })
@@ -35,10 +35,10 @@ impl Fielded for Listing {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    Query(Admin, listing): Query<Admin, Listing>,
+    Query(Admin, listing): Query<Admin, KeyListRequest>,
 ) -> Result<Json<List<KeyJson>>, Problem> {
     let mut connection = api.store.read().await?;
-    let Listing { account, stretch } = listing;
+    let KeyListRequest { account, stretch } = listing;
     let page = keys::list(&mut connection, account.as_ref(), &stretch).await?;
     Ok(Json(List::of(page, KeyJson::from)))
 }

@@ -6,10 +6,10 @@ use axum::response::Response;
 
 use crate::accounts::keys::{RevokeKey, UnknownKey};
 use crate::http::Api;
+use crate::http::access::{Admin, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::Nothing;
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Permitted};
 use crate::json::schema;
 use crate::ledger::keys::KeyId;
 
@@ -23,7 +23,7 @@ use crate::ledger::keys::KeyId;
 pub(super) async fn revoke(
     State(api): State<Api>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Permitted(Admin, command): Permitted<Admin>,
+    AuthorizedCommand(Admin, command): AuthorizedCommand<Admin>,
 ) -> Result<Response, Problem> {
     command.read::<Nothing>()?;
     let id = path.ok().and_then(|Path(text)| text.parse::<KeyId>().ok());

@@ -6,8 +6,8 @@
 //! and which problems are its own (`x-problems`). Its other answers follow from that.
 
 mod codes;
-mod complete;
 mod docs;
+mod shared;
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ use crate::json::schema;
 
 static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     let document = super::every_route().into_openapi();
-    complete::complete(&document)
+    shared::complete(&document)
 });
 
 /// The document, as `GET /openapi.json` and `callmeter openapi` give it.

@@ -7,10 +7,10 @@ use axum::response::Response;
 use utoipa::ToSchema;
 
 use crate::http::Api;
+use crate::http::access::{Admin, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line};
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Permitted};
 use crate::json::{ClosedJson, schema};
 use crate::ledger::rejects::NotClosed;
 use crate::rejects::close::CloseReject;
@@ -47,7 +47,7 @@ impl Fielded for ClosingRequest {
 pub(super) async fn close(
     State(api): State<Api>,
     path: Result<Path<String>, axum::extract::rejection::PathRejection>,
-    Permitted(Admin, command): Permitted<Admin>,
+    AuthorizedCommand(Admin, command): AuthorizedCommand<Admin>,
 ) -> Result<Response, Problem> {
     let ClosingRequest { reason } = command.read()?;
     let id = path.ok().and_then(|Path(text)| text.parse::<i64>().ok());

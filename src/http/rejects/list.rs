@@ -6,21 +6,21 @@ use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use serde_json::Value;
 
 use crate::http::Api;
+use crate::http::access::{Admin, Query};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::reach::{Admin, Query};
 use crate::ingest::decode::RejectReason;
 use crate::json::{RejectJson, schema};
 use crate::ledger::history::Stretch;
 use crate::ledger::rejects::{self, RejectFilter};
 
-pub(super) struct Listing {
+pub(super) struct RejectListRequest {
     filter: RejectFilter,
     stretch: Stretch,
 }
 
-impl Fielded for Listing {
+impl Fielded for RejectListRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let filter = RejectFilter {
             reason: fields.optional("reason", parsed::<RejectReason>),
@@ -58,7 +58,7 @@ fn truth(value: &Value) -> Result<bool, String> {
 )]
 pub(super) async fn list(
     State(api): State<Api>,
-    Query(Admin, listing): Query<Admin, Listing>,
+    Query(Admin, listing): Query<Admin, RejectListRequest>,
 ) -> Result<Json<List<RejectJson>>, Problem> {
     let mut connection = api.store.read().await?;
     let page = rejects::page(&mut connection, &listing.filter, &listing.stretch).await?;

@@ -22,12 +22,12 @@
 mod calls;
 mod change;
 mod charge;
+mod duplicate_check;
 mod load;
 mod owner;
 mod rent;
 mod replay;
 mod rows;
-mod trust;
 mod write;
 
 use std::sync::Arc;
@@ -46,7 +46,7 @@ use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Begin, Store, StoreError};
 use crate::ingest::batch::Batch;
-use trust::Trust;
+use duplicate_check::DuplicateCheck;
 
 /// How often a batch is tried before its conflict with another transaction is given to the caller.
 const ATTEMPTS_MAX: u32 = 10;
@@ -205,7 +205,7 @@ pub struct Charger {
     store: Store,
     policy: ChargingPolicy,
     partitions: Partitions,
-    trust: Trust,
+    trust: DuplicateCheck,
     /// The catalogs as they were read last; their stamp is compared with Postgres in each batch.
     catalogs: catalogs::Cache,
 }
@@ -217,7 +217,7 @@ impl Charger {
             store,
             policy,
             partitions: Partitions::default(),
-            trust: Trust::default(),
+            trust: DuplicateCheck::default(),
             catalogs: catalogs::Cache::default(),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::Committed;
-use crate::ledger::audit::{self, Action, By, Deed};
+use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::store::StoreError;
 
 impl Committed {
@@ -48,14 +48,14 @@ pub(super) async fn note(
             add(connection, kind, amount).await?;
         }
     }
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::RejectReplayed,
         account_key: None,
         subject: format!("reject {reject_id}"),
         before: closed_at.map_or(Value::Null, |at| json!({ "closed_at": at })),
         after,
     };
-    audit::note(connection, by, &deed).await
+    audit::note(connection, by, &entry).await
 }
 
 async fn add(

@@ -8,9 +8,9 @@
 //!
 //! No secret leaves this module but as a [`Secret`].
 
+mod maintenance;
 mod rows;
 mod signing;
-mod tend;
 
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::accounts;
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use crate::config::{SHARED_KEYS_MAX, Secret, Settings, SharedKey};
 use crate::vault::{Sealed, Vault, VaultError};
 
+pub use maintenance::KeysTended;
 pub use signing::{SigningKey, SigningKeys};
-pub use tend::KeysTended;
 
 use rows::{Stored, forget, put, stored};
 
@@ -158,13 +158,13 @@ impl SharedKeys {
                     Action::TwilioSharedKeyForgotten
                 }
             };
-            deeds.push(owner.deed(action, key, row.map(|row| row.set_at), by.at));
+            deeds.push(owner.entry(action, key, row.map(|row| row.set_at), by.at));
         }
         if deeds.is_empty() {
             by.changed_nothing();
         }
-        for deed in &deeds {
-            audit::note(connection, by, deed).await?;
+        for entry in &deeds {
+            audit::note(connection, by, entry).await?;
         }
         Ok(KeysChanged::Done)
     }
@@ -241,15 +241,15 @@ struct Owner<'a> {
 }
 
 impl Owner<'_> {
-    fn deed(
+    fn entry(
         &self,
         action: Action,
         key: &str,
         set_at: Option<DateTime<Utc>>,
         now: DateTime<Utc>,
-    ) -> Deed {
+    ) -> AuditEntry {
         let after = (action == Action::TwilioSharedKeySet).then_some(now);
-        Deed {
+        AuditEntry {
             action,
             account_key: Some(self.key),
             subject: key.to_owned(),

@@ -8,9 +8,9 @@
 //!
 //! No token leaves this module but as a [`Secret`].
 
+mod candidates;
+mod maintenance;
 mod rows;
-mod speaking;
-mod tend;
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,14 +18,14 @@ use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::accounts;
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::store::StoreError;
 use crate::config::{Secret, Settings};
 use crate::vault::{Sealed, Vault, VaultError};
 
-pub use speaking::{Signer, Speaking};
-pub use tend::Tended;
+pub use candidates::{Candidates, Signer};
+pub use maintenance::Tended;
 
 use rows::{Owner, forget, owner_of, put, read_sid, set_at};
 
@@ -169,14 +169,14 @@ impl TwilioTokens {
             by.changed_nothing();
             return Ok(changed);
         }
-        let deed = Deed {
+        let entry = AuditEntry {
             action: token.map_or(Action::TwilioTokenForgotten, |_| Action::TwilioTokenSet),
             account_key: Some(head.account_key),
             subject: owner.sid.to_string(),
             before: json!({ "set_at": before }),
             after: json!({ "set_at": after }),
         };
-        audit::note(connection, by, &deed).await?;
+        audit::note(connection, by, &entry).await?;
         Ok(changed)
     }
 

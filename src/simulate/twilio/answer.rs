@@ -46,7 +46,7 @@ pub(super) fn dollars(micros: i64) -> String {
 
 /// A call as the Calls resource shows it.
 pub(super) fn call(leg: &Leg, world: &World, now: DateTime<Utc>) -> Value {
-    let delay = TimeDelta::seconds(world.habits.price_delay_seconds.into());
+    let delay = TimeDelta::seconds(world.behaviour.price_delay_seconds.into());
     let is_priced = leg.end.is_some_and(|end| end + delay <= now) && leg.status == "completed";
     let account = &leg.account_sid;
     let resource = format!("/2010-04-01/Accounts/{account}/Calls/{}", leg.sid);

@@ -49,7 +49,7 @@ pub(super) fn page(
             return complaint(StatusCode::BAD_REQUEST, 20001, &message);
         }
     };
-    let shown_from = now - TimeDelta::seconds(world.habits.listing_delay_seconds.into());
+    let shown_from = now - TimeDelta::seconds(world.behaviour.listing_delay_seconds.into());
     let mut legs: Vec<&Leg> = world
         .legs
         .values()
@@ -58,12 +58,12 @@ pub(super) fn page(
         .collect();
     legs.sort_by(|a, b| (b.start, &b.sid).cmp(&(a.start, &a.sid)));
     let number = |name: &str| query.get(name).and_then(|text| text.parse::<usize>().ok());
-    let size = number("PageSize").unwrap_or(PAGE_SIZE).clamp(1, world.habits.page_max.max(1));
+    let size = number("PageSize").unwrap_or(PAGE_SIZE).clamp(1, world.behaviour.page_max.max(1));
     let page = number("Page").unwrap_or(0);
     let first = page.saturating_mul(size).min(legs.len());
     let end = (first + size).min(legs.len());
     // What the last page ended with comes once more.
-    let repeated = &legs[first.saturating_sub(world.habits.repeated.min(size))..first];
+    let repeated = &legs[first.saturating_sub(world.behaviour.repeated.min(size))..first];
     let calls: Vec<Value> =
         repeated.iter().chain(&legs[first..end]).map(|leg| call(leg, world, now)).collect();
     let uri = |page: usize| {

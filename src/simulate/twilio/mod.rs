@@ -1,7 +1,7 @@
 //! A local Twilio: the part of its REST API that the sweep and the reconciliation read, with its
-//! habits, for tests and demonstrations without the real one.
+//! behaviour, for tests and demonstrations without the real one.
 //!
-//! Habits on purpose: a listing repeats calls over its pages, prices are null at first, listings and
+//! Behaviour on purpose: a listing repeats calls over its pages, prices are null at first, listings and
 //! usage come late, a busy account is answered 429 and now and then 500, a parent's token opens its
 //! sub-accounts and no other does. Sources: the documentation of the Call resource and of usage
 //! records (<https://www.twilio.com/docs/usage/api/usage-record>); errors as in
@@ -15,4 +15,4 @@ mod usage;
 mod world;
 
 pub use server::serve;
-pub use world::{Habits, LocalTwilio, Subscriber};
+pub use world::{Behaviour, LocalTwilio, Subscriber};

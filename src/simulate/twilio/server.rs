@@ -116,19 +116,19 @@ async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Opti
         world.requests += 1;
         world.requests
     };
-    while (1..number).contains(&twilio.lock().habits.hangs_after) {
+    while (1..number).contains(&twilio.lock().behaviour.hangs_after) {
         tokio::time::sleep(HANG_LOOK_EVERY).await;
     }
     let world = twilio.lock();
     let every = |some: u64| some > 0 && number.is_multiple_of(some);
-    if world.habits.is_down {
+    if world.behaviour.is_down {
         let message = "Service is unavailable";
         return Some(complaint(StatusCode::SERVICE_UNAVAILABLE, 20503, message));
     }
-    if every(world.habits.busy_every) {
+    if every(world.behaviour.busy_every) {
         return Some(busy());
     }
-    if every(world.habits.broken_every) {
+    if every(world.behaviour.broken_every) {
         let message = "An internal server error has occurred";
         return Some(complaint(StatusCode::INTERNAL_SERVER_ERROR, 20500, message));
     }

@@ -41,7 +41,7 @@ pub(super) fn daily(
     let categories = CATEGORIES.iter().filter(|name| wanted.is_none_or(|wanted| wanted == **name));
     let categories: Vec<&str> = categories.copied().collect();
     let with_subs = query.get("IncludeSubaccounts").is_none_or(|value| value != "false");
-    let counted = now - TimeDelta::seconds(world.habits.usage_delay_seconds.into());
+    let counted = now - TimeDelta::seconds(world.behaviour.usage_delay_seconds.into());
     let is_counted = |leg: &&Leg| {
         let is_sub = || {
             let owner = world.subscribers.get(&leg.account_sid);

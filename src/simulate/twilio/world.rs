@@ -1,4 +1,4 @@
-//! What the local Twilio knows: its accounts, their calls, and its habits.
+//! What the local Twilio knows: its accounts, their calls, and its behaviour.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct Subscriber {
 /// How Twilio behaves. Numbers of 0 switch a habit off.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Habits {
+pub struct Behaviour {
     /// Every so many requests one is answered 429.
     pub busy_every: u64,
     /// Every so many requests one is answered 500.
@@ -48,7 +48,7 @@ pub struct Habits {
     pub hangs_after: u64,
 }
 
-impl Default for Habits {
+impl Default for Behaviour {
     fn default() -> Self {
         Self {
             busy_every: 0,
@@ -85,7 +85,7 @@ pub(super) struct World {
     pub subscribers: BTreeMap<String, Subscriber>,
     /// By `AccountSid` and `CallSid`.
     pub legs: BTreeMap<(String, String), Leg>,
-    pub habits: Habits,
+    pub behaviour: Behaviour,
     pub requests: u64,
     /// Members that an answer's row has instead of its own, by call, or by day and category of usage.
     pub oddities: BTreeMap<String, Value>,
@@ -102,8 +102,8 @@ pub struct LocalTwilio {
 
 impl LocalTwilio {
     /// One without accounts and calls.
-    pub fn new(clock: Clock, habits: Habits) -> Self {
-        let world = World { habits, ..World::default() };
+    pub fn new(clock: Clock, behaviour: Behaviour) -> Self {
+        let world = World { behaviour, ..World::default() };
         Self { world: Arc::new(Mutex::new(world)), clock }
     }
 
@@ -117,9 +117,9 @@ impl LocalTwilio {
         self.lock().adopter = Some(parent.to_owned());
     }
 
-    /// Changes the habits.
-    pub fn change_habits(&self, change: impl FnOnce(&mut Habits)) {
-        change(&mut self.lock().habits);
+    /// Changes the behaviour.
+    pub fn change_habits(&self, change: impl FnOnce(&mut Behaviour)) {
+        change(&mut self.lock().behaviour);
     }
 
     /// Answers a row with these members instead of its own, as nobody documents it: of the call with

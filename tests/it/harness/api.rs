@@ -61,7 +61,8 @@ impl Answer {
 
 impl Api {
     pub(crate) fn new(base: String) -> Api {
-        let client = callmeter::outbound::client(|client| client.timeout(Duration::from_secs(20)));
+        let client =
+            callmeter::http_client::client(|client| client.timeout(Duration::from_secs(20)));
         let client = client.expect("an HTTP client");
         Api { client, base, key: Some(ADMIN_KEY.to_owned()), numbers: Numbers::default() }
     }

@@ -5,7 +5,7 @@ use crate::model::account::Account;
 use crate::model::time::{At, rfc2822};
 use crate::traffic::Outgoing;
 use callmeter::clock::Clock;
-use callmeter::simulate::twilio::{Habits, LocalTwilio, Subscriber, serve};
+use callmeter::simulate::twilio::{Behaviour, LocalTwilio, Subscriber, serve};
 use serde_json::{Value, json};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -23,8 +23,8 @@ pub(crate) fn token(account: &Account) -> String {
 }
 
 impl Twilio {
-    pub(crate) fn start(habits: Habits) -> Twilio {
-        let local = LocalTwilio::new(Clock::system(), habits);
+    pub(crate) fn start(behaviour: Behaviour) -> Twilio {
+        let local = LocalTwilio::new(Clock::system(), behaviour);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.set_nonblocking(true).expect("a listener");
         let url = format!("http://{}", listener.local_addr().expect("an address"));

@@ -9,7 +9,7 @@ use crate::harness::system::{Setup, System};
 use crate::harness::twilio::{Twilio, callback};
 use crate::model::account::Account;
 use crate::model::time::{MINUTE, SECOND};
-use callmeter::simulate::twilio::Habits;
+use callmeter::simulate::twilio::Behaviour;
 use serde_json::json;
 use std::process::Stdio;
 
@@ -25,7 +25,7 @@ fn lost_calls(twilio: &Twilio, account: &Account, numbers: std::ops::Range<usize
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_killed_midway_and_two_at_once_charge_each_call_once() {
-    let twilio = Twilio::start(Habits { page_max: 20, hangs_after: 4, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { page_max: 20, hangs_after: 4, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000_000);
@@ -39,7 +39,7 @@ async fn a_sweep_killed_midway_and_two_at_once_charge_each_call_once() {
     until("some pages are read", SOON, async || (twilio.local.requests() > 4).then_some(())).await;
     first.kill().expect("it is killed");
     first.wait().expect("it ends");
-    twilio.local.change_habits(|habits| habits.hangs_after = 0);
+    twilio.local.change_habits(|behaviour| behaviour.hangs_after = 0);
     let two = [(); 2].map(|()| {
         let sweep = command(&system, &settings, &["sweep", "--json"]);
         std::thread::spawn(move || report(&finish(sweep).expect_success()))
@@ -60,7 +60,7 @@ async fn a_sweep_killed_midway_and_two_at_once_charge_each_call_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_kafka_is_away_a_sweep_says_so_and_the_next_one_finds_the_same() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let breakable = Breakable::take();
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
     let mut system = System::with(setup).await;
@@ -87,7 +87,7 @@ async fn while_kafka_is_away_a_sweep_says_so_and_the_next_one_finds_the_same() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_job_sweeps_by_the_clock_and_goes_on_when_twilio_is_back() {
-    let twilio = Twilio::start(Habits { is_down: true, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { is_down: true, ..Behaviour::default() });
     let mut system = System::new().await;
     let acme = account("acme", 1_000_000_000);
     let mut settings = twilio.settings(&acme);
@@ -110,7 +110,7 @@ async fn the_job_sweeps_by_the_clock_and_goes_on_when_twilio_is_back() {
     .await;
     let told = system.run(&["status"]).expect_success();
     assert!(told.stdout.contains("was not swept since") && told.stdout.contains("503"), "{told:?}");
-    twilio.local.change_habits(|habits| habits.is_down = false);
+    twilio.local.change_habits(|behaviour| behaviour.is_down = false);
     until("all is charged", SOON, async || {
         (api.charges("acme").await.ok()?.len() == 30).then_some(())
     })
@@ -134,7 +134,7 @@ async fn the_job_sweeps_by_the_clock_and_goes_on_when_twilio_is_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_twilio_is_away_a_sweep_does_not_ask_for_every_account() {
-    let twilio = Twilio::start(Habits { is_down: true, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { is_down: true, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("api").await;
     let accounts: Vec<Account> =
@@ -151,7 +151,7 @@ async fn where_twilio_is_away_a_sweep_does_not_ask_for_every_account() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_lost_the_lock_gives_up_and_who_comes_next_goes_on() {
-    let twilio = Twilio::start(Habits { page_max: 20, hangs_after: 3, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { page_max: 20, hangs_after: 3, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000_000);
@@ -176,7 +176,7 @@ async fn who_lost_the_lock_gives_up_and_who_comes_next_goes_on() {
     let first = first.join().expect("an end");
     assert_eq!(first.code, Some(1), "{first:?}");
     assert!(first.stderr.contains("Postgres went away"), "{first:?}");
-    twilio.local.change_habits(|habits| habits.hangs_after = 0);
+    twilio.local.change_habits(|behaviour| behaviour.hangs_after = 0);
     let second = second.join().expect("an end").expect_success();
     assert_eq!(report(&second)["accounts"], 2, "{second:?}");
     system.settle(&api).await;

@@ -7,13 +7,13 @@ use crate::harness::samples::{self, account, call_sid, completed, now, on_calls}
 use crate::harness::system::{Setup, System};
 use crate::harness::twilio::{Twilio, callback};
 use crate::model::time::{HOUR, SECOND, rfc3339};
-use callmeter::simulate::twilio::Habits;
+use callmeter::simulate::twilio::Behaviour;
 use serde_json::json;
 use std::collections::BTreeMap;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut catalog = samples::catalog();
     catalog.standard_increments = (1, 1);
     let mut system = System::with(Setup { catalog, ..Setup::default() }).await;
@@ -92,7 +92,7 @@ async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged()
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at_a_time() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("api").await;
     let acme = account("acme", 0);

@@ -7,7 +7,7 @@ use crate::harness::system::System;
 use crate::harness::twilio::{Twilio, callback, record, token};
 use crate::model::account::Account;
 use crate::model::time::{At, HOUR, MINUTE, SECOND, rfc3339};
-use callmeter::simulate::twilio::Habits;
+use callmeter::simulate::twilio::Behaviour;
 use proptest::prelude::Rng as _;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::{Value, json};
@@ -82,9 +82,14 @@ async fn assert_charged(api: &Api, expected: &BTreeMap<String, Expected>, lost: 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_call_whose_callback_was_lost_is_charged_once_after_a_sweep() {
-    let habits =
-        Habits { page_max: 100, repeated: 7, busy_every: 5, broken_every: 8, ..Habits::default() };
-    let twilio = Twilio::start(habits);
+    let behaviour = Behaviour {
+        page_max: 100,
+        repeated: 7,
+        busy_every: 5,
+        broken_every: 8,
+        ..Behaviour::default()
+    };
+    let twilio = Twilio::start(behaviour);
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let [parent, sub, own, bare, wrong] =
@@ -171,7 +176,7 @@ async fn without_any_token_a_sweep_says_that_it_is_not_configured() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sweep_looks_at_calls_that_started_in_its_period_and_at_no_others() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
@@ -216,7 +221,7 @@ fn rejects(system: &System) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_row_that_cannot_be_read_holds_up_no_other() {
-    let twilio = Twilio::start(Habits { page_max: 3, repeated: 0, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { page_max: 3, repeated: 0, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);
@@ -255,7 +260,7 @@ async fn a_row_that_cannot_be_read_holds_up_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_call_that_cannot_be_charged_is_kept_once() {
-    let twilio = Twilio::start(Habits { page_max: 2, repeated: 2, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { page_max: 2, repeated: 2, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);

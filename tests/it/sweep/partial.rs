@@ -6,12 +6,12 @@ use crate::harness::samples::{account, call_sid, now};
 use crate::harness::system::System;
 use crate::harness::twilio::{Twilio, callback};
 use crate::model::time::{MINUTE, SECOND};
-use callmeter::simulate::twilio::Habits;
+use callmeter::simulate::twilio::Behaviour;
 use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_completed_row_is_charged_by_start_and_duration_where_its_end_is_missing() {
-    let twilio = Twilio::start(Habits { repeated: 0, ..Habits::default() });
+    let twilio = Twilio::start(Behaviour { repeated: 0, ..Behaviour::default() });
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000);

@@ -7,7 +7,7 @@ use crate::harness::system::System;
 use crate::harness::twilio::{Twilio, callback};
 use crate::model::account::Account;
 use crate::model::time::{At, DAY, HOUR, SECOND, rfc3339};
-use callmeter::simulate::twilio::Habits;
+use callmeter::simulate::twilio::Behaviour;
 use serde_json::{Value, json};
 
 /// A completed call to New York.
@@ -24,7 +24,7 @@ fn noon() -> At {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_difference_from_twilio_is_a_row_with_its_reason() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     // One has a plan whose child legs cost nothing: Twilio bills them all the same.
@@ -103,8 +103,8 @@ async fn each_difference_from_twilio_is_a_row_with_its_reason() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn usage_that_is_not_final_yet_is_shown_and_is_no_fault() {
-    let habits = Habits { usage_delay_seconds: 36 * 3_600, ..Habits::default() };
-    let twilio = Twilio::start(habits);
+    let behaviour = Behaviour { usage_delay_seconds: 36 * 3_600, ..Behaviour::default() };
+    let twilio = Twilio::start(behaviour);
     let mut system = System::new().await;
     let acme = account("acme", 1_000_000_000);
     let mut settings = twilio.settings(&acme);
@@ -135,14 +135,14 @@ async fn usage_that_is_not_final_yet_is_shown_and_is_no_fault() {
         ((open, fault) == (2, 0)).then_some(())
     })
     .await;
-    twilio.local.change_habits(|habits| habits.usage_delay_seconds = 0);
+    twilio.local.change_habits(|behaviour| behaviour.usage_delay_seconds = 0);
     let (found, _) = reconcile(&system, &settings, [&days[0], &days[1]], 0);
     assert_eq!(differences(&found), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn minutes_that_twilio_bills_in_a_category_that_is_not_asked_for_stay_unexplained() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let acme = account("acme", 1_000_000_000);
@@ -165,7 +165,7 @@ async fn minutes_that_twilio_bills_in_a_category_that_is_not_asked_for_stay_unex
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_of_one_day_hides_no_other() {
-    let twilio = Twilio::start(Habits::default());
+    let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
     let (acme, globex) = (account("acme", 1_000_000_000), account("globex", 1_000_000_000));

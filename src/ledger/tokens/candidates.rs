@@ -15,7 +15,7 @@ const PAGE: usize = 1_000;
 
 /// What speaks for a Twilio account.
 #[derive(Clone, Debug, Default)]
-pub struct Speaking {
+pub struct Candidates {
     /// The tokens, the likeliest first.
     pub tokens: Vec<TwilioToken>,
     /// One that may speak for it, and cannot be opened.
@@ -48,8 +48,8 @@ impl TwilioTokens {
         connection: &mut PgConnection,
         sids: &[TwilioAccountSid],
         now: DateTime<Utc>,
-    ) -> Result<HashMap<TwilioAccountSid, Speaking>, TokenError> {
-        let mut found = HashMap::<TwilioAccountSid, Speaking>::new();
+    ) -> Result<HashMap<TwilioAccountSid, Candidates>, TokenError> {
+        let mut found = HashMap::<TwilioAccountSid, Candidates>::new();
         for sids in sids.chunks(PAGE) {
             let rows = sqlx::query(
                 "-- tokens::speaking_for

@@ -10,13 +10,13 @@ use crate::ledger::audit::By;
 
 /// Why something is done.
 #[derive(Clone, Debug, Args)]
-pub(super) struct Why {
+pub(super) struct Reason {
     /// Reason; kept in the audit
     #[arg(long, value_name = "TEXT", value_parser = one_line)]
     reason: Option<String>,
 }
 
-impl Why {
+impl Reason {
     /// By whoever runs this command, for the reason given.
     pub(super) fn by(self, now: DateTime<Utc>) -> By {
         By::new(user(), now).because(self.reason)

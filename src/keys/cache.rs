@@ -41,7 +41,7 @@ const KNOWN_MAX: usize = 10_000;
 
 /// The keys that this process knows; cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Believed(Arc<Inner>);
+pub struct KeyCache(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -69,7 +69,7 @@ impl Known {
     }
 }
 
-impl Believed {
+impl KeyCache {
     /// Knows nothing yet.
     pub fn new(store: Store, balance: Balance, clock: Clock) -> Self {
         Self(Arc::new(Inner { store, balance, clock, known: Mutex::default() }))
@@ -109,7 +109,7 @@ impl Believed {
             return self.without_the_ledger(&known).await;
         }
         // Somebody else asks; those who wait here are as many as requests may be in progress.
-        self.ask_or_believe(digest, &known).await
+        self.ask_or_trust(digest, &known).await
     }
 
     /// What is believed now that the ledger was asked.
@@ -124,12 +124,12 @@ impl Believed {
         let known = lock(&self.0.known).get(digest.bytes()).cloned();
         match known {
             Some(known) if known.age() <= LEASE => Ok(Some(Arc::clone(&known.key))),
-            Some(known) => self.ask_or_believe(digest, &known).await,
+            Some(known) => self.ask_or_trust(digest, &known).await,
             None => Ok(None),
         }
     }
 
-    async fn ask_or_believe(
+    async fn ask_or_trust(
         &self,
         digest: KeyDigest,
         known: &Known,
@@ -198,7 +198,7 @@ impl Believed {
     }
 
     /// Returns when no process believes a key any more whose revocation was committed before.
-    pub async fn until_disbelieved(&self, id: KeyId) {
+    pub async fn until_refused(&self, id: KeyId) {
         let committed_at = Instant::now();
         lock(&self.0.known).retain(|_, known| known.key.id != id);
         if let Err(error) = self.0.balance.redis().note_key_revoked(id).await {

@@ -10,7 +10,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::accounts;
-use super::audit::{self, Action, By, Deed};
+use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::store::{Store, StoreError};
 
@@ -27,7 +27,7 @@ pub const NO_NAME: &str = "(redacted)";
 /// # Errors
 /// Those of the store.
 pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, StoreError> {
-    let more = sqlx::query_scalar("-- blanking::blank_before\nSELECT blank_before($1, $2)")
+    let more = sqlx::query_scalar("-- redaction::blank_before\nSELECT blank_before($1, $2)")
         .bind(before)
         .bind(ROWS_MAX)
         .fetch_one(&mut *store.read().await?)
@@ -48,7 +48,7 @@ pub async fn redact(
     let Some(head) = accounts::lock(connection, id).await? else { return Ok(None) };
     let account_key = head.account_key;
     let (name, email): (String, Option<String>) = sqlx::query_as(
-        "-- blanking::redact, as it was
+        "-- redaction::redact, as it was
          SELECT name, email FROM accounts WHERE account_key = $1",
     )
     .bind(account_key)
@@ -63,16 +63,16 @@ pub async fn redact(
             .await?;
     }
     let masked = |text: &str| if text == NO_NAME { text.to_owned() } else { audit::masked(text) };
-    let deed = Deed {
+    let entry = AuditEntry {
         action: Action::AccountRedacted,
         account_key: Some(account_key),
         subject: id.to_string(),
         before: json!({ "name": masked(&name), "email": email.as_deref().map(audit::masked) }),
         after: json!({ "name": NO_NAME, "email": null }),
     };
-    audit::note(connection, by, &deed).await?;
+    audit::note(connection, by, &entry).await?;
     let last_charge: i64 = sqlx::query_scalar(
-        "-- blanking::redact, last charge
+        "-- redaction::redact, last charge
          SELECT charge_sequence FROM wallets WHERE account_key = $1",
     )
     .bind(account_key)
@@ -90,16 +90,16 @@ pub struct Redacted {
 
 /// Each is given the account's key, what stands for its name, and its id.
 const STATEMENTS: [&str; 5] = [
-    "-- blanking::redact, account
+    "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
-    "-- blanking::redact, transactions
+    "-- redaction::redact, transactions
      UPDATE transactions SET description = without_numbers(description)
      WHERE account_key = $1 AND description ~ '\\+[0-9]{7,15}' AND $2 <> $3",
-    "-- blanking::redact, rents
+    "-- redaction::redact, rents
      UPDATE rental_periods SET phone_number = ''
      WHERE account_key = $1 AND phone_number <> '' AND $2 <> $3",
     // What can be read names a Twilio account as decoding found it; what cannot may do so by its bytes.
-    "-- blanking::redact, rejects
+    "-- redaction::redact, rejects
      UPDATE rejects SET record_key = NULL, record_value = NULL, detail = ''
      WHERE $2 <> $3 AND EXISTS (
          SELECT FROM twilio_accounts AS t
@@ -107,7 +107,7 @@ const STATEMENTS: [&str; 5] = [
              OR record_key = convert_to(t.twilio_account_sid, 'UTF8')
              OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
     // Answers kept for a day, to be given again.
-    "-- blanking::redact, answers
+    "-- redaction::redact, answers
      UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (
          response::jsonb
          || CASE WHEN response::jsonb ? 'name' THEN jsonb_build_object('name', $2::text) ELSE '{}' END
@@ -129,7 +129,7 @@ pub async fn blank_charges(store: &Store, redacted: Redacted) -> Result<i64, Sto
     let mut from = 1;
     while from <= redacted.last_charge {
         let count: i64 = sqlx::query_scalar(
-            "-- blanking::blank_charges
+            "-- redaction::blank_charges
              SELECT blank_charges_of_account($1, $2, $3)",
         )
         .bind(redacted.account_key)

@@ -21,14 +21,14 @@ const BUCKETS_MAX: usize = 10_000;
 
 /// The limits of a process; `None`: there is none.
 #[derive(Debug)]
-pub(super) struct Rates {
+pub(super) struct RateLimits {
     account_keys: Option<Buckets<KeyId>>,
     /// Keys of the scopes `admin` and `authorize`; without an id that of the settings.
     other_keys: Option<Buckets<Option<KeyId>>>,
     failed_logins: Option<Buckets<IpAddr>>,
 }
 
-impl Rates {
+impl RateLimits {
     /// Takes the limits of the settings.
     pub(super) fn of(http: &config::Http) -> Self {
         Self {

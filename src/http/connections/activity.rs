@@ -1,4 +1,4 @@
-//! What one connection is doing: told by its requests and its bytes, asked by its listener.
+//! What one connection is activity: told by its requests and its bytes, asked by its listener.
 
 use std::io;
 use std::pin::Pin;
@@ -31,7 +31,7 @@ impl Phase {
 /// What a connection tells of itself. Its listener only looks, now and then, so the order in which
 /// it sees these does not matter.
 #[derive(Debug)]
-pub(super) struct Doing {
+pub(super) struct Activity {
     /// Requests whose answers are not sent yet.
     in_progress: AtomicU32,
     /// Requests so far; it may wrap.
@@ -40,7 +40,7 @@ pub(super) struct Doing {
     is_half_sent: AtomicBool,
 }
 
-impl Default for Doing {
+impl Default for Activity {
     fn default() -> Self {
         let none = AtomicU32::new(0);
         // Whoever connects has something to say: it is not left waiting as long as one that said it.
@@ -48,7 +48,7 @@ impl Default for Doing {
     }
 }
 
-impl Doing {
+impl Activity {
     pub(super) fn phase(&self) -> Phase {
         let requests = self.requests.load(Ordering::Relaxed);
         if self.in_progress.load(Ordering::Relaxed) > 0 {
@@ -62,13 +62,13 @@ impl Doing {
 }
 
 /// A request in progress, until its answer is sent.
-pub(super) struct InProgress(Arc<Doing>);
+pub(super) struct InProgress(Arc<Activity>);
 
 impl InProgress {
-    pub(super) fn begin(doing: &Arc<Doing>) -> Self {
-        doing.requests.fetch_add(1, Ordering::Relaxed);
-        doing.in_progress.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(doing))
+    pub(super) fn begin(activity: &Arc<Activity>) -> Self {
+        activity.requests.fetch_add(1, Ordering::Relaxed);
+        activity.in_progress.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(activity))
     }
 }
 
@@ -115,7 +115,7 @@ impl HttpBody for Answered {
 /// A stream whose bytes are noticed as they come.
 pub(super) struct Heard {
     pub(super) stream: TcpStream,
-    pub(super) doing: Arc<Doing>,
+    pub(super) activity: Arc<Activity>,
 }
 
 impl AsyncRead for Heard {
@@ -127,7 +127,7 @@ impl AsyncRead for Heard {
         let before = into.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, into);
         if into.filled().len() > before {
-            self.doing.is_half_sent.store(true, Ordering::Relaxed);
+            self.activity.is_half_sent.store(true, Ordering::Relaxed);
         }
         read
     }
@@ -168,20 +168,20 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
 
-    use super::{Doing, InProgress, Phase};
+    use super::{Activity, InProgress, Phase};
 
     #[test]
     fn a_connection_works_from_a_head_to_the_end_of_its_answer() {
-        let doing = Arc::new(Doing::default());
-        assert_eq!(doing.phase(), Phase::HalfSent { requests: 0 }, "it has something to say");
-        let in_progress = InProgress::begin(&doing);
-        doing.is_half_sent.store(true, Ordering::Relaxed);
-        assert_eq!(doing.phase(), Phase::Working, "a body came");
+        let activity = Arc::new(Activity::default());
+        assert_eq!(activity.phase(), Phase::HalfSent { requests: 0 }, "it has something to say");
+        let in_progress = InProgress::begin(&activity);
+        activity.is_half_sent.store(true, Ordering::Relaxed);
+        assert_eq!(activity.phase(), Phase::Working, "a body came");
         drop(in_progress);
-        assert_eq!(doing.phase(), Phase::Idle { requests: 1 });
-        doing.is_half_sent.store(true, Ordering::Relaxed);
-        assert_eq!(doing.phase(), Phase::HalfSent { requests: 1 });
-        drop(InProgress::begin(&doing));
-        assert_eq!(doing.phase(), Phase::Idle { requests: 2 }, "not the pause of before");
+        assert_eq!(activity.phase(), Phase::Idle { requests: 1 });
+        activity.is_half_sent.store(true, Ordering::Relaxed);
+        assert_eq!(activity.phase(), Phase::HalfSent { requests: 1 });
+        drop(InProgress::begin(&activity));
+        assert_eq!(activity.phase(), Phase::Idle { requests: 2 }, "not the pause of before");
     }
 }

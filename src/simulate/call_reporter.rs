@@ -11,7 +11,7 @@ const CALLS_AT_ONCE: usize = 500;
 
 /// Why a local Twilio was not told.
 #[derive(Debug, thiserror::Error)]
-pub enum TellerError {
+pub enum CallReporterError {
     /// The address cannot be used.
     #[error("--twilio needs an address such as http://127.0.0.1:8090")]
     Address,
@@ -22,31 +22,32 @@ pub enum TellerError {
 
 /// The way to a local Twilio. Used from a thread that may block.
 #[derive(Debug)]
-pub struct Teller {
+pub struct CallReporter {
     client: Client,
     url: Url,
     runtime: Handle,
     waiting: Mutex<Vec<Box<RawValue>>>,
 }
 
-impl Teller {
+impl CallReporter {
     /// Prepares the way to the local Twilio at `base`, on the present runtime.
     ///
     /// # Errors
     /// Where that is no address.
-    pub fn open(base: &str) -> Result<Self, TellerError> {
+    pub fn open(base: &str) -> Result<Self, CallReporterError> {
         let url = Url::parse(base).and_then(|base| base.join("/simulated/calls"));
-        let client = crate::outbound::client(|client| client).map_err(TellerError::Refused)?;
+        let client =
+            crate::http_client::client(|client| client).map_err(CallReporterError::Refused)?;
         Ok(Self {
             client,
-            url: url.map_err(|_| TellerError::Address)?,
+            url: url.map_err(|_| CallReporterError::Address)?,
             runtime: Handle::current(),
             waiting: Mutex::default(),
         })
     }
 
     /// Takes one record of a call; tells many at once.
-    pub(super) fn tell(&self, record: &[u8]) -> Result<(), TellerError> {
+    pub(super) fn tell(&self, record: &[u8]) -> Result<(), CallReporterError> {
         // What is not made up is JSON.
         let Ok(record) = serde_json::from_slice::<Box<RawValue>>(record) else { return Ok(()) };
         let is_full = {
@@ -58,14 +59,14 @@ impl Teller {
     }
 
     /// Tells what still waits.
-    pub(super) fn finish(&self) -> Result<(), TellerError> {
+    pub(super) fn finish(&self) -> Result<(), CallReporterError> {
         let calls = std::mem::take(&mut *self.lock());
         if calls.is_empty() {
             return Ok(());
         }
         let told = self.client.post(self.url.clone()).json(&calls).send();
         let told = self.runtime.block_on(told).and_then(reqwest::Response::error_for_status);
-        told.map(drop).map_err(TellerError::Refused)
+        told.map(drop).map_err(CallReporterError::Refused)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Box<RawValue>>> {

@@ -1,6 +1,6 @@
 //! How far a request has to reach, said by the types that its handler takes.
 //!
-//! Every handler that needs a key takes a [`Within`], a [`Query`] or a [`Permitted`] of a [`Reach`]:
+//! Every handler that needs a key takes a [`Authorized`], a [`Query`] or a [`AuthorizedCommand`] of a [`Access`]:
 //! there is no other way to a credential, a query or a body. So nothing of a request is read, and no
 //! fault in it told, before its key is known to reach what the path names.
 
@@ -17,7 +17,7 @@ use super::fields::{Fielded, Fields};
 use super::problem::Problem;
 
 /// What a key has to reach, as one request names it.
-pub(super) trait Reach: Sized + Send {
+pub(super) trait Access: Sized + Send {
     /// Finds it in a request whose key is known.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ pub(super) trait Reach: Sized + Send {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admin;
 
-impl Reach for Admin {
+impl Access for Admin {
     async fn of(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
         credential.require_admin().map(|()| Self)
     }
@@ -43,7 +43,7 @@ impl Reach for Admin {
 #[derive(Clone, Debug)]
 pub(super) struct AdminOf(pub(super) AccountId);
 
-impl Reach for AdminOf {
+impl Access for AdminOf {
     async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         credential.require_admin()?;
         account_in(parts, api).await.map(Self).ok_or_else(Problem::unknown_account)
@@ -54,7 +54,7 @@ impl Reach for AdminOf {
 #[derive(Clone, Debug)]
 pub(super) struct Reader(pub(super) AccountId);
 
-impl Reach for Reader {
+impl Access for Reader {
     async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         // Whoever reads no accounts learns no more than that; what cannot be an id is unknown.
         credential.require_some_account()?;
@@ -68,7 +68,7 @@ impl Reach for Reader {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;
 
-impl Reach for Dialer {
+impl Access for Dialer {
     async fn of(_: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
         Ok(Self)
     }
@@ -76,9 +76,9 @@ impl Reach for Dialer {
 
 /// What a request reaches, where nothing else of it is read.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Within<R>(pub(super) R);
+pub(super) struct Authorized<R>(pub(super) R);
 
-impl<R: Reach> FromRequestParts<Api> for Within<R> {
+impl<R: Access> FromRequestParts<Api> for Authorized<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
@@ -91,20 +91,20 @@ impl<R: Reach> FromRequestParts<Api> for Within<R> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<R, T>(pub(super) R, pub(super) T);
 
-impl<R: Reach, T: Fielded + Send> FromRequestParts<Api> for Query<R, T> {
+impl<R: Access, T: Fielded + Send> FromRequestParts<Api> for Query<R, T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let Within(reach) = Within::from_request_parts(parts, api).await?;
+        let Authorized(reach) = Authorized::from_request_parts(parts, api).await?;
         Ok(Self(reach, query(parts).await?))
     }
 }
 
 /// What a request reaches, and what it would have done there.
 #[derive(Clone, Debug)]
-pub(super) struct Permitted<R>(pub(super) R, pub(super) Command);
+pub(super) struct AuthorizedCommand<R>(pub(super) R, pub(super) Command);
 
-impl<R: Reach> FromRequest<Api> for Permitted<R> {
+impl<R: Access> FromRequest<Api> for AuthorizedCommand<R> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {

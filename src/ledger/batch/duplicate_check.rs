@@ -16,12 +16,12 @@ const LARGE_RECORDS: usize = 2_000;
 const DOUBTS: u32 = 100;
 
 #[derive(Debug, Default)]
-pub(super) struct Trust {
+pub(super) struct DuplicateCheck {
     /// How many more large batches are looked up.
     doubts: AtomicU32,
 }
 
-impl Trust {
+impl DuplicateCheck {
     /// Whether the ledger need not be asked about this batch.
     pub(super) fn covers(&self, source: Source<'_>, batch: &Batch) -> bool {
         matches!(source, Source::Partition(_))
