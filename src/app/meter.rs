@@ -7,7 +7,7 @@ use super::App;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
-use crate::ingest::partition::BatchLimits;
+use crate::ingest::gather::BatchLimits;
 use crate::ledger::batch::{Charger, ChargingPolicy};
 use crate::ledger::rentals::RetryPolicy;
 use crate::ledger::store::Store;

@@ -8,6 +8,7 @@ pub mod batch;
 pub mod client;
 pub mod decode;
 mod fault;
+pub mod gather;
 pub mod incidents;
 pub mod inspect;
 pub mod partition;

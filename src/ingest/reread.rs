@@ -13,7 +13,7 @@ use rdkafka::{Message as _, Offset, TopicPartitionList};
 
 use super::batch::Batch;
 use super::client::{KafkaSettings, TopicPartition};
-use super::partition::{GatherSettings, event_of, timestamp_of};
+use super::gather::{GatherSettings, event_of, timestamp_of};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);

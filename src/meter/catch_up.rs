@@ -18,7 +18,7 @@ use crate::balance::{Fault, StatusEventsOffset};
 use crate::ingest::batch::Batch;
 use crate::ingest::client::TopicPartition;
 use crate::ingest::decode::Topic;
-use crate::ingest::partition::GatherSettings;
+use crate::ingest::gather::GatherSettings;
 use crate::ingest::reread::{self, Range};
 use crate::ledger::offsets::{self, Stream};
 

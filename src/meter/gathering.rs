@@ -8,10 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::Shared;
 use super::checkpoint;
-use super::partition::End;
+use super::end::End;
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::Topic;
-use crate::ingest::partition::{GatherSettings, Gathered, Partition, Watermarks};
+use crate::ingest::gather::{GatherSettings, Gathered};
+use crate::ingest::partition::{Partition, Watermarks};
 use crate::ingest::reader::Reader;
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;

@@ -7,6 +7,7 @@
 mod catch_up;
 pub(crate) mod checkpoint;
 mod count;
+mod end;
 mod gathering;
 mod partition;
 mod progress;
@@ -32,7 +33,7 @@ use crate::health::Health;
 use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
-use crate::ingest::partition::BatchLimits;
+use crate::ingest::gather::BatchLimits;
 use crate::ingest::permits::Permits;
 use crate::ingest::reader::OWN_MAX;
 use crate::ingest::topics;

@@ -13,7 +13,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::catch_up::CatchUp;
-use super::checkpoint::{self, Halt};
+use super::checkpoint;
+use super::end::End;
 use super::gathering::{Facts, FromGathering, Gathering};
 use super::progress::Session;
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
@@ -41,31 +42,6 @@ pub(super) struct Worker {
     pub name: TopicPartition,
     pub topic: Topic,
     pub stop: CancellationToken,
-}
-
-/// Why a worker's session ended; it starts another one, unless it was stopped.
-#[derive(Debug)]
-pub(super) enum End {
-    /// The partition was taken away, or the process stops.
-    Stopped,
-    /// Another consumer moved the offset, or the log's ends moved: look anew.
-    Restart,
-    /// An operator has to decide.
-    Halted(Halt),
-    /// Kafka cannot be asked right now.
-    Kafka(KafkaError),
-    /// The client gave the partition up: only a new assignment takes it up again.
-    GivenUp(KafkaError),
-    /// Records cannot be read, and the client went on behind them: back to them.
-    Unreadable(KafkaError),
-    /// Postgres cannot be asked right now, or refuses what was never refused before.
-    Ledger(CommitError),
-}
-
-impl From<StoreError> for End {
-    fn from(error: StoreError) -> Self {
-        Self::Ledger(error.into())
-    }
 }
 
 /// Name of a partition's part in the health report.
