@@ -64,23 +64,6 @@ impl KafkaSettings {
     }
 
     fn consumer(&self) -> ClientConfig {
-        let mut config = self.reading();
-        // How long Kafka holds a request for partitions that are all idle. It bounds how long a
-        // partition waits that is started meanwhile, and any other request on the same connection;
-        // shorter costs an idle process more. A busy partition does not wait for it: it has a client
-        // of its own (`reader`).
-        config.set("fetch.wait.max.ms", "100");
-        self.with_options(config)
-    }
-
-    /// A client for one busy partition, which joins no group.
-    pub(super) fn alone(&self) -> ClientConfig {
-        let mut config = self.reading();
-        config.set("fetch.wait.max.ms", "100");
-        self.with_options(config)
-    }
-
-    fn reading(&self) -> ClientConfig {
         let mut config = self.base();
         config.set("group.id", &self.group);
         // Offsets come from Postgres; Kafka's own are written by hand, for lag tools.
@@ -99,6 +82,9 @@ impl KafkaSettings {
         config.set("allow.auto.create.topics", "false");
         // The default of 1 s stalls a fast consumer each time its queue is full.
         config.set("fetch.queue.backoff.ms", "5");
+        // A partition whose queue was full is asked for again with the next fetch: while all others
+        // are idle, that one would wait this long (500 ms by default).
+        config.set("fetch.wait.max.ms", "20");
         // Memory: at most this much waits undecoded, per partition.
         config.set("queued.max.messages.kbytes", "4096");
         config.set("queued.min.messages", "20000");
@@ -106,7 +92,7 @@ impl KafkaSettings {
         config.set("enable.partition.eof", "false");
         // A record that is damaged on the broker's disk is not charged as it is.
         config.set("check.crcs", "true");
-        config
+        self.with_options(config)
     }
 }
 

@@ -10,10 +10,12 @@ use rdkafka::message::BorrowedMessage;
 use super::batch::Batch;
 use super::decode::{Event, Limits, RejectReason, Rejection, Topic, decode};
 use super::fault::is_damage;
+use super::partition::Partition;
 use super::permits::{Permits, SMALL_BYTES};
-use super::reader::Reader;
 use super::record::Memory;
 
+/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
+const POLL_WAIT: Duration = Duration::from_millis(200);
 /// How long a batch waits for room to become large.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
 /// While records come without a pause, the clock is looked at once in so many.
@@ -47,31 +49,27 @@ pub struct GatherSettings<'a> {
 #[derive(Debug)]
 pub enum Gathered {
     /// A batch.
-    Batch {
-        /// What was gathered.
-        batch: Batch,
-        /// It holds as much as it may: more is likely to wait.
-        is_full: bool,
-    },
+    Batch(Batch),
     /// Nothing came, and `stop` was asked for.
     Stopped,
     /// The offset is not in the log any more: look at the watermarks anew.
     OutOfRange(KafkaError),
     /// The client could not read records, and went on behind them: seek back to them.
     Skipped(KafkaError),
-    /// The group's consumer does not take the partition up again.
-    GivenUp(KafkaError),
 }
 
-impl Reader<'_> {
-    /// Waits for one record and answers its offset and Kafka timestamp; `None` when it is stopped.
+impl Partition {
+    /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
     /// Where the record is damaged, the offset is the greatest of all.
     ///
     /// # Errors
     /// Where the offset is out of range.
-    pub fn peek(&self) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
-        while !self.is_stopped() {
-            match self.poll(self.first_wait()) {
+    pub fn peek(
+        &self,
+        stop: &dyn Fn() -> bool,
+    ) -> KafkaResult<Option<(i64, Option<DateTime<Utc>>)>> {
+        while !stop() {
+            match self.poll(POLL_WAIT) {
                 Some(Ok(message)) => {
                     self.faults().clear();
                     return Ok(Some((message.offset(), timestamp_of(&message))));
@@ -80,7 +78,7 @@ impl Reader<'_> {
                 // It can never be read, and so tells nothing: no more than if it were not there.
                 Some(Err(error)) if is_damage(&error) => return Ok(Some((i64::MAX, None))),
                 Some(Err(error)) => self.failed(error),
-                None => self.wait(),
+                None => {}
             }
         }
         Ok(None)
@@ -93,11 +91,12 @@ impl Reader<'_> {
     /// After the first record it goes on until the limits are reached; once the linger time is over it
     /// ends as soon as `is_wanted` says that someone can take the batch.
     pub fn gather(
-        &mut self,
+        &self,
         mut batch: Batch,
         spare: &mut Option<Memory>,
         settings: GatherSettings<'_>,
         mut is_wanted: impl FnMut() -> bool,
+        stop: &dyn Fn() -> bool,
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
         let limits = settings.batch;
@@ -117,9 +116,9 @@ impl Reader<'_> {
             // Worth waiting for room: a record of a small batch costs Postgres several times as much.
             let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
             if (is_full || lingered) && !waits && is_wanted() {
-                return Gathered::Batch { batch, is_full };
+                return Gathered::Batch(batch);
             }
-            if self.is_stopped() {
+            if stop() {
                 return Gathered::Stopped;
             }
             if is_full {
@@ -127,17 +126,10 @@ impl Reader<'_> {
                 continue;
             }
             let wait = match first_at {
-                None => self.first_wait(),
+                None => POLL_WAIT,
                 Some(_) => Duration::from_millis(1),
             };
             let message = match self.poll(wait) {
-                None if first_at.is_none() => {
-                    if let Err(error) = self.choose(false, batch.next_offset) {
-                        return Gathered::GivenUp(error);
-                    }
-                    self.wait();
-                    continue;
-                }
                 None => {
                     lingered = first_at.is_some_and(|at| at.elapsed() >= limits.linger);
                     continue;

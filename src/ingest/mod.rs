@@ -15,7 +15,6 @@ pub mod partition;
 pub mod permits;
 pub mod producer;
 pub mod publisher;
-pub mod reader;
 pub mod record;
 pub mod reread;
 pub mod topics;

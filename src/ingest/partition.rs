@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::Notify;
 
 use super::client::{Consumer, Context, TopicPartition};
 use super::fault::{Fault, Faults};
@@ -30,8 +29,6 @@ pub struct Watermarks {
 pub struct Partition {
     consumer: Arc<Consumer>,
     queue: PartitionQueue<Context>,
-    /// Told when the queue is empty no more.
-    filled: Arc<Notify>,
     name: TopicPartition,
     faults: Faults,
 }
@@ -39,14 +36,10 @@ pub struct Partition {
 impl Partition {
     /// Takes the partition's own queue; it stays paused until [`Self::start`].
     pub fn open(consumer: &Arc<Consumer>, name: &TopicPartition) -> Option<Self> {
-        let mut queue = consumer.split_partition_queue(&name.topic, name.partition)?;
-        let filled = Arc::new(Notify::new());
-        let told = Arc::clone(&filled);
-        queue.set_nonempty_callback(move || told.notify_one());
+        let queue = consumer.split_partition_queue(&name.topic, name.partition)?;
         Some(Self {
             consumer: Arc::clone(consumer),
             queue,
-            filled,
             name: name.clone(),
             faults: Faults::default(),
         })
@@ -62,15 +55,10 @@ impl Partition {
         &self.faults
     }
 
-    /// Which one it is.
-    pub const fn name(&self) -> &TopicPartition {
-        &self.name
-    }
-
-    /// Returns when its queue may have something. Nothing is missed: what comes between an empty poll
-    /// and this returns at once.
-    pub(super) async fn filled(&self) {
-        self.filled.notified().await;
+    /// Notes that the next records could not be fetched.
+    pub(super) fn failed(&self, error: KafkaError) {
+        tracing::debug!(partition = %self.name, %error, "kafka partition");
+        self.faults.failed(error);
     }
 
     /// The next record of its queue, or what is wrong; waits for `wait` at most.

@@ -13,7 +13,6 @@ use crate::ingest::batch::Batch;
 use crate::ingest::decode::Topic;
 use crate::ingest::gather::{GatherSettings, Gathered};
 use crate::ingest::partition::{Partition, Watermarks};
-use crate::ingest::reader::Reader;
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
 
@@ -51,30 +50,25 @@ impl Gathering {
         stored: &StoredOffset,
         sender: &mpsc::Sender<FromGathering>,
     ) {
-        let Shared { meter, own_clients, .. } = &*self.shared;
-        let kafka = &meter.settings.kafka;
-        let mut reader = Reader::new(&self.partition, kafka, own_clients, &self.stop);
-        let end = match self.start(&reader, facts, stored, sender) {
-            Ok(()) => self.gather(&mut reader, stored.next_offset, sender),
+        let end = match self.start(facts, stored, sender) {
+            Ok(()) => self.gather(stored.next_offset, sender),
             Err(end) => end,
         };
-        // A client of the partition's own is gone before another process may have it.
-        drop(reader);
         let _ = sender.blocking_send(FromGathering::Ended(end));
     }
 
     /// Starts reading, and looks at the record before the offset where Kafka still has it.
     fn start(
         &self,
-        reader: &Reader<'_>,
         facts: &Facts,
         stored: &StoredOffset,
         sender: &mpsc::Sender<FromGathering>,
     ) -> Result<(), End> {
+        let is_stopped = || self.stop.is_cancelled();
         if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
             self.partition.start(witness).map_err(End::GivenUp)?;
             // Out of range: the log's ends have moved since we asked.
-            let found = reader.peek().map_err(End::Kafka)?;
+            let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
             let Some((offset, record_at)) = found else { return Err(End::Stopped) };
             checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
         }
@@ -82,12 +76,7 @@ impl Gathering {
         sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
     }
 
-    fn gather(
-        &self,
-        reader: &mut Reader<'_>,
-        start: i64,
-        sender: &mpsc::Sender<FromGathering>,
-    ) -> End {
+    fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
         let settings = &self.shared.meter.settings;
         let clock = &self.shared.meter.clock;
         let how = GatherSettings {
@@ -100,19 +89,19 @@ impl Gathering {
         loop {
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
             let batch = Batch::within(spare.take().unwrap_or_default(), expected);
-            let gathered = reader.gather(
+            let gathered = self.partition.gather(
                 batch,
                 &mut spare,
                 how,
                 || !self.is_busy.load(Ordering::Acquire),
+                &|| self.stop.is_cancelled(),
                 &|| clock.now(),
             );
             if spare.is_some() {
                 *self.spare.lock().unwrap_or_else(PoisonError::into_inner) = spare;
             }
-            let (batch, is_full) = match gathered {
-                Gathered::Batch { batch, is_full } => (batch, is_full),
-                Gathered::GivenUp(error) => return End::GivenUp(error),
+            let batch = match gathered {
+                Gathered::Batch(batch) => batch,
                 Gathered::Stopped => return End::Stopped,
                 Gathered::OutOfRange(error) => {
                     tracing::warn!(%error, "offset out of range");
@@ -124,10 +113,6 @@ impl Gathering {
             self.is_busy.store(true, Ordering::Release);
             if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
                 return End::Stopped;
-            }
-            // While the batch is committed there is time for it.
-            if let Err(error) = reader.choose(is_full, expected) {
-                return End::GivenUp(error);
             }
         }
     }

@@ -35,7 +35,6 @@ use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::gather::BatchLimits;
 use crate::ingest::permits::Permits;
-use crate::ingest::reader::OWN_MAX;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
@@ -109,8 +108,6 @@ struct Shared {
     rejoin: Notify,
     /// Bounds the partitions whose status events are read again at the same time.
     catch_ups: Semaphore,
-    /// Bounds the partitions that are read through a client of their own at the same time.
-    own_clients: Semaphore,
 }
 
 impl Shared {
@@ -141,7 +138,6 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         readiness: Readiness::new(health),
         rejoin: Notify::new(),
         catch_ups: Semaphore::new(catch_up::AT_ONCE),
-        own_clients: Semaphore::new(OWN_MAX),
         meter,
     });
     let tasks = TaskTracker::new();

@@ -77,6 +77,7 @@ impl Worker {
                 // Told once it has lasted.
                 End::Unreadable(error) => {
                     tracing::debug!(partition = %self.name, %error, "records cannot be read");
+                    self.shared.progress.failed(&self.name, &error);
                 }
                 End::GivenUp(error) => {
                     tracing::warn!(partition = %self.name, %error, "asks for a new assignment");

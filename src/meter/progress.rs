@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use tokio_util::sync::CancellationToken;
 
 use crate::ingest::client::TopicPartition;
@@ -18,6 +19,8 @@ pub(super) struct Progress {
     places: Mutex<HashMap<TopicPartition, Place>>,
     /// Outlives sessions: a partition that starts anew at the same record has waited all the same.
     waits: Mutex<HashMap<TopicPartition, Wait>>,
+    /// Why the last session of a partition could not fetch records; until it moves.
+    faults: Mutex<HashMap<TopicPartition, String>>,
 }
 
 /// Where a session is.
@@ -95,9 +98,16 @@ impl Progress {
     }
 
     pub(super) fn moved(&self, name: &TopicPartition, next_offset: i64) {
+        self.lock_faults().remove(name);
         if let Some(place) = self.lock().get_mut(name) {
             place.next_offset = next_offset;
         }
+    }
+
+    /// A session ended because records cannot be fetched. It outlives the session, which starts anew at
+    /// once and may not have come to those records when it is looked at.
+    pub(super) fn failed(&self, name: &TopicPartition, error: &KafkaError) {
+        self.lock_faults().insert(name.clone(), error.to_string());
     }
 
     pub(super) fn gone(&self, name: &TopicPartition) {
@@ -150,7 +160,9 @@ impl Progress {
             let fresh = || Wait { next_offset, since, cause: None, is_stall: false };
             let same = before.filter(|wait| wait.next_offset == next_offset);
             let mut wait = same.unwrap_or_else(fresh);
-            let failed = fault.map(|it| format!("its records cannot be fetched: {}", it.error));
+            let failed = fault.map(|it| it.error.to_string());
+            let failed = failed.or_else(|| self.lock_faults().get(name).cloned());
+            let failed = failed.map(|error| format!("its records cannot be fetched: {error}"));
             wait.cause = failed.or_else(|| place.cause()).or(wait.cause);
             wait.is_stall = wait.since.elapsed() >= patience && place.may_have_records();
             if wait.is_stall {
@@ -167,6 +179,10 @@ impl Progress {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TopicPartition, Place>> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_faults(&self) -> MutexGuard<'_, HashMap<TopicPartition, String>> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock_waits(&self) -> MutexGuard<'_, HashMap<TopicPartition, Wait>> {

@@ -9,7 +9,6 @@ mod authorizations;
 mod backup;
 mod balance;
 mod bridge;
-mod busy;
 mod catalog;
 mod charging_page;
 mod circles;
