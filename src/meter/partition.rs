@@ -78,9 +78,10 @@ impl Worker {
                 End::Unreadable(error) => {
                     tracing::debug!(partition = %self.name, %error, "records cannot be read");
                     self.shared.progress.failed(&self.name, &error);
+                    wait = super::RETRY_WAIT_MAX;
                 }
                 End::GivenUp(error) => {
-                    tracing::warn!(partition = %self.name, %error, "asks for a new assignment");
+                    tracing::info!(partition = %self.name, %error, "asks for a new assignment");
                     self.shared.rejoin.notify_one();
                     // Nothing can be done here until the partition comes back.
                     let mut rejoin_wait = REJOIN_WAIT;
