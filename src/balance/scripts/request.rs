@@ -22,7 +22,7 @@ macro_rules! scripts {
         /// The scripts, each by its caller.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Name {
-            $(#[doc = concat!("[`", stringify!($name), "`]")] $name),+
+            $(#[doc = concat!("[`", stringify!($name), "`](super::", stringify!($name), ")")] $name),+
         }
 
         /// Put together when they are first used, in the order of their names.
