@@ -9,7 +9,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message as _};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -115,8 +115,15 @@ impl Kafka {
             let offset = rdkafka::Offset::Offset(low);
             place.add_partition_offset(name, partition, offset).expect("a place");
             consumer.assign(&place).expect("the partition is taken");
+            let deadline = Instant::now() + PATIENCE;
             for _ in low..high {
-                let record = consumer.poll(PATIENCE).expect("a record").expect("it is read");
+                // A poll may serve an event of the client's, and bring nothing.
+                let record = loop {
+                    match consumer.poll(Duration::from_millis(100)) {
+                        Some(record) => break record.expect("it is read"),
+                        None => assert!(Instant::now() < deadline, "a record of {name}"),
+                    }
+                };
                 let key = record.key().map(|key| String::from_utf8_lossy(key).into_owned());
                 records.push((key, record.payload().unwrap_or_default().to_vec()));
             }
