@@ -55,6 +55,11 @@ impl Partition {
         &self.faults
     }
 
+    /// Forgets the fault, before records that could not be read are tried again.
+    pub fn forget_fault(&self) {
+        self.faults.clear();
+    }
+
     /// Notes that the next records could not be fetched.
     pub(super) fn failed(&self, error: KafkaError) {
         tracing::debug!(partition = %self.name, %error, "kafka partition");

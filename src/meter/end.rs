@@ -19,8 +19,6 @@ pub(super) enum End {
     Kafka(KafkaError),
     /// The client gave the partition up: only a new assignment takes it up again.
     GivenUp(KafkaError),
-    /// Records cannot be read, and the client went on behind them: back to them.
-    Unreadable(KafkaError),
     /// Postgres cannot be asked right now, or refuses what was never refused before.
     Ledger(CommitError),
 }

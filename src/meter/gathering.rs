@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -10,11 +12,15 @@ use super::Shared;
 use super::checkpoint;
 use super::end::End;
 use crate::ingest::batch::Batch;
+use crate::ingest::client::TopicPartition;
 use crate::ingest::decode::Topic;
 use crate::ingest::gather::{GatherSettings, Gathered};
 use crate::ingest::partition::{Partition, Watermarks};
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
+
+/// Between two tries to read records that cannot be read.
+const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
 
 /// What Kafka says about a partition before it starts.
 #[derive(Debug)]
@@ -34,6 +40,7 @@ pub(super) enum FromGathering {
 /// The gathering side of a session; lives on a thread that may block.
 pub(super) struct Gathering {
     pub partition: Arc<Partition>,
+    pub name: TopicPartition,
     pub shared: Arc<Shared>,
     pub topic: Topic,
     pub stop: CancellationToken,
@@ -107,7 +114,12 @@ impl Gathering {
                     tracing::warn!(%error, "offset out of range");
                     return End::Restart;
                 }
-                Gathered::Skipped(error) => return End::Unreadable(error),
+                Gathered::Skipped(error) => {
+                    if let Err(end) = self.seek_back(expected, &error) {
+                        return end;
+                    }
+                    continue;
+                }
             };
             expected = batch.next_offset;
             self.is_busy.store(true, Ordering::Release);
@@ -115,5 +127,20 @@ impl Gathering {
                 return End::Stopped;
             }
         }
+    }
+
+    /// Goes back to records that cannot be read, a while later: the same session and the same queue.
+    fn seek_back(&self, offset: i64, error: &KafkaError) -> Result<(), End> {
+        self.shared.progress.failed(&self.name, error);
+        self.partition.pause().map_err(End::GivenUp)?;
+        let until = Instant::now() + UNREADABLE_WAIT;
+        while Instant::now() < until {
+            if self.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.partition.forget_fault();
+        self.partition.start(offset).map_err(End::GivenUp)
     }
 }

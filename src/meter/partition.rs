@@ -74,12 +74,6 @@ impl Worker {
                 End::Kafka(error) => {
                     health.down(component.clone(), format!("kafka cannot be asked: {error}"));
                 }
-                // Told once it has lasted.
-                End::Unreadable(error) => {
-                    tracing::debug!(partition = %self.name, %error, "records cannot be read");
-                    self.shared.progress.failed(&self.name, &error);
-                    wait = super::RETRY_WAIT_MAX;
-                }
                 End::GivenUp(error) => {
                     tracing::info!(partition = %self.name, %error, "asks for a new assignment");
                     self.shared.rejoin.notify_one();
@@ -162,6 +156,7 @@ impl Worker {
         let (sender, mut gathered) = mpsc::channel(1);
         let gathering = Gathering {
             partition: Arc::clone(&partition),
+            name: self.name.clone(),
             shared: Arc::clone(&self.shared),
             topic: self.topic,
             stop: session.clone(),

@@ -10,7 +10,7 @@ use crate::balance::state::Balance;
 use crate::ledger::incarnation;
 
 /// How often a load or a projection is tried when others are faster.
-pub(super) const ATTEMPTS_MAX: u32 = 10;
+pub(super) const ATTEMPTS_MAX: u32 = 30;
 
 impl Balance {
     /// Projects the account as the ledger has it now; answers the version that Redis has then, or
