@@ -171,13 +171,27 @@ async fn of_changed_requests_just_those_are_taken_that_both_sdks_take() {
     let acme = account("acme", 0);
     let api = with_key(&mut system, &acme).await;
     let mut random = StdRng::seed_from_u64(0x0256);
+    let algorithm = |number| if number % 4 == 3 { "HMAC_SHA1" } else { "HMAC_SHA256" };
+    let is_by_node = |number| number % 3 == 0;
+    let post = |number| if number % 2 == 0 { odd_form } else { odd_events }(&acme, number);
+    let posts: Vec<_> = (0..240).map(post).collect();
+    // All of an SDK and an algorithm at once: each asking is a process.
+    let mut signatures = vec![None; posts.len()];
+    for (sdk, by_node) in [(Sdk::Python, false), (Sdk::Node, true)] {
+        for wanted in ["HMAC_SHA256", "HMAC_SHA1"] {
+            let is_one = |number: &usize| is_by_node(*number) == by_node;
+            let is_one = |number: &usize| is_one(number) && algorithm(*number) == wanted;
+            let numbers: Vec<usize> = (0..posts.len()).filter(is_one).collect();
+            let asked: Vec<_> = numbers.iter().map(|number| (&posts[*number], SECRET)).collect();
+            let signed = sign_with(sdk, PUBLIC_URL, &asked, wanted);
+            for (number, signed) in numbers.into_iter().zip(signed) {
+                signatures[number] = Some(signed);
+            }
+        }
+    }
     let mut requests = Vec::new();
-    for number in 0..240 {
-        let post = if number % 2 == 0 { odd_form } else { odd_events }(&acme, number);
-        let algorithm = ["HMAC_SHA256", "HMAC_SHA256", "HMAC_SHA256", "HMAC_SHA1"][number % 4];
-        let sdk = if number % 3 == 0 { Sdk::Node } else { Sdk::Python };
-        let (path, signature) =
-            sign_with(sdk, PUBLIC_URL, &[(&post, SECRET)], algorithm).pop().expect("one");
+    for (number, (post, signed)) in posts.into_iter().zip(signatures).enumerate() {
+        let (path, signature) = signed.expect("each is signed");
         let mut signed = Signed { post, path, signature, settings: settings_of(ID) };
         if number % 16 == 3 {
             // Signed by SHA-1, and the header names no algorithm: the SDKs go back to it.
