@@ -21,6 +21,8 @@ use crate::ledger::offsets::StoredOffset;
 
 /// Between two tries to read records that cannot be read.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
+/// Further seeks before the group is asked for the partition anew; each takes up to two seconds.
+const SEEKS_MAX: u32 = 5;
 
 /// What Kafka says about a partition before it starts.
 #[derive(Debug)]
@@ -141,6 +143,14 @@ impl Gathering {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.partition.forget_fault();
-        self.partition.start(offset).map_err(End::GivenUp)
+        // Right behind a fault the client may refuse to seek for a while.
+        let mut sought = self.partition.start(offset);
+        for _ in 0..SEEKS_MAX {
+            if sought.is_ok() || self.stop.is_cancelled() {
+                break;
+            }
+            sought = self.partition.start(offset);
+        }
+        sought.map_err(End::GivenUp)
     }
 }
