@@ -1,6 +1,6 @@
 //! How far a request has to reach, said by the types that its handler takes.
 //!
-//! Every handler that needs a key takes a [`Authorized`], a [`Query`] or a [`AuthorizedCommand`] of a [`Access`]:
+//! Every handler that needs a key takes an [`Authorized`], a [`Query`] or an [`AuthorizedCommand`] of an [`Access`]:
 //! there is no other way to a credential, a query or a body. So nothing of a request is read, and no
 //! fault in it told, before its key is known to reach what the path names.
 

@@ -1,4 +1,4 @@
-//! What one connection is activity: told by its requests and its bytes, asked by its listener.
+//! What one connection is doing: told by its requests and its bytes, asked by its listener.
 
 use std::io;
 use std::pin::Pin;

@@ -1,7 +1,7 @@
 //! The connections of one listener: taken up to a limit, watched, and brought to an end.
 //!
 //! Before the requests: what each of these must pass is in `layers`. One task takes connections and
-//! knows all of them; a connection tells it what it is activity by a few atomics, so that a request pays
+//! knows all of them; a connection tells it what it is doing by a few atomics, so that a request pays
 //! for neither a timer nor a lock. A connection whose head stays half-sent is closed, and so is one
 //! that does nothing for long.
 //!
@@ -107,7 +107,7 @@ struct Held {
     /// Tells it to end after what it does.
     end: Option<oneshot::Sender<()>>,
     task: AbortHandle,
-    /// What it was activity when it was looked at last, and since when it does that.
+    /// What it was doing when it was looked at last, and since when it does that.
     seen: Phase,
     since: Instant,
 }
