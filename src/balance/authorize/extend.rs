@@ -26,27 +26,36 @@ impl Balance {
         let asked_at = Instant::now();
         let mut was_lost = false;
         for _ in 0..ATTEMPTS_MAX {
-            match self.ask_leased(&extend).await {
-                Ok(Extended::Held(held)) => {
-                    let PlacedHold { hold, is_new, .. } = held;
-                    self.0.journal.placed(account, call_sid, &hold, is_new, asked_at);
-                    return Ok(Decision::Allow(Allowance::from(&hold)));
-                }
-                Ok(Extended::Settled) => {
-                    let reason = Denial::CallAlreadySettled;
-                    return Ok(Decision::Deny { reason, shortfall: Money::ZERO });
-                }
-                Ok(Extended::Absent) => return Ok(Decision::NotFound),
-                Ok(Extended::Unknown(_)) => {
-                    if !self.load(account).await? {
-                        return Ok(Decision::NotFound);
-                    }
-                }
+            match self.extend_once(&extend, asked_at).await {
+                Ok(Some(decision)) => return Ok(decision),
+                Ok(None) => {}
                 Err(error) if error.is_lost() && !was_lost => was_lost = true,
                 Err(error) if error.is_lost() => return Ok(Decision::Unavailable),
                 Err(error) => return Err(error),
             }
         }
         Ok(Decision::Unavailable)
+    }
+
+    /// Asks Redis once; `None` where it did not know the account, which is loaded now.
+    async fn extend_once(
+        &self,
+        extend: &Extend<'_>,
+        asked_at: Instant,
+    ) -> Result<Option<Decision>, BalanceError> {
+        let Extend { account, call_sid, .. } = extend;
+        Ok(match self.ask_leased(extend).await? {
+            Extended::Held(held) => {
+                let PlacedHold { hold, is_new, .. } = held;
+                self.0.journal.placed(account, call_sid, &hold, is_new, asked_at);
+                Some(Decision::Allow(Allowance::from(&hold)))
+            }
+            Extended::Settled => {
+                let reason = Denial::CallAlreadySettled;
+                Some(Decision::Deny { reason, shortfall: Money::ZERO })
+            }
+            Extended::Absent => Some(Decision::NotFound),
+            Extended::Unknown(_) => (!self.load(account).await?).then_some(Decision::NotFound),
+        })
     }
 }
