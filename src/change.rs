@@ -174,7 +174,10 @@ impl Changes {
 
     /// Returns when every later authorization sees what a change affects. Where Redis is silent,
     /// Postgres notes the account, and this waits one lease (decision 0041).
-    async fn show(&self, affected: Affected) -> Result<(), ChangeError> {
+    ///
+    /// # Errors
+    /// `NotVisible`: an authorization may miss it for a while.
+    pub async fn show(&self, affected: Affected) -> Result<(), ChangeError> {
         for account in affected.accounts {
             if let Err(source) = self.balance.show(&account).await {
                 let error = &source as &dyn std::error::Error;
@@ -187,6 +190,38 @@ impl Changes {
         }
         Ok(())
     }
+}
+
+/// Runs a change in the ledger alone, for a change of which authorizations know nothing, or whose
+/// caller shows it to them. The same audit check holds.
+///
+/// # Errors
+/// Nothing was changed.
+pub async fn commit<C: Change>(
+    store: &Store,
+    change: C,
+    by: By,
+) -> Result<Result<C::Done, C::Refusal>, LedgerError> {
+    let by = Arc::new(by);
+    let committed = store.transact(C::NAME, move |connection| {
+        let (change, by) = (change.clone(), Arc::clone(&by));
+        async move { apply(connection, &change, &by).await }.boxed()
+    });
+    committed.await
+}
+
+/// Applies a change, and refuses one that the audit does not note.
+async fn apply<C: Change>(
+    connection: &mut PgConnection,
+    change: &C,
+    by: &By,
+) -> Refusable<C::Done, C::Refusal> {
+    let noted_before = by.noted();
+    let result = change.apply(connection, by).await?;
+    if result.is_ok() && by.noted() == noted_before {
+        return Err(LedgerError::Unaudited);
+    }
+    Ok(result)
 }
 
 /// What one transaction came to.
@@ -214,11 +249,7 @@ where
             Earlier::OtherBody => return Ok(Ran::OtherBody),
         }
     }
-    let noted_before = by.noted();
-    let result = change.apply(connection, by).await?;
-    if result.is_ok() && by.noted() == noted_before {
-        return Err(LedgerError::Unaudited);
-    }
+    let result = apply(connection, change, by).await?;
     let affected = match &result {
         Ok(done) => change.affects(Some(done)),
         Err(_) => Affected::nothing(),

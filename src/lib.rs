@@ -4,8 +4,8 @@
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
-//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`catalog_file`], [`balance`], [`keys`],
-//! [`change`], [`accounts`], [`rejects`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
+//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`],
+//! [`change`], [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
 //! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
 //!
@@ -15,7 +15,6 @@ pub mod accounts;
 pub mod app;
 pub mod balance;
 pub mod bridge;
-pub mod catalog_file;
 pub mod change;
 pub mod cli;
 pub mod clock;
@@ -31,8 +30,8 @@ pub mod ledger;
 pub mod masked;
 pub mod meter;
 pub mod metrics;
+pub mod operator;
 pub mod reconcile;
-pub mod rejects;
 pub mod simulate;
 pub mod status;
 pub mod sweep;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use callmeter::catalog_file;
 use callmeter::clock::Clock;
 use callmeter::config::Settings;
 use callmeter::ingest::client::KafkaSettings;
@@ -13,6 +12,7 @@ use callmeter::ingest::topics;
 use callmeter::ledger::audit::By;
 use callmeter::ledger::schema;
 use callmeter::ledger::store::Store;
+use callmeter::operator::catalog_file;
 use callmeter::simulate::progress::Progress;
 use callmeter::simulate::publish::{self, Extent, Publisher, Topics};
 use callmeter::simulate::traffic::{Profile, Traffic};

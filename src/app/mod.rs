@@ -22,7 +22,6 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::Balance;
-use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::health::{Health, POSTGRES, REDIS};
@@ -32,6 +31,7 @@ use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
+use crate::operator::catalog_file::{self, CatalogFileError};
 
 use crate::metrics::{CATALOG_VERSION, Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;

@@ -7,7 +7,6 @@ use futures::FutureExt;
 use tokio::signal::unix::Signal;
 
 use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
-use crate::catalog_file;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs;
@@ -15,6 +14,7 @@ use crate::ledger::idempotency;
 use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::CATALOG_VERSION;
+use crate::operator::catalog_file;
 use crate::verify;
 
 /// Time between two rounds of forgetting old answers.
@@ -94,11 +94,8 @@ impl App {
     pub(super) async fn forget_old_answers(self) {
         loop {
             tokio::time::sleep(PURGE_EVERY).await;
-            let purged = async {
-                let mut connection = self.store.read().await?;
-                idempotency::purge(&mut connection, PURGE_LIMIT, self.clock.now()).await
-            };
-            if let Err(error) = purged.await {
+            let purged = idempotency::purge(&self.store, PURGE_LIMIT, self.clock.now()).await;
+            if let Err(error) = purged {
                 tracing::warn!(error = one_line(&error), "old answers were not forgotten");
             }
         }

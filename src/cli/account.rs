@@ -18,7 +18,6 @@ use crate::accounts::status::SetStatus;
 use crate::accounts::subscribe::Subscribe;
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
-use crate::catalog_file;
 use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -28,6 +27,7 @@ use crate::ledger::links::{Linked, NotLinked};
 use crate::ledger::store::Store;
 use crate::ledger::subscriptions::{NotSubscribed, SubscriptionChanged};
 use crate::ledger::{catalogs, schema};
+use crate::operator::catalog_file;
 use crate::wallet::{WalletView, Wallets};
 
 #[derive(Debug, Subcommand)]

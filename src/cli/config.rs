@@ -7,10 +7,10 @@ use clap::Subcommand;
 use super::{CommandError, print};
 use crate::app::one_line;
 use crate::balance::Balance;
-use crate::catalog_file::{self, CatalogFileError};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::catalogs::CatalogRefused;
+use crate::operator::catalog_file::{self, CatalogFileError};
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(super) enum Config {

@@ -6,12 +6,13 @@ use callmeter_core::domain::AccountId;
 
 use crate::app::one_line;
 use crate::balance::{BalanceError, Fault};
-use crate::catalog_file::CatalogFileError;
 use crate::change::ChangeError;
 use crate::config::SettingsError;
 use crate::ledger::LedgerError;
 use crate::ledger::schema::SchemaError;
 use crate::ledger::store::{AsStoreError, StoreError};
+use crate::operator::catalog_file::CatalogFileError;
+use crate::operator::replay_reject::ReplayError;
 
 /// A command that did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -92,6 +93,15 @@ impl From<ChangeError> for CommandError {
         match error {
             ChangeError::Ledger(error) => error.into(),
             ChangeError::NotVisible { account, source } => Self::NotVisible { account, source },
+        }
+    }
+}
+
+impl From<ReplayError> for CommandError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Change(error) => error.into(),
+            error => refused(error.to_string()),
         }
     }
 }

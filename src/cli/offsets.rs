@@ -4,12 +4,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::actor::{by_user, printable};
-use super::kafka::{ask, kafka_settings};
+use super::kafka::ask;
 use super::{CommandError, open, print};
+use crate::change;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ingest::client::KafkaSettings;
+use crate::ledger::offsets::ManualOffset;
 use crate::ledger::{offsets, schema};
 use crate::masked::masked;
+use crate::operator::set_offset::SetOffset;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Offsets {
@@ -94,7 +98,7 @@ async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
     let asked = topic.clone();
-    let (cluster_id, partitions) = ask(kafka_settings(settings), move |inspector| {
+    let (cluster_id, partitions) = ask(KafkaSettings::from(&settings.kafka), move |inspector| {
         Ok((inspector.cluster_id()?, inspector.partitions(&asked)?))
     })
     .await?;
@@ -111,7 +115,9 @@ async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
         )));
     }
     let by = by_user(Clock::system().now(), Some(&reason));
-    let before = offsets::set(&store, &topic, partition, offset, &cluster_id, &reason, by).await?;
+    let (shown, next_offset) = (topic.clone(), offset);
+    let set = SetOffset(ManualOffset { topic, partition, next_offset, cluster_id, reason });
+    let Ok(before) = change::commit(&store, set, by).await?;
     let before = before.map_or_else(|| "nothing stored".to_owned(), |before| before.to_string());
-    print(&format!("{topic} {partition}: next offset {offset}, was {before}"))
+    print(&format!("{shown} {partition}: next offset {offset}, was {before}"))
 }

@@ -10,24 +10,19 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::actor::{by_user, one_line};
-use super::kafka::{ask, kafka_settings};
 use super::{CommandError, changes, open, open_balance, print};
 use crate::clock::Clock;
 use crate::config::Settings;
-use crate::ingest::decode::{Limits, RejectReason, Topic};
+use crate::ingest::decode::RejectReason;
 use crate::json::{ClosedJson, RejectJson};
-use crate::ledger::audit::By;
-use crate::ledger::batch::{Charger, ChargingPolicy, CommitError};
 use crate::ledger::rejects::{self, Closed, NotClosed, Reject, RejectFilter, RejectedRecord};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
-use crate::rejects::close::CloseReject;
+use crate::operator::close_reject::CloseReject;
+use crate::operator::replay_reject::{ReplayError, ReplayedReject, Replays};
 
 /// Rejects read at once.
 const PAGE: i64 = 1_000;
-
-/// Seconds until a rental that could not be paid is tried again.
-const SECONDS_A_DAY: u32 = 86_400;
 
 const REASONS: [&str; 4] = ["undecodable", "invalid", "unknown_account", "conflict"];
 
@@ -166,7 +161,7 @@ async fn find(store: &Store, id: i64) -> Result<RejectedRecord, CommandError> {
 }
 
 fn unknown(id: i64) -> CommandError {
-    CommandError::Refused(format!("there is no reject {id}"))
+    ReplayError::Unknown(id).into()
 }
 
 async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(), CommandError> {
@@ -195,12 +190,10 @@ async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(),
 }
 
 async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(), CommandError> {
-    let policy = ChargingPolicy {
-        zero_duration_completed: settings.charging.zero_duration_completed,
-        rental_retry_seconds: SECONDS_A_DAY,
-    };
-    let charger = Charger::new(store.clone(), policy);
-    let by = by_user(Clock::system().now(), command.why.as_deref());
+    let clock = Clock::system();
+    let changes = changes(store, &open_balance(settings, &clock)?, &clock);
+    let replays = Replays::new(settings, store.clone(), changes);
+    let by = by_user(clock.now(), command.why.as_deref());
     let mut sum = Sum::default();
     if command.ids.is_empty() {
         let filter = RejectFilter { reason: command.reason, ..RejectFilter::default() };
@@ -210,23 +203,15 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
             let Some(last) = page.last() else { break };
             after = last.id;
             for reject in &page {
-                sum.add(&replay_one(reject.id, &charger, settings, &by).await?);
+                sum.add(replays.replay(reject.id, &by).await?);
             }
         }
     } else {
         for id in command.ids {
-            sum.add(&replay_one(id, &charger, settings, &by).await?);
+            sum.add(replays.replay(id, &by).await?);
         }
     }
     print(&if command.json { sum.in_json().to_string() } else { sum.in_text() })
-}
-
-/// What became of one record of a replay.
-#[derive(Debug)]
-struct Replayed {
-    outcome: &'static str,
-    debited: Money,
-    was_closed: bool,
 }
 
 /// What became of the records of a replay.
@@ -238,7 +223,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, replayed: &Replayed) {
+    fn add(&mut self, replayed: ReplayedReject) {
         *self.outcomes.entry(replayed.outcome).or_default() += 1;
         self.debited = self.debited.checked_add(replayed.debited).unwrap_or(self.debited);
         self.closed += u64::from(replayed.was_closed);
@@ -262,58 +247,5 @@ impl Sum {
             closed => format!("; {closed} of them had been closed"),
         };
         format!("{}; {} dollars debited{closed}", outcomes.join(", "), self.debited)
-    }
-}
-
-/// Replays one record; its bytes come from Kafka where the cap had been reached.
-async fn replay_one(
-    id: i64,
-    charger: &Charger,
-    settings: &Settings,
-    by: &By,
-) -> Result<Replayed, CommandError> {
-    let record = find(charger.store(), id).await?;
-    let was_closed = record.reject.closed_at.is_some();
-    let nothing = |outcome| Replayed { outcome, debited: Money::ZERO, was_closed };
-    if record.reject.replayed_at.is_some() {
-        return Ok(nothing("replayed before"));
-    }
-    let fetched = if record.is_left_in_kafka() {
-        let reject = record.reject.clone();
-        let value = ask(kafka_settings(settings), move |inspector| {
-            inspector.value(&reject.topic, reject.partition, reject.offset)
-        })
-        .await?;
-        if value.is_none() {
-            return Ok(nothing("no longer in Kafka"));
-        }
-        value
-    } else {
-        None
-    };
-    let value = fetched.as_deref().or(record.value.as_deref());
-    let topic = if record.reject.topic == settings.kafka.topic_rentals {
-        Topic::Rentals
-    } else {
-        Topic::Calls
-    };
-    let limits = Limits {
-        call_seconds_max: settings.charging.call_seconds_max,
-        end_ahead_seconds_max: settings.charging.end_ahead_seconds_max,
-    };
-    match rejects::replay(charger, &record, value, topic, limits, by).await {
-        Ok(replayed) => {
-            let (outcome, debited) = (replayed.outcome.as_str(), replayed.debited);
-            Ok(Replayed { outcome, debited, was_closed })
-        }
-        Err(error) => Err(refused(id, error)),
-    }
-}
-
-fn refused(id: i64, error: CommitError) -> CommandError {
-    match error {
-        CommitError::Store(error) => error.into(),
-        CommitError::Catalog(error) => error.into(),
-        other => CommandError::Refused(format!("reject {id} was not replayed: {other}")),
     }
 }

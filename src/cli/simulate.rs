@@ -10,15 +10,16 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::kafka::{kafka_settings, reached};
+use super::kafka::reached;
 use super::local_twilio::{self, LocalTwilio};
 use super::{CommandError, open, print};
-use crate::catalog_file;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ingest::client::KafkaSettings;
 use crate::ingest::topics;
 use crate::ledger::audit::By;
 use crate::ledger::{catalogs, schema};
+use crate::operator::catalog_file;
 use crate::simulate::dialer::{self, Dialer};
 use crate::simulate::progress::Progress;
 use crate::simulate::publish::{self, Extent, Outcome, Publisher, Topics};
@@ -128,7 +129,7 @@ pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), Co
     if !command.no_accounts {
         make_accounts(&command, settings, &clock, &watch).await?;
     }
-    let kafka = kafka_settings(settings);
+    let kafka = KafkaSettings::from(&settings.kafka);
     let topics = Topics {
         calls: settings.kafka.topic_calls.clone(),
         rentals: settings.kafka.topic_rentals.clone(),

@@ -6,11 +6,12 @@ use chrono::TimeDelta;
 use clap::Args;
 use serde_json::json;
 
-use super::kafka::{ask, kafka_settings};
+use super::kafka::ask;
 use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::ingest::client::KafkaSettings;
 use crate::ingest::client::TopicPartition;
 use crate::ledger::schema;
 use crate::status::{Logs, Status, status};
@@ -29,7 +30,7 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
     let topics = [kafka.topic_calls.clone(), kafka.topic_rentals.clone()];
     let now = Clock::system().now();
     let stall_max = TimeDelta::seconds(kafka.stall_seconds.into());
-    let logs = ask(kafka_settings(settings), move |inspector| {
+    let logs = ask(KafkaSettings::from(&settings.kafka), move |inspector| {
         let mut logs = Logs { cluster_id: inspector.cluster_id()?, ..Logs::default() };
         for topic in topics {
             let partitions = inspector.partitions(&topic)?;

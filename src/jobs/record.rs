@@ -60,15 +60,16 @@ pub(super) async fn started(
     name: &str,
     at: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- jobs::started
-         INSERT INTO jobs (name, next_at, last_started_at) VALUES ($1, $2, $2)
-         ON CONFLICT (name) DO UPDATE SET last_started_at = EXCLUDED.last_started_at",
-    )
-    .bind(name)
-    .bind(at)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- jobs::started
+             INSERT INTO jobs (name, next_at, last_started_at) VALUES ($1, $2, $2)
+             ON CONFLICT (name) DO UPDATE SET last_started_at = EXCLUDED.last_started_at",
+        )
+        .bind(name)
+        .bind(at)
+    };
+    store.execute("jobs::started", statement).await?;
     Ok(())
 }
 
@@ -80,17 +81,18 @@ pub(super) async fn succeeded(
     next_at: DateTime<Utc>,
     report: &Value,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- jobs::succeeded
-         UPDATE jobs SET next_at = $3, last_succeeded_at = $2, last_error = NULL, report = $4
-         WHERE name = $1",
-    )
-    .bind(name)
-    .bind(started_at)
-    .bind(next_at)
-    .bind(report)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- jobs::succeeded
+             UPDATE jobs SET next_at = $3, last_succeeded_at = $2, last_error = NULL, report = $4
+             WHERE name = $1",
+        )
+        .bind(name)
+        .bind(started_at)
+        .bind(next_at)
+        .bind(report)
+    };
+    store.execute("jobs::succeeded", statement).await?;
     Ok(())
 }
 
@@ -102,15 +104,16 @@ pub(super) async fn failed(
     next_at: DateTime<Utc>,
     error: &str,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- jobs::failed
-         UPDATE jobs SET next_at = $3, last_failed_at = $2, last_error = $4 WHERE name = $1",
-    )
-    .bind(name)
-    .bind(at)
-    .bind(next_at)
-    .bind(error)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- jobs::failed
+             UPDATE jobs SET next_at = $3, last_failed_at = $2, last_error = $4 WHERE name = $1",
+        )
+        .bind(name)
+        .bind(at)
+        .bind(next_at)
+        .bind(error)
+    };
+    store.execute("jobs::failed", statement).await?;
     Ok(())
 }

@@ -150,10 +150,11 @@ impl KeyCache {
         let asking = async {
             let mut connection = self.0.store.read().await?;
             let found = keys::find(&mut connection, digest.bytes()).await?;
+            drop(connection);
             if let Some(key) = &found {
                 let now = self.0.clock.now();
                 if key.last_used_at.is_none_or(|at| now - at > USE_NOTED_EVERY) {
-                    keys::note_use(&mut connection, key.id, now).await?;
+                    keys::note_use(&self.0.store, key.id, now).await?;
                 }
             }
             Ok::<_, LedgerError>(found)

@@ -23,19 +23,20 @@ pub async fn write(
     tags: &[&str],
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- call_tags::write
-         INSERT INTO call_tags (account_key, call_sid, tag, noted_at)
-         SELECT *, $4 FROM unnest($1::integer[], $2::text[], $3::text[]) AS t (account_key, call_sid, tag)
-             ORDER BY account_key, call_sid
-             ON CONFLICT ON CONSTRAINT call_tags_pk DO NOTHING",
-    )
-    .bind(account_keys)
-    .bind(call_sids)
-    .bind(tags)
-    .bind(now)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- call_tags::write
+             INSERT INTO call_tags (account_key, call_sid, tag, noted_at)
+             SELECT *, $4 FROM unnest($1::integer[], $2::text[], $3::text[]) AS t (account_key, call_sid, tag)
+                 ORDER BY account_key, call_sid
+                 ON CONFLICT ON CONSTRAINT call_tags_pk DO NOTHING",
+        )
+        .bind(account_keys)
+        .bind(call_sids)
+        .bind(tags)
+        .bind(now)
+    };
+    store.execute("call_tags::write", statement).await?;
     Ok(())
 }
 
@@ -71,15 +72,15 @@ pub(super) async fn of(
 /// # Errors
 /// Those of the store.
 pub async fn forget(store: &Store, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
-    let deleted = sqlx::query(
-        "-- call_tags::forget
-         DELETE FROM call_tags WHERE (account_key, call_sid) IN (
-             SELECT account_key, call_sid FROM call_tags WHERE noted_at < $1
-             ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(now - LIFE)
-    .bind(most)
-    .execute(&mut *store.read().await?)
-    .await?;
-    Ok(deleted.rows_affected())
+    let statement = || {
+        sqlx::query(
+            "-- call_tags::forget
+             DELETE FROM call_tags WHERE (account_key, call_sid) IN (
+                 SELECT account_key, call_sid FROM call_tags WHERE noted_at < $1
+                 ORDER BY noted_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(now - LIFE)
+        .bind(most)
+    };
+    store.execute("call_tags::forget", statement).await
 }

@@ -11,13 +11,12 @@ use callmeter_core::domain::{
     Catalog, CatalogError, CatalogHistory, CatalogVersion, PlanId, VersionedCatalog,
 };
 use chrono::{DateTime, SubsecRound, Utc};
-use futures::FutureExt;
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
 use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
-use super::store::{AsStoreError, Store, StoreError};
+use super::store::{AsStoreError, StoreError};
 
 /// What became of a catalog that was offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,50 +165,57 @@ impl Cache {
     }
 }
 
+/// A catalog that is offered: read, and not yet accepted.
+#[derive(Debug)]
+pub struct Offered {
+    source: String,
+    plans: BTreeSet<PlanId>,
+    effective_at: DateTime<Utc>,
+}
+
+impl Offered {
+    /// Reads a catalog; one that does not say when it takes effect does so `now`.
+    ///
+    /// # Errors
+    /// Where it is no catalog.
+    pub fn read(source: String, now: DateTime<Utc>) -> Result<Self, CatalogRefused> {
+        let catalog = Catalog::parse(&source)?;
+        // To Postgres's resolution, so that what is compared is what is stored.
+        let effective_at = catalog.effective_at.unwrap_or(now).trunc_subsecs(6);
+        Ok(Self { source, plans: catalog.plans.into_keys().collect(), effective_at })
+    }
+}
+
 /// Accepts a catalog as the next version, unless it is the latest one already.
 ///
 /// # Errors
 /// Why it was refused; the versions before it stay.
-pub async fn accept(store: &Store, source: &str, by: By) -> Result<Accepted, CatalogRefused> {
-    let catalog = Catalog::parse(source)?;
-    // To Postgres's resolution, so that what is compared is what is stored.
-    let effective_at = catalog.effective_at.unwrap_or(by.at).trunc_subsecs(6);
-    let (source, by): (Arc<str>, _) = (source.into(), Arc::new(by));
-    let plans: Arc<BTreeSet<PlanId>> = Arc::new(catalog.plans.into_keys().collect());
-    store
-        .transact("catalogs::accept", move |connection| {
-            let (source, plans) = (Arc::clone(&source), Arc::clone(&plans));
-            accept_in(connection, source, plans, effective_at, Arc::clone(&by)).boxed()
-        })
-        .await
-}
-
-async fn accept_in(
+pub async fn accept(
     connection: &mut PgConnection,
-    source: Arc<str>,
-    plans: Arc<BTreeSet<PlanId>>,
-    effective_at: DateTime<Utc>,
-    by: Arc<By>,
+    offered: &Offered,
+    by: &By,
 ) -> Result<Accepted, CatalogRefused> {
+    let Offered { source, plans, effective_at } = offered;
     lock(connection, Purpose::Accept).await?;
     let latest = sqlx::query(
         "-- catalogs::accept, the latest
          SELECT version, source = $1 AS same FROM catalog_versions
          ORDER BY version DESC LIMIT 1",
     )
-    .bind(&*source)
+    .bind(source)
     .fetch_optional(&mut *connection)
     .await?;
     let latest = match latest {
         Some(row) if row.try_get("same")? => {
+            by.changed_nothing();
             return Ok(Accepted { version: CatalogVersion(row.try_get("version")?), new: false });
         }
         Some(row) => row.try_get("version")?,
         None => 0,
     };
-    let in_use = plans_in_use(connection, effective_at).await?;
+    let in_use = plans_in_use(connection, *effective_at).await?;
     if let Some(plan) = in_use.into_iter().find(|plan| !plans.contains(plan)) {
-        return Err(CatalogRefused::LacksPlan { plan, effective_at });
+        return Err(CatalogRefused::LacksPlan { plan, effective_at: *effective_at });
     }
     let version = latest + 1;
     sqlx::query(
@@ -220,7 +226,7 @@ async fn accept_in(
     .bind(version)
     .bind(effective_at)
     .bind(by.at)
-    .bind(&*source)
+    .bind(source)
     .execute(&mut *connection)
     .await?;
     let entry = AuditEntry {
@@ -230,7 +236,7 @@ async fn accept_in(
         before: json!((latest > 0).then(|| json!({ "version": latest }))),
         after: json!({ "version": version, "effective_at": effective_at }),
     };
-    audit::note(connection, &by, &entry).await?;
+    audit::note(connection, by, &entry).await?;
     Ok(Accepted { version: CatalogVersion(version), new: true })
 }
 

@@ -46,27 +46,28 @@ pub async fn write(
     let kept_reasons: Vec<&str> = kept.iter().map(|it| it.reason).collect();
     let shortfalls: Vec<i64> = kept.iter().map(|it| it.shortfall.micros().max(0)).collect();
     // Ordered, so that two processes that write the same rows take their locks alike.
-    sqlx::query(
-        "-- denials::write
-         WITH kept AS (
-             INSERT INTO denials (account_key, denied_at, call_sid, reason, shortfall_micros)
-             SELECT * FROM unnest($5::integer[], $6::timestamptz[], $7::text[], $8::text[], $9::bigint[]))
-         INSERT INTO denial_counts AS c (account_key, day, reason, denials)
-         SELECT * FROM unnest($1::integer[], $2::date[], $3::text[], $4::bigint[])
-             AS n (account_key, day, reason, denials) ORDER BY account_key, day, reason
-         ON CONFLICT (account_key, day, reason) DO UPDATE SET denials = c.denials + EXCLUDED.denials",
-    )
-    .bind(&account_keys)
-    .bind(&days)
-    .bind(&reasons)
-    .bind(&numbers)
-    .bind(&kept_keys)
-    .bind(&denied_at)
-    .bind(&sids)
-    .bind(&kept_reasons)
-    .bind(&shortfalls)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- denials::write
+             WITH kept AS (
+                 INSERT INTO denials (account_key, denied_at, call_sid, reason, shortfall_micros)
+                 SELECT * FROM unnest($5::integer[], $6::timestamptz[], $7::text[], $8::text[], $9::bigint[]))
+             INSERT INTO denial_counts AS c (account_key, day, reason, denials)
+             SELECT * FROM unnest($1::integer[], $2::date[], $3::text[], $4::bigint[])
+                 AS n (account_key, day, reason, denials) ORDER BY account_key, day, reason
+             ON CONFLICT (account_key, day, reason) DO UPDATE SET denials = c.denials + EXCLUDED.denials",
+        )
+        .bind(&account_keys)
+        .bind(&days)
+        .bind(&reasons)
+        .bind(&numbers)
+        .bind(&kept_keys)
+        .bind(&denied_at)
+        .bind(&sids)
+        .bind(&kept_reasons)
+        .bind(&shortfalls)
+    };
+    store.execute("denials::write", statement).await?;
     Ok(())
 }
 
@@ -75,16 +76,17 @@ pub async fn write(
 /// # Errors
 /// Those of the store.
 pub async fn forget(store: &Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
-    let forgotten = sqlx::query(
-        "-- denials::forget
-         WITH counts AS (DELETE FROM denial_counts WHERE day < $1::date)
-         DELETE FROM denials WHERE (account_key, denial_id) IN (
-             SELECT account_key, denial_id FROM denials WHERE denied_at < $1
-             ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(now - TimeDelta::days(DAYS))
-    .bind(i64::from(FORGOTTEN_MAX))
-    .execute(&mut *store.read().await?)
-    .await?;
-    Ok(forgotten.rows_affected() >= u64::from(FORGOTTEN_MAX))
+    let statement = || {
+        sqlx::query(
+            "-- denials::forget
+             WITH counts AS (DELETE FROM denial_counts WHERE day < $1::date)
+             DELETE FROM denials WHERE (account_key, denial_id) IN (
+                 SELECT account_key, denial_id FROM denials WHERE denied_at < $1
+                 ORDER BY denied_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(now - TimeDelta::days(DAYS))
+        .bind(i64::from(FORGOTTEN_MAX))
+    };
+    let forgotten = store.execute("denials::forget", statement).await?;
+    Ok(forgotten >= u64::from(FORGOTTEN_MAX))
 }

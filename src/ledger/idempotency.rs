@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
 
-use super::store::StoreError;
+use super::store::{Store, StoreError};
 
 /// How long an answer is kept.
 pub const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
@@ -115,20 +115,16 @@ pub async fn keep(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn purge(
-    connection: &mut PgConnection,
-    limit: i64,
-    now: DateTime<Utc>,
-) -> Result<u64, StoreError> {
-    let purged = sqlx::query(
-        "-- idempotency::purge
-         DELETE FROM idempotency_keys WHERE (credential, path, key) IN (
-             SELECT credential, path, key FROM idempotency_keys
-             WHERE created_at <= $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
-    )
-    .bind(now - KEPT_FOR)
-    .bind(limit)
-    .execute(connection)
-    .await?;
-    Ok(purged.rows_affected())
+pub async fn purge(store: &Store, limit: i64, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    let statement = || {
+        sqlx::query(
+            "-- idempotency::purge
+             DELETE FROM idempotency_keys WHERE (credential, path, key) IN (
+                 SELECT credential, path, key FROM idempotency_keys
+                 WHERE created_at <= $1 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        )
+        .bind(now - KEPT_FOR)
+        .bind(limit)
+    };
+    store.execute("idempotency::purge", statement).await
 }

@@ -1,5 +1,6 @@
 //! How often this ledger went back in time (a restored backup, a lossy fail-over).
 
+use futures::FutureExt as _;
 use sqlx::Row;
 
 use super::store::{Store, StoreError};
@@ -20,13 +21,12 @@ pub async fn current(store: &Store) -> Result<i64, StoreError> {
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn raise(store: &Store) -> Result<i64, StoreError> {
-    let row = sqlx::query(
-        "/* incarnation::raise */
-         UPDATE ledger_identity SET incarnation = incarnation + 1 RETURNING incarnation",
-    )
-    .fetch_one(&mut *store.read().await?)
-    .await?;
-    Ok(row.try_get(0)?)
+    let raised = store.transact("incarnation::raise", |connection| {
+        let statement = "/* incarnation::raise */
+            UPDATE ledger_identity SET incarnation = incarnation + 1 RETURNING incarnation";
+        async { Ok(sqlx::query_scalar(statement).fetch_one(connection).await?) }.boxed()
+    });
+    raised.await
 }
 
 /// Raises the incarnation unless another witness did since `seen` was read; answers the present one.
@@ -34,12 +34,13 @@ pub async fn raise(store: &Store) -> Result<i64, StoreError> {
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn raise_from(store: &Store, seen: i64) -> Result<i64, StoreError> {
-    sqlx::query(
-        "-- incarnation::raise_from
-         UPDATE ledger_identity SET incarnation = incarnation + 1 WHERE incarnation = $1",
-    )
-    .bind(seen)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- incarnation::raise_from
+             UPDATE ledger_identity SET incarnation = incarnation + 1 WHERE incarnation = $1",
+        )
+        .bind(seen)
+    };
+    store.execute("incarnation::raise_from", statement).await?;
     current(store).await
 }

@@ -13,7 +13,7 @@ use super::accounts;
 use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::history::{Page, Stretch, page};
-use super::store::StoreError;
+use super::store::{Store, StoreError};
 
 /// How far a key reaches.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -229,19 +229,16 @@ pub async fn find(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn note_use(
-    connection: &mut PgConnection,
-    id: KeyId,
-    now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- keys::note_use
-         UPDATE keys SET last_used_at = greatest(last_used_at, $2) WHERE key_id = $1",
-    )
-    .bind(id.0)
-    .bind(now)
-    .execute(connection)
-    .await?;
+pub async fn note_use(store: &Store, id: KeyId, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let statement = || {
+        sqlx::query(
+            "-- keys::note_use
+             UPDATE keys SET last_used_at = greatest(last_used_at, $2) WHERE key_id = $1",
+        )
+        .bind(id.0)
+        .bind(now)
+    };
+    store.execute("keys::note_use", statement).await?;
     Ok(())
 }
 

@@ -1,9 +1,6 @@
 //! Where each partition goes on: stored with the effects, moved by compare-and-set.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
-use futures::FutureExt;
 use serde_json::json;
 use sqlx::{PgConnection, Row};
 
@@ -69,24 +66,24 @@ pub async fn open(
     cluster_id: &str,
     now: DateTime<Utc>,
 ) -> Result<StoredOffset, StoreError> {
-    let mut connection = store.read().await?;
-    if let Some(stored) = find(&mut connection, topic, partition).await? {
+    if let Some(stored) = find(&mut *store.read().await?, topic, partition).await? {
         return Ok(stored);
     }
-    sqlx::query(
-        "/* offsets::open */
-         INSERT INTO partition_offsets
-                (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
-         VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (topic, partition) DO NOTHING",
-    )
-    .bind(topic)
-    .bind(partition)
-    .bind(low)
-    .bind(cluster_id)
-    .bind(now)
-    .execute(&mut *connection)
-    .await?;
-    let stored = find(&mut connection, topic, partition).await?;
+    let statement = || {
+        sqlx::query(
+            "/* offsets::open */
+             INSERT INTO partition_offsets
+                    (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
+             VALUES ($1, $2, $3, $3, $4, $5) ON CONFLICT (topic, partition) DO NOTHING",
+        )
+        .bind(topic)
+        .bind(partition)
+        .bind(low)
+        .bind(cluster_id)
+        .bind(now)
+    };
+    store.execute("offsets::open", statement).await?;
+    let stored = find(&mut *store.read().await?, topic, partition).await?;
     stored.ok_or(StoreError::Refused(sqlx::Error::RowNotFound))
 }
 
@@ -167,80 +164,82 @@ pub async fn note_signals(
     stream: &Stream,
     signals_offset: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "/* offsets::note_signals */
-         UPDATE partition_offsets SET signals_offset = $2
-          WHERE stream_key = $1 AND signals_offset < $2 AND next_offset >= $2",
-    )
-    .bind(stream.stream_key)
-    .bind(signals_offset)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "/* offsets::note_signals */
+             UPDATE partition_offsets SET signals_offset = $2
+              WHERE stream_key = $1 AND signals_offset < $2 AND next_offset >= $2",
+        )
+        .bind(stream.stream_key)
+        .bind(signals_offset)
+    };
+    store.execute("offsets::note_signals", statement).await?;
     Ok(())
 }
 
-/// Sets a partition's offset by hand, and keeps who changed what and why.
+/// An offset that an operator sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManualOffset {
+    /// Topic.
+    pub topic: String,
+    /// Partition, from 0.
+    pub partition: i32,
+    /// The next offset to charge.
+    pub next_offset: i64,
+    /// The cluster that has it.
+    pub cluster_id: String,
+    /// Why; kept for good.
+    pub reason: String,
+}
+
+/// Sets a partition's offset by hand, and keeps who changed what and why. Returns the offset before.
 ///
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn set(
-    store: &Store,
-    topic: &str,
-    partition: i32,
-    next_offset: i64,
-    cluster_id: &str,
-    reason: &str,
-    by: By,
+    connection: &mut PgConnection,
+    set: &ManualOffset,
+    by: &By,
 ) -> Result<Option<i64>, StoreError> {
-    let by = Arc::new(by);
-    let (topic, cluster_id, reason) = (topic.to_owned(), cluster_id.to_owned(), reason.to_owned());
-    store
-        .transact("set_offset", move |connection| {
-            let (topic, cluster_id, reason) = (topic.clone(), cluster_id.clone(), reason.clone());
-            let by = Arc::clone(&by);
-            async move {
-                let before = find(connection, &topic, partition).await?.map(|it| it.next_offset);
-                sqlx::query(
-                    "/* offsets::set */
-                     INSERT INTO partition_offsets
-                            (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
-                     VALUES ($1, $2, $3, $3, $4, $5)
-                         ON CONFLICT (topic, partition) DO UPDATE
-                        SET next_offset = EXCLUDED.next_offset,
-                            signals_offset = EXCLUDED.signals_offset,
-                            cluster_id = EXCLUDED.cluster_id, last_record_at = NULL, updated_at = EXCLUDED.updated_at",
-                )
-                .bind(&topic)
-                .bind(partition)
-                .bind(next_offset)
-                .bind(&cluster_id)
-                .bind(by.at)
-                .execute(&mut *connection)
-                .await?;
-                sqlx::query(
-                    "/* offsets::set: kept */
-                     INSERT INTO offset_changes (topic, partition, from_offset, to_offset, reason, at)
-                     VALUES ($1, $2, $3, $4, $5, $6)",
-                )
-                .bind(&topic)
-                .bind(partition)
-                .bind(before)
-                .bind(next_offset)
-                .bind(&reason)
-                .bind(by.at)
-                .execute(&mut *connection)
-                .await?;
-                let entry = AuditEntry {
-                    action: Action::OffsetSet,
-                    account_key: None,
-                    subject: format!("{topic} {partition}"),
-                    before: json!(before.map(|offset| json!({ "next_offset": offset }))),
-                    after: json!({ "next_offset": next_offset }),
-                };
-                audit::note(connection, &by, &entry).await?;
-                Ok(before)
-            }
-            .boxed()
-        })
-        .await
+    let ManualOffset { topic, partition, next_offset, cluster_id, reason } = set;
+    let before = find(connection, topic, *partition).await?.map(|it| it.next_offset);
+    sqlx::query(
+        "/* offsets::set */
+         INSERT INTO partition_offsets
+                (topic, partition, next_offset, signals_offset, cluster_id, updated_at)
+         VALUES ($1, $2, $3, $3, $4, $5)
+             ON CONFLICT (topic, partition) DO UPDATE
+            SET next_offset = EXCLUDED.next_offset, signals_offset = EXCLUDED.signals_offset,
+                cluster_id = EXCLUDED.cluster_id, last_record_at = NULL,
+                updated_at = EXCLUDED.updated_at",
+    )
+    .bind(topic)
+    .bind(partition)
+    .bind(next_offset)
+    .bind(cluster_id)
+    .bind(by.at)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "/* offsets::set: kept */
+         INSERT INTO offset_changes (topic, partition, from_offset, to_offset, reason, at)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(topic)
+    .bind(partition)
+    .bind(before)
+    .bind(next_offset)
+    .bind(reason)
+    .bind(by.at)
+    .execute(&mut *connection)
+    .await?;
+    let entry = AuditEntry {
+        action: Action::OffsetSet,
+        account_key: None,
+        subject: format!("{topic} {partition}"),
+        before: json!(before.map(|offset| json!({ "next_offset": offset }))),
+        after: json!({ "next_offset": next_offset }),
+    };
+    audit::note(connection, by, &entry).await?;
+    Ok(before)
 }

@@ -28,12 +28,9 @@ impl Partitions {
         if self.is_known(month) {
             return Ok(());
         }
-        let mut connection = store.read().await?;
         for instant in [Some(instant), instant.checked_add_months(Months::new(1))] {
-            sqlx::query("/* partitions::ensure */ SELECT ensure_charges_partition($1)")
-                .bind(instant)
-                .execute(&mut *connection)
-                .await?;
+            let statement = "/* partitions::ensure */ SELECT ensure_charges_partition($1)";
+            store.execute("partitions::ensure", || sqlx::query(statement).bind(instant)).await?;
         }
         self.lock().insert(month);
         Ok(())

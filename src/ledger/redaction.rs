@@ -6,6 +6,7 @@
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
+use futures::FutureExt as _;
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -27,12 +28,12 @@ pub const NO_NAME: &str = "(redacted)";
 /// # Errors
 /// Those of the store.
 pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, StoreError> {
-    let more = sqlx::query_scalar("-- redaction::blank_before\nSELECT blank_before($1, $2)")
-        .bind(before)
-        .bind(ROWS_MAX)
-        .fetch_one(&mut *store.read().await?)
-        .await?;
-    Ok(more)
+    let blanked = store.transact("redaction::blank_before", move |connection| {
+        let statement = "/* redaction::blank_before */ SELECT blank_before($1, $2)";
+        let more = sqlx::query_scalar(statement).bind(before).bind(ROWS_MAX);
+        async move { Ok(more.fetch_one(connection).await?) }.boxed()
+    });
+    blanked.await
 }
 
 /// Takes an account's name, address and numbers out of all but its charges; answers the number of its
@@ -128,16 +129,17 @@ pub async fn blank_charges(store: &Store, redacted: Redacted) -> Result<i64, Sto
     let mut blanked = 0;
     let mut from = 1;
     while from <= redacted.last_charge {
-        let count: i64 = sqlx::query_scalar(
-            "-- redaction::blank_charges
-             SELECT blank_charges_of_account($1, $2, $3)",
-        )
-        .bind(redacted.account_key)
-        .bind(from)
-        .bind(from + CHARGES_MAX - 1)
-        .fetch_one(&mut *store.read().await?)
-        .await?;
-        blanked += count;
+        let page = store.transact("redaction::blank_charges", move |connection| {
+            let count = sqlx::query_scalar(
+                "-- redaction::blank_charges
+                 SELECT blank_charges_of_account($1, $2, $3)",
+            )
+            .bind(redacted.account_key)
+            .bind(from)
+            .bind(from + CHARGES_MAX - 1);
+            async move { Ok::<i64, StoreError>(count.fetch_one(connection).await?) }.boxed()
+        });
+        blanked += page.await?;
         from += CHARGES_MAX;
     }
     Ok(blanked)

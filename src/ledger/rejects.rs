@@ -104,12 +104,14 @@ pub enum NotClosed {
 }
 
 /// What a replay came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
     /// What the record is now.
     pub outcome: Outcome,
     /// What it took from the wallet.
     pub debited: Money,
+    /// The accounts whose wallets changed.
+    pub accounts: Vec<AccountId>,
 }
 
 /// How many open rejects there are of a reason, and how many bytes.
@@ -352,5 +354,7 @@ pub async fn replay(
     let source = Source::Replay { stream: &stream, reject_id: reject.id, by };
     let committed = charger.commit_batch(source, &batch, by.at, true).await?;
     let outcome = committed.outcomes.first().copied().unwrap_or(Outcome::Rejected);
-    Ok(Replayed { outcome, debited: committed.debited() })
+    let debited = committed.debited();
+    let accounts = committed.wallets.into_iter().map(|wallet| wallet.account).collect();
+    Ok(Replayed { outcome, debited, accounts })
 }

@@ -42,9 +42,9 @@ impl Begin {
     /// The one message that begins it.
     pub(super) const fn statement(self) -> &'static str {
         match self {
-            Self::Usual => begin!("BEGIN"),
+            Self::Usual => begin!("BEGIN READ WRITE"),
             Self::Batch => begin!(
-                "BEGIN",
+                "BEGIN READ WRITE",
                 "enable_seqscan = off",
                 "enable_hashjoin = off",
                 "enable_mergejoin = off",
@@ -73,6 +73,11 @@ pub(super) fn bounded(plain: &PgConnectOptions) -> PgConnectOptions {
     plain
         .clone()
         .options([("statement_timeout", "60s"), ("idle_in_transaction_session_timeout", "5s")])
+}
+
+/// For a session of the pool: single statements only read, a transaction says what it does.
+pub(super) fn read_only(plain: &PgConnectOptions) -> PgConnectOptions {
+    bounded(plain).options([("default_transaction_read_only", "on")])
 }
 
 /// For a session that holds locks: where our machine vanishes, Postgres notices within half a minute.

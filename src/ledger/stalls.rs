@@ -87,22 +87,23 @@ pub async fn list(
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- stalls::keep
-         INSERT INTO partition_stalls AS s (topic, partition, next_offset, since, cause)
-         VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (topic, partition) DO UPDATE
-            SET next_offset = EXCLUDED.next_offset, cause = EXCLUDED.cause,
-                since = CASE WHEN s.next_offset = EXCLUDED.next_offset
-                             THEN LEAST(s.since, EXCLUDED.since) ELSE EXCLUDED.since END",
-    )
-    .bind(&name.topic)
-    .bind(name.partition)
-    .bind(kept.next_offset)
-    .bind(kept.since)
-    .bind(&kept.cause)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- stalls::keep
+             INSERT INTO partition_stalls AS s (topic, partition, next_offset, since, cause)
+             VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (topic, partition) DO UPDATE
+                SET next_offset = EXCLUDED.next_offset, cause = EXCLUDED.cause,
+                    since = CASE WHEN s.next_offset = EXCLUDED.next_offset
+                                 THEN LEAST(s.since, EXCLUDED.since) ELSE EXCLUDED.since END",
+        )
+        .bind(&name.topic)
+        .bind(name.partition)
+        .bind(kept.next_offset)
+        .bind(kept.since)
+        .bind(&kept.cause)
+    };
+    store.execute("stalls::keep", statement).await?;
     Ok(())
 }
 
@@ -111,13 +112,14 @@ pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(
 /// # Errors
 /// Where Postgres cannot be asked.
 pub async fn forget(store: &Store, name: &TopicPartition) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- stalls::forget
-         DELETE FROM partition_stalls WHERE topic = $1 AND partition = $2",
-    )
-    .bind(&name.topic)
-    .bind(name.partition)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- stalls::forget
+             DELETE FROM partition_stalls WHERE topic = $1 AND partition = $2",
+        )
+        .bind(&name.topic)
+        .bind(name.partition)
+    };
+    store.execute("stalls::forget", statement).await?;
     Ok(())
 }

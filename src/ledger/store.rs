@@ -1,5 +1,9 @@
-//! The one door to Postgres: a pool, named transactions that are retried where Postgres asks for it,
-//! and the errors that say what a caller can do.
+//! The one door to Postgres: a pool, connections that only read, named changes that are retried where
+//! Postgres asks for it, and errors that say what a caller can do.
+//!
+//! A session of the pool is read-only by default, so Postgres itself refuses a change that does not go
+//! through [`Store::execute`], [`Store::transact`] or [`Reserved::begin`]. Behind a connection pooler
+//! sessions have no default of ours; the tests run without one and hold the rule.
 //!
 //! The body of a transaction may run several times, so it must have no effect but through its
 //! connection.
@@ -10,7 +14,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
+use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use super::session;
@@ -142,7 +147,7 @@ impl Store {
     }
 
     fn with_pool(pool: PgPoolOptions, plain: Arc<PgConnectOptions>) -> Self {
-        let pool = pool.connect_lazy_with(session::bounded(&plain));
+        let pool = pool.connect_lazy_with(session::read_only(&plain));
         Self { pool, plain, is_pooled: Arc::default() }
     }
 
@@ -152,7 +157,7 @@ impl Store {
         Self::with_pool(PgPoolOptions::new().max_connections(1), Arc::clone(&self.plain))
     }
 
-    /// Borrows a connection for reading, or for a single statement that changes something.
+    /// Borrows a connection for reading; Postgres refuses to change anything on it.
     ///
     /// # Errors
     /// `Unavailable` where none can be had in time.
@@ -204,6 +209,35 @@ impl Store {
         if is_marked { Ok(connection) } else { Err(StoreError::Pooled) }
     }
 
+    /// Runs one statement that changes something in a transaction of its own, again where another
+    /// transaction was in the way; returns how many rows it changed. `name` is for logs and metrics.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Refused` at once, `Conflict` after eight attempts.
+    pub async fn execute<'q, F>(&self, name: &'static str, statement: F) -> Result<u64, StoreError>
+    where
+        F: Fn() -> Query<'q, Postgres, PgArguments> + Send + Sync,
+    {
+        let mut attempt = 1;
+        loop {
+            match self.execute_once(statement()).await {
+                Err(error) if is_worth_another(name, &mut attempt, Some(&error)) => {}
+                executed => return executed,
+            }
+        }
+    }
+
+    async fn execute_once(
+        &self,
+        statement: Query<'_, Postgres, PgArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut reserved = self.for_transaction().await?;
+        let mut transaction = reserved.begin(Begin::Usual).await?;
+        let executed = statement.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(executed.rows_affected())
+    }
+
     /// Runs `body` in one transaction, again where another transaction was in the way, and commits
     /// it. `name` is for logs and metrics.
     ///
@@ -215,20 +249,12 @@ impl Store {
         E: From<StoreError> + AsStoreError,
         F: for<'c> FnMut(&'c mut PgConnection) -> BoxFuture<'c, Result<T, E>>,
     {
-        let mut attempt = 0;
+        let mut attempt = 1;
         loop {
-            attempt += 1;
-            let error = match self.attempt(&mut body).await {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let conflict = matches!(error.as_store_error(), Some(StoreError::Conflict(_)));
-            if !conflict || attempt == ATTEMPTS_MAX {
-                return Err(error);
+            match self.attempt(&mut body).await {
+                Err(error) if is_worth_another(name, &mut attempt, error.as_store_error()) => {}
+                value => return value,
             }
-            metrics::counter!(crate::metrics::TRANSACTION_RETRIES, "transaction" => name)
-                .increment(1);
-            tracing::debug!(transaction = name, attempt, "transaction runs again");
         }
     }
 
@@ -250,6 +276,17 @@ impl Store {
     }
 }
 
+/// True where another transaction was in the way and attempts are left: it is counted, and logged.
+fn is_worth_another(name: &'static str, attempt: &mut u32, error: Option<&StoreError>) -> bool {
+    if !matches!(error, Some(StoreError::Conflict(_))) || *attempt == ATTEMPTS_MAX {
+        return false;
+    }
+    *attempt += 1;
+    metrics::counter!(crate::metrics::TRANSACTION_RETRIES, "transaction" => name).increment(1);
+    tracing::debug!(transaction = name, attempt, "transaction runs again");
+    true
+}
+
 /// A connection for a transaction, which carries its settings with it (`session.rs`).
 ///
 /// Where nobody waited for the transaction's beginning to be answered, it may have begun all the same:
@@ -264,10 +301,12 @@ impl Reserved {
     /// Begins the transaction in one round trip.
     ///
     /// # Errors
-    /// Those of Postgres.
+    /// `Unavailable` where Postgres cannot be reached, or is a standby.
     pub async fn begin(&mut self, begin: Begin) -> Result<Transaction<'_, Postgres>, StoreError> {
         self.is_clean = false;
-        let transaction = self.connection.begin_with(begin.statement()).await?;
+        let begun = self.connection.begin_with(begin.statement()).await;
+        // A standby that waits to be promoted refuses this as something that it does not support.
+        let transaction = begun.map_err(StoreError::Unavailable)?;
         self.is_clean = true;
         Ok(transaction)
     }

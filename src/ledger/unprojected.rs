@@ -11,7 +11,7 @@ use sqlx::{PgConnection, Row};
 
 use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
-use super::store::StoreError;
+use super::store::{Store, StoreError};
 
 /// How long a process may authorize by what it last read of the ledger. Whoever changes what no wallet
 /// in Redis tells of commits, waits as long, and answers then: nobody goes by what was before.
@@ -22,22 +22,23 @@ pub const LEASE: Duration = Duration::from_secs(1);
 /// # Errors
 /// Those of the store.
 pub async fn note(
-    connection: &mut PgConnection,
+    store: &Store,
     account: &AccountId,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- unprojected::note
-         INSERT INTO unprojected_wallets AS u (account_key, version, noted_at)
-         SELECT account_key, w.version, $2
-         FROM accounts AS a JOIN wallets AS w USING (account_key) WHERE a.id = $1
-         ON CONFLICT ON CONSTRAINT unprojected_wallets_pk DO UPDATE
-         SET version = greatest(u.version, EXCLUDED.version), noted_at = EXCLUDED.noted_at",
-    )
-    .bind(account.as_str())
-    .bind(now)
-    .execute(connection)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- unprojected::note
+             INSERT INTO unprojected_wallets AS u (account_key, version, noted_at)
+             SELECT account_key, w.version, $2
+             FROM accounts AS a JOIN wallets AS w USING (account_key) WHERE a.id = $1
+             ON CONFLICT ON CONSTRAINT unprojected_wallets_pk DO UPDATE
+             SET version = greatest(u.version, EXCLUDED.version), noted_at = EXCLUDED.noted_at",
+        )
+        .bind(account.as_str())
+        .bind(now)
+    };
+    store.execute("unprojected::note", statement).await?;
     Ok(())
 }
 
@@ -85,19 +86,16 @@ pub async fn look(
 ///
 /// # Errors
 /// Those of the store.
-pub async fn projected(
-    connection: &mut PgConnection,
-    account: &AccountId,
-    version: i64,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- unprojected::projected
-         DELETE FROM unprojected_wallets
-         WHERE account_key = (SELECT account_key FROM accounts WHERE id = $1) AND version <= $2",
-    )
-    .bind(account.as_str())
-    .bind(version)
-    .execute(connection)
-    .await?;
+pub async fn projected(store: &Store, account: &AccountId, version: i64) -> Result<(), StoreError> {
+    let statement = || {
+        sqlx::query(
+            "-- unprojected::projected
+             DELETE FROM unprojected_wallets
+             WHERE account_key = (SELECT account_key FROM accounts WHERE id = $1) AND version <= $2",
+        )
+        .bind(account.as_str())
+        .bind(version)
+    };
+    store.execute("unprojected::projected", statement).await?;
     Ok(())
 }

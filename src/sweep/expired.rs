@@ -209,22 +209,22 @@ impl Sweeper {
         let next_at = (outcome == "waiting").then(|| now + doubled.min(RETRY_MAX));
         let decided_at = (outcome != "waiting").then_some(now);
         metrics::counter!(EXPIRED_HOLDS, "outcome" => outcome).increment(1);
-        sqlx::query(
-            "-- sweep::note_decision
-             UPDATE expired_holds
-                SET attempts = attempts + 1, next_attempt_at = $3, outcome = $4, decided_at = $5,
-                    last_error = $6
-              WHERE account_key = $1 AND call_sid = $2 AND outcome = 'waiting'",
-        )
-        .bind(hold.account_key)
-        .bind(hold.call_sid.as_str())
-        .bind(next_at)
-        .bind(outcome)
-        .bind(decided_at)
-        .bind(error)
-        .execute(&mut *self.store.read().await?)
-        .await
-        .map_err(StoreError::from)?;
+        let statement = || {
+            sqlx::query(
+                "-- sweep::note_decision
+                 UPDATE expired_holds
+                    SET attempts = attempts + 1, next_attempt_at = $3, outcome = $4, decided_at = $5,
+                        last_error = $6
+                  WHERE account_key = $1 AND call_sid = $2 AND outcome = 'waiting'",
+            )
+            .bind(hold.account_key)
+            .bind(hold.call_sid.as_str())
+            .bind(next_at)
+            .bind(outcome)
+            .bind(decided_at)
+            .bind(error)
+        };
+        self.store.execute("sweep::note_decision", statement).await?;
         Ok(())
     }
 }
@@ -257,14 +257,15 @@ async fn due(store: &Store, now: DateTime<Utc>) -> Result<Vec<ExpiredHold>, Stor
 }
 
 async fn forget_decided(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- sweep::forget_decided
-         DELETE FROM expired_holds WHERE (account_key, call_sid) IN (
-             SELECT account_key, call_sid FROM expired_holds
-             WHERE decided_at < $1 ORDER BY decided_at LIMIT 10000)",
-    )
-    .bind(now - KEPT_FOR)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- sweep::forget_decided
+             DELETE FROM expired_holds WHERE (account_key, call_sid) IN (
+                 SELECT account_key, call_sid FROM expired_holds
+                 WHERE decided_at < $1 ORDER BY decided_at LIMIT 10000)",
+        )
+        .bind(now - KEPT_FOR)
+    };
+    store.execute("sweep::forget_decided", statement).await?;
     Ok(())
 }

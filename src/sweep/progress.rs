@@ -59,16 +59,17 @@ pub(super) async fn swept(
     twilio_account_key: i32,
     to: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "-- sweep::swept
-         INSERT INTO twilio_sweeps AS s (twilio_account_key, swept_to) VALUES ($1, $2)
-         ON CONFLICT (twilio_account_key) DO UPDATE
-         SET swept_to = greatest(s.swept_to, EXCLUDED.swept_to), failing_since = NULL, last_error = NULL",
-    )
-    .bind(twilio_account_key)
-    .bind(to)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- sweep::swept
+             INSERT INTO twilio_sweeps AS s (twilio_account_key, swept_to) VALUES ($1, $2)
+             ON CONFLICT (twilio_account_key) DO UPDATE
+             SET swept_to = greatest(s.swept_to, EXCLUDED.swept_to), failing_since = NULL, last_error = NULL",
+        )
+        .bind(twilio_account_key)
+        .bind(to)
+    };
+    store.execute("sweep::swept", statement).await?;
     Ok(())
 }
 
@@ -80,18 +81,19 @@ pub(super) async fn failed(
     error: &str,
 ) -> Result<(), StoreError> {
     let error: String = error.chars().take(ERROR_CHARACTERS_MAX).collect();
-    sqlx::query(
-        "-- sweep::failed
-         INSERT INTO twilio_sweeps AS s (twilio_account_key, failing_since, last_error)
-         VALUES ($1, $2, $3)
-         ON CONFLICT (twilio_account_key) DO UPDATE
-         SET failing_since = coalesce(s.failing_since, EXCLUDED.failing_since),
-             last_error = EXCLUDED.last_error",
-    )
-    .bind(twilio_account_key)
-    .bind(at)
-    .bind(error)
-    .execute(&mut *store.read().await?)
-    .await?;
+    let statement = || {
+        sqlx::query(
+            "-- sweep::failed
+             INSERT INTO twilio_sweeps AS s (twilio_account_key, failing_since, last_error)
+             VALUES ($1, $2, $3)
+             ON CONFLICT (twilio_account_key) DO UPDATE
+             SET failing_since = coalesce(s.failing_since, EXCLUDED.failing_since),
+                 last_error = EXCLUDED.last_error",
+        )
+        .bind(twilio_account_key)
+        .bind(at)
+        .bind(&error)
+    };
+    store.execute("sweep::failed", statement).await?;
     Ok(())
 }

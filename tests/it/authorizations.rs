@@ -75,7 +75,7 @@ async fn extend(api: &Api, account: &str, call_sid: &str, seconds: u32) -> Answe
     api.post(&path, &json!({ "seconds": seconds })).await
 }
 
-async fn void(api: &Api, account: &str, call_sid: &str) -> u16 {
+pub(crate) async fn void(api: &Api, account: &str, call_sid: &str) -> u16 {
     let path = format!("/v1/authorizations/{call_sid}?account={account}");
     api.send(Method::DELETE, &path, &[], None).await.expect("an answer").status
 }

@@ -47,6 +47,7 @@ mod shared_keys;
 mod signals;
 mod stalls;
 mod statements;
+mod store;
 mod stream;
 mod sweep;
 mod tokens;

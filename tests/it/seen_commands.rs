@@ -1,9 +1,9 @@
 //! What a command changed is seen by the next authorization before the command says so, or the
 //! command says that it cannot promise it.
 
-use crate::authorizations::{allowed, ask};
+use crate::authorizations::{allowed, ask, void};
 use crate::harness::poll::{SOON, until};
-use crate::harness::samples::account;
+use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::servers::Breakable;
 use crate::harness::system::{Setup, System};
 
@@ -52,4 +52,35 @@ async fn a_command_that_cannot_promise_that_its_change_is_seen_says_so_and_fails
         (answer.status == 200 && answer.json()["reason"] == "account_closed").then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn what_a_replay_debits_is_seen_by_the_next_authorization() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    // The price of one minute each; more accounts than one, for a projection may be faster than a command.
+    let names: Vec<String> = (0..8).map(|number| format!("late-{number}")).collect();
+    let accounts: Vec<_> = names.iter().map(|name| account(name, 20_000)).collect();
+    let calls = accounts.iter().enumerate();
+    let calls =
+        calls.map(|(number, late)| on_calls(0, &completed(late, &call_sid(number), 60, now())));
+    system.open(&api, &[]).await;
+    system.produce(&calls.collect::<Vec<_>>()).await;
+    system.settle(&api).await;
+    system.open(&api, &accounts).await;
+    for name in &names {
+        let warm = format!("CA-warm-{name}");
+        allowed(&ask(&api, name, &warm, 60).await);
+        assert_eq!(void(&api, name, &warm).await, 204);
+    }
+    let listed = system.run(&["rejects", "list", "--json"]).expect_success();
+    let ids = listed.stdout.lines().map(|line| {
+        let reject: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        reject["id"].to_string()
+    });
+    for (id, name) in ids.zip(&names) {
+        system.run(&["rejects", "replay", &id]).expect_success();
+        let answer = ask(&api, name, "CA-next", 60).await.expect(200);
+        assert_eq!(answer["reason"], "insufficient_funds", "{name}: {answer}");
+    }
 }

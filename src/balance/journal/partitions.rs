@@ -4,9 +4,9 @@
 //! That table belongs to `src/sweep`; here only rows are added.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use sqlx::{Connection as _, Row};
+use sqlx::Row;
 
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::{Begin, Store, StoreError};
 
 /// A partition is dropped so long after its day: by then no older row of its calls is left to count.
 const KEPT: TimeDelta = TimeDelta::days(2);
@@ -64,6 +64,8 @@ async fn note_expired(
     let mut after = (expired.start, i32::MIN, String::new());
     let mut noted = 0;
     loop {
+        let mut reserved = store.for_transaction().await?;
+        let mut transaction = reserved.begin(Begin::Usual).await?;
         let row = sqlx::query(&statement)
             .bind(now)
             .bind(after.0)
@@ -71,8 +73,9 @@ async fn note_expired(
             .bind(&after.2)
             .bind(PAGE)
             .bind(expired.end)
-            .fetch_one(&mut *store.read().await?)
+            .fetch_one(&mut *transaction)
             .await?;
+        transaction.commit().await?;
         noted += row.try_get::<i64, _>("noted")?;
         if row.try_get::<i64, _>("looked")? < PAGE {
             return Ok(noted);
@@ -83,24 +86,23 @@ async fn note_expired(
 
 /// Makes the partitions of the next days, and drops those whose days are over.
 pub(crate) async fn keep(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let mut connection = store.read().await?;
-    sqlx::query(
-        "-- balance::partitions, ahead
-         SELECT ensure_hold_changes_partition($1::timestamptz + n * interval '1 day')
-         FROM generate_series(0, $2) AS n",
-    )
-    .bind(now)
-    .bind(DAYS_AHEAD)
-    .execute(&mut *connection)
-    .await?;
+    let ahead = || {
+        sqlx::query(
+            "-- balance::partitions, ahead
+             SELECT ensure_hold_changes_partition($1::timestamptz + n * interval '1 day')
+             FROM generate_series(0, $2) AS n",
+        )
+        .bind(now)
+        .bind(DAYS_AHEAD)
+    };
+    store.execute("balance::partitions", ahead).await?;
     let names: Vec<String> = sqlx::query_scalar(
         "-- balance::partitions
          SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
          WHERE i.inhparent = 'hold_changes'::regclass ORDER BY 1",
     )
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *store.read().await?)
     .await?;
-    drop(connection);
     let oldest = now - KEPT;
     for name in names {
         let Some(day) = day_of(&name) else { continue };
@@ -112,7 +114,7 @@ pub(crate) async fn keep(store: &Store, now: DateTime<Utc>) -> Result<(), StoreE
     }
     note_expired(store, DEFAULT, DateTime::UNIX_EPOCH..oldest, now).await?;
     let forget = "/* balance::partitions */ DELETE FROM hold_changes_default WHERE expires_at < $1";
-    sqlx::query(forget).bind(oldest).execute(&mut *store.read().await?).await?;
+    store.execute("balance::partitions", || sqlx::query(forget).bind(oldest)).await?;
     Ok(())
 }
 
@@ -124,8 +126,8 @@ fn day_of(name: &str) -> Option<DateTime<Utc>> {
 
 /// Drops a partition, unless somebody uses it now: then a later look does.
 async fn drop_partition(store: &Store, name: &str) -> Result<(), StoreError> {
-    let mut connection = store.read().await?;
-    let mut transaction = connection.begin().await?;
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Usual).await?;
     sqlx::query("/* balance::drop_partition */ SET LOCAL lock_timeout = '200ms'")
         .execute(&mut *transaction)
         .await?;

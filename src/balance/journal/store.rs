@@ -14,7 +14,7 @@ use sqlx::{Executor as _, PgConnection, Row, postgres::PgRow};
 use crate::balance::model::{BalanceError, GrantedBy, Hold};
 use crate::ledger::LedgerError;
 use crate::ledger::copy::CopyRows;
-use crate::ledger::store::{Store, StoreError};
+use crate::ledger::store::{Begin, Store, StoreError};
 
 /// How long a void is remembered.
 const VOID_LIFE: TimeDelta = TimeDelta::days(1);
@@ -69,19 +69,20 @@ pub(crate) async fn append(
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let ids: Vec<&str> = changes.clone().map(|change| change.account.as_str()).collect();
-    let mut connection = store.read().await?;
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Usual).await?;
     let keys: Vec<Option<i32>> = sqlx::query_scalar(
         "-- balance::journal, the accounts
          SELECT a.account_key FROM unnest($1::text[]) WITH ORDINALITY AS n (id, place)
          LEFT JOIN accounts AS a ON a.id = n.id ORDER BY n.place",
     )
     .bind(&ids)
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *transaction)
     .await?;
     let statement = "/* balance::journal */ COPY hold_changes
         (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         FROM STDIN BINARY";
-    let mut copy = CopyRows::begin(&mut connection, statement, 8).await?;
+    let mut copy = CopyRows::begin(&mut *transaction, statement, 8).await?;
     for (CallChange { call_sid, change, .. }, key) in changes.zip(keys) {
         let Some(key) = key else { continue };
         let hold = change.hold();
@@ -96,7 +97,8 @@ pub(crate) async fn append(
             .instant(now);
         copy.send().await?;
     }
-    copy.finish().await
+    copy.finish().await?;
+    Ok(transaction.commit().await?)
 }
 
 /// Appends what Postgres grants; false: the call has a hold or a void that is not due, or a later one.
@@ -131,12 +133,13 @@ pub(crate) async fn grant(
 
 /// Waits until the journal can be written, for as long as Postgres lets others wait for it at most.
 pub(crate) async fn probe(store: &Store) -> Result<(), StoreError> {
-    let mut connection = store.read().await?;
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Usual).await?;
     let statements = "-- balance::probe
          SET LOCAL lock_timeout = '1s';
          LOCK TABLE hold_changes IN ROW EXCLUSIVE MODE";
-    connection.execute(statements).await?;
-    Ok(())
+    transaction.execute(statements).await?;
+    Ok(transaction.commit().await?)
 }
 
 /// An account's holds that are not due.

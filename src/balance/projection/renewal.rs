@@ -40,7 +40,7 @@ impl Balance {
         let Err(error) = self.refresh(account).await else { return Ok(()) };
         tracing::warn!(%account, %error, "redis could not be told of a change; postgres notes it");
         let now = self.0.clock.now();
-        unprojected::note(&mut *self.0.store.read().await?, account, now).await?;
+        unprojected::note(&self.0.store, account, now).await?;
         tokio::time::sleep(LEASE).await;
         Ok(())
     }
@@ -99,7 +99,7 @@ impl Balance {
     pub(crate) async fn catch_up(&self, account: &AccountId) -> Result<(), BalanceError> {
         let Some(version) = self.refresh(account).await? else { return Ok(()) };
         self.0.lease.caught_up(account, version);
-        unprojected::projected(&mut *self.0.store.read().await?, account, version).await?;
+        unprojected::projected(&self.0.store, account, version).await?;
         Ok(())
     }
 }

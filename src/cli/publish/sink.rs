@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::judge::Judged;
 use crate::app::one_line;
 use crate::cli::CommandError;
-use crate::cli::kafka::{ask, kafka_settings};
+use crate::cli::kafka::ask;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Topic;
@@ -36,7 +36,7 @@ impl Sink {
     pub(super) fn of(settings: &Settings, names: [String; 2]) -> Self {
         let topics = names.map(|name| Destination { name, publisher: None, published: 0 });
         let partitions = settings.kafka.partitions;
-        Self { kafka: kafka_settings(settings), partitions, topics, skipped: 0 }
+        Self { kafka: KafkaSettings::from(&settings.kafka), partitions, topics, skipped: 0 }
     }
 
     /// Events that Kafka has acknowledged.

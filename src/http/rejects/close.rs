@@ -13,7 +13,7 @@ use crate::http::fields::{Fielded, Fields, line};
 use crate::http::problem::Problem;
 use crate::json::{ClosedJson, schema};
 use crate::ledger::rejects::NotClosed;
-use crate::rejects::close::CloseReject;
+use crate::operator::close_reject::CloseReject;
 
 #[derive(Clone, Debug)]
 struct ClosingRequest {

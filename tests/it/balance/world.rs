@@ -9,8 +9,9 @@ use callmeter::ingest::decode::{CallEnded, CallSignalled, Event};
 use callmeter::ledger::accounts::{self, AccountChanges, NewAccount};
 use callmeter::ledger::audit::By;
 use callmeter::ledger::batch::{Charger, ChargingPolicy, Committed, Source};
-use callmeter::ledger::store::Store;
-use callmeter::ledger::{LedgerError, catalogs, offsets, schema};
+use callmeter::ledger::store::{Begin, Store};
+use callmeter::ledger::{LedgerError, offsets, schema};
+use callmeter::operator::catalog_file;
 use callmeter_core::domain::{
     AccountId, Call, CallSid, CallStatus, Money, TwilioAccountSid, ZeroDurationCompleted,
 };
@@ -97,7 +98,9 @@ impl World {
         let store = Store::open(&format!("{address}/{database}"), 20).expect("an address");
         schema::migrate(&store).await.expect("the schema is made");
         let clock = Clock::system();
-        catalogs::accept(&store, CATALOG, By::new("test", clock.now())).await.expect("a catalog");
+        catalog_file::accept(&store, CATALOG.to_owned(), By::new("test", clock.now()))
+            .await
+            .expect("a catalog");
         let policy = ChargingPolicy {
             zero_duration_completed: ZeroDurationCompleted::Minimum,
             rental_retry_seconds: 86_400,
@@ -174,8 +177,10 @@ impl World {
     }
 
     pub(super) async fn sql(&self, statement: &str) {
-        let mut connection = self.store.read().await.expect("a connection");
-        sqlx::raw_sql(statement).execute(&mut *connection).await.expect("the statement runs");
+        let mut reserved = self.store.for_transaction().await.expect("a connection");
+        let mut transaction = reserved.begin(Begin::Usual).await.expect("a transaction");
+        sqlx::raw_sql(statement).execute(&mut *transaction).await.expect("the statement runs");
+        transaction.commit().await.expect("the statement is committed");
     }
 
     /// Charges calls of an account, each of so many seconds, and tells nobody.

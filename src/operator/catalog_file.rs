@@ -1,9 +1,14 @@
 //! The catalog's file: read at start and on SIGHUP, offered to the ledger as a version.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use sqlx::PgConnection;
+
+use crate::change::{self, Affected, Change};
+use crate::ledger::Refusable;
 use crate::ledger::audit::By;
-use crate::ledger::catalogs::{self, Accepted, CatalogRefused};
+use crate::ledger::catalogs::{self, Accepted, CatalogRefused, Offered};
 use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
@@ -46,7 +51,7 @@ impl CatalogFileError {
 /// Why it was not accepted.
 pub async fn offer(store: &Store, path: &Path, by: By) -> Result<Accepted, CatalogFileError> {
     let accepted = match read(path) {
-        Ok(source) => catalogs::accept(store, &source, by)
+        Ok(source) => accept(store, source, by)
             .await
             .map_err(|source| CatalogFileError::Refused { path: path.to_owned(), source }),
         Err(error) => Err(error),
@@ -62,6 +67,39 @@ pub async fn offer(store: &Store, path: &Path, by: By) -> Result<Accepted, Catal
         Err(_) => metrics::counter!(CATALOG_REFUSED).increment(1),
     }
     accepted
+}
+
+/// Offers a catalog to the ledger. Returns before other processes know it.
+///
+/// # Errors
+/// Why it was not accepted.
+pub async fn accept(store: &Store, source: String, by: By) -> Result<Accepted, CatalogRefused> {
+    let offered = OfferCatalog(Arc::new(Offered::read(source, by.at)?));
+    change::commit(store, offered, by).await.map_err(CatalogRefused::Ledger)?
+}
+
+#[derive(Clone, Debug)]
+struct OfferCatalog(Arc<Offered>);
+
+impl Change for OfferCatalog {
+    type Done = Accepted;
+    type Refusal = CatalogRefused;
+    const NAME: &'static str = "catalogs::accept";
+
+    async fn apply(
+        &self,
+        connection: &mut PgConnection,
+        by: &By,
+    ) -> Refusable<Accepted, CatalogRefused> {
+        match catalogs::accept(connection, &self.0, by).await {
+            Err(CatalogRefused::Ledger(error)) => Err(error),
+            accepted => Ok(accepted),
+        }
+    }
+
+    fn affects(&self, _: Option<&Accepted>) -> Affected {
+        Affected::nothing()
+    }
 }
 
 /// Reads the file.
