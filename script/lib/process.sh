@@ -53,7 +53,7 @@ kill_server() {
 
 # end_server NAME SIGNAL [PID]: sends the signal, waits, and kills what is left.
 end_server() {
-  signal_server "$1" CONT # a paused process hears no other signal
+  signal_server "$1" CONT # a paused process handles no other signal
   signal_server "$@"
   wait_until 20 server_gone "$1" || kill_server "$1"
 }
