@@ -1,4 +1,4 @@
-# callmeter as an image: built in one stage, run from another that holds the binary and its settings.
+# The image of callmeter: one stage builds it; the other holds only the binary and its settings.
 
 FROM rust:1.95-bookworm AS build
 # Debian keeps one version of each package in a release: nothing to pin.
@@ -8,7 +8,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /callmeter
 COPY . .
-# The caches outlive the stage, so that a change of ours does not build every dependency again.
+# The caches outlive the stage, so that a change to callmeter does not rebuild every dependency.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/callmeter/target \
     cargo build --release --locked --bin callmeter \

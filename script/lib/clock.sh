@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Another time for everything that a script starts: servers, cargo, tests, callmeter.
+# Another time for every program that a script starts: servers, cargo, tests, callmeter.
 #
 # libfaketime (Debian, Ubuntu: faketime) moves the clock of each program by the same amount. Time
-# goes on from there; timers and timeouts stay as they are.
+# runs on from there; timers and timeouts are not affected.
 
 # clock_offset WHEN: whole seconds from now to WHEN (+40d, -90m, or a date such as
 # "2028-02-29 23:59:30 UTC"), with a sign.
@@ -17,14 +17,14 @@ clock_offset() {
   fi
 }
 
-# clock_move WHEN: moves it for whatever this script starts from now on.
+# clock_move WHEN: moves the clock of all programs that this script starts afterwards.
 clock_move() {
   local offset library
   offset=$(clock_offset "$1") || die "--clock $1 is neither an offset such as +40d nor a date"
   library=$(clock_library) || { apt_install faketime && library=$(clock_library); } ||
     die "libfaketime is missing: install it (Debian, Ubuntu: apt-get install faketime)"
   export LD_PRELOAD=$library FAKETIME=${offset}s FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
-  # One offset for all: no process may take another's start for its own.
+  # One offset for all: no process may use another's start time.
   export FAKETIME_NO_CACHE=1
   say "the clock is moved by $offset s: $(date -u '+%F %T UTC')"
 }

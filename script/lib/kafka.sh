@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Apache Kafka: one node, broker and controller at once, the real broker from its published jars.
+# Apache Kafka: one node, both broker and controller, from the published jars of the real broker.
 
 kafka_install() {
   kafka_find_java
   kafka_jars_whole || with_lock "$CACHE/kafka.lock" kafka_fetch_jars
 }
 
-# Kafka 4 wants Java 17 or newer.
+# Kafka 4 needs Java 17 or newer.
 kafka_find_java() {
   local dir package
   if kafka_java_here; then return; fi
@@ -30,7 +30,7 @@ kafka_java_here() {
 
 kafka_jars_dir() { printf '%s/kafka' "$CACHE"; }
 
-# kafka_locked FORMAT: each jar of the lock, by printf over (checksum, group, artefact, version).
+# kafka_locked FORMAT: prints each jar of the lock by printf: checksum, group, artefact, version.
 kafka_locked() {
   local sum coordinates group artefact version
   grep -v '^#' "$ROOT/script/lock/kafka.txt" | while read -r sum coordinates; do
@@ -40,7 +40,7 @@ kafka_locked() {
   done
 }
 
-# Exactly the locked jars: half a set, or one damaged file, is fetched anew.
+# Exactly the locked jars: an incomplete set, or one damaged file, is fetched again.
 kafka_jars_whole() { kafka_jars_match "$(kafka_jars_dir)"; }
 
 kafka_jars_match() {
@@ -61,7 +61,7 @@ kafka_fetch_jars() {
   mv -T "$part" "$(kafka_jars_dir)"
 }
 
-# By mvn where it is installed, for it knows the mirrors and proxies of this machine.
+# By mvn if it is installed, because it knows the mirrors and proxies of this machine.
 kafka_fetch_by_maven() {
   has mvn || return 1
   kafka_pom >"$1/pom.xml"
@@ -98,7 +98,7 @@ kafka_prepare() {
   [[ -d $dir/data ]] || kafka_format "$dir"
 }
 
-# kafka_format DIR: makes DIR/data, whole or not at all, under a new cluster id.
+# kafka_format DIR: creates DIR/data, completely or not at all, under a new cluster id.
 kafka_format() {
   local dir=$1 part=$1/data.part.$$ cluster
   cluster=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_')
@@ -142,7 +142,7 @@ broker.heartbeat.interval.ms=500
 PROPERTIES
 }
 
-# kafka_jvm: sets JVM. All that the virtual machine writes stays in the server's folder.
+# kafka_jvm: sets JVM. All files of the virtual machine stay in the server's folder.
 kafka_jvm() {
   JVM=("$JAVA" -Xmx512m -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData -XX:+ExitOnOutOfMemoryError
     -Djava.awt.headless=true -Djava.io.tmpdir="$(server_dir kafka)/tmp"
@@ -154,8 +154,8 @@ kafka_exec() {
   exec setsid "${JVM[@]}" kafka.Kafka server.properties
 }
 
-# A metadata request (key 3, version 1, correlation 1, no client id, no topics), and in the answer,
-# after its length and the correlation, the number of brokers: at least this one, registered.
+# Sends a metadata request (key 3, version 1, correlation 1, no client id, no topics). In the answer,
+# the number of brokers follows the length and the correlation: at least one has to be registered.
 kafka_ready() {
   local port kafka answer
   port=$(server_port kafka) && exec {kafka}<>"/dev/tcp/127.0.0.1/$port" || return 1

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# nginx, as Debian builds it: a test reaches the service through it, as customers do. The program is
-# `.local/cache/nginx/nginx` afterwards. Tests start it, each with a folder and a port of its own.
+# nginx, as Debian builds it: a test reaches the service through it, as customers do. It becomes
+# `.local/cache/nginx/nginx`. Tests start it, each with a folder and a port of its own.
 
 nginx_install() {
   local dir=$CACHE/nginx program
@@ -24,7 +24,7 @@ nginx_find() {
   return 1
 }
 
-# Without root, on Debian and Ubuntu: the package that apt would install, checked by apt, unpacked here.
+# Without root, on Debian and Ubuntu: apt fetches and checks the package; it is unpacked here.
 nginx_unpack() {
   local dir=$1 part
   has apt-get && has dpkg-deb || return 1

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# pgbouncer 1.21 or later, the first that keeps prepared statements when it pools by transaction.
+# pgbouncer 1.21 or later, the first that keeps prepared statements in transaction pooling mode.
 # Debian 12 has 1.18, so it is built from the source package of a newer release. apt reads that
-# release with lists and settings of its own below .local/cache: the machine's stay as they are.
+# release with lists and settings below .local/cache, and leaves the machine's unchanged.
 # `.local/cache/pgbouncer/pgbouncer` is the program, or a link to it.
 
 PGBOUNCER_RELEASE=trixie # Debian 13
@@ -59,10 +59,10 @@ pgbouncer_can_build() {
   has cc && has make && has pkg-config && pkg-config --exists libevent
 }
 
-# pgbouncer_source PART: fetches the package, which apt holds against Debian's key, and unpacks it.
+# pgbouncer_source PART: fetches the package, which apt checks with Debian's key, and unpacks it.
 pgbouncer_source() {
   local part=$1 mirror key=/usr/share/keyrings/debian-archive-keyring.gpg options
-  # shellcheck disable=SC2016 # apt fills it in
+  # shellcheck disable=SC2016 # apt expands it
   mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' | head -n 1)
   [[ $mirror && -r $key ]] || { say "apt has no source of Debian's here"; return 1; }
   mkdir -p "$part/lists/partial" "$part/archives/partial"

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# PostgreSQL: the ledger. Crash-safe as in production (fsync and synchronous_commit stay on), for
+# PostgreSQL: the ledger. Crash-safe as in production (fsync and synchronous_commit stay on), because
 # tests stop it without warning.
 #
-# It refuses to run as root; then it runs as `postgres` or `nobody`, who may not be able to enter
-# the folder of the clone (/root, or a private home). So its folders are opened beforehand and
-# handed over as descriptors: /proc/self/fd/N leads to them without passing the folders above.
+# It refuses to run as root, so root runs it as `postgres` or `nobody`. That user may not be able to
+# enter the clone's folder (/root, or a private home). So the script opens its folders first and
+# passes them as descriptors: /proc/self/fd/N leads to them without the folders above.
 
 POSTGRES_DATA=/proc/self/fd/7
 POSTGRES_SOCKET=/proc/self/fd/8
@@ -27,13 +27,13 @@ postgres_find() {
     POSTGRES_BIN=${found%/*}
     return
   fi
-  # Debian keeps server programs off the PATH, one folder for each version.
+  # Debian keeps server programs outside PATH, one folder per version.
   found=$(printf '%s\n' /usr/lib/postgresql/*/bin/initdb | sort -V | tail -n 1)
   POSTGRES_BIN=${found%/*}
   [[ -x $POSTGRES_BIN/postgres && -x $POSTGRES_BIN/initdb ]]
 }
 
-# The user whom the server runs as.
+# The user that runs the server.
 postgres_user() {
   if ((EUID != 0)); then
     id -un
@@ -44,8 +44,8 @@ postgres_user() {
   fi
 }
 
-# exec_as_postgres DATA COMMAND...: becomes the command, run by that user, with the folder DATA and
-# that of the socket at the two descriptors. To be called in a subshell.
+# exec_as_postgres DATA COMMAND...: becomes the command, run by that user, with DATA and the socket's
+# folder at the two descriptors. Call it in a subshell.
 exec_as_postgres() {
   local user command=("${@:2}")
   exec 7<"$1" 8<"$(server_dir postgres)/socket"
@@ -63,8 +63,8 @@ postgres_prepare() {
   settle_port postgres
   postgres_own_folder "$dir/socket"
   [[ -d $dir/data ]] || postgres_init "$dir"
-  # A pid in the lock file that by now is somebody else's would make the server refuse to start.
-  # (Otherwise the file stays: from it the server finds the shared memory of a killed predecessor.)
+  # If another process now has the pid in the lock file, the server would refuse to start. (Otherwise
+  # the file stays: through it the server finds the shared memory of a killed predecessor.)
   local pid
   if read -r pid 2>/dev/null <"$dir/data/postmaster.pid" && [[ -d /proc/$pid ]]; then
     rm -f "$dir/data/postmaster.pid" "$dir"/socket/.s.PGSQL.*
@@ -77,7 +77,7 @@ postgres_own_folder() {
   ((EUID != 0)) || chown "$(postgres_user):" "$1"
 }
 
-# postgres_init DIR: makes DIR/data, whole or not at all.
+# postgres_init DIR: creates DIR/data, completely or not at all.
 postgres_init() {
   local part=$1/data.part.$$ # a killed run's initdb may still be writing to its own
   rm -rf "$1"/data.part.* || true
@@ -96,8 +96,8 @@ postgres_fill() {
     postgres_access | (exec_as_postgres "$1" tee $POSTGRES_DATA/pg_hba.conf)
 }
 
-# The role of the application owns its databases and may create more, and is no superuser: neither
-# is it in production. Superuser is `postgres`, over the Unix socket only.
+# As in production, the application's role owns its databases, may create more, and is no superuser.
+# The superuser is `postgres`, over the Unix socket only.
 postgres_roles() {
   cat <<'SQL'
 CREATE ROLE callmeter LOGIN CREATEDB;
@@ -135,7 +135,7 @@ postgres_exec() {
     "${settings[@]/#/--}"
 }
 
-# The server's main process writes its pid into line 1, and into line 8 when it takes queries.
+# The server's main process writes its pid into line 1, and a status into line 8: `ready` for queries.
 postgres_pid() { sed -n 1p "$(server_dir postgres)/data/postmaster.pid" 2>/dev/null; }
 
 postgres_ready() {
@@ -146,7 +146,7 @@ postgres_ready() {
 
 postgres_stop() { postgres_end INT; }
 
-# As `pg_ctl stop -m immediate`: no checkpoint, recovery at the next start.
+# Like `pg_ctl stop -m immediate`: no checkpoint, recovery at the next start.
 postgres_stop_immediate() { postgres_end QUIT; }
 
 postgres_end() {
@@ -154,6 +154,6 @@ postgres_end() {
   if pid=$(postgres_pid) && server_has_pid postgres "$pid"; then
     end_server postgres "$1" "$pid"
   else
-    kill_server postgres # what a killed main process left over
+    kill_server postgres # leftovers of a killed main process
   fi
 }

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Redis: holds and the projected wallets. It keeps nothing on disk, on purpose: callmeter must
-# live with losing it at any moment, so it does, at each stop.
+# Redis: holds and the projected wallets. It stores nothing on disk, on purpose: callmeter must survive
+# the loss of Redis at any moment, and each stop is such a loss.
 
 redis_install() {
   local dir
@@ -22,7 +22,7 @@ redis_exec() {
     --loglevel notice
 }
 
-# redis_command WORDS: one inline command; prints the first line of the answer.
+# redis_command WORDS: sends one inline command and prints the first line of the answer.
 redis_command() {
   local port redis answer
   port=$(server_port redis) && exec {redis}<>"/dev/tcp/127.0.0.1/$port" || return 1

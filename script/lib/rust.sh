@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What a build needs: the pinned toolchain, and the C libraries behind the Kafka client.
+# The build's needs: the pinned toolchain, and the C libraries of the Kafka client.
 
 need_cargo() {
   has cargo || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
@@ -7,7 +7,7 @@ need_cargo() {
   cd "$ROOT" # where rust-toolchain.toml pins the version
 }
 
-# need_rust: with what checks the source, too.
+# need_rust: cargo with clippy and rustfmt.
 need_rust() {
   need_cargo
   cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || install_toolchain
@@ -33,7 +33,7 @@ build_packages_present() {
   has cc && has c++ && has make && has pkg-config && pkg-config --exists openssl zlib
 }
 
-# Without root, the same packages, unpacked into .local/cache: make, and OpenSSL to link statically.
+# Without root: unpacks the packages into .local/cache: make, and OpenSSL to link statically.
 # (zlib is then built from source by its crate.)
 use_unpacked_packages() {
   local dir=$CACHE/build-packages
@@ -43,7 +43,7 @@ use_unpacked_packages() {
   export C_INCLUDE_PATH=$dir/usr/include LIBRARY_PATH=$dir/usr/lib # librdkafka's configure asks gcc
 }
 
-# unpack_packages DIR PACKAGE...: lists and packages go through folders of ours, which needs no root.
+# unpack_packages DIR PACKAGE...: keeps lists and packages in our own folders, which needs no root.
 unpack_packages() {
   local dir=$1 part=$1.part apt package
   [[ ! -d $dir ]] || return 0
@@ -56,7 +56,7 @@ unpack_packages() {
     "${apt[@]}" update && (cd "$part" && "${apt[@]}" download "${@:2}")
   } >"$CACHE/apt.log" 2>&1 || return 1
   for package in "$part"/*.deb; do dpkg-deb --extract "$package" "$part" || return 1; done
-  # One folder of headers and one of archives; Debian has them by architecture too.
+  # One folder of headers and one of archives; Debian also has folders per architecture.
   cp -r "$part"/usr/include/*-linux-gnu*/* "$part/usr/include/"
   mv "$part"/usr/lib/*-linux-gnu*/*.a "$part/usr/lib/"
   rm -rf "$part"/usr/lib/*-linux-gnu* "$part/apt" "$part"/*.deb

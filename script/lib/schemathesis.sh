@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The API held against its document: schemathesis sends what the document allows and what it does
-# not, to a real `serve`, and looks for answers that the document does not tell of. Odd JSON, NUL,
-# huge numbers, broken percent-encoding, unknown methods; no 5xx. The seed is fixed; longer and more
-# by SCHEMATHESIS_SECONDS and SCHEMATHESIS_EXAMPLES.
+# Checks the API against its document: schemathesis sends valid and invalid requests to a real `serve`
+# (odd JSON, NUL, huge numbers, broken percent-encoding, unknown methods), and reports answers that the
+# document does not describe, and every 5xx. The seed is fixed. SCHEMATHESIS_SECONDS and
+# SCHEMATHESIS_EXAMPLES allow longer runs.
 
 SCHEMATHESIS_SECONDS=${SCHEMATHESIS_SECONDS:-40}
 SCHEMATHESIS_EXAMPLES=${SCHEMATHESIS_EXAMPLES:-20}
 
-# schemathesis_program: prints its path; below .local/cache, made anew when the lock changes.
+# schemathesis_program: prints its path below .local/cache; installs it again if the lock changes.
 schemathesis_program() {
   local lock=$ROOT/script/lock/schemathesis.txt dir
   dir=$CACHE/schemathesis-$(cksum <"$lock" | cut -d' ' -f1)
@@ -29,26 +29,26 @@ schemathesis_unpack() {
     --disable-pip-version-check --no-deps --only-binary :all: --requirement "$lock" \
     --target "$part/lib" >&2 || return 1
   mkdir -p "$part/bin"
-  # Folders are found from the program, so that the whole may be moved.
+  # Paths are relative to the program, so that the folder can be moved.
   cat >"$part/bin/schemathesis" <<'PROGRAM'
 #!/bin/sh
-# Its packages are found from here, so that the whole may be moved.
+# Its packages are found relative to this file, so that the folder can be moved.
 PYTHONPATH=$(dirname "$0")/../lib exec python3 -m schemathesis.cli "$@"
 PROGRAM
   chmod 755 "$part" "$part/bin/schemathesis"
   mv -T "$part" "$dir"
 }
 
-# schemathesis_run PROGRAM: on a server of its own, in the database of the set.
+# schemathesis_run PROGRAM: starts a service of its own, on the database of the set.
 schemathesis_run() {
   local program=$1 port key pid status=0
   port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
   key=a-key-of-script-test-0123456789abcdef
   export CALLMETER__HTTP__ADMIN_KEY=$key CALLMETER__HTTP__LISTEN=127.0.0.1:$port
   export CALLMETER__KAFKA__GROUP=schemathesis
-  # It leaves the key out and makes keys up, and takes a 429 for an answer to what else it sent.
+  # schemathesis omits the key and invents keys, and takes a 429 for the answer to other input.
   export CALLMETER__HTTP__FAILED_LOGINS_PER_SECOND=0
-  # So that callbacks without a signature are told so.
+  # So that callbacks without a signature get that answer.
   export CALLMETER__HTTP__PUBLIC_URL=https://wallet.example.com
   export TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef
   export TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef
@@ -62,8 +62,8 @@ schemathesis_run() {
   # The account that the document's examples name.
   curl -s -o /dev/null -H "$bearer" --json '{"id":"acme","name":"Acme","opening_balance":"25",
     "twilio_account_sid":"AC0123456789abcdef0123456789abcdef"}' "$url/v1/accounts" || status=1
-  # Not checked: that whatever fits the schemas is accepted (an unknown plan does), and that a key
-  # is asked for (tests/it/scopes.rs tries every key on every path).
+  # Two checks are off: that all input that fits the schemas is accepted (an unknown plan is not), and
+  # that a key is required (tests/it/scopes.rs tries every key on every path).
   ((status)) || (cd "$STATE" && "$program" run "$url/openapi.json" --header "$bearer" --seed 1 \
     --exclude-checks positive_data_acceptance,ignored_auth --phases examples,coverage,fuzzing \
     --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" \

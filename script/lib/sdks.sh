@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Twilio's official SDKs, pinned, without what they need to call Twilio: signing needs none of it.
-# Below .local/cache/sdks lie `python` (a folder for PYTHONPATH), `node_modules`, and `node`.
+# Twilio's official SDKs, pinned, without their dependencies for calls to Twilio: signing needs none.
+# .local/cache/sdks contains `python` (a folder for PYTHONPATH), `node_modules`, and `node`.
 
 sdks_install() {
   local dir=$CACHE/sdks
@@ -21,7 +21,7 @@ sdks_need_pip() {
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
 }
 
-# From PATH; else from PyPI, where Node is packed with npm; else by apt.
+# From PATH; else from PyPI, whose package of Node includes npm; else by apt.
 sdks_node() {
   local dir=$1 wheel npm
   if has node && has npm; then
@@ -38,7 +38,7 @@ sdks_node() {
   "$dir/node" -e "require('$dir/node_modules/twilio/lib/webhooks/webhooks')"
 }
 
-# The package as npm fetches it, by the checksum in the lock.
+# Fetches the package by npm and compares it with the checksum in the lock.
 sdks_unpack() {
   local dir=$1 sum package version part
   read -r sum package version < <(grep -v '^#' "$ROOT/script/lock/node.txt")

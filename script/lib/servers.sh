@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The three servers of an instance: up, down, and each by itself. A server's file brings
+# The three servers of an instance: all up, all down, and each one alone. A server's file defines
 # NAME_install, NAME_prepare (data and settings), NAME_exec (becomes it), NAME_ready and NAME_stop.
 
 # shellcheck source=script/lib/common.sh
@@ -15,27 +15,27 @@ source "$ROOT/script/lib/redis.sh"
 # shellcheck source=script/lib/kafka.sh
 source "$ROOT/script/lib/kafka.sh"
 
-SERVERS=(kafka postgres redis) # the slowest to start comes first
+SERVERS=(kafka postgres redis) # the slowest to start first
 
-# with_server NAME COMMAND...: nobody else does anything to this server meanwhile.
+# with_server NAME COMMAND...: no other script acts on this server meanwhile.
 with_server() { with_lock "$STATE/locks/$1" "${@:2}"; }
 
-# with_servers COMMAND...: the same of all of them.
+# with_servers COMMAND...: the same for all of them.
 with_servers() { with_server kafka with_server postgres with_server redis "$@"; }
 
-# launch NAME: starts it where it does not run; await sees it through.
+# launch NAME: starts it if it does not run; await() waits for it.
 launch() {
   local name=$1
   mkdir -p "$(server_dir "$name")"
-  signal_server "$name" CONT # it may have been left paused
+  signal_server "$name" CONT # a test may have left it paused
   if server_runs "$name" && wait_until 30 ready_or server_gone "$name" && "${name}_ready"; then return; fi
-  kill_server "$name" # hung, or the remains of a killed one
+  kill_server "$name" # hung, or leftovers of a killed one
   "${name}_prepare"
   spawn "$name" "${name}_exec"
 }
 
-# await NAME: until it answers. Somebody may have taken its port just before it could; so it is
-# launched again, and settle_port finds another.
+# await NAME: waits until it answers. Another process may take its port just before it does; then it is
+# launched again, and settle_port chooses another port.
 await() {
   local name=$1 tries
   for tries in 2 1 0; do
@@ -60,7 +60,7 @@ start_server() {
 # servers_up: idempotent. All are launched before the first is awaited.
 servers_up() {
   local name PORTS_MAY_MOVE=yes
-  trap kill_spawned EXIT # where one does not start, the others shall not stay
+  trap kill_spawned EXIT # if one does not start, stop the others
   for name in "${SERVERS[@]}"; do "${name}_install"; done
   for name in "${SERVERS[@]}"; do launch "$name"; done
   for name in "${SERVERS[@]}"; do await "$name"; done
@@ -83,13 +83,13 @@ servers_env() {
   printf 'export DATABASE_URL=postgres://callmeter@127.0.0.1:%s/callmeter\n' "$port"
   printf 'export REDIS_URL=redis://127.0.0.1:%s\n' "$(server_port redis)"
   printf 'export KAFKA_BROKERS=127.0.0.1:%s\n' "$(server_port kafka)"
-  # The kernel allows 107 bytes for the path of a socket; and it stands in a URL.
+  # The kernel allows 107 bytes for the path of a socket, and the path is part of a URL.
   if [[ $socket =~ ^[A-Za-z0-9/._-]+$ ]] && ((${#socket} + ${#port} < 107 - 10)); then
     printf 'export DATABASE_SOCKET_URL=postgres://callmeter@%s:%s/callmeter\n' "${socket//\//%2F}" "$port"
   fi
 }
 
-# servers_down: nothing runs afterwards, and no data is left; logs stay until the next start.
+# servers_down: afterwards nothing runs and no data is left; logs stay until the next start.
 servers_down() {
   local name
   rm -f "$STATE/env"
