@@ -1,8 +1,8 @@
 //! Reads a range of a partition again, outside of the consumer group.
 //!
 //! It serves status events that were charged but not applied to holds; charging them again changes
-//! nothing. It moves no offset, and never reports records that Kafka has deleted from the range as
-//! read.
+//! nothing. It never moves an offset. Records that Kafka has deleted from the range are skipped
+//! with a warning.
 
 use std::time::{Duration, Instant};
 
