@@ -57,7 +57,7 @@ pub(super) async fn kafka(
     }
 }
 
-/// Where each partition ends: one request for all of them. One partition without a leader is no outage
+/// The end of each partition, in one request for all. One partition without a leader is no outage
 /// of Kafka.
 fn ends(
     consumer: &Consumer,
