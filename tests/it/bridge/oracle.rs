@@ -1,5 +1,5 @@
 //! Shared-key signatures, compared with Twilio's official SDKs: every request that they sign is
-//! accepted, however odd; a changed request is accepted if and only if an SDK accepts it by SHA-256.
+//! accepted, however odd; a changed request is accepted exactly if an SDK accepts it by SHA-256.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
