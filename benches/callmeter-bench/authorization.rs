@@ -1,5 +1,5 @@
-//! Authorizations over HTTP, held against the very script that places a hold, asked by
-//! redis-benchmark of the same Redis: each over 50 connections.
+//! Authorizations over HTTP, compared with their floor: redis-benchmark runs the script that places
+//! a hold on the same Redis. Each uses 50 connections.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -17,25 +17,25 @@ use redis::{Arg, Client as RedisClient};
 use crate::client::Client;
 use crate::world::{Service, WALLETS, World};
 
-/// Connections of either side.
+/// Connections of each side.
 const CONNECTIONS: usize = 50;
-/// The account that the floor asks for: it has no plan.
+/// The account for which the floor asks; it has no plan.
 const FLOOR_ACCOUNT: &str = "sim-0001";
-/// What redis-benchmark replaces by a number.
+/// The text that redis-benchmark replaces with a number.
 const NUMBER: &str = "__rand_int__";
 /// A call's rate in the floor's request, in micro-dollars a minute.
 const RATE_MICROS: i64 = 20_000;
 
-/// What one side does.
+/// The figures of one side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
     /// Answers per second.
     pub(crate) per_second: u64,
-    /// 99 of 100 answers come within so many microseconds.
+    /// 99 of 100 answers arrive within this many microseconds.
     pub(crate) p99_micros: u64,
 }
 
-/// Measures both sides, in turns; answers the API's figures and the floor's.
+/// Measures both sides in turns; returns the figures of the API and of the floor.
 pub(crate) async fn measure(
     world: &mut World,
     seconds: u64,
@@ -72,7 +72,7 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Asks once for each account, so that Redis knows all of them.
+/// Asks once for each account, so that Redis has all of them.
 async fn warm(address: SocketAddr, sids: &Arc<AtomicU64>) -> anyhow::Result<()> {
     let callers = (0..CONNECTIONS).map(|_| {
         let sids = Arc::clone(sids);
@@ -95,7 +95,7 @@ async fn warm(address: SocketAddr, sids: &Arc<AtomicU64>) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Asks for calls, each a new one, for some time.
+/// Asks for a new call each time, for `seconds`.
 async fn api(
     address: SocketAddr,
     time: Duration,
@@ -126,20 +126,20 @@ async fn api(
     Ok(Figures { per_second, p99_micros: percentile(&mut micros, 99) })
 }
 
-/// The value that so many of a hundred do not exceed.
+/// The `percent`th percentile of `values`.
 pub(crate) fn percentile(values: &mut [u64], percent: usize) -> u64 {
     values.sort_unstable();
     let place = (values.len() * percent).div_ceil(100);
     values.get(place.saturating_sub(1)).copied().unwrap_or(0)
 }
 
-/// The same script, asked by redis-benchmark.
+/// The same script, run by redis-benchmark.
 async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
     let url = world.redis_url();
     let words = words(&url).await?;
     let (address, database) = place_of(&url)?;
     let (host, port) = address.rsplit_once(':').context("a port in redis.url")?;
-    // As many as take about the time: it is fast or slow by less than ten times.
+    // A number of requests that takes about that time: speeds differ by less than ten times.
     let requests = (seconds * 50_000).to_string();
     let mut command = Command::new("redis-benchmark");
     command
@@ -151,8 +151,8 @@ async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
     let output = output.context("redis-benchmark cannot be run")?;
     let text = String::from_utf8(output.stdout)?;
     let line = text.lines().last().context("redis-benchmark says nothing")?;
-    // "test","rps","avg","min","p50","p95","p99","max", the times in milliseconds; the test's own
-    // name holds commas.
+    // "test","rps","avg","min","p50","p95","p99","max", the times in milliseconds; the name of the
+    // test contains commas.
     let fields: Vec<&str> = line.rsplit(',').map(|field| field.trim_matches('"')).collect();
     let thousandths = |field: &str| -> anyhow::Result<u64> {
         let (whole, rest) = field.split_once('.').unwrap_or((field, ""));
@@ -162,7 +162,7 @@ async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
     Ok(Figures { per_second: thousandths(fields[6])? / 1_000, p99_micros: thousandths(fields[1])? })
 }
 
-/// The words of the command that the service sends, with a number in place of the call.
+/// The arguments of the command that the service sends, with a number in place of the call.
 async fn words(url: &str) -> anyhow::Result<Vec<String>> {
     let client = RedisClient::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
@@ -208,7 +208,7 @@ fn place_of(url: &str) -> anyhow::Result<(&str, &str)> {
 }
 
 impl Service {
-    /// Waits until the service says that it is ready.
+    /// Waits until the service reports that it is ready.
     pub(crate) async fn ready(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

@@ -1,4 +1,4 @@
-//! How many records per second go from Kafka to committed charges.
+//! Records per second from Kafka to committed charges.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use callmeter::simulate::watch::per_second;
 
 use crate::world::{Meter, Site, World, charged};
 
-/// Between two looks at the stored offsets: the error of a measurement of seconds.
+/// Time between two reads of the stored offsets: the error of measurements that take seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 /// Longest time without a commit.
 const STALL_MAX: Duration = Duration::from_mins(1);
@@ -18,9 +18,9 @@ const STALL_MAX: Duration = Duration::from_mins(1);
 pub(crate) struct Run {
     /// Records per second, from the first commit seen to the last.
     pub(crate) per_second: u64,
-    /// Most memory that the meter had, in KiB.
+    /// Peak memory of the meter, in KiB.
     pub(crate) memory_peak_kib: u64,
-    /// The ledger that it filled.
+    /// The ledger that was filled.
     pub(crate) database: String,
 }
 
@@ -35,7 +35,7 @@ impl Run {
         Self::measure_at(world, &site, records, skew, 1).await
     }
 
-    /// The same on a ledger that is there already.
+    /// The same on an existing ledger.
     pub(crate) async fn measure_at(
         world: &World,
         site: &Site,
@@ -73,7 +73,7 @@ impl Run {
     }
 }
 
-/// The most memory that a meter ever had resident.
+/// Peak resident memory of a meter.
 fn memory_peak_kib(meter: &Meter) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{}/status", meter.id()))?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

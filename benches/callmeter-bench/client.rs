@@ -1,4 +1,4 @@
-//! A client of one connection that costs next to nothing: it shares the machine with what it measures.
+//! A client of one connection that costs almost nothing: it runs on the machine that it measures.
 
 use std::net::SocketAddr;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// The admin key of every service that is measured.
+/// The admin key of every measured service.
 pub(crate) const KEY: &str = "an-admin-key-of-the-bench-0123456789";
 
 /// One keep-alive connection.
@@ -23,7 +23,7 @@ impl Client {
         Ok(Self { stream, request: Vec::new(), answer: Vec::new() })
     }
 
-    /// Sends a request and reads the whole answer; answers its status and body.
+    /// Sends a request and reads the whole answer; returns its status and body.
     pub(crate) async fn send(
         &mut self,
         method: &str,
@@ -55,7 +55,7 @@ impl Client {
     }
 }
 
-/// Where the head of an answer ends and where its body does; `None`: the head is not whole yet.
+/// Ends of an answer's head and body; `None` if the head is incomplete.
 fn ends_of(answer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     let Some(place) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! The floor of charging: COPY of the very rows that a meter wrote, into identical tables of the same
-//! server, in batches of the same size, each one transaction.
+//! The floor of charging: COPY of the same rows that a meter wrote, into identical tables on the
+//! same server, in batches of the same size, one transaction each.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection};
 use crate::report::median;
 use crate::world::World;
 
-/// Charges of one transaction, as the meter's own.
+/// Charges of one transaction, as in the meter.
 const BATCH: usize = 20_000;
 const TABLES: [&str; 3] = ["call_keys", "charges", "transactions"];
 const CONNECTIONS: [usize; 3] = [1, 2, 4];
@@ -33,11 +33,11 @@ impl Format {
     }
 }
 
-/// Charges per second of each way.
+/// Charges per second of each method.
 pub(crate) struct Floor(Vec<(Format, usize, u64)>);
 
 impl Floor {
-    /// Reads the rows of `database` back, and writes them in every way.
+    /// Reads the rows of `database`, and writes them with each method.
     pub(crate) async fn measure(world: &mut World, database: &str) -> anyhow::Result<Self> {
         let mut ways = Vec::new();
         for format in FORMATS {
@@ -53,7 +53,7 @@ impl Floor {
         Ok(Self(ways))
     }
 
-    /// The best way by its median over all turns.
+    /// The method with the best median over all turns.
     pub(crate) fn best(floors: &[Self]) -> (String, u64) {
         let ways = floors.first().map_or(&[][..], |floor| &floor.0);
         let medians = ways.iter().enumerate().map(|(place, (format, connections, _))| {
@@ -65,10 +65,10 @@ impl Floor {
     }
 }
 
-/// The rows of a ledger as COPY wrote them, cut into batches.
+/// The rows of a ledger as COPY output, cut into batches.
 struct Rows {
     format: Format,
-    /// Of each batch, the bytes for each table.
+    /// Per batch, the bytes for each table.
     batches: Vec<[Vec<u8>; 3]>,
     charges: u64,
 }
@@ -78,7 +78,7 @@ impl Rows {
         let mut connection = world.connect(database).await?;
         let mut tables = Vec::new();
         for table in TABLES {
-            // Only what the meter wrote; opening balances were there before.
+            // Only rows that the meter wrote; opening balances existed before.
             let of_calls = if table == "transactions" { "WHERE call_sid IS NOT NULL" } else { "" };
             let kind = format.word();
             let sql =
@@ -113,7 +113,7 @@ impl Rows {
 const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 impl Format {
-    /// Makes some rows a whole COPY stream.
+    /// Wraps rows into a whole COPY stream.
     fn wrap(self, rows: &[u8]) -> Vec<u8> {
         match self {
             Self::Text => rows.to_vec(),
@@ -122,13 +122,13 @@ impl Format {
     }
 }
 
-/// Where rows end, the place before the first one included.
+/// Ends of the rows; begins with the place before the first row.
 fn text_ends(bytes: &[u8]) -> Vec<usize> {
     let ends = bytes.iter().zip(1..).filter(|(byte, _)| **byte == b'\n').map(|(_, end)| end);
     std::iter::once(0).chain(ends).collect()
 }
 
-/// Each row is a count of fields, and each field a length and its bytes; -1: null.
+/// Each row is a count of fields, and each field a length and its bytes; a length of -1 is null.
 fn binary_ends(bytes: &[u8]) -> anyhow::Result<Vec<usize>> {
     let number = |place: usize, length: usize| -> anyhow::Result<i32> {
         let part = bytes.get(place..place + length).context("COPY broke off")?;
@@ -151,7 +151,7 @@ fn binary_ends(bytes: &[u8]) -> anyhow::Result<Vec<usize>> {
     }
 }
 
-/// Writes all batches over some connections; answers charges per second.
+/// Writes all batches over several connections; returns charges per second.
 async fn write(
     world: &World,
     database: &str,

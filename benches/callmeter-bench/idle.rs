@@ -1,5 +1,4 @@
-//! What `callmeter serve` costs while nothing happens, and how soon it charges after it says that it
-//! is ready.
+//! The CPU time of an idle `callmeter serve`, and how soon it charges once it is ready.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +11,13 @@ use crate::world::{Site, World, charged};
 
 /// All roles.
 const ROLES: &str = "meter,api,jobs";
-/// What starts with the process is over after this time.
+/// The work of a start is done after this time.
 const SETTLED: Duration = Duration::from_secs(5);
-/// The time over which the cost is taken.
+/// Duration of the measurement.
 const IDLE: Duration = Duration::from_secs(20);
-/// Milliseconds of one tick in `/proc`: Linux tells programs of a hundred a second everywhere.
+/// Milliseconds of one tick in `/proc`: Linux reports a hundred per second to programs everywhere.
 const TICK: u64 = 10;
-/// A call that is not charged within this time is given up on.
+/// A call that is not charged within this time fails the measurement.
 const CHARGED_MAX: Duration = Duration::from_secs(20);
 
 /// Milliseconds from the first 200 of `/readyz`, when a call is published, to its charge.
@@ -27,8 +26,8 @@ pub(crate) struct First {
     pub(crate) after_restart: u64,
 }
 
-/// Milliseconds of a core that idle `serve` takes in 20 s, and how soon it charges its first call:
-/// the same two processes tell both.
+/// Milliseconds of a core that idle `serve` takes in 20 s, and how soon it charges its first call;
+/// the same two processes give both.
 pub(crate) async fn measure(world: &mut World) -> anyhow::Result<(u64, First)> {
     let site = world.make_site_without_topics().await?;
     let service = world.start(&site, ROLES)?;
@@ -79,10 +78,10 @@ async fn first_call(world: &World, site: &Site, number: u64) -> anyhow::Result<u
     Ok(u64::try_from(took.as_millis())?)
 }
 
-/// CPU time that a process took so far, of all its threads.
+/// CPU time of all threads of a process so far.
 fn cpu_milliseconds(id: u32) -> anyhow::Result<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name is in parentheses, and may hold anything.
+    // The name is in parentheses and may contain anything.
     let (_, fields) = stat.rsplit_once(')').context("a process's name")?;
     let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
     let (user, system) = (ticks.next().context("utime")??, ticks.next().context("stime")??);

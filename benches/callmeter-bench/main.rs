@@ -1,8 +1,8 @@
 //! Measures charging as ratios to floors taken in the same run, on the same machine and servers.
 //!
-//! Each figure is the median of several measurements, taken in turns with those of its floor, because
-//! machines are noisy. The table goes to standard output, progress to standard error; a budget that
-//! is not met is no failure.
+//! Each figure is the median of several measurements, taken in turns with those of its floor,
+//! because machines are noisy. The table goes to standard output, progress to standard error; a
+//! missed budget is not a failure.
 
 mod authorization;
 mod charging;

@@ -1,4 +1,4 @@
-//! How long a partition waits when its meter is killed and another one is in the group.
+//! How long a partition waits after its meter is killed while another one is in the group.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use callmeter::simulate::publish::Extent;
 
 use crate::world::{World, charged};
 
-/// Calls per second meanwhile: every partition always has new ones.
+/// Calls per second during the measurement: every partition always has new ones.
 const RATE: u32 = 2_000;
 /// Longest wait that is measured.
 const WAIT_MAX: Duration = Duration::from_mins(1);
 
-/// Milliseconds from kill -9 until every partition was charged again: by the meter that is left, or
-/// by the one that is started at once in place of the killed.
+/// Milliseconds from kill -9 until every partition is charged again: by the remaining meter, or by
+/// the one that is started at once to replace the killed one.
 pub(crate) async fn measure(world: &mut World) -> anyhow::Result<u64> {
     let site = world.make_site().await?;
     let extent = Extent { calls: None, time: Some(Duration::from_secs(25)), rate: Some(RATE) };

@@ -1,17 +1,17 @@
-//! The rows, as a table and as JSON. Figures are whole numbers, ratios are thousandths.
+//! The results, as a table and as JSON. Figures are whole numbers, ratios are thousandths.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-/// What a figure is held to.
+/// The goal of a figure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Goal {
-    /// Thousandths of the floor, at least.
+    /// At least these thousandths of the floor.
     RatioAtLeast(u64),
-    /// Thousandths of the floor, at most.
+    /// At most these thousandths of the floor.
     RatioAtMost(u64),
-    /// The figure, at most.
+    /// At most this figure.
     AtMost(u64),
 }
 
@@ -44,13 +44,13 @@ impl Row {
 }
 
 impl Report {
-    /// A figure held against a floor.
+    /// A figure with a minimum ratio to its floor.
     pub(crate) fn ratio(&mut self, name: &str, figure: u64, floor: u64, thousandths: u64) {
         let (floor, goal) = (Some(floor), Goal::RatioAtLeast(thousandths));
         self.rows.push(Row { name: name.to_owned(), figure, floor, goal });
     }
 
-    /// A figure held against a floor that it may exceed by so much.
+    /// A figure with a maximum ratio to its floor.
     pub(crate) fn ratio_at_most(&mut self, name: &str, figure: u64, floor: u64, thousandths: u64) {
         let (floor, goal) = (Some(floor), Goal::RatioAtMost(thousandths));
         self.rows.push(Row { name: name.to_owned(), figure, floor, goal });
@@ -120,7 +120,7 @@ fn number(count: u64) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&thousandths(count))?)
 }
 
-/// The middle one; of an even count the lower of the two.
+/// The median; of an even count the lower of the middle two.
 pub(crate) fn median(figures: &mut [u64]) -> u64 {
     figures.sort_unstable();
     figures.get(figures.len().saturating_sub(1) / 2).copied().unwrap_or(0)

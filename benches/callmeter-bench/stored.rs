@@ -1,4 +1,4 @@
-//! Charging into a ledger that holds many charges already.
+//! Charging into a ledger that already contains many charges.
 
 use anyhow::Context;
 use callmeter::simulate::Skew;
@@ -9,8 +9,8 @@ use crate::world::World;
 /// Charges copied at once.
 const STEP: i64 = 1_000_000;
 
-/// Records per second with `stored` charges before. Those are what a meter wrote, written again
-/// under other calls and numbers; balances are not continued, which charging does not look at.
+/// Records per second with `stored` charges before. These are copies of a meter's charges under
+/// other calls and numbers; balances are not continued, because charging does not read them.
 pub(crate) async fn measure(world: &mut World, records: u64, stored: u64) -> anyhow::Result<u64> {
     let site = world.make_site().await?;
     let pattern = u64::try_from(STEP)?.min(stored);
@@ -30,7 +30,7 @@ pub(crate) async fn measure(world: &mut World, records: u64, stored: u64) -> any
     Ok(run.per_second)
 }
 
-/// Each writes the pattern's rows once more, `$1` patterns later.
+/// Each writes the pattern's rows again, `$1` patterns later.
 const COPY_ONCE: [&str; 3] = [
     "INSERT INTO charges
      SELECT account_key, twilio_account_key, charges.charge_sequence + $1::bigint * wallets.charge_sequence,

@@ -1,5 +1,5 @@
-//! How long it takes from publishing a call's end until `GET wallet` shows its charge, while 1,000
-//! other calls end every second.
+//! Time from publishing a call's end until `GET wallet` shows its charge, while 1,000 other calls
+//! end every second.
 
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ use crate::authorization::percentile;
 use crate::client::Client;
 use crate::world::World;
 
-/// Calls that end every second beside those that are watched.
+/// Other calls that end every second.
 const RATE: u32 = 1_000;
-/// The account whose wallet is watched; no other call is made under its Twilio account.
+/// The account whose wallet is watched; its Twilio account has no other calls.
 const ACCOUNT: &str = "watched";
 const ACCOUNT_SID: &str = "AC00000000000000000000000000000b0b";
-/// Between two watched calls.
+/// Time between two watched calls.
 const EVERY: Duration = Duration::from_millis(50);
-/// A call that is not shown within this time is given up on.
+/// A call that is not shown within this time fails the measurement.
 const SHOWN_MAX: Duration = Duration::from_secs(20);
 
 /// Milliseconds, rounded up, within which 99 of 100 calls were shown.
@@ -41,12 +41,12 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<u
     let producer: FutureProducer = ClientConfig::new()
         .set("bootstrap.servers", world.brokers())
         .set("acks", "all")
-        // The record must leave at once: what is measured begins here.
+        // The record must leave at once: the measurement begins here.
         .set("linger.ms", "0")
         .create()?;
     let topic = site.calls.clone();
     let watching = async move {
-        // Until the traffic is on its way and the first calls have warmed everything.
+        // Until the traffic runs and the first calls have warmed everything.
         tokio::time::sleep(Duration::from_secs(2)).await;
         let started = Instant::now();
         let mut micros = Vec::new();

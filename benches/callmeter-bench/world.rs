@@ -1,4 +1,4 @@
-//! What a measurement runs in: a database, topics and a consumer group of its own, and the program.
+//! The environment of a measurement: its own database, topics and consumer group, and the program.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -22,12 +22,12 @@ use sqlx::{Connection, PgConnection};
 
 use crate::client::KEY;
 
-/// Wallets that calls are spread over.
+/// Number of wallets over which calls are spread.
 pub(crate) const WALLETS: u32 = 1_000;
 /// Partitions of the topic of calls.
 const PARTITIONS: i32 = 4;
 
-/// Hands out names, and takes back what bears them.
+/// Creates named databases and topics, and removes them.
 pub(crate) struct World {
     settings: Settings,
     clock: Clock,
@@ -37,7 +37,7 @@ pub(crate) struct World {
     databases: Vec<String>,
 }
 
-/// A ledger of its own with its topics.
+/// A ledger with its topics.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) database: String,
@@ -55,7 +55,7 @@ impl World {
         Ok(Self { settings, clock, program, admin: None, numbers: 0, databases: Vec::new() })
     }
 
-    /// The URL of a database beside the one of the settings.
+    /// The URL of another database on the server of the settings.
     fn url(&self, database: &str) -> anyhow::Result<String> {
         let url = self.settings.database.url.expose();
         let (server, _) = url.rsplit_once('/').context("database.url names a database")?;
@@ -75,7 +75,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes a database with an empty ledger.
+    /// Creates a database with an empty ledger.
     pub(crate) async fn make_database(&mut self) -> anyhow::Result<String> {
         self.numbers += 1;
         let name = format!("bench_{}_{}", std::process::id(), self.numbers);
@@ -104,21 +104,21 @@ impl World {
         Ok(Store::open(&self.url(database)?, 4)?)
     }
 
-    /// Makes a ledger with its wallets, and topics for it.
+    /// Creates a ledger with its wallets and topics.
     pub(crate) async fn make_site(&mut self) -> anyhow::Result<Site> {
         let site = self.make_site_without_topics().await?;
         topics::ensure(&self.kafka(), &[&site.calls, &site.rentals], PARTITIONS).await?;
         Ok(site)
     }
 
-    /// Makes a ledger with its wallets; the topics are left to `serve`.
+    /// Creates a ledger with its wallets; `serve` creates the topics.
     pub(crate) async fn make_site_without_topics(&mut self) -> anyhow::Result<Site> {
         let database = self.make_database().await?;
         self.empty_redis().await?;
         let store = self.store(&database)?;
         let now = self.clock.now();
         catalog_file::offer(&store, &self.settings.catalog.path, By::new("bench", now)).await?;
-        // As much as a call may cost, a million times.
+        // A million times the most that a call may cost.
         let balance = Money::from_micros(1_000_000_000_000);
         accounts::ensure(&store, WALLETS, balance, now, |_| {}).await?;
         store.pool().close().await;
@@ -198,14 +198,14 @@ impl World {
         Ok(Service { process: Meter(meter), address: ([127, 0, 0, 1], port).into() })
     }
 
-    /// A database of Redis of our own, unless the settings name one.
+    /// Our own database in Redis, unless the settings name one.
     pub(crate) fn redis_url(&self) -> String {
         let url = self.settings.redis.url.expose();
         let has_path = url.trim_start_matches("redis://").contains('/');
         if has_path { url.to_owned() } else { format!("{url}/15") }
     }
 
-    /// Empties it: every ledger of ours has accounts of the same names.
+    /// Empties it: all our ledgers have accounts of the same names.
     async fn empty_redis(&self) -> anyhow::Result<()> {
         let client = redis::Client::open(self.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
@@ -217,13 +217,13 @@ impl World {
     }
 }
 
-/// A running program, and where it answers.
+/// A running program and its address.
 pub(crate) struct Service {
     pub(crate) process: Meter,
     pub(crate) address: SocketAddr,
 }
 
-/// A running meter; killed where it is dropped.
+/// A running meter; killed when it is dropped.
 pub(crate) struct Meter(Child);
 
 impl Meter {
@@ -231,7 +231,7 @@ impl Meter {
         self.0.id()
     }
 
-    /// Ends it as an operator does, and waits for it.
+    /// Stops it as an operator does, and waits for it.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
         let id = self.0.id().to_string();
         let status = Command::new("kill").args(["-s", "TERM", &id]).status()?;
@@ -240,7 +240,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Ends it as a broken machine does.
+    /// Kills it as a machine failure does.
     pub(crate) fn kill(mut self) -> anyhow::Result<()> {
         self.0.kill()?;
         self.0.wait()?;
@@ -250,13 +250,13 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        // It has ended already where it was stopped.
+        // It has already ended if it was stopped.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Records of `topic` that are charged: the sum of the stored offsets, by partition.
+/// Charged records of `topic`: the sum of the stored offsets, by partition.
 pub(crate) async fn charged(
     connection: &mut PgConnection,
     topic: &str,

@@ -1,4 +1,4 @@
-//! A batch: what one transaction will charge, with the bytes of each record kept until it has.
+//! A batch: the records that one transaction charges, with their bytes until it commits.
 
 use chrono::{DateTime, Utc};
 
@@ -11,33 +11,33 @@ use super::record::{Memory, Record, Span};
 pub struct Batch {
     /// The offset that the ledger must hold for this batch to count.
     pub expected_offset: i64,
-    /// Where the partition goes on after it.
+    /// Offset at which the partition continues after this batch.
     pub next_offset: i64,
     /// The records, by rising offset.
     pub records: Vec<Record>,
     bytes: Vec<u8>,
-    /// The room that it takes, where it is large.
+    /// The permit of a large batch.
     room: Option<Permit>,
 }
 
 impl Batch {
-    /// An empty batch that goes on at `expected_offset`.
+    /// An empty batch that starts at `expected_offset`.
     pub fn starting_at(expected_offset: i64) -> Self {
         Self::within(Memory::default(), expected_offset)
     }
 
-    /// An empty batch in the memory of another one.
+    /// An empty batch that reuses the memory of another one.
     pub fn within(memory: Memory, expected_offset: i64) -> Self {
         let Memory { records, bytes } = memory;
         Self { expected_offset, next_offset: expected_offset, records, bytes, room: None }
     }
 
-    /// Whether it may hold more than a small batch does.
+    /// Whether the batch has a permit to grow beyond a small one.
     pub const fn has_room(&self) -> bool {
         self.room.is_some()
     }
 
-    /// Gives it room to grow, and larger memory, into which it moves; answers what it was in.
+    /// Moves the batch into larger memory under a permit; returns the memory it leaves.
     pub fn grow(&mut self, room: Permit, memory: Memory) -> Memory {
         let (mut records, mut bytes) = (memory.records, memory.bytes);
         records.append(&mut self.records);
@@ -48,7 +48,7 @@ impl Batch {
         Memory { records, bytes: std::mem::replace(&mut self.bytes, bytes) }
     }
 
-    /// Ends a batch that is done with. Its memory is answered; a large one's goes with the room.
+    /// Ends the batch and returns its memory; a large batch passes its memory on with its permit.
     pub fn emptied(mut self) -> Option<Memory> {
         self.records.clear();
         self.bytes.clear();
@@ -91,17 +91,17 @@ impl Batch {
         self.bytes.get(start..start + span.length as usize).unwrap_or_default()
     }
 
-    /// A record's key, as it came.
+    /// A record's key, unchanged.
     pub fn key(&self, record: &Record) -> Option<&[u8]> {
         record.key.map(|span| self.slice(span))
     }
 
-    /// A record's value, as it came.
+    /// A record's value, unchanged.
     pub fn value(&self, record: &Record) -> Option<&[u8]> {
         record.value.map(|span| self.slice(span))
     }
 
-    /// How many bytes of keys and values it holds.
+    /// Bytes of keys and values in the batch.
     pub fn bytes(&self) -> usize {
         self.bytes.len()
     }
@@ -111,7 +111,7 @@ impl Batch {
         self.records.last().and_then(|record| record.record_at)
     }
 
-    /// Two halves that together are this batch; for a batch of at least two records.
+    /// Splits a batch of at least two records into two halves.
     pub fn split(&self) -> (Self, Self) {
         let middle = self.records.len() / 2;
         let boundary = self.records.get(middle).map_or(self.next_offset, |record| record.offset);

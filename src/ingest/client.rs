@@ -1,4 +1,4 @@
-//! The consumer: its options, each with its reason, and what a rebalance does.
+//! The consumer: its options, each with its reason, and how it handles a rebalance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::incidents::Incidents;
 
-/// How long a rebalance waits for batches in flight; a zombie's batch fails by itself all the same.
+/// How long a rebalance waits for batches in flight. A zombie's batch fails in any case.
 const REVOKE_WAIT: Duration = Duration::from_secs(3);
 
-/// How to reach Kafka, and as whom.
+/// How to reach Kafka.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
     /// `host:port,…`
     pub brokers: String,
     /// Consumer group.
     pub group: String,
-    /// librdkafka settings of the operator (TLS, SASL); they win over ours.
+    /// The operator's librdkafka settings (TLS, SASL); they override ours.
     pub options: BTreeMap<String, String>,
 }
 
@@ -41,21 +41,21 @@ impl From<&crate::config::Kafka> for KafkaSettings {
 }
 
 impl KafkaSettings {
-    /// What every client of ours starts from.
+    /// The options that all our clients share.
     pub fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers);
         config.set("client.id", "callmeter");
-        // A broker that comes back is found within a second.
+        // Finds a broker again within a second of its return.
         config.set("reconnect.backoff.ms", "50");
         config.set("reconnect.backoff.max.ms", "1000");
-        // Names resolved once more when a broker moved to another address family.
+        // Resolves names again when a broker has moved to another address family.
         config.set("broker.address.family", "any");
         config.set_log_level(RDKafkaLogLevel::Warning);
         config
     }
 
-    /// Adds the operator's own settings, which win.
+    /// Adds the operator's settings, which override ours.
     pub fn with_options(&self, mut config: ClientConfig) -> ClientConfig {
         for (key, value) in &self.options {
             config.set(key, value);
@@ -66,31 +66,31 @@ impl KafkaSettings {
     fn consumer(&self) -> ClientConfig {
         let mut config = self.base();
         config.set("group.id", &self.group);
-        // Offsets come from Postgres; Kafka's own are written by hand, for lag tools.
+        // Offsets come from Postgres; the ones in Kafka are committed explicitly, for lag tools.
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // Never reset silently: an offset out of range stops the partition and says so.
+        // Never resets silently: an offset out of range is reported and stops the partition.
         config.set("auto.offset.reset", "error");
         // A killed member's partitions are free after 6 s, the least that brokers allow by default.
         config.set("session.timeout.ms", "6000");
         config.set("heartbeat.interval.ms", "1000");
-        // Everything is handed out anew at each rebalance: all workers stop, read the ledger's
-        // offsets, and go on. Rebalances are rare and take milliseconds.
+        // Each rebalance assigns everything again: all workers stop, read the ledger's offsets and
+        // continue. Rebalances are rare and take milliseconds.
         config.set("partition.assignment.strategy", "roundrobin");
-        // A topic that is made later is noticed within 2 s.
+        // A topic that is created later is noticed within 2 s.
         config.set("topic.metadata.refresh.interval.ms", "2000");
         config.set("allow.auto.create.topics", "false");
         // The default of 1 s stalls a fast consumer each time its queue is full.
         config.set("fetch.queue.backoff.ms", "5");
-        // A partition whose queue was full is asked for again with the next fetch: while all others
-        // are idle, that one would wait this long (500 ms by default).
+        // A partition whose queue was full is fetched again only with the next fetch; while all
+        // others are idle, it would wait this long (500 ms by default).
         config.set("fetch.wait.max.ms", "20");
-        // Memory: at most this much waits undecoded, per partition.
+        // Memory: at most this much waits undecoded per partition.
         config.set("queued.max.messages.kbytes", "4096");
         config.set("queued.min.messages", "20000");
         config.set("fetch.message.max.bytes", "1048576");
         config.set("enable.partition.eof", "false");
-        // A record that is damaged on the broker's disk is not charged as it is.
+        // Never charges a record that is damaged on the broker's disk.
         config.set("check.crcs", "true");
         self.with_options(config)
     }
@@ -111,19 +111,19 @@ impl std::fmt::Display for TopicPartition {
     }
 }
 
-/// What the group gave or took.
+/// A change of the assignment.
 #[derive(Debug)]
 pub enum Assignment {
-    /// These partitions are ours, paused until someone says where they start.
+    /// These partitions are ours; each is paused until it is started.
     Assigned(Vec<TopicPartition>),
-    /// Everything is taken away; the rebalance waits (3 s at most) until `done` is dropped or sent.
+    /// All partitions are revoked; the rebalance waits up to 3 s until `done` is dropped or sent.
     Revoked {
         /// Dropped or sent when nothing is in flight any more.
         done: oneshot::Sender<()>,
     },
 }
 
-/// Hears of rebalances and of brokers that are gone.
+/// Receives rebalances and errors from the client.
 #[derive(Debug)]
 pub struct Context {
     assignments: mpsc::Sender<Assignment>,
@@ -136,7 +136,7 @@ impl ClientContext for Context {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
             self.brokers_down.store(true, Ordering::Relaxed);
         }
-        // A broker that is away is tried every second, and says so each time.
+        // The client tries an unreachable broker every second and reports each failure.
         if self.incidents.begins(error.to_string()) {
             tracing::warn!(%error, reason, "kafka");
         }
@@ -162,8 +162,8 @@ impl ConsumerContext for Context {
 }
 
 impl Context {
-    /// Takes the partitions at their end and paused, so that nothing is fetched before the ledger's
-    /// offset is known; reading it here would block the client.
+    /// Assigns the partitions at their end and paused, so that nothing is fetched before the
+    /// ledger's offset is known; reading the offset here would block the client.
     fn assign_paused(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -201,20 +201,20 @@ impl Context {
 /// A member of the consumer group.
 pub type Consumer = BaseConsumer<Context>;
 
-/// A member with what it hears.
+/// A member of the group with its channels.
 pub struct Membership {
-    /// The member itself; must be polled all the time ([`poll`]).
+    /// The member itself; must be polled continuously ([`poll`]).
     pub consumer: Arc<Consumer>,
-    /// What the group gives and takes.
+    /// Changes of the assignment.
     pub assignments: mpsc::Receiver<Assignment>,
-    /// Set when no broker can be reached; cleared by whoever has reached one.
+    /// Set when no broker can be reached; cleared by the code that reaches one.
     pub brokers_down: Arc<AtomicBool>,
 }
 
-/// Makes a member, which joins the group once it subscribes.
+/// Creates a member; it joins the group when it subscribes.
 ///
 /// # Errors
-/// Where librdkafka refuses a setting.
+/// If librdkafka refuses a setting.
 pub fn open(settings: &KafkaSettings) -> KafkaResult<Membership> {
     let (sender, assignments) = mpsc::channel(16);
     let brokers_down = Arc::new(AtomicBool::new(false));
@@ -224,11 +224,11 @@ pub fn open(settings: &KafkaSettings) -> KafkaResult<Membership> {
     Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
 }
 
-/// Leaves the group's assignment and asks for a new one: the way to take up a partition again that
-/// the client gave up (it does so where an offset was out of range).
+/// Leaves the group's assignment and asks for a new one. Only this takes up a partition again that
+/// the client gave up because an offset was out of range.
 ///
 /// # Errors
-/// Where the client refuses.
+/// If the client refuses.
 pub fn rejoin(consumer: &Consumer, topics: &[&str]) -> KafkaResult<()> {
     consumer.unsubscribe();
     consumer.subscribe(topics)
@@ -238,9 +238,9 @@ pub fn rejoin(consumer: &Consumer, topics: &[&str]) -> KafkaResult<()> {
 pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
     let incidents = Incidents::default();
     while !stop.load(Ordering::Relaxed) {
-        // Records come through the partitions' own queues; what was fetched before a partition got
-        // its queue is fetched again by the seek. A topic that does not exist yet is an error here,
-        // and comes by itself.
+        // Records arrive in the partitions' own queues; records fetched before a partition got its
+        // queue are fetched again by the seek. A topic that does not exist yet is an error here;
+        // its records arrive once it exists.
         if let Some(Err(error)) = consumer.poll(Duration::from_millis(100))
             && incidents.begins(error.to_string())
         {

@@ -1,8 +1,8 @@
-//! Why a partition's next records cannot be fetched, and whether the client went on behind them.
+//! Why a partition's next records cannot be fetched, and whether the client went past them.
 //!
-//! Place in the flow: gathering notes what the client says; the meter reads it for readiness.
+//! Place in the flow: gathering notes the client's errors; the meter reads them for readiness.
 //!
-//! It must never forget records that the client stepped over: a call in there would go uncharged.
+//! It must never forget records that the client skipped: a call in them would go uncharged.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -12,11 +12,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 /// Why the partition's next records could not be fetched.
 #[derive(Clone, Debug)]
 pub struct Fault {
-    /// What the client said last.
+    /// The client's last error.
     pub error: KafkaError,
-    /// When it said so first, since the last record that could be fetched.
+    /// Time of the first error since the last record that was fetched.
     pub since: Instant,
-    /// Whether the client is behind them already.
+    /// Whether the client has already gone past those records.
     is_behind: bool,
 }
 
@@ -25,17 +25,17 @@ pub struct Fault {
 pub(super) struct Faults(Mutex<Option<Fault>>);
 
 impl Faults {
-    /// The fault; none: nothing went wrong since the last record.
+    /// The fault; none if nothing failed since the last record.
     pub(super) fn now(&self) -> Option<Fault> {
         self.lock().clone()
     }
 
-    /// Notes that a record could be fetched, and nothing is missing before it.
+    /// Notes that a record was fetched and none is missing before it.
     pub(super) fn clear(&self) {
         *self.lock() = None;
     }
 
-    /// Notes what the client said.
+    /// Notes an error of the client.
     pub(super) fn failed(&self, error: KafkaError) {
         let is_behind = is_stepped_over(&error);
         let mut fault = self.lock();
@@ -44,8 +44,8 @@ impl Faults {
         *fault = Some(Fault { error, since, is_behind });
     }
 
-    /// Notes that a record could be fetched, behind a gap or not. True where it lies behind records that
-    /// could not: a call in there must not go uncharged.
+    /// Notes that a record was fetched, behind a gap or not. True if it lies behind records that
+    /// could not be fetched: a call in them must not go uncharged.
     pub(super) fn is_behind(&self, is_gap: bool) -> bool {
         let mut fault = self.lock();
         match &mut *fault {
@@ -55,7 +55,7 @@ impl Faults {
         fault.is_some()
     }
 
-    /// Why records could not be read that the client is behind of.
+    /// Why the client could not read records that it has gone past.
     pub(super) fn unreadable(&self) -> Option<KafkaError> {
         self.lock().as_ref().filter(|fault| fault.is_behind).map(|fault| fault.error.clone())
     }
@@ -65,7 +65,7 @@ impl Faults {
     }
 }
 
-/// Whether the client goes on behind what it could not read: a damaged record, a format unknown to it.
+/// Whether the client skips what it could not read: a damaged record or an unknown format.
 fn is_stepped_over(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),

@@ -1,4 +1,4 @@
-//! Gathers a partition's records into batches, and decodes them on the way.
+//! Gathers a partition's records into batches and decodes them.
 
 use std::time::{Duration, Instant};
 
@@ -14,34 +14,34 @@ use super::partition::Partition;
 use super::permits::{Permits, SMALL_BYTES};
 use super::record::Memory;
 
-/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
+/// How long a poll waits for a record; bounds how late a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(200);
-/// How long a batch waits for room to become large.
+/// How long a full small batch waits for a permit to grow.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
-/// While records come without a pause, the clock is looked at once in so many.
+/// Under load the clock is read once per this many records.
 const CLOCK_EVERY: usize = 16;
 
-/// What bounds a batch.
+/// Limits of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchLimits {
     /// Most records.
     pub records_max: usize,
     /// Most bytes of keys and values.
     pub bytes_max: usize,
-    /// How long a batch waits for company after its first record.
+    /// How long a batch waits for more records after its first.
     pub linger: Duration,
 }
 
-/// How a partition is read.
+/// How to read a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct GatherSettings<'a> {
-    /// What the records are.
+    /// The kind of records.
     pub topic: Topic,
-    /// What bounds a batch.
+    /// Limits of a batch.
     pub batch: BatchLimits,
-    /// Where large batches go.
+    /// Permits for large batches.
     pub rooms: &'a Permits,
-    /// What is accepted of a record.
+    /// Limits of what is accepted in a record.
     pub accepted: Limits,
 }
 
@@ -50,20 +50,20 @@ pub struct GatherSettings<'a> {
 pub enum Gathered {
     /// A batch.
     Batch(Batch),
-    /// Nothing came, and `stop` was asked for.
+    /// Nothing came, and `stop` returned true.
     Stopped,
-    /// The offset is not in the log any more: look at the watermarks anew.
+    /// The offset is no longer in the log: read the watermarks again.
     OutOfRange(KafkaError),
-    /// The client could not read records, and went on behind them: seek back to them.
+    /// The client skipped records that it could not read: seek back to them.
     Skipped(KafkaError),
 }
 
 impl Partition {
-    /// Waits for one record and answers its offset and Kafka timestamp; `None` when `stop` says so.
-    /// Where the record is damaged, the offset is the greatest of all.
+    /// Waits for one record and returns its offset and Kafka timestamp; `None` if `stop` returns
+    /// true. For a damaged record the offset is `i64::MAX`.
     ///
     /// # Errors
-    /// Where the offset is out of range.
+    /// If the offset is out of range.
     pub fn peek(
         &self,
         stop: &dyn Fn() -> bool,
@@ -75,7 +75,7 @@ impl Partition {
                     return Ok(Some((message.offset(), timestamp_of(&message))));
                 }
                 Some(Err(error)) if is_out_of_range(&error) => return Err(error),
-                // It can never be read, and so tells nothing: no more than if it were not there.
+                // It can never be read, so it says as little as a record that is missing.
                 Some(Err(error)) if is_damage(&error) => return Ok(Some((i64::MAX, None))),
                 Some(Err(error)) => self.failed(error),
                 None => {}
@@ -84,12 +84,12 @@ impl Partition {
         Ok(None)
     }
 
-    /// Gathers records into `batch`, which is empty, and decodes them on the way. Blocks.
-    /// A batch that becomes large moves into a room, and leaves its memory in `spare`;
-    /// while there is no room it is full, and waits a while for some.
+    /// Gathers records into the empty `batch` and decodes them. Blocks. A batch that becomes large
+    /// takes a permit and leaves its memory in `spare`; without a free permit it counts as full and
+    /// waits up to a second for one.
     ///
-    /// After the first record it goes on until the limits are reached; once the linger time is over it
-    /// ends as soon as `is_wanted` says that someone can take the batch.
+    /// Gathers until a limit or the linger time is reached; then it ends as soon as `is_wanted`
+    /// says that the batch can be taken.
     pub fn gather(
         &self,
         mut batch: Batch,
@@ -113,7 +113,7 @@ impl Partition {
                 || unreadable.is_some()
                 || batch.records.len() >= limits.records_max
                 || batch.bytes() >= limits.bytes_max;
-            // Worth waiting for room: a record of a small batch costs Postgres several times as much.
+            // Worth the wait: a record of a small batch costs Postgres several times as much.
             let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
             if (is_full || lingered) && !waits && is_wanted() {
                 return Gathered::Batch(batch);
@@ -151,8 +151,8 @@ impl Partition {
             }
             is_in_doubt = false;
             if is_gap {
-                // Legal: transaction markers and compaction leave gaps. Lost records come as
-                // an offset out of range.
+                // Legal: transaction markers and compaction leave gaps. Lost records show as an
+                // offset out of range.
                 metrics::counter!(crate::metrics::OFFSET_GAPS).increment(1);
             }
             push(&mut batch, &message, settings, now);
@@ -164,7 +164,7 @@ impl Partition {
     }
 }
 
-/// Whether a batch is large and has no room; gives it some where there is.
+/// Takes a permit for a batch that has outgrown a small one; true if none was free.
 fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, rooms: &Permits) -> bool {
     let needs_room = |batch: &Batch| batch.bytes() >= SMALL_BYTES && !batch.has_room();
     if needs_room(batch)
@@ -183,7 +183,7 @@ fn push(
 ) {
     let record_at = timestamp_of(message);
     let event = event_of(message, settings, now);
-    // Only what may be kept needs its bytes; a skipped event or a signal never is.
+    // Keeps only bytes that may be stored; those of skipped events and signals never are.
     let (key, value) = match event {
         Event::Skipped | Event::CallSignalled(_) => (None, None),
         _ => (message.key(), message.payload()),
@@ -191,7 +191,7 @@ fn push(
     batch.push(message.offset(), record_at, event, key, value);
 }
 
-/// What a record is; the same whenever it is read.
+/// Decodes a record; the result is the same at every reading.
 pub(super) fn event_of(
     message: &BorrowedMessage<'_>,
     settings: GatherSettings<'_>,

@@ -1,22 +1,22 @@
-//! What is told once, however often it happens: a line in the log for an incident, not for each try.
+//! Logs an incident once, not at each retry.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// After so long without a sign of it an incident is over.
+/// An incident is over after this long without a sign of it.
 const QUIET: Duration = Duration::from_mins(1);
-/// Incidents that are remembered; beyond it those that are over are forgotten first, and then all.
+/// Most incidents remembered; beyond it those that are over are forgotten first, then all.
 const INCIDENTS_MAX: usize = 256;
 
-/// The incidents that last.
+/// The incidents in progress.
 #[derive(Debug, Default)]
 pub struct Incidents {
     seen: Mutex<HashMap<String, Instant>>,
 }
 
 impl Incidents {
-    /// Notes that it happened; true where it is the first time since it was quiet.
+    /// Notes an occurrence; true if it is the first since the incident was quiet.
     pub fn begins(&self, incident: impl Into<String>) -> bool {
         self.begins_at(incident.into(), Instant::now())
     }

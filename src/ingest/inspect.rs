@@ -1,5 +1,5 @@
-//! Looks into Kafka from outside the consumer group: what there is of each partition, and one record
-//! by its place. For operators' commands; the charging loop has its own way.
+//! Reads Kafka from outside the consumer group: the ends of each partition, and single records. For
+//! operators' commands only; the charging loop does not use it.
 
 use std::time::{Duration, Instant};
 
@@ -21,13 +21,13 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Makes the client; connects when it is first asked.
+    /// Creates the client; it connects at the first request.
     ///
     /// # Errors
-    /// Where librdkafka refuses a setting.
+    /// If librdkafka refuses a setting.
     pub fn open(kafka: &KafkaSettings) -> Result<Self, KafkaError> {
         let mut config = kafka.base();
-        // The client insists on a name; it never joins.
+        // The client requires a group name; it never joins.
         config.set("group.id", format!("{}-inspect", kafka.group));
         config.set("enable.auto.commit", "false");
         config.set("auto.offset.reset", "error");
@@ -38,7 +38,7 @@ impl Inspector {
     /// The cluster's id.
     ///
     /// # Errors
-    /// Where no broker answers within 5 s.
+    /// If no broker answers within 5 s.
     pub fn cluster_id(&self) -> Result<String, KafkaError> {
         let timed_out = KafkaError::MetadataFetch(RDKafkaErrorCode::OperationTimedOut);
         self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or(timed_out)
@@ -47,16 +47,16 @@ impl Inspector {
     /// Whether Kafka has a topic.
     ///
     /// # Errors
-    /// Where no broker answers within 5 s.
+    /// If no broker answers within 5 s.
     pub fn has_topic(&self, topic: &str) -> Result<bool, KafkaError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
         Ok(metadata.topics().iter().any(|topic| !topic.partitions().is_empty()))
     }
 
-    /// Partitions of a topic, with what Kafka has of each; none: the topic does not exist.
+    /// The partitions of a topic with their watermarks; none if the topic does not exist.
     ///
     /// # Errors
-    /// Where no broker answers within 5 s.
+    /// If no broker answers within 5 s.
     pub fn partitions(&self, topic: &str) -> Result<Vec<(i32, Watermarks)>, KafkaError> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT)?;
         let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
@@ -69,11 +69,11 @@ impl Inspector {
             .collect()
     }
 
-    /// The first offset of a partition whose record Kafka took in at `instant` or later; the greatest of
-    /// all where there is none.
+    /// The first offset of a partition that Kafka appended at `instant` or later; `i64::MAX` if
+    /// there is none.
     ///
     /// # Errors
-    /// Where no broker answers within 5 s.
+    /// If no broker answers within 5 s.
     pub fn first_since(
         &self,
         topic: &str,
@@ -92,10 +92,10 @@ impl Inspector {
         }
     }
 
-    /// The value of one record; none: Kafka does not have it any more.
+    /// The value of one record; none if Kafka no longer has it.
     ///
     /// # Errors
-    /// Where no broker answers in time.
+    /// If no broker answers in time.
     pub fn value(
         &self,
         topic: &str,

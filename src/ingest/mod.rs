@@ -1,8 +1,8 @@
-//! Stage 1: Kafka → events. A consumer group's partitions, their records gathered into batches, and
-//! the bytes decoded.
+//! Reads Kafka: a consumer group's partitions, their records gathered into batches and decoded into
+//! events. First step of the flow.
 //!
-//! It never decides what is charged, and never moves an offset on its own: whoever drives it says
-//! where a partition starts, and hands on only what was gathered.
+//! It never decides what is charged and never moves an offset on its own: the caller says where a
+//! partition starts, and commits only what was gathered.
 
 pub mod batch;
 pub mod client;

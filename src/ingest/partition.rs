@@ -1,4 +1,4 @@
-//! One assigned partition: where it can start, and where its records wait.
+//! One assigned partition: where it can start, and the queue of its records.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,9 +14,9 @@ use super::fault::{Fault, Faults};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long the client may take to take up a partition that was just assigned.
+/// How long the client may take to start a partition that was just assigned.
 const START_TIMEOUT: Duration = Duration::from_secs(2);
-/// Where a partition can be read.
+/// The readable range of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
     /// First offset that Kafka still has.
@@ -25,7 +25,7 @@ pub struct Watermarks {
     pub high: i64,
 }
 
-/// A partition that is ours.
+/// A partition assigned to this process.
 pub struct Partition {
     consumer: Arc<Consumer>,
     queue: PartitionQueue<Context>,
@@ -45,17 +45,17 @@ impl Partition {
         })
     }
 
-    /// Why its next records cannot be fetched; none: nothing went wrong since the last one.
+    /// Why its next records cannot be fetched; none if nothing failed since the last one.
     pub fn fault(&self) -> Option<Fault> {
         self.faults.now()
     }
 
-    /// What the client said about records that it could not fetch.
+    /// The client's errors about records that it could not fetch.
     pub(super) const fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Forgets the fault, before records that could not be read are tried again.
+    /// Forgets the fault before unreadable records are tried again.
     pub fn forget_fault(&self) {
         self.faults.clear();
     }
@@ -66,7 +66,7 @@ impl Partition {
         self.faults.failed(error);
     }
 
-    /// The next record of its queue, or what is wrong; waits for `wait` at most.
+    /// The next record of its queue or an error; waits for at most `wait`.
     pub(super) fn poll(&self, wait: Duration) -> Option<KafkaResult<BorrowedMessage<'_>>> {
         self.queue.poll(wait)
     }
@@ -74,7 +74,7 @@ impl Partition {
     /// Asks Kafka where the partition begins and ends. Blocks for up to 5 s.
     ///
     /// # Errors
-    /// Where Kafka cannot be asked: try again.
+    /// If Kafka cannot be reached: try again.
     pub fn watermarks(&self) -> KafkaResult<Watermarks> {
         let (low, high) = self.consumer.fetch_watermarks(
             &self.name.topic,
@@ -84,15 +84,15 @@ impl Partition {
         Ok(Watermarks { low, high })
     }
 
-    /// Id of the Kafka cluster. Blocks for up to 5 s; `None` while it cannot be asked.
+    /// Id of the Kafka cluster; `None` if it cannot be reached. Blocks for up to 5 s.
     pub fn cluster_id(&self) -> Option<String> {
         self.consumer.client().fetch_cluster_id(REQUEST_TIMEOUT)
     }
 
-    /// The offset that Kafka itself has for our group, if any. Blocks for up to 5 s.
+    /// The offset committed to Kafka for our group, if any. Blocks for up to 5 s.
     ///
     /// # Errors
-    /// Where Kafka cannot be asked: try again.
+    /// If Kafka cannot be reached: try again.
     pub fn committed_offset(&self) -> KafkaResult<Option<i64>> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.name.topic, self.name.partition);
@@ -103,10 +103,10 @@ impl Partition {
         }))
     }
 
-    /// Starts reading at `offset`. Blocks while the client takes the partition up.
+    /// Starts reading at `offset`. Blocks until the client has sought it.
     ///
     /// # Errors
-    /// Where the client refuses, or the partition was taken away meanwhile.
+    /// If the client refuses, or the partition was revoked meanwhile.
     pub fn start(&self, offset: i64) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&self.name.topic, self.name.partition, Offset::Offset(offset))?;
@@ -119,7 +119,7 @@ impl Partition {
                 .map(rdkafka::topic_partition_list::TopicPartitionListElem::error)
             {
                 Some(Err(error)) if Instant::now() < deadline => {
-                    tracing::debug!(partition = %self.name, %error, "seeks again");
+                    tracing::debug!(partition = %self.name, %error, "seeking again");
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 Some(Err(error)) => return Err(error),
@@ -129,17 +129,17 @@ impl Partition {
         self.consumer.resume(&list)
     }
 
-    /// Stops reading, for instance while the partition is halted.
+    /// Pauses reading, for instance while the partition is halted.
     ///
     /// # Errors
-    /// Where the partition was taken away meanwhile.
+    /// If the partition was revoked meanwhile.
     pub fn pause(&self) -> KafkaResult<()> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.name.topic, self.name.partition);
         self.consumer.pause(&list)
     }
 
-    /// Tells Kafka how far the ledger is; for lag tools, and as a witness. Does not wait.
+    /// Commits the ledger's offset to Kafka, for lag tools and as a witness. Does not wait.
     pub fn commit_to_kafka(&self, next_offset: i64) {
         let mut list = TopicPartitionList::new();
         let committed = list
@@ -150,7 +150,7 @@ impl Partition {
             )
             .and_then(|()| self.consumer.commit(&list, rdkafka::consumer::CommitMode::Async));
         if let Err(error) = committed {
-            tracing::debug!(partition = %self.name, %error, "offset not told to kafka");
+            tracing::debug!(partition = %self.name, %error, "offset not committed to kafka");
         }
     }
 }

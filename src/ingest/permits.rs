@@ -1,8 +1,8 @@
-//! Permit for large batches: a process has so much of it, however many partitions it reads.
+//! Permits for large batches: a process has a fixed number, however many partitions it reads.
 //!
-//! Large batches are what makes a process fast when it is behind, and what takes its memory. So only
-//! some partitions at a time have a large one; the others wait for their turn, for a second at most, and
-//! then go on with a small one.
+//! Large batches make a process fast when it is behind, and take most of its memory. So only some
+//! partitions at a time have one; the others wait up to a second for a permit, then continue with a
+//! small batch.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,21 +10,21 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::record::Memory;
 
-/// Bytes of keys and values up to which a batch needs no room.
+/// Bytes of keys and values up to which a batch needs no permit.
 pub const SMALL_BYTES: usize = 512 * 1024;
 
-/// The room of a process; cheap to clone.
+/// The permits of a process; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Permits(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     free: Arc<Semaphore>,
-    /// Memory of large batches that are done with.
+    /// Memory left by finished large batches.
     spare: Mutex<Vec<Memory>>,
 }
 
-/// Permit for one large batch, until it is dropped.
+/// The right to one large batch, until it is dropped.
 #[derive(Debug)]
 pub struct Permit {
     rooms: Permits,
@@ -32,13 +32,13 @@ pub struct Permit {
 }
 
 impl Permits {
-    /// Permit for `count` large batches.
+    /// Creates `count` permits.
     pub fn new(count: usize) -> Self {
         let free = Arc::new(Semaphore::new(count));
         Self(Arc::new(Inner { free, spare: Mutex::default() }))
     }
 
-    /// Permit for one more, with the memory of one before it; none: there is no more room now.
+    /// Takes a permit, with the memory of an earlier batch; none if no permit is free.
     pub fn enter(&self) -> Option<(Permit, Memory)> {
         let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
         let spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -48,7 +48,8 @@ impl Permits {
 }
 
 impl Permit {
-    /// Leaves the room and the memory to the next one. There is never more memory than room.
+    /// Returns the permit and leaves the memory to the next batch. There is never more memory than
+    /// permits.
     pub(super) fn leave(self, memory: Memory) {
         let mut spare = self.rooms.0.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(memory);

@@ -1,8 +1,8 @@
-//! A producer that costs nothing while nothing is published.
+//! A producer that uses no CPU while nothing is published.
 //!
-//! The client library's own producer polls ten times a second and spins through the last millisecond
-//! of each poll: one percent of a core for nothing (decision 0044). This one blocks, and handles
-//! reports of delivery as they come.
+//! The client library's own producer polls ten times a second and spins through the last
+//! millisecond of each poll: one percent of a core for nothing (decision 0044). This one blocks in
+//! its poll, which handles delivery reports as they arrive.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,16 +15,16 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long one poll blocks; reports of delivery are handled meanwhile. Bounds how long the thread
+/// How long one poll blocks; it handles delivery reports meanwhile. Bounds how long the thread
 /// outlives its producer.
 const POLL_WAIT: Duration = Duration::from_secs(10);
-/// Pause before a record is offered again to a full queue.
+/// Pause before a record is offered to a full queue again.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
-/// Waits for the report of one record.
+/// Receives the delivery report of one record.
 type Waiting = Box<oneshot::Sender<KafkaResult<()>>>;
 
-/// Hears what the client says.
+/// Logs the client's errors and passes on delivery reports.
 #[derive(Clone, Debug)]
 struct Context;
 
@@ -47,11 +47,11 @@ impl ProducerContext for Context {
     }
 }
 
-/// A record on its way.
+/// A record to send.
 pub struct Outgoing<'a> {
     /// Topic.
     pub topic: &'a str,
-    /// Records of one key keep their order.
+    /// Key; records of one key keep their order.
     pub key: Option<&'a str>,
     /// Value.
     pub value: &'a [u8],
@@ -65,10 +65,10 @@ pub struct Producer {
 }
 
 impl Producer {
-    /// Starts the client and the thread that hears it; connects by itself.
+    /// Starts the client and its polling thread; connects in the background.
     ///
     /// # Errors
-    /// Where librdkafka refuses a setting, or the system has no room for a thread.
+    /// If librdkafka refuses a setting, or the system cannot start a thread.
     pub fn open(config: &ClientConfig) -> KafkaResult<Self> {
         let client: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(Context)?);
         let polled = Arc::downgrade(&client);
@@ -82,11 +82,11 @@ impl Producer {
         Ok(Self { client })
     }
 
-    /// Sends a record and waits until it is acknowledged; `queued_max` bounds the wait for a place in
-    /// the queue, `message.timeout.ms` the rest.
+    /// Sends a record and waits until it is acknowledged. `queued_max` bounds the wait for a place
+    /// in the queue, `message.timeout.ms` the rest.
     ///
     /// # Errors
-    /// Where it is not acknowledged; it may have been written all the same.
+    /// If it is not acknowledged; it may still have been written.
     pub async fn send(&self, record: Outgoing<'_>, queued_max: Duration) -> KafkaResult<()> {
         let Outgoing { topic, key, value, headers } = record;
         let (waiting, delivered) = oneshot::channel();
@@ -110,7 +110,7 @@ impl Producer {
         delivered.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
-    /// What made the client useless for good, if anything did.
+    /// The fatal error of the client, if it has one.
     pub fn fatal_error(&self) -> Option<(RDKafkaErrorCode, String)> {
         self.client.client().fatal_error()
     }

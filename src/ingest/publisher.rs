@@ -1,8 +1,8 @@
-//! Puts records into a topic: acknowledged by every replica in sync before it says so.
+//! Publishes records to a topic; returns once every in-sync replica has acknowledged them.
 //!
-//! Before the flow: what Kafka brings later is written here. It keeps nothing: a record that is not
-//! acknowledged in time is the caller's again, and may have been written all the same, which the
-//! ledger's keys make harmless.
+//! It stands before the flow: Kafka delivers these records later. It stores nothing. A record that
+//! is not acknowledged in time is returned to the caller as an error; it may still have been
+//! written, which the ledger's keys make harmless.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use rdkafka::message::{Header, OwnedHeaders};
 use super::client::KafkaSettings;
 use super::producer::{Outgoing, Producer};
 
-/// Records handed over before their acknowledgements are waited for.
+/// Most records sent before their acknowledgements are awaited.
 const AT_ONCE_MAX: usize = 1_000;
-/// Says who wrote a record.
+/// Header that names the record's source.
 const SOURCE_HEADER: &str = "callmeter-source";
 
-/// Bytes of the longest record that Kafka's own limit (a million, with key and headers) lets through.
+/// Longest record that Kafka's own limit (a million bytes with key and headers) allows.
 pub const RECORD_BYTES_MAX: usize = 950_000;
 
-/// Why records are not published. All of them may be sent again.
+/// Why records were not published. All of them may be sent again.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// librdkafka refuses a setting.
@@ -35,12 +35,12 @@ pub enum PublishError {
     NotAcknowledged {
         /// The topic.
         topic: String,
-        /// What librdkafka says.
+        /// The error of librdkafka.
         source: KafkaError,
     },
 }
 
-/// A record to be published.
+/// A record to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
     /// Its key: records of one key keep their order.
@@ -73,11 +73,11 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Prepares a producer of a topic; connects by itself. `source` names it in each record's headers;
-    /// a record is given up when it is not acknowledged within `acknowledged_max`.
+    /// Prepares a producer for a topic; connects in the background. `source` names the origin in
+    /// each record's headers; a record fails if it is not acknowledged within `acknowledged_max`.
     ///
     /// # Errors
-    /// Where librdkafka refuses a setting.
+    /// If librdkafka refuses a setting.
     pub fn open(
         kafka: &KafkaSettings,
         topic: &str,
@@ -85,19 +85,19 @@ impl Publisher {
         acknowledged_max: Duration,
     ) -> Result<Self, PublishError> {
         let mut config = kafka.base();
-        // A record counts as published when every replica in sync has it, once and in order.
+        // A record is published when every in-sync replica has it, once and in order.
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
-        // The partition that a Java producer would choose for the same key.
+        // Chooses the partition that a Java producer would choose for the same key.
         config.set("partitioner", "murmur2_random");
-        // Requests at the same time share a round trip, and none waits long for company.
+        // Records sent at the same time share a round trip; none waits long for others.
         config.set("linger.ms", "2");
         config.set("message.timeout.ms", acknowledged_max.as_millis().to_string());
         // Memory: at most this much waits for the broker.
         config.set("queue.buffering.max.messages", "20000");
         config.set("queue.buffering.max.kbytes", "65536");
         config.set("allow.auto.create.topics", "false");
-        // A topic that is made later is found soon.
+        // A topic that is created later is found soon.
         config.set("topic.metadata.refresh.interval.ms", "10000");
         let config = kafka.with_options(config);
         let producer = Producer::open(&config).map_err(PublishError::Producer)?;
@@ -111,10 +111,10 @@ impl Publisher {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Publishes records in order; returns when all of them are acknowledged.
+    /// Publishes records in order; returns when all are acknowledged.
     ///
     /// # Errors
-    /// Where one is not; others may have been.
+    /// If one is not acknowledged; others may have been.
     pub async fn publish(&self, records: &[NewRecord]) -> Result<(), PublishError> {
         let producer = self.shared.producer.load_full();
         for records in records.chunks(AT_ONCE_MAX) {
@@ -141,8 +141,8 @@ impl Publisher {
         producer.send(outgoing, self.shared.acknowledged_max).await
     }
 
-    /// An idempotent producer that lost its place in the log (the topic was made anew, the broker
-    /// lost records) fails for good: another one takes its place.
+    /// Replaces an idempotent producer that lost its place in the log (the topic was created again,
+    /// or the broker lost records): its error is fatal.
     fn replace_if_broken(
         &self,
         producer: &Arc<Producer>,
@@ -157,7 +157,7 @@ impl Publisher {
         };
         tracing::error!(%code, reason, "the kafka producer failed for good and is replaced");
         let made = Producer::open(&self.shared.config).map_err(PublishError::Producer)?;
-        // Whoever failed at the same time may have replaced it already.
+        // Another caller that failed at the same time may have replaced it already.
         self.shared.producer.compare_and_swap(producer, Arc::new(made));
         Ok(())
     }

@@ -1,17 +1,17 @@
-//! One record of a batch, and the memory that batches pass on to each other.
+//! One record of a batch, and memory that batches reuse.
 
 use chrono::{DateTime, Utc};
 
 use super::decode::Event;
 
-/// One record: its coordinates, what it turned out to be, and where its bytes are.
+/// One record: its coordinates, its decoded event, and the place of its bytes.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Offset within the partition.
     pub offset: i64,
-    /// Kafka timestamp, where the record has one.
+    /// Kafka timestamp, if the record has one.
     pub record_at: Option<DateTime<Utc>>,
-    /// What it is.
+    /// The decoded event.
     pub event: Event,
     pub(super) key: Option<Span>,
     pub(super) value: Option<Span>,
@@ -24,7 +24,7 @@ pub(super) struct Span {
     pub(super) length: u32,
 }
 
-/// What a batch was made of, emptied, so that another one may use it again.
+/// The emptied memory of a finished batch, for reuse.
 #[derive(Debug, Default)]
 pub struct Memory {
     pub(super) records: Vec<Record>,

@@ -1,7 +1,8 @@
-//! A range of a partition, read once more, outside of the consumer group.
+//! Reads a range of a partition again, outside of the consumer group.
 //!
-//! For status events that were charged (which changes nothing) and not applied to holds. It moves no
-//! offset, and says nothing about records that are not in the range any more: Kafka deleted them.
+//! It serves status events that were charged but not applied to holds; charging them again changes
+//! nothing. It never moves an offset. Records that Kafka has deleted from the range are skipped
+//! with a warning.
 
 use std::time::{Duration, Instant};
 
@@ -17,31 +18,29 @@ use super::gather::{GatherSettings, event_of, timestamp_of};
 
 /// How long one request to Kafka may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long Kafka may bring nothing before it counts as away.
+/// How long Kafka may deliver nothing before it counts as unreachable.
 const SILENCE_MAX: Duration = Duration::from_secs(10);
-/// How long a poll waits while there is nothing; bounds how late a stop is noticed.
+/// How long a poll waits for a record; bounds how late a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(50);
 
-/// What is read again.
+/// The range to read.
 #[derive(Clone, Debug)]
 pub struct Range {
     /// The partition.
     pub name: TopicPartition,
     /// First offset.
     pub from: i64,
-    /// The offset after the last, which was read before: the log was that long.
+    /// Offset after the last record; the log was at least this long.
     pub to: i64,
-    /// Records of before need not be read: those that Kafka took in earlier, up to the first that it did
-    /// not.
+    /// Skips the records before the first that Kafka appended at this time or later.
     pub since: DateTime<Utc>,
 }
 
-/// Reads a range in batches without bytes, by rising offsets, each handed over before the next is
-/// read, until all is read or `hand_over` answers false: no more is wanted. Blocks. Answers whether all
-/// was read.
+/// Reads a range in batches without bytes, in offset order, and hands over each before it reads the
+/// next. Ends when all is read or `hand_over` returns false. Blocks. Returns whether all was read.
 ///
 /// # Errors
-/// Where Kafka cannot be asked: try again.
+/// If Kafka cannot be reached: try again.
 pub fn read(
     kafka: &KafkaSettings,
     range: &Range,
@@ -68,7 +67,7 @@ pub fn read(
                 batch.push(message.offset(), timestamp_of(&message), event, None, None);
                 batch.next_offset >= range.to
             }
-            // What was read last is not there any more: compacted away.
+            // The last records of the range are gone: compacted away.
             Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => true,
             Some(Err(error)) if is_fatal(&error) => return Err(error),
             Some(Err(_)) | None if heard_at.elapsed() < SILENCE_MAX => false,
@@ -89,7 +88,7 @@ pub fn read(
     }
 }
 
-/// Where the range can be read from; the log may begin later by now.
+/// First offset that can still be read; the log may begin later by now.
 fn start(consumer: &BaseConsumer, range: &Range) -> KafkaResult<i64> {
     let TopicPartition { topic, partition } = &range.name;
     let (low, _) = consumer.fetch_watermarks(topic, *partition, REQUEST_TIMEOUT)?;
@@ -104,7 +103,7 @@ fn start(consumer: &BaseConsumer, range: &Range) -> KafkaResult<i64> {
     let since = match found.elements().first().map(|element| (element.offset(), element.error())) {
         Some((_, Err(error))) => return Err(error),
         Some((Offset::Offset(offset), Ok(()))) => offset,
-        // None was taken in since.
+        // Kafka appended none since.
         Some((Offset::End, Ok(()))) => range.to,
         _ => range.from,
     };
@@ -125,20 +124,20 @@ fn is_fatal(error: &KafkaError) -> bool {
 
 fn options(kafka: &KafkaSettings) -> ClientConfig {
     let mut config = kafka.base();
-    // The client insists on a name; it never joins, and commits nothing.
+    // The client requires a group name; it never joins and commits nothing.
     config.set("group.id", format!("{}-signals", kafka.group));
     config.set("enable.auto.commit", "false");
     config.set("enable.auto.offset.store", "false");
-    // Never reset silently: the log's start is asked for anew instead.
+    // Never resets silently: the log's start is read again instead.
     config.set("auto.offset.reset", "error");
     config.set("allow.auto.create.topics", "false");
-    // The range may end in records that are compacted away: then the log's end says that all was read.
+    // If the range ends in records that were compacted away, the log's end says that all was read.
     config.set("enable.partition.eof", "true");
     // Memory: at most this much waits undecoded; a batch is smaller.
     config.set("queued.max.messages.kbytes", "1024");
     config.set("queued.min.messages", "2000");
     config.set("fetch.message.max.bytes", "1048576");
-    // As the group's consumer: a full queue is asked for again at once.
+    // As for the group's consumer: a full queue is fetched again at once.
     config.set("fetch.queue.backoff.ms", "5");
     config.set("fetch.wait.max.ms", "20");
     kafka.with_options(config)

@@ -1,4 +1,4 @@
-//! Makes the topics that do not exist yet, and says which there are.
+//! Creates missing topics and counts the existing ones.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::client::{Consumer, KafkaSettings};
 
-/// How long one request for metadata may take.
+/// Timeout of one metadata request.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Makes each of `topics` that is missing, with `partitions` partitions and the broker's own
+/// Creates each missing topic of `topics` with `partitions` partitions and the broker's default
 /// replication factor.
 ///
 /// # Errors
-/// Where Kafka cannot be asked or refuses: try again later.
+/// If Kafka cannot be reached or refuses: try again later.
 pub async fn ensure(
     settings: &KafkaSettings,
     topics: &[&str],
@@ -31,10 +31,10 @@ pub async fn ensure(
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
     for result in admin.create_topics(&wanted, &options).await? {
         match result {
-            Ok(topic) => tracing::info!(topic, partitions, "topic made"),
+            Ok(topic) => tracing::info!(topic, partitions, "topic created"),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {
-                tracing::debug!(topic, %code, "topic not made");
+                tracing::debug!(topic, %code, "topic not created");
                 return Err(KafkaError::AdminOp(code));
             }
         }
@@ -42,7 +42,7 @@ pub async fn ensure(
     Ok(())
 }
 
-/// How many of `topics` there are, by what the member itself knows of. Blocks for up to 2 s each.
+/// How many of `topics` exist, by the member's own metadata. Blocks for up to 2 s per topic.
 pub fn known(consumer: &Consumer, topics: &[String]) -> usize {
     let is_known = |topic: &&String| {
         let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT);

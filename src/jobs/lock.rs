@@ -1,7 +1,7 @@
 //! One process at a time: an advisory lock of Postgres, held by a connection of its own.
 //!
-//! The server frees it the moment that the connection ends, however the process did; where a whole
-//! machine vanished, TCP's keepalives tell within half a minute.
+//! The server releases it when the connection ends, however the process ended; if a whole machine
+//! vanishes, TCP keepalives end the connection within half a minute.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use sqlx::postgres::PgConnection;
 
 use crate::ledger::store::{Store, StoreError};
 
-/// First half of the locks' keys, so that they meet no other advisory lock: "jobs".
+/// First half of the locks' keys ("jobs"), so that they never collide with other advisory locks.
 const FAMILY: i32 = 0x6a6f_6273;
-/// Time between two looks whether the connection still stands.
+/// Time between two checks of the connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Longest time for one look, and for connecting.
+/// Timeout of one check, and of connecting.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// The right to run a job. Dropped, it is given back.
+/// The right to run a job, until it is dropped.
 #[derive(Debug)]
 pub struct JobLock {
     connection: PgConnection,
 }
 
 impl JobLock {
-    /// Takes the lock of the job `name`; none: another process has it.
+    /// Takes the lock of the job `name`; none if another process has it.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres cannot be reached or refuses.
     pub async fn take(store: &Store, name: &str) -> Result<Option<Self>, StoreError> {
         let connected = tokio::time::timeout(ANSWER_MAX, store.connect_directly()).await;
         let unanswered = || Err(StoreError::Unavailable(sqlx::Error::PoolTimedOut));
@@ -47,10 +47,10 @@ impl JobLock {
         Ok(None)
     }
 
-    /// Takes the lock, waiting for it as long as `patience`.
+    /// Takes the lock; waits for it for at most `patience`.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres cannot be reached or refuses.
     pub async fn wait(
         store: &Store,
         name: &str,
@@ -66,7 +66,7 @@ impl JobLock {
         }
     }
 
-    /// Runs `work` for as long as the lock is held; none: it was lost, and the work given up.
+    /// Runs `work` while the lock is held; none if the lock was lost and the work dropped.
     pub async fn hold<T>(mut self, work: impl Future<Output = T>) -> Option<T> {
         let done = {
             let lost = async {
@@ -83,7 +83,7 @@ impl JobLock {
                 () = lost => None,
             }
         };
-        // The connection's end frees the lock; asking for it is only the quicker way.
+        // The connection's end releases the lock; closing it is only faster.
         drop(tokio::time::timeout(ANSWER_MAX, self.connection.close()).await);
         done
     }

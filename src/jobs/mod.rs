@@ -1,10 +1,10 @@
-//! Jobs: what is due by the clock, wherever `serve` has the role `jobs`.
+//! Jobs: work that is due by the clock, wherever `serve` has the role `jobs`.
 //!
-//! Each has a name, a period and a row in the table `jobs`, and is run by one process at a time: who
-//! runs it holds a lock of Postgres that ends with its connection ([`JobLock`]), so that a process that
-//! dies holds nobody up. A run that fails is made again soon; what it found is told by its report.
+//! Each has a name, a period and a row in the table `jobs`, and is run by one process at a time.
+//! That process holds a Postgres lock that ends with its connection ([`JobLock`]), so a process
+//! that dies blocks no other. A failed run is retried soon; the run's report says what it found.
 //!
-//! A job must be safe to run twice: a lock may be lost while it works.
+//! A job must be safe to run twice: the lock may be lost during a run.
 
 mod lock;
 mod record;

@@ -1,4 +1,4 @@
-//! The table `jobs`: when each job ran, and what it found.
+//! The table `jobs`: when each job ran, and its report.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::ledger::store::{Store, StoreError};
 
-/// How a job stands.
+/// The state of a job.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub struct JobRecord {
     /// Its name.
@@ -15,20 +15,20 @@ pub struct JobRecord {
     pub next_at: DateTime<Utc>,
     /// Start of the last run.
     pub last_started_at: Option<DateTime<Utc>>,
-    /// Start of the last run that ended well.
+    /// Start of the last successful run.
     pub last_succeeded_at: Option<DateTime<Utc>>,
-    /// When a run failed last.
+    /// Time of the last failure.
     pub last_failed_at: Option<DateTime<Utc>>,
-    /// Why the last run failed; none where it ended well.
+    /// Why the last run failed; none if it succeeded.
     pub last_error: Option<String>,
-    /// What the last run that ended well found.
+    /// Report of the last successful run.
     pub report: Option<Value>,
 }
 
-/// Reads every job that ever ran.
+/// Reads every job that has ever run.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres cannot be reached or refuses.
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<JobRecord>, StoreError> {
     let records = sqlx::query_as(
         "-- jobs::list
@@ -38,10 +38,10 @@ pub async fn list(connection: &mut PgConnection) -> Result<Vec<JobRecord>, Store
     Ok(records.fetch_all(connection).await?)
 }
 
-/// Reads one job; none: it never ran.
+/// Reads one job; none if it has never run.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres cannot be reached or refuses.
 pub async fn read(
     connection: &mut PgConnection,
     name: &str,
@@ -54,7 +54,7 @@ pub async fn read(
     Ok(record.bind(name).fetch_optional(connection).await?)
 }
 
-/// Notes that a run begins. The job stays due: should its process die, another one goes on at once.
+/// Notes that a run begins. The job stays due: if its process dies, another runs it at once.
 pub(super) async fn started(
     store: &Store,
     name: &str,
@@ -73,7 +73,7 @@ pub(super) async fn started(
     Ok(())
 }
 
-/// Notes that the run that began at `started_at` ended well.
+/// Notes that the run that began at `started_at` succeeded.
 pub(super) async fn succeeded(
     store: &Store,
     name: &str,

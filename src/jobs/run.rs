@@ -1,4 +1,4 @@
-//! Looks which jobs are due, and runs them, each by one process at a time.
+//! Finds jobs that are due and runs each in one process at a time.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use crate::ledger::store::{Store, StoreError};
 use crate::metrics::{JOB_LAST_SUCCESS_TIMESTAMP, JOB_RUNS};
 use crate::telemetry::one_line;
 
-/// Time between two looks at what is due.
+/// Time between two checks for due jobs.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// A run that failed is made again after this time, or after its period where that is shorter.
+/// A failed run is retried after this time, or after its period if that is shorter.
 const RETRY_AFTER: TimeDelta = TimeDelta::minutes(5);
-/// Characters of an error that are kept.
+/// Most characters kept of an error.
 const ERROR_CHARACTERS_MAX: usize = 500;
 
-/// Why a run failed. The text must hold no secret and no phone number.
+/// Why a run failed. The text must contain no secret and no phone number.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Something that is due by the clock.
+/// Work that is due by the clock.
 pub struct Job {
     /// Its name, in the table and in metrics.
     pub name: &'static str,
     /// Time from the start of one run to the next.
     pub period: TimeDelta,
-    /// Does it; answers what it found.
+    /// Runs the job; returns its report.
     pub run: Box<dyn Fn() -> BoxFuture<'static, Result<Value, JobError>> + Send + Sync>,
-    /// Shows what was found last: every process does, whoever ran the job.
+    /// Publishes the last report: every process does, whichever ran the job.
     pub show: fn(&Value),
 }
 
@@ -41,7 +41,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Runs each job when it is due. Never ends by itself.
+/// Runs each job when it is due. Never ends.
 pub async fn run_all(store: Store, clock: Clock, jobs: Vec<Job>) {
     let loops = jobs.iter().map(|job| run_one(&store, &clock, job));
     futures::future::join_all(loops).await;
@@ -51,7 +51,7 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
     loop {
         match look(store, clock, job).await {
             Ok(()) => {}
-            // Postgres is away: `/readyz` tells it.
+            // Postgres is unreachable: `/readyz` reports it.
             Err(error) if error.is_transient() => tracing::debug!(%error, "a job waits"),
             Err(error) => {
                 tracing::warn!(job = job.name, error = one_line(&error), "the job waits");
@@ -61,13 +61,13 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
     }
 }
 
-/// Runs the job if it is due and nobody else runs it; shows how it stands.
+/// Runs the job if it is due and no other process runs it; shows its state.
 async fn look(store: &Store, clock: &Clock, job: &Job) -> Result<(), StoreError> {
     let mut record = read(store, job).await?;
     if is_due(record.as_ref(), clock.now())
         && let Some(lock) = JobLock::take(store, job.name).await?
     {
-        // It may have been run between the look and the lock.
+        // Another process may have run it between the check and the lock.
         if is_due(read(store, job).await?.as_ref(), clock.now()) {
             run_once(store, clock, job, lock).await?;
         }
@@ -91,7 +91,7 @@ fn is_due(record: Option<&JobRecord>, now: DateTime<Utc>) -> bool {
     record.is_none_or(|record| record.next_at <= now)
 }
 
-/// Runs a job whose lock is held, and notes how it ended.
+/// Runs a job whose lock is held, and notes its outcome.
 async fn run_once(
     store: &Store,
     clock: &Clock,
@@ -112,7 +112,7 @@ async fn run_once(
             metrics::counter!(JOB_RUNS, "job" => job.name, "outcome" => "failed").increment(1);
             let error: String =
                 one_line(error.as_ref()).chars().take(ERROR_CHARACTERS_MAX).collect();
-            tracing::warn!(job = job.name, error, "the job failed; it is run again soon");
+            tracing::warn!(job = job.name, error, "the job failed; it is retried soon");
             let now = clock.now();
             let next_at = now + RETRY_AFTER.min(job.period);
             record::failed(store, job.name, now, next_at, &error).await

@@ -1,8 +1,8 @@
-//! Beside a partition's worker: notes how far its status events are applied to holds, and reads from
-//! Kafka again what was missed.
+//! Runs beside a partition's worker: notes how far its status events are applied to holds, and
+//! reads missed ones from Kafka again.
 //!
-//! Status events are missed where Redis is away, where too much waits to be projected, and where the
-//! process died after a commit. Charging does not wait for any of it.
+//! Status events are missed while Redis is unreachable, when the queue of projections is full, and
+//! when the process dies after a commit. Charging never waits for any of this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,28 +22,29 @@ use crate::ingest::gather::GatherSettings;
 use crate::ingest::reread::{self, Range};
 use crate::ledger::offsets::{self, Stream};
 
-/// Partitions of a process that are read again at the same time; bounds the memory for it.
+/// Most partitions of a process read again at the same time; bounds the memory.
 pub(super) const AT_ONCE: usize = 2;
-/// How often it is noted how far the status events are applied: so much is applied twice after a crash.
+/// How often the applied offset is noted; after a crash this much is applied twice.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
-/// Records that are read again at once.
+/// Most records of a batch that is read again.
 const RECORDS_MAX: usize = 1_000;
-/// What was taken in by Kafka longer ago than the longest call and this concerns no call in progress.
+/// Records that Kafka appended earlier than the longest call plus this margin concern no call in
+/// progress.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
 
-/// Looks after the status events of one partition while a worker's session lasts.
+/// Applies the status events of one partition during a worker's session.
 pub(super) struct CatchUp {
     pub shared: Arc<Shared>,
     pub name: TopicPartition,
     pub topic: Topic,
     pub stream: Stream,
-    /// How far they are, as Postgres has it.
+    /// The applied offset in Postgres.
     pub noted: i64,
     pub applied: Arc<StatusEventsOffset>,
     pub stop: CancellationToken,
 }
 
-/// Why what was missed is not made up for yet.
+/// Why the gap is not closed yet.
 #[derive(Debug, thiserror::Error)]
 enum NotYet {
     #[error("kafka cannot be asked")]
@@ -57,14 +58,14 @@ enum NotYet {
 }
 
 impl CatchUp {
-    /// Runs until the session ends. What is applied and not noted then is applied once more by whoever
-    /// has the partition next.
+    /// Runs until the session ends. Events that are applied but not noted by then are applied again
+    /// by the partition's next worker.
     pub(super) async fn run(mut self) {
         let mut wait = RETRY_WAIT;
         count::signals_lag(&self.name, self.applied.behind());
         while !self.stop.is_cancelled() {
             if self.applied.behind() == 0 && self.applied.offset() == self.noted {
-                // Nothing to note, and nothing that could be missed.
+                // Nothing to note and nothing missed.
                 let committed = self.applied.something_is_committed();
                 self.stop.run_until_cancelled(committed).await;
             }
@@ -79,11 +80,11 @@ impl CatchUp {
             }
             self.note().await;
         }
-        // From here on another process tells how far it is.
+        // From here another process reports the lag.
         count::signals_lag(&self.name, 0);
     }
 
-    /// Reads what was missed again, and applies it, batch by batch.
+    /// Reads missed events again and applies them batch by batch.
     async fn close_gap(&mut self) -> Result<(), NotYet> {
         let shared = Arc::clone(&self.shared);
         let meter = &shared.meter;
@@ -108,7 +109,7 @@ impl CatchUp {
             }
             self.applied.read_again(batch.next_offset);
             count::signals_lag(&self.name, self.applied.behind());
-            // Waits for the journal: what is applied at once is bounded by that too.
+            // Waits for the journal, which also bounds what is applied at once.
             if !meter.balance.is_journaled().await {
                 return Err(NotYet::Unapplied);
             }
@@ -125,7 +126,7 @@ impl CatchUp {
         Ok(())
     }
 
-    /// What reads the gap, on a thread that may block.
+    /// Reads the gap on a thread that may block.
     fn reading(
         &self,
         gap: std::ops::Range<i64>,
@@ -149,7 +150,7 @@ impl CatchUp {
         }
     }
 
-    /// Notes in Postgres how far the status events are applied, once what they changed is journaled.
+    /// Notes the applied offset in Postgres, once the changes of those events are journaled.
     async fn note(&mut self) {
         let offset = self.applied.offset();
         count::signals_lag(&self.name, self.applied.behind());
@@ -159,7 +160,7 @@ impl CatchUp {
         let store = self.shared.meter.charger.store();
         match offsets::note_signals(store, &self.stream, offset).await {
             Ok(()) => self.noted = offset,
-            Err(error) => tracing::debug!(partition = %self.name, %error, "not noted"),
+            Err(error) => tracing::debug!(partition = %self.name, %error, "offset not noted"),
         }
     }
 }

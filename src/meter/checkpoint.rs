@@ -1,14 +1,14 @@
-//! Where a partition starts: the ledger's offset, held against what Kafka has.
+//! Decides where a partition starts: the ledger's offset, checked against Kafka.
 //!
-//! It never resets anything by itself. An offset that the log does not have, or a log that is not
-//! the one the offset was taken from, halts the partition until an operator decides.
+//! It never resets an offset. An offset that the log does not have, or a log other than the one the
+//! offset was taken from, halts the partition until an operator decides.
 
 use chrono::{DateTime, Utc};
 
 use crate::ingest::partition::Watermarks;
 use crate::ledger::offsets::StoredOffset;
 
-/// Why a partition does not go on. The text says what to do.
+/// Why a partition is halted. The text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Halt {
     /// Kafka deleted records that were never charged.
@@ -17,7 +17,7 @@ pub(crate) enum Halt {
          `callmeter offsets set --topic {topic} --partition {partition} --offset {low} --reason …`"
     )]
     BeforeStart { topic: String, partition: i32, stored: i64, low: i64 },
-    /// The log is shorter than what was charged of it.
+    /// The log is shorter than the part that was charged.
     #[error(
         "offset {stored} lies beyond the log's end {high}: was the topic made anew? then \
          `callmeter offsets set --topic {topic} --partition {partition} --offset {low} --reason …`"
@@ -39,7 +39,7 @@ pub(crate) enum Halt {
     OtherLog { topic: String, partition: i32, stored: i64, expected: String, found: String },
 }
 
-/// Holds the stored offset against the cluster and the log's ends.
+/// Checks the stored offset against the cluster and the log's ends.
 pub(crate) fn check(
     stored: &StoredOffset,
     watermarks: Watermarks,
@@ -66,8 +66,8 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// The offset at which to look for the record that was charged last; `None` where Kafka no longer
-/// has it, or none was charged.
+/// The offset of the record that was charged last; `None` if Kafka no longer has it or none was
+/// charged.
 pub(super) fn witness_offset(stored: &StoredOffset, watermarks: Watermarks) -> Option<i64> {
     stored.last_record_at?;
     let before = stored.next_offset - 1;
@@ -75,7 +75,7 @@ pub(super) fn witness_offset(stored: &StoredOffset, watermarks: Watermarks) -> O
 }
 
 /// Compares the record found at the witness offset with the one that was charged last. A record
-/// behind it says nothing: the one before may have been compacted away.
+/// behind that offset proves nothing: the one before may have been compacted away.
 pub(super) fn check_witness(
     stored: &StoredOffset,
     offset: i64,

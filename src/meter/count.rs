@@ -1,4 +1,4 @@
-//! What the meter counts, in Prometheus's units.
+//! The meter's Prometheus metrics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::ledger::batch::{Committed, Outcome};
 use crate::ledger::rejects::RejectTotal;
 use crate::metrics::{self, add_dollars, show_dollars};
 
-/// Counts a committed batch; `lags` are the seconds from each charged call's end to the commit.
+/// Counts a committed batch; `lags` are the times from each charged call's end to the commit.
 pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<Item = Duration>) {
     ::metrics::histogram!(metrics::BATCH_COMMIT_SECONDS).record(took);
     ::metrics::histogram!(metrics::BATCH_RECORDS).record(whole(committed.outcomes.len()));
@@ -24,7 +24,7 @@ pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<I
     add_dollars(metrics::OVERSHOOT_DOLLARS, None, committed.overshoot);
     ::metrics::counter!(metrics::DURATION_DISAGREEMENTS).increment(committed.duration_mismatches);
     let lag_seconds = ::metrics::histogram!(metrics::EVENT_LAG_SECONDS);
-    // Present from the start, so that its rate tells of the first.
+    // Present from the start, so that its rate shows the first event.
     let late = ::metrics::counter!(metrics::EVENTS_LATE);
     for lag in lags {
         if lag <= metrics::EVENT_LAG_MAX {
@@ -35,7 +35,7 @@ pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<I
     }
 }
 
-/// Tells how many records of a partition wait.
+/// Reports how many records of a partition wait.
 pub(super) fn lag(name: &TopicPartition, records: i64) {
     let records = whole(usize::try_from(records).unwrap_or_default());
     ::metrics::gauge!(
@@ -46,7 +46,8 @@ pub(super) fn lag(name: &TopicPartition, records: i64) {
     .set(records);
 }
 
-/// Tells how many records of a partition are charged whose status events are not applied to holds.
+/// Reports how many charged records of a partition have status events that are not applied to
+/// holds.
 pub(super) fn signals_lag(name: &TopicPartition, records: i64) {
     let records = whole(usize::try_from(records).unwrap_or_default());
     ::metrics::gauge!(
@@ -57,7 +58,7 @@ pub(super) fn signals_lag(name: &TopicPartition, records: i64) {
     .set(records);
 }
 
-/// Tells whether a partition waits for an operator.
+/// Reports whether a partition waits for an operator.
 pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
     ::metrics::gauge!(
         metrics::PARTITION_HALTED,
@@ -67,7 +68,8 @@ pub(super) fn halted(name: &TopicPartition, is_halted: bool) {
     .set(if is_halted { 1.0 } else { 0.0 });
 }
 
-/// Tells what replays debited so far; every kind from the start, so that the first amount is a rise.
+/// Reports what replays have debited; every kind from the start, so that the first amount is a
+/// rise.
 pub(super) fn replayed(amounts: &[(TransactionKind, Money)]) {
     for kind in [TransactionKind::Call, TransactionKind::Overage, TransactionKind::NumberRental] {
         let amount = amounts.iter().find(|it| it.0 == kind).map_or(Money::ZERO, |it| it.1);
@@ -75,7 +77,7 @@ pub(super) fn replayed(amounts: &[(TransactionKind, Money)]) {
     }
 }
 
-/// Tells whether a partition stands still though records wait.
+/// Reports whether a partition makes no progress though records wait.
 pub(super) fn stalled(name: &TopicPartition, is_stalled: bool) {
     ::metrics::gauge!(
         metrics::PARTITION_STALLED,
@@ -85,7 +87,7 @@ pub(super) fn stalled(name: &TopicPartition, is_stalled: bool) {
     .set(if is_stalled { 1.0 } else { 0.0 });
 }
 
-/// Tells how many rejected records are open, by reason, and what all of them take on disk.
+/// Reports how many rejected records are open, by reason, and what all of them take on disk.
 pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     for reason in ["undecodable", "invalid", "unknown_account", "conflict"] {
         let records = totals.iter().find(|it| it.reason == reason).map_or(0, |it| it.records);
@@ -96,7 +98,7 @@ pub(super) fn rejects(totals: &[RejectTotal], bytes: i64) {
     ::metrics::gauge!(metrics::REJECTED_BYTES).set(bytes);
 }
 
-/// A count as a sample; beyond 2^32 it stays there.
+/// A count as a sample, capped at 2^32 - 1.
 fn whole(count: usize) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }

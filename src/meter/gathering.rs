@@ -1,4 +1,4 @@
-//! The gathering side of a partition: reads on a thread that may block, and hands batches over.
+//! The gathering side of a partition: reads on a thread that may block, and hands over batches.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,12 +19,12 @@ use crate::ingest::partition::{Partition, Watermarks};
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
 
-/// Between two tries to read records that cannot be read.
+/// Time between two attempts to read unreadable records.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
-/// Further seeks before the group is asked for the partition anew; each takes up to two seconds.
+/// Further seeks before the group is asked for the partition again; each takes up to two seconds.
 const SEEKS_MAX: u32 = 5;
 
-/// What Kafka says about a partition before it starts.
+/// Facts from Kafka about a partition before it starts.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub watermarks: Watermarks,
@@ -32,14 +32,14 @@ pub(super) struct Facts {
     pub committed: Option<i64>,
 }
 
-/// What the gathering thread has to say.
+/// A message of the gathering thread.
 pub(super) enum FromGathering {
     Started,
     Batch(Batch),
     Ended(End),
 }
 
-/// The gathering side of a session; lives on a thread that may block.
+/// The gathering side of a session; runs on a thread that may block.
 pub(super) struct Gathering {
     pub partition: Arc<Partition>,
     pub name: TopicPartition,
@@ -47,12 +47,12 @@ pub(super) struct Gathering {
     pub topic: Topic,
     pub stop: CancellationToken,
     pub is_busy: Arc<AtomicBool>,
-    /// Memory of a batch that is done with.
+    /// Memory of a finished batch.
     pub spare: Arc<Mutex<Option<Memory>>>,
 }
 
 impl Gathering {
-    /// Gathers until the session ends, and says why it ended.
+    /// Gathers until the session ends; returns why it ended.
     pub(super) fn run(
         &self,
         facts: &Facts,
@@ -66,7 +66,7 @@ impl Gathering {
         let _ = sender.blocking_send(FromGathering::Ended(end));
     }
 
-    /// Starts reading, and looks at the record before the offset where Kafka still has it.
+    /// Starts reading, and checks the record before the offset if Kafka still has it.
     fn start(
         &self,
         facts: &Facts,
@@ -76,7 +76,7 @@ impl Gathering {
         let is_stopped = || self.stop.is_cancelled();
         if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
             self.partition.start(witness).map_err(End::GivenUp)?;
-            // Out of range: the log's ends have moved since we asked.
+            // Out of range: the log's ends have moved since they were read.
             let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
             let Some((offset, record_at)) = found else { return Err(End::Stopped) };
             checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
@@ -131,7 +131,7 @@ impl Gathering {
         }
     }
 
-    /// Goes back to records that cannot be read, a while later: the same session and the same queue.
+    /// Seeks back to unreadable records after a pause, in the same session and queue.
     fn seek_back(&self, offset: i64, error: &KafkaError) -> Result<(), End> {
         self.shared.progress.failed(&self.name, error);
         self.partition.pause().map_err(End::GivenUp)?;
@@ -143,7 +143,7 @@ impl Gathering {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.partition.forget_fault();
-        // Right behind a fault the client may refuse to seek for a while.
+        // Just behind a fault the client may refuse to seek for a while.
         let mut sought = self.partition.start(offset);
         for _ in 0..SEEKS_MAX {
             if sought.is_ok() || self.stop.is_cancelled() {

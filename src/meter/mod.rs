@@ -1,8 +1,8 @@
-//! The charging loop: who drives Kafka → decode → rate → commit → project, partition by partition.
+//! The charging loop: runs Kafka → decode → rate → commit → project for each partition.
 //!
-//! The only owner of control flow between [`ingest`](crate::ingest) and [`ledger`](crate::ledger):
-//! it reads where a partition starts, gathers, commits, and starts anew where the ledger says so.
-//! It writes no money itself.
+//! It alone controls the flow between [`ingest`](crate::ingest) and [`ledger`](crate::ledger): it
+//! reads where a partition starts, gathers, commits, and restarts where the ledger says. It never
+//! writes money itself.
 
 mod catch_up;
 pub(crate) mod checkpoint;
@@ -43,12 +43,12 @@ use readiness::Readiness;
 
 pub(crate) use readiness::COMPONENT;
 
-/// How long a failed attempt waits before the next one, doubled up to the most.
+/// Pause after a failed attempt; doubled after each further one, up to [`RETRY_WAIT_MAX`].
 pub(crate) const RETRY_WAIT: Duration = Duration::from_millis(50);
-/// The most that an attempt waits; an outage that ends is noticed within this time.
+/// Longest pause; the end of an outage is noticed within this time.
 pub(crate) const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// How the meter works.
+/// Settings of the meter.
 #[derive(Clone, Debug)]
 pub struct MeterSettings {
     /// Kafka and the group.
@@ -57,36 +57,36 @@ pub struct MeterSettings {
     pub topic_calls: String,
     /// Topic of rental events.
     pub topic_rentals: String,
-    /// Partitions of a topic that has to be made.
+    /// Partitions of a topic that is created.
     pub partitions: i32,
-    /// What bounds a batch.
+    /// Limits of a batch.
     pub batch: BatchLimits,
     /// Most batches committed at the same time.
     pub commits_max: usize,
     /// Most large batches in memory at the same time.
     pub large_max: usize,
-    /// What is accepted.
+    /// Limits of what is accepted.
     pub limits: Limits,
     /// Bytes that rejected records may take on disk before their values stay in Kafka.
     pub rejects_bytes_max: i64,
-    /// When unpaid rents are tried again.
+    /// When unpaid rents are retried.
     pub rental_retry: RetryPolicy,
-    /// How long a partition may stand still while records wait.
+    /// How long a partition may make no progress while records wait.
     pub stall_max: Duration,
 }
 
-/// What the meter works with.
+/// The meter's parts.
 #[derive(Clone, Debug)]
 pub struct Meter {
-    /// Settings.
+    /// Its settings.
     pub settings: Arc<MeterSettings>,
-    /// The ledger's door for batches.
+    /// Charges batches in the ledger.
     pub charger: Arc<Charger>,
-    /// Is told what was committed.
+    /// Receives what was committed.
     pub balance: Balance,
-    /// Tells the time.
+    /// The clock.
     pub clock: Clock,
-    /// Where the state of Kafka, Postgres and each partition is reported.
+    /// Reports the state of Kafka, Postgres and each partition.
     pub health: Health,
 }
 
@@ -94,24 +94,24 @@ pub struct Meter {
 #[derive(Debug)]
 struct Shared {
     meter: Meter,
-    /// Bounds the batches that are committed at the same time.
+    /// Bounds the batches committed at the same time.
     commits: Semaphore,
-    /// Bounds the large batches that are in memory at the same time.
+    /// Bounds the large batches in memory.
     rooms: Permits,
     /// Bytes that rejected records may still take before their values stay in Kafka.
     reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
     progress: Progress,
-    /// Whether the group has given this process its partitions, and all of them have started.
+    /// Whether the group has assigned this process its partitions and all of them have started.
     readiness: Readiness,
-    /// A partition asks for a new assignment.
+    /// Notified when a partition needs a new assignment.
     rejoin: Notify,
     /// Bounds the partitions whose status events are read again at the same time.
     catch_ups: Semaphore,
 }
 
 impl Shared {
-    /// Counts a batch's rejected records against the cap, until the next look at what they take.
+    /// Counts a batch's rejected records against the cap until their size is read again.
     fn take_reject_room(&self, batch: &Batch, committed: &Committed) {
         let is_kept = |outcome: &Outcome| matches!(outcome, Outcome::Rejected | Outcome::Conflict);
         if committed.outcomes.iter().any(is_kept) {
@@ -124,7 +124,7 @@ impl Shared {
 /// Consumes and charges until `shutdown`, then finishes what is in flight and leaves the group.
 ///
 /// # Errors
-/// Where librdkafka refuses a setting; everything else is waited out.
+/// If librdkafka refuses a setting; any other failure is retried.
 pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaError> {
     let settings = Arc::clone(&meter.settings);
     let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
@@ -188,7 +188,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     }
     workers.stop(&shared.meter.health).await;
     stop_polling.store(true, Ordering::Relaxed);
-    // Answers a rebalance that is waiting for us while we leave.
+    // Releases a rebalance that waits for us while we leave.
     membership.assignments.close();
     while membership.assignments.try_recv().is_ok() {}
     if polling.await.is_err() {
@@ -196,7 +196,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     }
     tasks.close();
     tasks.wait().await;
-    // Leaving the group blocks, and calls back into us.
+    // Leaving the group blocks, and calls our callbacks.
     let consumer = membership.consumer;
     if tokio::task::spawn_blocking(move || drop(consumer)).await.is_err() {
         tracing::error!("leaving the consumer group panicked");
@@ -232,7 +232,7 @@ impl Workers {
         self.running.insert(name, tokio::spawn(worker.run()));
     }
 
-    /// Stops all partitions and waits until nothing of them is in flight.
+    /// Stops all partitions and waits until none has anything in flight.
     async fn stop(&mut self, health: &Health) {
         self.stop.cancel();
         for (name, worker) in self.running.drain() {
@@ -246,8 +246,8 @@ impl Workers {
     }
 }
 
-/// Makes the topics that are missing as soon as Kafka can be asked, and joins the group then: a member
-/// that joins before there are topics is given no partitions, and learns of them seconds later.
+/// Creates missing topics once Kafka can be reached, then joins the group: a member that joins
+/// before the topics exist gets no partitions and notices them only seconds later.
 async fn join_group(shared: Arc<Shared>, consumer: Arc<client::Consumer>) {
     let settings = &shared.meter.settings;
     let names = [settings.topic_calls.clone(), settings.topic_rentals.clone()];
@@ -258,7 +258,7 @@ async fn join_group(shared: Arc<Shared>, consumer: Arc<client::Consumer>) {
         if !has_joined {
             let (asked, wanted) = (Arc::clone(&consumer), names.clone());
             let known = tokio::task::spawn_blocking(move || topics::known(&asked, &wanted)).await;
-            // Where Kafka lets nobody make topics, what there is of them is charged.
+            // If Kafka does not permit creating topics, the existing ones are charged.
             let is_enough =
                 known.is_ok_and(|known| known == names.len() || known > 0 && ensured.is_err());
             if is_enough {
@@ -278,7 +278,7 @@ async fn join_group(shared: Arc<Shared>, consumer: Arc<client::Consumer>) {
     }
 }
 
-/// Waits before the next attempt, each time longer; true where it is time to stop instead.
+/// Waits before the next attempt, longer each time; true if it must stop instead.
 pub(crate) async fn sleep_or_stop(wait: &mut Duration, stop: &CancellationToken) -> bool {
     let stopped = tokio::time::timeout(*wait, stop.cancelled()).await.is_ok();
     *wait = (*wait * 2).min(RETRY_WAIT_MAX);

@@ -1,4 +1,4 @@
-//! One partition's worker: finds where it starts, gathers on a thread of its own, commits in order.
+//! One partition's worker: finds its start, gathers on a thread of its own, commits in order.
 //!
 //! While one batch commits, the next is gathered and decoded. A batch is handed over only when the
 //! one before it is committed, so at most two are in memory.
@@ -29,13 +29,13 @@ use crate::ledger::batch::{CommitError, Source};
 use crate::ledger::offsets::{self, StoredOffset, Stream};
 use crate::ledger::store::StoreError;
 
-/// How often a halted partition looks whether an operator moved its offset.
+/// How often a halted partition checks whether an operator moved its offset.
 const HALTED_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// How long a partition that the client gave up waits for its new assignment.
 const REJOIN_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// Works on one partition until it is taken away.
+/// Works on one partition until it is revoked.
 pub(super) struct Worker {
     pub shared: Arc<Shared>,
     pub consumer: Arc<Consumer>,
@@ -44,13 +44,13 @@ pub(super) struct Worker {
     pub stop: CancellationToken,
 }
 
-/// Name of a partition's part in the health report.
+/// Name of a partition's component in the health report.
 pub(super) fn component(name: &TopicPartition) -> String {
     format!("partition {name}")
 }
 
 impl Worker {
-    /// Runs sessions until the partition is taken away.
+    /// Runs sessions until the partition is revoked.
     pub(super) async fn run(self) {
         let health = &self.shared.meter.health;
         let component = component(&self.name);
@@ -75,9 +75,9 @@ impl Worker {
                     health.down(component.clone(), format!("kafka cannot be asked: {error}"));
                 }
                 End::GivenUp(error) => {
-                    tracing::info!(partition = %self.name, %error, "asks for a new assignment");
+                    tracing::info!(partition = %self.name, %error, "asking for a new assignment");
                     self.shared.rejoin.notify_one();
-                    // Nothing can be done here until the partition comes back.
+                    // Nothing can be done until the partition is assigned again.
                     let mut rejoin_wait = REJOIN_WAIT;
                     if sleep_or_stop(&mut rejoin_wait, &self.stop).await {
                         return;
@@ -117,9 +117,9 @@ impl Worker {
         .await?;
         checkpoint::check(&stored, facts.watermarks, &facts.cluster_id).map_err(End::Halted)?;
         if facts.committed.is_some_and(|committed| committed > stored.next_offset) {
-            // An offset set by hand has no record before it; it may well go back.
+            // An offset set by hand has no record before it; it may go back.
             if stored.last_record_at.is_some() {
-                // Kafka was told of charges that Postgres does not have any more.
+                // Kafka's committed offset includes charges that Postgres no longer has.
                 let incarnation = ledger::incarnation::raise(meter.charger.store()).await?;
                 tracing::error!(partition = %self.name, incarnation, "postgres went back in time");
             }
@@ -129,7 +129,7 @@ impl Worker {
         self.charge_from(partition, facts, stored, &stream).await
     }
 
-    /// Gathers and commits until something ends the session.
+    /// Gathers and commits until the session ends.
     async fn charge_from(
         &self,
         partition: Arc<Partition>,
@@ -152,7 +152,7 @@ impl Worker {
         };
         let (start, high) = (stored.next_offset, facts.watermarks.high);
         self.shared.progress.began(&self.name, start, high, at);
-        // The gathering thread sends only while nothing is in flight: one place is enough.
+        // The gathering thread sends only while nothing is in flight: a capacity of one is enough.
         let (sender, mut gathered) = mpsc::channel(1);
         let gathering = Gathering {
             partition: Arc::clone(&partition),
@@ -169,13 +169,13 @@ impl Worker {
             match gathered.recv().await {
                 None => break End::Stopped,
                 Some(FromGathering::Started) => {
-                    // One that stood still here before has to move first.
+                    // A partition that stood still at this offset must move first.
                     if !self.shared.progress.is_stalled(&self.name, start) {
                         meter.health.up(component(&self.name));
                     }
                     self.shared.readiness.started(&self.name);
                     count::halted(&self.name, false);
-                    // Not before: now it is known to be the log that was charged from.
+                    // Only now the log is known to be the one that was charged from.
                     catch_up.take().map(|catch_up| tokio::spawn(catch_up.run()));
                 }
                 Some(FromGathering::Ended(end)) => break end,
@@ -209,18 +209,18 @@ impl Worker {
             tracing::debug!(partition = %self.name, %error, "not paused");
         }
         self.shared.progress.gone(&self.name);
-        // From here on another process tells how far it is.
+        // From here another process reports the lag.
         count::lag(&self.name, 0);
         Ok(match end {
             _ if self.stop.is_cancelled() => End::Stopped,
-            // Only the session was ended: an operator set the offset.
+            // Only the session ended: an operator set the offset.
             End::Stopped => End::Restart,
             end => end,
         })
     }
 
-    /// What looks after the partition's status events, from where the ledger has them applied. Rents
-    /// have none.
+    /// The task that applies the partition's status events, from the last offset noted as applied.
+    /// Rents have no status events.
     fn catch_up(&self, stored: &StoredOffset, stop: CancellationToken) -> CatchUp {
         let applied_to = match self.topic {
             Topic::Calls => stored.signals_offset,
@@ -237,7 +237,7 @@ impl Worker {
         }
     }
 
-    /// What Kafka says about the partition, asked on a thread that may block.
+    /// Facts from Kafka about the partition, read on a thread that may block.
     async fn ask_kafka(&self) -> Result<(Arc<Partition>, Facts), End> {
         let (consumer, name) = (Arc::clone(&self.consumer), self.name.clone());
         let asked = tokio::task::spawn_blocking(move || {
@@ -253,8 +253,8 @@ impl Worker {
         }
     }
 
-    /// Commits a batch, however often it takes; a record that Postgres refuses is kept as rejected.
-    /// Answers memory that is done with.
+    /// Commits a batch, however many attempts it takes; a record that Postgres refuses is kept as
+    /// rejected. Returns memory for reuse.
     async fn commit(
         &self,
         batch: Batch,
@@ -315,7 +315,7 @@ impl Worker {
         Ok(done)
     }
 
-    /// An outage is Postgres's; anything else is this partition's own trouble.
+    /// An outage is reported for Postgres; any other error for this partition.
     fn report_ledger(&self, error: &CommitError) {
         let health = &self.shared.meter.health;
         match error {

@@ -1,6 +1,7 @@
-//! How far each partition of this process is, and which of them stand still though records wait.
+//! How far each partition of this process is, and which of them make no progress though records
+//! wait.
 //!
-//! Written by the workers and by the look at Kafka; nothing here asks anybody or decides what to do.
+//! The workers and the checks of Kafka write it. It makes no request and no decision.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,13 +18,13 @@ use crate::ingest::partition::Partition;
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     places: Mutex<HashMap<TopicPartition, Place>>,
-    /// Outlives sessions: a partition that starts anew at the same record has waited all the same.
+    /// Outlives sessions: the wait continues when a partition restarts at the same record.
     waits: Mutex<HashMap<TopicPartition, Wait>>,
-    /// Why the last session of a partition could not fetch records; until it moves.
+    /// Why the last session of a partition could not fetch records; kept until it moves.
     faults: Mutex<HashMap<TopicPartition, String>>,
 }
 
-/// Where a session is.
+/// The place of a session.
 pub(super) struct Session {
     pub partition: Arc<Partition>,
     /// Whether a batch of it is being committed.
@@ -39,7 +40,7 @@ struct Place {
     end_of_log: EndOfLog,
 }
 
-/// Where the log ends, as Kafka said last.
+/// End of the log at the last check.
 #[derive(Debug)]
 enum EndOfLog {
     At(i64),
@@ -56,25 +57,25 @@ struct Wait {
     is_stall: bool,
 }
 
-/// A partition that stands still though records wait.
+/// A partition that makes no progress though records wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stall {
     pub name: TopicPartition,
-    /// The record that it does not get beyond.
+    /// The record at which it stands.
     pub next_offset: i64,
-    /// For how long.
+    /// How long it has stood there.
     pub lasts: Duration,
-    /// What is known of the cause.
+    /// The cause, if known.
     pub cause: Option<String>,
 }
 
-/// What a look at all partitions found.
+/// Result of a check of all partitions.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub stalls: Vec<Stall>,
-    /// Those that stood still at the look before, and do not any more.
+    /// Partitions that stood still at the previous check and no longer do.
     pub over: Vec<TopicPartition>,
-    /// Those that do not move though records wait, for however long, and where.
+    /// Partitions that do not move though records wait, after any time, with their offsets.
     pub waiting: HashMap<TopicPartition, i64>,
 }
 
@@ -104,8 +105,8 @@ impl Progress {
         }
     }
 
-    /// A session ended because records cannot be fetched. It outlives the session, which starts anew at
-    /// once and may not have come to those records when it is looked at.
+    /// A session ended because records cannot be fetched. The cause outlives it: the next session
+    /// starts at once and may not have reached those records when it is checked.
     pub(super) fn failed(&self, name: &TopicPartition, error: &KafkaError) {
         self.lock_faults().insert(name.clone(), error.to_string());
     }
@@ -122,7 +123,8 @@ impl Progress {
         self.lock().iter().map(|(name, place)| (name.clone(), place.next_offset)).collect()
     }
 
-    /// Notes where a partition's log ends, or why Kafka cannot say; answers how many records wait.
+    /// Notes the end of a partition's log, or why Kafka cannot give it; returns how many records
+    /// wait.
     pub(super) fn looked(&self, name: &TopicPartition, end: Result<i64, String>) -> Option<i64> {
         let mut places = self.lock();
         let place = places.get_mut(name)?;
@@ -130,20 +132,20 @@ impl Progress {
         place.lag()
     }
 
-    /// Ends the session of a partition: it looks anew where it goes on.
+    /// Ends a partition's session; the next one reads again where it starts.
     pub(super) fn start_anew(&self, name: &TopicPartition) {
         if let Some(place) = self.lock().get(name) {
             place.session.end.cancel();
         }
     }
 
-    /// Whether a partition stood still at this offset when it was looked at last.
+    /// Whether the last check found the partition stalled at this offset.
     pub(super) fn is_stalled(&self, name: &TopicPartition, next_offset: i64) -> bool {
         let waits = self.lock_waits();
         waits.get(name).is_some_and(|wait| wait.is_stall && wait.next_offset == next_offset)
     }
 
-    /// Finds what waits for longer than `patience`.
+    /// Finds partitions that have waited for longer than `patience`.
     pub(super) fn look(&self, patience: Duration) -> Found {
         let (places, mut waits) = (self.lock(), self.lock_waits());
         let mut found = Found::default();
@@ -202,7 +204,7 @@ impl Place {
         matches!(self.end_of_log, EndOfLog::Hidden(_)) || self.lag().is_some_and(|lag| lag > 0)
     }
 
-    /// What is known where no fetch failed.
+    /// The cause if no fetch failed.
     fn cause(&self) -> Option<String> {
         match &self.end_of_log {
             EndOfLog::Hidden(error) => Some(format!("kafka cannot tell where it ends: {error}")),

@@ -1,7 +1,8 @@
-//! Whether this process takes part: the group has given it its partitions once, and each has started.
+//! Whether this process takes part: the group has assigned its partitions once, and each has
+//! started.
 //!
-//! What is published then is charged at once. A later rebalance changes nothing about it: partitions
-//! tell how they do by themselves.
+//! Records published after that are charged at once. A later rebalance does not change it: each
+//! partition reports its own state.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,10 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::health::Health;
 use crate::ingest::client::TopicPartition;
 
-/// Its name among the parts in `/readyz`.
+/// Its component name in `/readyz`.
 pub(crate) const COMPONENT: &str = "assignment";
 
-/// How far the process is with its first assignment.
+/// Progress of the process with its first assignment.
 #[derive(Debug)]
 pub(super) struct Readiness {
     health: Health,
@@ -21,7 +22,7 @@ pub(super) struct Readiness {
 
 #[derive(Debug)]
 enum State {
-    /// Nothing is assigned yet, or it was taken away before all of it had started.
+    /// Nothing is assigned yet, or the assignment was revoked before all of it had started.
     Waits,
     /// These have not started yet.
     Starts(HashSet<TopicPartition>),
@@ -35,14 +36,14 @@ impl Readiness {
         Self { health, state: Mutex::new(State::Waits) }
     }
 
-    /// Tells why it has to wait.
+    /// Reports why it waits.
     pub(super) fn waits(&self, reason: String) {
         if let State::Waits = *self.lock() {
             self.health.down(COMPONENT, reason);
         }
     }
 
-    /// The group gave these, or none, which is an answer too.
+    /// The group assigned these partitions; none is a valid assignment too.
     pub(super) fn assigned(&self, partitions: &[TopicPartition]) {
         let mut state = self.lock();
         if !matches!(*state, State::TakesPart) {
@@ -51,7 +52,7 @@ impl Readiness {
         }
     }
 
-    /// All of it is taken away again.
+    /// The whole assignment is revoked.
     pub(super) fn revoked(&self) {
         let mut state = self.lock();
         if !matches!(*state, State::TakesPart) {
@@ -59,7 +60,7 @@ impl Readiness {
         }
     }
 
-    /// A partition is read, or has said why it is not.
+    /// A partition is being read, or has reported why it is not.
     pub(super) fn started(&self, name: &TopicPartition) {
         let mut state = self.lock();
         if let State::Starts(names) = &mut *state {

@@ -1,4 +1,4 @@
-//! Tries rents again that could not be paid.
+//! Retries rents that could not be paid.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::Shared;
 use crate::ledger::rentals::{self, Attempt};
 use crate::metrics;
 
-/// Between two looks for rents that are due.
+/// Time between two checks for rents that are due.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Runs until shutdown; each attempt is a transaction of its own, taken by one process only.
@@ -38,7 +38,7 @@ pub(super) async fn retry(shared: Arc<Shared>, shutdown: CancellationToken) {
     }
 }
 
-/// Counts an attempt, and tells what wants somebody to look.
+/// Counts an attempt, and logs what an operator should look at.
 fn note(attempt: &Attempt) {
     let outcome = match attempt {
         Attempt::Paid(amount) => {

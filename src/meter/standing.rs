@@ -1,7 +1,7 @@
-//! Looks every second at this process's partitions: those that stand still though records wait are
-//! told, and those whose offset an operator set start anew.
+//! Checks this process's partitions every second: reports those that make no progress though
+//! records wait, and restarts those whose offset an operator set.
 //!
-//! Beside the charging, of which it takes nothing: one small statement for all partitions together.
+//! It runs beside the charging and must not slow it: one small statement for all partitions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,17 +16,18 @@ use crate::ingest::client::TopicPartition;
 use crate::ledger::stalls::{self, Kept, StoredPlace};
 use crate::ledger::store::StoreError;
 
-/// Between two looks; with the start of a session it stays below the 2 s that `offsets set` promises.
+/// Time between two checks; with a session's start it stays below the 2 s that `offsets set`
+/// promises.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Between two looks where an offset is not the expected one: a batch may just have moved it.
+/// Time to the next check if an offset is unexpected: a batch may just have moved it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
-/// What the reason of a partition begins with that stands still.
+/// First words of the reason of a partition that makes no progress.
 const STANDS_STILL: &str = "makes no progress";
 
-/// Where partitions are, and where the ledger has them instead.
+/// Partitions whose position differs from the ledger's: (position, ledger's offset).
 type Moved = HashMap<TopicPartition, (i64, i64)>;
 
-/// Looks until `shutdown`.
+/// Checks until `shutdown`.
 pub(super) async fn look(shared: Arc<Shared>, shutdown: CancellationToken) {
     let mut moved = Moved::new();
     loop {
@@ -48,13 +49,13 @@ pub(super) async fn look(shared: Arc<Shared>, shutdown: CancellationToken) {
     }
 }
 
-/// Tells `/readyz` and the metrics what stands still, and what does not any more.
+/// Reports stalled partitions, and those that move again, to `/readyz` and the metrics.
 fn tell(shared: &Shared, found: &Found) {
     let health = &shared.meter.health;
     for stall in &found.stalls {
         count::stalled(&stall.name, true);
         let component = partition::component(&stall.name);
-        // What the worker itself has said tells more.
+        // The worker's own reason says more.
         if health.reason(&component).is_none_or(|it| it.starts_with(STANDS_STILL)) {
             let cause = stall.cause.as_deref().unwrap_or("kafka brings none, and tells no error");
             let offset = stall.next_offset;
@@ -70,8 +71,8 @@ fn tell(shared: &Shared, found: &Found) {
     }
 }
 
-/// Reads where the ledger has our partitions. One that is elsewhere at two looks starts anew there: an
-/// operator set its offset. What stands still is kept for `callmeter status`.
+/// Reads the ledger's offsets of our partitions. A partition whose offset differs at two checks
+/// restarts there: an operator set it. Stalls are stored for `callmeter status`.
 async fn hold_against_ledger(
     shared: &Shared,
     found: &Found,
@@ -93,7 +94,7 @@ async fn hold_against_ledger(
             let seen = (position, place.next_offset);
             if before.get(&name) == Some(&seen) {
                 let offset = place.next_offset;
-                tracing::info!(partition = %name, offset, "the offset was set: starts anew");
+                tracing::info!(partition = %name, offset, "the offset was set: restarting there");
                 shared.progress.start_anew(&name);
             } else {
                 moved.insert(name.clone(), seen);
@@ -104,7 +105,7 @@ async fn hold_against_ledger(
     Ok(moved)
 }
 
-/// Keeps a partition's stall, or forgets the one that is kept and over; writes only what changes.
+/// Stores a partition's stall, or deletes a stored one that is over; writes only changes.
 async fn keep(
     shared: &Shared,
     found: &Found,
@@ -121,7 +122,7 @@ async fn keep(
             });
             if is_kept { Ok(()) } else { stalls::keep(store, name, &wanted).await }
         }
-        // It may be the same one, found before this process had the partition.
+        // It may be the same stall, found before this process had the partition.
         (None, Some(kept)) => {
             let may_last = found.waiting.get(name) == Some(&kept.next_offset);
             if may_last { Ok(()) } else { stalls::forget(store, name).await }

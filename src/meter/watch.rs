@@ -1,4 +1,4 @@
-//! Looks after Kafka and the rejected records every few seconds, for health and metrics.
+//! Checks Kafka and the rejected records every few seconds, for health and metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,14 +13,13 @@ use super::{Shared, count};
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ledger::rejects;
 
-/// Between two looks; also how soon an outage is told.
+/// Time between two checks; also how soon an outage is reported.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// Between two looks at the rejected records.
+/// Time between two checks of the rejected records.
 const REJECTS_EVERY: Duration = Duration::from_secs(5);
 
-/// Asks Kafka for metadata and for the ends of our partitions: is it there, and how far behind are
-/// we?
+/// Reads metadata and our partitions' ends from Kafka: whether it is reachable, and the lag.
 pub(super) async fn kafka(
     shared: Arc<Shared>,
     consumer: Arc<Consumer>,
@@ -58,7 +57,7 @@ pub(super) async fn kafka(
     }
 }
 
-/// Where each partition ends: one request for all of them. One partition without a leader is no outage
+/// The end of each partition, in one request for all. One partition without a leader is no outage
 /// of Kafka.
 fn ends(
     consumer: &Consumer,
@@ -66,7 +65,7 @@ fn ends(
 ) -> KafkaResult<Vec<(TopicPartition, Result<i64, String>)>> {
     let mut wanted = TopicPartitionList::with_capacity(positions.len());
     for (name, _) in &positions {
-        // In place of an instant: the offset after the last record.
+        // Instead of a time: asks for the offset after the last record.
         wanted.add_partition_offset(&name.topic, name.partition, Offset::End)?;
     }
     let found = consumer.offsets_for_times(wanted, LOOK_EVERY)?;
@@ -82,8 +81,8 @@ fn ends(
     Ok(ends)
 }
 
-/// Counts the rejected records and what replays debited, and decides whether further records are kept
-/// with their bytes.
+/// Counts the rejected records and what replays debited, and decides whether further records are
+/// kept with their bytes.
 pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
     let store = shared.meter.charger.store();
     let cap = shared.meter.settings.rejects_bytes_max;

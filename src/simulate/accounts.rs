@@ -1,8 +1,8 @@
-//! The customers of the simulated world: made where they are missing, through the ledger's own door.
+//! Creates the missing customers of the simulated world, through the ledger's own functions.
 //!
-//! What an account is like follows from its number alone, so that every run, whatever its seed, finds
-//! the same customers: every third has no plan, the others are spread over the catalog's plans with
-//! anchors on all days of the month, and some have changed their plan lately.
+//! An account's properties follow from its number alone, so every run finds the same customers for
+//! any seed: every third has no plan; the others are spread over the catalog's plans with anchors
+//! on all days of the month, and some have changed their plan lately.
 
 use callmeter_core::domain::{AccountId, IdError, Money, PlanId, TwilioAccountSid};
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
@@ -17,16 +17,16 @@ use crate::ledger::catalogs;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::ledger::subscriptions;
 
-/// Accounts made in one transaction.
+/// Accounts created in one transaction.
 const ACCOUNTS_PER_TRANSACTION: u32 = 100;
 
-/// Why the customers could not be made.
+/// Why the customers could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountsError {
     /// The ledger did not answer, or is broken.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Somebody else has what a simulated account needs.
+    /// Another account has what a simulated account needs.
     #[error("{sid} belongs to another account than {id}; simulate on a ledger of its own")]
     Taken {
         /// The simulated account.
@@ -40,12 +40,12 @@ pub enum AccountsError {
         /// The plan.
         plan: PlanId,
     },
-    /// A number makes no id.
+    /// A number that gives no valid id.
     #[error("account {index} cannot be named")]
     Name {
         /// The account's number, from 0.
         index: u32,
-        /// Why.
+        /// The reason.
         source: IdError,
     },
 }
@@ -75,16 +75,16 @@ impl AsStoreError for AccountsError {
 #[derive(Clone, Debug)]
 struct Customer {
     account: NewAccount,
-    /// Plans and their starts, in order; empty: none.
+    /// Plans and their starts, in order; empty if it has none.
     plans: Vec<(PlanId, DateTime<Utc>)>,
 }
 
-/// Makes those of the first `count` accounts that are missing, with `opening_balance` each; answers
-/// how many. `made` hears of progress.
+/// Creates the missing ones of the first `count` accounts, with `opening_balance` each; returns how
+/// many. Reports progress to `made`.
 ///
 /// # Errors
-/// Where the ledger does not answer, or holds something else in their place. Run again: what was
-/// made is found.
+/// If the ledger does not answer, or contains something else in their place. Run again: accounts
+/// that exist are kept.
 pub async fn ensure(
     store: &Store,
     count: u32,
@@ -155,7 +155,7 @@ fn customer(
     Ok(Customer { account, plans: subscribed })
 }
 
-/// True where the account was missing. An account and its plans come together or not at all.
+/// Returns true if the account was missing. An account is created with its plans or not at all.
 async fn ensure_one(
     connection: &mut PgConnection,
     customer: &Customer,

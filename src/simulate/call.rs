@@ -1,5 +1,5 @@
-//! The calls of the simulated world: who calls whom, how it ends, how long it lasts, and in which
-//! shape Twilio tells of it. Pure.
+//! The calls of the simulated world: who calls whom, how a call ends, how long it lasts, and in
+//! which shape Twilio reports it. Pure.
 
 use rand::RngExt;
 use rand::rngs::StdRng;
@@ -12,7 +12,7 @@ pub(super) struct Place {
     pub(super) state: &'static str,
     pub(super) city: &'static str,
     pub(super) zip: &'static str,
-    /// What numbers there begin with.
+    /// Prefix of the numbers there.
     pub(super) prefix: &'static str,
     /// Digits that follow the prefix.
     pub(super) digits: usize,
@@ -45,7 +45,7 @@ pub(super) const PLACES: &[Place] = places! {
     "" "" "" "" "+881622" 6 2;
 };
 
-/// Places where simulated customers have their own numbers: the American ones.
+/// Number of places with customers' own numbers: the American ones.
 const HOMES: u32 = 4;
 
 /// One end of a call.
@@ -113,7 +113,7 @@ impl Status {
         }
     }
 
-    /// The last word of a `CloudEvent`'s type: Twilio has one event for all ends of a call.
+    /// Last word of the `CloudEvent` type; Twilio has one event for all ends of a call.
     pub(super) const fn event(self) -> &'static str {
         match self {
             Self::Initiated => "initiated",
@@ -148,7 +148,7 @@ impl Direction {
     }
 }
 
-/// How a record tells its event.
+/// The shape of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Shape {
     /// The status-callback parameters as one object.
@@ -173,26 +173,26 @@ impl Shape {
 #[derive(Clone, Copy)]
 pub(super) struct Call {
     pub(super) sid: u128,
-    /// The leg that this one was dialled from; 0: none.
+    /// The leg that dialled this one; 0: none.
     pub(super) parent: u128,
     pub(super) account: u32,
     pub(super) from: End,
     pub(super) to: End,
     pub(super) direction: Direction,
     pub(super) end: Status,
-    /// From answer to end; 0 where nobody answered.
+    /// Seconds from answer to end; 0 if nobody answered.
     pub(super) seconds: u32,
-    /// From dialling to answer, or to the end.
+    /// Seconds from dialling to answer, or to the end.
     pub(super) ring_seconds: u32,
     pub(super) by_machine: bool,
-    /// Durations told as JSON numbers.
+    /// Whether durations are JSON numbers.
     pub(super) as_numbers: bool,
-    /// Twilio's `Duration`, told by most events.
+    /// Twilio's `Duration`, which most events have.
     pub(super) minutes: Option<u32>,
 }
 
 impl Call {
-    /// A call of `account`, on its way to any end.
+    /// Draws a call of `account` with any end.
     pub(super) fn draw(account: u32, random: &mut StdRng) -> Self {
         let (end, by_machine) = match random.random_range(0..100) {
             0..42 => (Status::Completed, false),
@@ -205,7 +205,7 @@ impl Call {
         Self::ending(account, end, by_machine, random)
     }
 
-    /// A call of `account` that is charged.
+    /// Draws a call of `account` that is charged.
     pub(super) fn draw_completed(account: u32, random: &mut StdRng) -> Self {
         let by_machine = random.random_range(0..64) < 22;
         Self::ending(account, Status::Completed, by_machine, random)
@@ -242,7 +242,7 @@ impl Call {
         }
     }
 
-    /// The leg that an answered call dials, such as a call passed on to an agent.
+    /// Draws the leg that an answered call dials, such as a transfer to an agent.
     pub(super) fn draw_child(&self, random: &mut StdRng) -> Self {
         let seconds = self.seconds - random.random_range(0..=self.seconds.min(20));
         Self {
@@ -259,7 +259,7 @@ impl Call {
         }
     }
 
-    /// Ends an answered call after so many seconds, as Twilio's `TimeLimit` does.
+    /// Ends an answered call after this many seconds, as Twilio's `TimeLimit` does.
     pub(super) fn cut_to(&mut self, seconds: u32) {
         self.seconds = self.seconds.min(seconds);
         self.minutes = self.minutes.map(|_| self.seconds.div_ceil(60));
@@ -289,7 +289,7 @@ impl Call {
     }
 }
 
-/// Twilio's own count of minutes: nearly always told and nearly always right.
+/// Twilio's own count of minutes: nearly always present and nearly always right.
 fn twilio_minutes(seconds: u32, random: &mut StdRng) -> Option<u32> {
     match random.random_range(0..1_000) {
         0 => Some(seconds.div_ceil(60) + 1),

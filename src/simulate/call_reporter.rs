@@ -1,4 +1,4 @@
-//! Tells a local Twilio of the calls that are made, so that it can be asked about them.
+//! Reports simulated calls to a local Twilio, so that it can be queried about them.
 
 use std::sync::Mutex;
 
@@ -6,10 +6,10 @@ use reqwest::{Client, Url};
 use serde_json::value::RawValue;
 use tokio::runtime::Handle;
 
-/// Calls that are told at once.
+/// Calls reported in one request.
 const CALLS_AT_ONCE: usize = 500;
 
-/// Why a local Twilio was not told.
+/// Why a report to the local Twilio failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallReporterError {
     /// The address cannot be used.
@@ -20,7 +20,7 @@ pub enum CallReporterError {
     Refused(#[source] reqwest::Error),
 }
 
-/// The way to a local Twilio. Used from a thread that may block.
+/// A client of the local Twilio, for a thread that may block.
 #[derive(Debug)]
 pub struct CallReporter {
     client: Client,
@@ -30,10 +30,10 @@ pub struct CallReporter {
 }
 
 impl CallReporter {
-    /// Prepares the way to the local Twilio at `base`, on the present runtime.
+    /// Prepares a client of the local Twilio at `base`, on the present runtime.
     ///
     /// # Errors
-    /// Where that is no address.
+    /// If `base` is not a valid URL.
     pub fn open(base: &str) -> Result<Self, CallReporterError> {
         let url = Url::parse(base).and_then(|base| base.join("/simulated/calls"));
         let client =
@@ -46,9 +46,9 @@ impl CallReporter {
         })
     }
 
-    /// Takes one record of a call; tells many at once.
+    /// Takes one record of a call; reports many at once.
     pub(super) fn tell(&self, record: &[u8]) -> Result<(), CallReporterError> {
-        // What is not made up is JSON.
+        // Every record of a call that happened is JSON.
         let Ok(record) = serde_json::from_slice::<Box<RawValue>>(record) else { return Ok(()) };
         let is_full = {
             let mut waiting = self.lock();
@@ -58,7 +58,7 @@ impl CallReporter {
         if is_full { self.finish() } else { Ok(()) }
     }
 
-    /// Tells what still waits.
+    /// Reports the records that still wait.
     pub(super) fn finish(&self) -> Result<(), CallReporterError> {
         let calls = std::mem::take(&mut *self.lock());
         if calls.is_empty() {

@@ -1,5 +1,5 @@
-//! Callers that ask before they call, as a dialer does: authorize, extend while the call lasts, hang
-//! up when nothing more is granted, and void what is not called after all.
+//! Callers that ask before they call, as a dialer does: they authorize, extend while the call
+//! lasts, hang up when nothing more is granted, and void calls that are not made after all.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,45 +21,45 @@ use super::traffic::Planned;
 const CALLERS: usize = 64;
 /// Calls that wait for a caller.
 const WAITING_MAX: usize = 256;
-/// Longest wait for one answer.
+/// Timeout of one answer.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Seconds that a caller asks for at first, and how much more each time.
+/// Seconds that a caller asks for at first, and with each extension.
 const ASKED_SECONDS: u32 = 300;
 const MORE_SECONDS: u32 = 600;
-/// One call of so many is allowed and not made.
+/// One allowed call in this many is not made.
 const VOIDED_OF: u128 = 50;
 
 /// Why callers cannot ask.
 #[derive(Debug, thiserror::Error)]
 pub enum DialerError {
-    /// Nobody answers at the address.
+    /// Nothing answers at the URL.
     #[error("the service does not answer at {url}; check --authorize and that it runs")]
     Unreachable {
-        /// The address.
+        /// The URL.
         url: String,
-        /// What the client says.
+        /// The error of the client.
         source: reqwest::Error,
     },
 }
 
-/// What callers asked, and what they were answered.
+/// Counts of requests and answers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Authorizations {
-    /// Calls that may be made.
+    /// Allowed calls.
     pub allowed: u64,
-    /// Calls that may not, by reason.
+    /// Denied calls, by reason.
     pub denied: BTreeMap<String, u64>,
     /// Extensions of calls in progress.
     pub extended: u64,
     /// Calls that ended because nothing more was granted.
     pub cut: u64,
-    /// Calls that were allowed and not made.
+    /// Allowed calls that were not made.
     pub voided: u64,
     /// Calls that were not made because holds were unknown.
     pub unavailable: u64,
     /// Requests without an answer.
     pub failed: u64,
-    /// The answer that ended the traffic: a wrong key, a path that is not there.
+    /// The answer that ended the traffic: a wrong key, or a path that does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -80,10 +80,10 @@ impl fmt::Display for Authorizations {
     }
 }
 
-/// Reads the address of a service, without a slash at its end.
+/// Parses the base URL of a service; removes a slash at its end.
 ///
 /// # Errors
-/// Where it is no `http://` URL.
+/// If it is not an `http://` URL.
 pub fn service(text: &str) -> Result<String, String> {
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     if url.scheme() != "http" || url.host_str().is_none() {
@@ -92,25 +92,25 @@ pub fn service(text: &str) -> Result<String, String> {
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// True for calls that somebody dials through us; others come in from outside.
+/// True for calls that are dialled through the service; others come in from outside.
 pub(super) fn is_dialled(planned: &Planned) -> bool {
     planned.call.direction == Direction::OutboundApi
 }
 
-/// Callers at work; answers come in any order.
+/// A pool of callers; answers arrive in any order.
 pub struct Dialer {
     questions: Option<mpsc::Sender<Planned>>,
     answers: blocking::Receiver<Option<Planned>>,
-    /// Calls that were asked for and not answered yet.
+    /// Calls asked for and not answered yet.
     waiting: u64,
     counts: Arc<Mutex<Authorizations>>,
 }
 
 impl Dialer {
-    /// Looks whether the service is there, and sets the callers to work.
+    /// Checks that the service answers, and starts the callers.
     ///
     /// # Errors
-    /// Where it is not.
+    /// If it does not answer.
     pub async fn open(url: &str, key: &str, progress: Arc<Progress>) -> Result<Self, DialerError> {
         let unreachable = |source| DialerError::Unreachable { url: url.to_owned(), source };
         let client = crate::http_client::client(|client| {
@@ -134,7 +134,7 @@ impl Dialer {
             });
             asked
                 .for_each_concurrent(CALLERS, async |planned| {
-                    // Where nobody listens any more, nobody needs the answer.
+                    // If the receiver is gone, nobody needs the answer.
                     let _ = answered.send(caller.call(planned).await);
                 })
                 .await;
@@ -142,7 +142,7 @@ impl Dialer {
         Ok(Self { questions: Some(questions), answers, waiting: 0, counts })
     }
 
-    /// Hands a call to the next caller that is free; waits where too many wait.
+    /// Passes a call to the next free caller; waits while too many wait.
     pub(super) fn ask(&mut self, planned: Planned) {
         let Some(questions) = &self.questions else { return };
         if questions.blocking_send(planned).is_ok() {
@@ -150,7 +150,7 @@ impl Dialer {
         }
     }
 
-    /// A call that was allowed by now; `None`: none, for the moment.
+    /// A call that has been allowed; `None` if there is none at present.
     pub(super) fn allowed(&mut self) -> Option<Planned> {
         while let Ok(answer) = self.answers.try_recv() {
             self.waiting -= 1;
@@ -161,7 +161,7 @@ impl Dialer {
         None
     }
 
-    /// The next call that is allowed; `None`: every call is answered.
+    /// The next allowed call; `None` once every call is answered.
     pub(super) fn wait(&mut self) -> Option<Planned> {
         self.questions = None;
         while self.waiting > 0 {
@@ -174,13 +174,13 @@ impl Dialer {
         None
     }
 
-    /// What was asked and answered.
+    /// Returns the counts.
     pub(super) fn end(self) -> Authorizations {
         lock(&self.counts).clone()
     }
 }
 
-/// What all callers share.
+/// The state that all callers share.
 struct Caller {
     client: Client,
     url: String,
@@ -190,7 +190,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Asks for one call; answers it as it will be made, `None` where it will not.
+    /// Asks for one call; returns it as it will be made, or `None` if it will not.
     async fn call(&self, mut planned: Planned) -> Option<Planned> {
         let call_sid = text(&sid(*b"CA", planned.call.sid));
         let call = &planned.call;
@@ -221,14 +221,14 @@ impl Caller {
             let path = self.path_of(&planned, &call_sid, "/extend");
             let answer = self.send(self.client.post(path).json(&question)).await;
             let more = answer.and_then(|answer| Granted::read(&answer));
-            // Without an answer the call ends with what it was granted.
+            // Without an answer the call ends after the time it was granted.
             granted = more.unwrap_or(Granted { is_final: true, ..granted });
             lock(&self.counts).extended += u64::from(more.is_some());
         }
         Some(planned)
     }
 
-    /// The path of a call's authorization; simulated accounts are named by their number.
+    /// Path of a call's authorization; simulated accounts are named by their number.
     fn path_of(&self, planned: &Planned, call_sid: &str, rest: &str) -> String {
         let account = super::accounts::id_text(planned.call.account);
         format!("{}/v1/authorizations/{call_sid}{rest}?account={account}", self.url)
@@ -241,7 +241,7 @@ impl Caller {
         }
     }
 
-    /// Reads a decision; counts a denial.
+    /// Reads a decision and counts a denial.
     fn read(&self, answer: &Value) -> Option<Granted> {
         let granted = Granted::read(answer);
         if granted.is_none() {
@@ -251,7 +251,7 @@ impl Caller {
         granted
     }
 
-    /// Sends a request; `None` where it came to nothing, which is counted.
+    /// Sends a request; a failure is counted and returns `None`.
     async fn send(&self, request: RequestBuilder) -> Option<Value> {
         let Ok(response) = request.bearer_auth(&self.key).send().await else {
             lock(&self.counts).failed += 1;
@@ -283,7 +283,7 @@ impl Caller {
     }
 }
 
-/// What a call was granted.
+/// The granted time of a call.
 #[derive(Clone, Copy)]
 struct Granted {
     seconds: u32,
@@ -301,7 +301,7 @@ fn text(letters: &[u8]) -> String {
     String::from_utf8_lossy(letters).into_owned()
 }
 
-/// Nothing panics between two writes, so what a poisoned lock guards is whole.
+/// Nothing panics between two writes, so the data behind a poisoned lock is consistent.
 fn lock(counts: &Mutex<Authorizations>) -> MutexGuard<'_, Authorizations> {
     counts.lock().unwrap_or_else(PoisonError::into_inner)
 }

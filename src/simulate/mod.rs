@@ -1,10 +1,10 @@
 //! Believable Twilio traffic into Kafka, for demonstrations, tests and benchmarks.
 //!
-//! [`traffic`] makes the records and is pure; [`accounts`] makes the customers; [`publish`] sends the
-//! records, [`watch`] shows how far it is. With a [`dialer`] the callers ask a service before they call. [`twilio`] is a local Twilio that is asked
-//! about them afterwards.
+//! [`traffic`] generates the records and is pure; [`accounts`] creates the customers; [`publish`]
+//! sends the records, [`watch`] shows the progress. With a [`dialer`] the callers ask a service
+//! before they call. [`twilio`] is a local Twilio that knows these calls.
 //!
-//! It must never write the ledger but by the ledger's own functions, nor anything but accounts.
+//! It must only create accounts in the ledger, and only through the ledger's own functions.
 
 pub mod accounts;
 mod call;

@@ -1,5 +1,5 @@
-//! Puts the records into Kafka: in order, once each as far as a producer can promise, at a set rate or
-//! as fast as the broker takes them.
+//! Publishes the records to Kafka: in order, once each as far as a producer can promise, at a set
+//! rate or as fast as the broker accepts them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,19 +18,19 @@ use super::traffic::{Fate, Made, Record, Topic, Traffic};
 use crate::clock::Clock;
 use crate::ingest::client::KafkaSettings;
 
-/// How long the first answer of a broker may take.
+/// Timeout of a broker's first answer.
 const METADATA_WAIT: Duration = Duration::from_secs(10);
 
-/// How far behind its rate the traffic may fall before it gives up catching up.
+/// How far the traffic may fall behind its rate before it stops catching up.
 const BEHIND_MAX: Duration = Duration::from_secs(1);
 
-/// Time that is worth waiting for; librdkafka waits in milliseconds.
+/// Shortest time worth a wait; librdkafka waits in milliseconds.
 const AHEAD_MIN: Duration = Duration::from_millis(2);
 
-/// Starts between two looks at the clock and the delivery reports, where no rate is set.
+/// Calls started between two checks of the clock and the delivery reports if no rate is set.
 const CALLS_PER_LOOK: u64 = 256;
 
-/// Why nothing can be published.
+/// Why publishing fails.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// librdkafka refuses a setting.
@@ -39,12 +39,12 @@ pub enum PublishError {
     /// No broker answers.
     #[error("Kafka does not answer at {brokers}; check kafka.brokers and that it runs")]
     Unreachable {
-        /// Where it was looked for.
+        /// The brokers that were tried.
         brokers: String,
-        /// What librdkafka says.
+        /// The error of librdkafka.
         source: KafkaError,
     },
-    /// The local Twilio does not take what it is told.
+    /// The local Twilio rejects a reported call.
     #[error(transparent)]
     Twilio(#[from] CallReporterError),
     /// Kafka refuses a record for good.
@@ -52,7 +52,7 @@ pub enum PublishError {
     Refused {
         /// The topic.
         topic: String,
-        /// What librdkafka says.
+        /// The error of librdkafka.
         source: KafkaError,
     },
 }
@@ -66,7 +66,7 @@ pub struct Topics {
     pub rentals: String,
 }
 
-/// Counts what could not be delivered.
+/// Counts records that could not be delivered.
 #[derive(Clone, Default)]
 struct Reports {
     failed: Arc<AtomicU64>,
@@ -99,10 +99,10 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Connects, with options of our own; the operator's win over them.
+    /// Connects with our options; the operator's override them.
     ///
     /// # Errors
-    /// Where a setting is refused or no broker answers within 10 s.
+    /// If a setting is refused or no broker answers within 10 s.
     pub fn open(kafka: &KafkaSettings, topics: Topics) -> Result<Self, PublishError> {
         let config = kafka.with_options(with_reasons(kafka.base()));
         let reports = Reports::default();
@@ -114,13 +114,13 @@ impl Publisher {
         Ok(Self { producer, reports, topics, teller: None })
     }
 
-    /// Tells a local Twilio of every call, too: of those that are lost it alone hears.
+    /// Reports every call to a local Twilio as well; only it receives the lost ones.
     #[must_use]
     pub fn telling(self, teller: Option<CallReporter>) -> Self {
         Self { teller, ..self }
     }
 
-    /// Hands one record to the producer; waits while its queue is full.
+    /// Passes one record to the producer; waits while its queue is full.
     fn publish(&self, record: Record<'_>) -> Result<(), PublishError> {
         let happened = record.topic == Topic::Calls && record.fate != Fate::MadeUp;
         if let (true, Some(teller)) = (happened, &self.teller) {
@@ -151,23 +151,23 @@ impl Publisher {
 
 /// The options of the producer, each with its reason.
 fn with_reasons(mut config: ClientConfig) -> ClientConfig {
-    // A record counts as published when every replica in sync has it, once and in order.
+    // A record is published when every in-sync replica has it, once and in order.
     config.set("acks", "all");
     config.set("enable.idempotence", "true");
     // The partition that a Java producer would choose for the same key.
     config.set("partitioner", "murmur2_random");
-    // Twilio's JSON shrinks to a fifth; lz4 costs the least time.
+    // Twilio's JSON shrinks to a fifth; lz4 takes the least time.
     config.set("compression.type", "lz4");
-    // Few large batches; a demonstration at a low rate still sees its records at once.
+    // Few large batches; a demonstration at a low rate still shows its records at once.
     config.set("linger.ms", "5");
     config.set("batch.num.messages", "10000");
     config.set("batch.size", "1000000");
-    // Memory: what waits for the broker is bounded, and the generator waits with it.
+    // Memory: bounds the records that wait for the broker; the generator waits with them.
     config.set("queue.buffering.max.messages", "100000");
     config.set("queue.buffering.max.kbytes", "65536");
-    // A broker that is away this long fails the records, and the summary says so.
+    // A broker that is away this long fails the records; the summary reports it.
     config.set("message.timeout.ms", "60000");
-    // Only failures are reported one by one: successes are what is left.
+    // Reports only failures; the remaining records succeeded.
     config.set("delivery.report.only.error", "true");
     config
 }
@@ -175,20 +175,20 @@ fn with_reasons(mut config: ClientConfig) -> ClientConfig {
 /// How much traffic, and how fast.
 #[derive(Clone, Copy, Debug)]
 pub struct Extent {
-    /// Calls to start; none: until time or the user ends it.
+    /// Calls to start; none: until the time is over or the user stops it.
     pub calls: Option<u64>,
     /// Time after which no more calls are started.
     pub time: Option<Duration>,
-    /// Calls started per second; none: as fast as Kafka takes them.
+    /// Calls started per second; none: as fast as Kafka accepts them.
     pub rate: Option<u32>,
 }
 
-/// How a run ended.
+/// Result of a run.
 #[derive(Debug)]
 pub struct Outcome {
     /// What was made.
     pub made: Made,
-    /// What callers asked and were answered, where they asked.
+    /// Requests and answers of the callers, if they asked.
     pub authorizations: Option<Authorizations>,
     /// Records that no broker acknowledged.
     pub undelivered: u64,
@@ -198,12 +198,12 @@ pub struct Outcome {
     pub elapsed: Duration,
 }
 
-/// Publishes `traffic` to its extent; with a dialer, only calls that were allowed. Blocks: give it a
-/// thread of its own.
+/// Publishes `traffic` to its extent; with a dialer, only calls that were allowed. Blocks: run it
+/// on a thread of its own.
 ///
 /// # Errors
-/// Where Kafka refuses a record for good; records that are only not acknowledged are counted in
-/// the outcome.
+/// If Kafka refuses a record for good. Records that are only not acknowledged are counted in the
+/// outcome.
 pub fn run(
     mut traffic: Traffic,
     extent: Extent,
@@ -252,7 +252,7 @@ pub fn run(
     if let Some(teller) = &publisher.teller {
         teller.finish()?;
     }
-    // Every record has failed or arrived after `message.timeout.ms`.
+    // After `message.timeout.ms` every record has failed or arrived.
     let flushed = publisher.producer.flush(Duration::from_secs(70));
     let reports = &publisher.reports;
     let waiting = u64::try_from(publisher.producer.in_flight_count()).unwrap_or(0);
@@ -266,8 +266,8 @@ pub fn run(
     })
 }
 
-/// Lets a caller ask whether a call may be made, and makes the calls that were allowed meanwhile.
-/// Calls that come in from outside nobody asks about.
+/// Asks whether a call may be made, and makes the calls allowed meanwhile. Incoming calls are made
+/// without asking.
 fn dial(
     traffic: &mut Traffic,
     dialer: &mut Dialer,
@@ -289,7 +289,7 @@ fn dial(
 /// Starts calls evenly in time.
 struct Pace {
     started: Instant,
-    /// Moved forward where the traffic cannot keep up.
+    /// Moved forward when the traffic cannot keep up.
     origin: Instant,
     rate: Option<u32>,
 }
@@ -300,7 +300,7 @@ impl Pace {
         Self { started, origin: started, rate }
     }
 
-    /// Waits until call number `calls` is due; serves the producer meanwhile.
+    /// Waits until call number `calls` is due, and serves the producer meanwhile.
     fn wait_for(&mut self, calls: u64, poll: impl Fn(Duration)) {
         let Some(rate) = self.rate else {
             return poll(Duration::ZERO);

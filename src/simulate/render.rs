@@ -1,23 +1,23 @@
-//! Writes events in Twilio's own shapes. Pure, and without allocation but for the buffers' growth:
-//! it must not be what limits a benchmark.
+//! Writes events in Twilio's own shapes. Pure, and allocates only to grow its buffers: it must
+//! never be what limits a benchmark.
 
 use chrono::{DateTime, Datelike, Timelike, Utc};
 
 use super::call::{Call, Direction, End, PLACES, Shape, Status};
 
-/// Letters of a SID: two of kind and 32 hexadecimal digits.
+/// Letters of a SID: two for the kind and 32 hexadecimal digits.
 pub(super) type Sid = [u8; 34];
 
-/// What is wrong with a record on purpose.
+/// A deliberate fault of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fault {
-    /// The JSON breaks off.
+    /// The JSON is cut off.
     BrokenJson,
     /// A completed call without `CallDuration`.
     NoDuration,
-    /// An `AccountSid` that nobody knows.
+    /// An `AccountSid` that no account has.
     UnknownAccount,
-    /// A call told before, with another duration.
+    /// A call reported before with another duration.
     OtherDuration,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Event<'a> {
     pub(super) at: DateTime<Utc>,
 }
 
-/// Writes records one after the other into buffers of its own.
+/// Writes records one after the other into its own buffers.
 #[derive(Default)]
 pub(super) struct Renderer {
     record: Vec<u8>,
@@ -92,13 +92,13 @@ impl Renderer {
     }
 }
 
-/// A number's month to be paid.
+/// A month of a number's rent that is due.
 pub(super) struct Rental<'a> {
     pub(super) account_sid: &'a Sid,
     pub(super) number: u128,
     pub(super) phone: End,
     pub(super) toll_free: bool,
-    /// Its day is the period's first.
+    /// Its date is the first day of the period.
     pub(super) at: DateTime<Utc>,
 }
 
@@ -209,7 +209,7 @@ fn write_durations(out: &mut Vec<u8>, event: &Event<'_>) {
     put(out, quote);
 }
 
-/// The parameters of one end, under both of Twilio's names for it.
+/// The parameters of one party, under both names that Twilio uses.
 fn write_party(out: &mut Vec<u8>, name: &str, other_name: &str, end: End) {
     for name in [name, other_name] {
         put(out, "\"");
@@ -254,7 +254,7 @@ fn put(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// An end of a call as Twilio names it.
+/// A party of a call as Twilio names it.
 pub(super) fn end_name(end: End) -> String {
     let mut name = Vec::new();
     put_end(&mut name, end);

@@ -1,5 +1,5 @@
-//! What is drawn by lot: shares, call lengths, accounts. In whole numbers only, so that one seed makes
-//! the same traffic on every machine.
+//! Random draws: shares, call lengths, accounts. Only whole numbers, so that one seed gives the
+//! same traffic on every machine.
 
 use std::str::FromStr;
 
@@ -14,25 +14,25 @@ const MILLION: u32 = 1_000_000;
 pub struct Share(u32);
 
 impl Share {
-    /// No one.
+    /// None.
     pub const NONE: Self = Self(0);
 
     /// `count` of a million.
     ///
     /// # Panics
-    /// Where `count` is more than a million.
+    /// If `count` is more than a million.
     pub const fn per_million(count: u32) -> Self {
         assert!(count <= MILLION, "a share is at most the whole");
         Self(count)
     }
 
-    /// True in this share of the cases.
+    /// Draws whether this case hits; true in this share of the cases.
     pub fn hits(self, random: &mut StdRng) -> bool {
         self.0 > 0 && random.random_range(0..MILLION) < self.0
     }
 }
 
-/// Why a text is no [`Share`].
+/// Why a text is not a [`Share`].
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a share between 0 and 1, such as 0.05 or 5%, with at most 6 decimal places")]
 pub struct ShareError;
@@ -40,7 +40,7 @@ pub struct ShareError;
 impl FromStr for Share {
     type Err = ShareError;
 
-    /// Reads `0.05` or `5%`.
+    /// Parses `0.05` or `5%`.
     fn from_str(text: &str) -> Result<Self, ShareError> {
         let (number, places) = text.strip_suffix('%').map_or((text, 6), |number| (number, 4));
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
@@ -60,8 +60,8 @@ impl std::fmt::Display for Share {
     }
 }
 
-/// Conversations: quantiles (of a million) of a log-normal law with median 110 s and sigma 1, up to
-/// the longest call that Twilio makes without being asked for more.
+/// Quantiles (of a million) of conversation lengths: log-normal with median 110 s and sigma 1, up
+/// to the longest call that Twilio permits by default.
 const CONVERSATION_SECONDS: [(u32, u32); 17] = [
     (0, 1),
     (100, 3),
@@ -82,7 +82,7 @@ const CONVERSATION_SECONDS: [(u32, u32); 17] = [
     (1_000_000, 14_400),
 ];
 
-/// Length of a conversation, in seconds.
+/// Draws the length of a conversation, in seconds.
 pub(super) fn conversation_seconds(random: &mut StdRng) -> u32 {
     let place = random.random_range(0..MILLION);
     let above = CONVERSATION_SECONDS.partition_point(|(quantile, _)| *quantile <= place);
@@ -109,12 +109,12 @@ pub enum Skew {
 /// Draws the account of a call.
 pub(super) struct Accounts {
     count: u32,
-    /// Upper bounds of the accounts' shares, where they differ.
+    /// Upper bounds of the accounts' shares, if they differ.
     bounds: Vec<u64>,
 }
 
 impl Accounts {
-    /// `count` accounts, at least 1, spread by `skew`.
+    /// `count` accounts, at least 1, distributed by `skew`.
     pub(super) fn new(count: u32, skew: Skew) -> Self {
         assert!(count > 0, "traffic needs an account");
         match skew {
@@ -130,7 +130,7 @@ impl Accounts {
         }
     }
 
-    /// Index of an account, from 0.
+    /// Draws an account's index, from 0.
     pub(super) fn draw(&self, random: &mut StdRng) -> u32 {
         match self.bounds.last() {
             None => random.random_range(0..self.count),

@@ -1,9 +1,9 @@
-//! The stream of records that a world of calls makes: events in order, repeated, reordered, late and
-//! broken in the given shares. Pure: it is handed the time and a seed, and hands over records.
+//! Generates the records of a world of calls: events in order, and repeated, reordered, late and
+//! broken ones in the given shares. Pure: the caller passes the time and a seed, and takes the
+//! records.
 //!
-//! A call's length is told, not lived: its last event happens "now" whatever its length, and the
-//! earlier ones say that they happened that much before. Events of many calls come mixed, as they do
-//! when many calls are in progress.
+//! A call takes no real time: its last event happens "now" whatever its length, and its earlier
+//! events carry earlier times. Events of many calls are mixed, as when many calls are in progress.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rand::rngs::StdRng;
@@ -13,36 +13,36 @@ use super::call::{Call, Direction, End, Shape, Status};
 use super::render::{Event, Fault, Renderer, Rental, Sid, sid};
 use super::sampling::{Accounts, Share, Skew};
 
-/// Calls that are started while an event waits, at most.
+/// Most calls that start while an event waits.
 const DELAY_CALLS_MAX: usize = 512;
 
 /// Most days that a late event is late.
 const LATE_DAYS_MAX: u32 = 40;
 
-/// What the traffic is like.
+/// Settings of the traffic.
 #[derive(Clone, Debug)]
 pub struct Profile {
     /// How many accounts call.
     pub accounts: u32,
     /// How calls are spread over them.
     pub skew: Skew,
-    /// Share of the records that come twice.
+    /// Share of the records that are sent twice.
     pub duplicates: Share,
-    /// Share of the records that come after later ones.
+    /// Share of the records sent after later ones.
     pub reorder: Share,
-    /// Share of the calls told hours or days after their end.
+    /// Share of the calls reported hours or days after their end.
     pub late: Share,
     /// Share of the calls followed by a record that cannot be charged.
     pub faulty: Share,
     /// Share of the calls followed by a number's rent.
     pub rentals: Share,
-    /// Share of the calls whose end is never told.
+    /// Share of the calls whose end is never reported.
     pub lose: Share,
-    /// Only the ends of calls that are charged: one record, one charge. For benchmarks.
+    /// Only ends of charged calls: one record, one charge. For benchmarks.
     pub ends_only: bool,
 }
 
-/// Where a record belongs.
+/// The topic of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Call events.
@@ -54,33 +54,33 @@ pub enum Topic {
 /// One record to publish.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Where it belongs.
+    /// The topic.
     pub topic: Topic,
     /// The `AccountSid`.
     pub key: &'a [u8],
     /// The JSON.
     pub value: &'a [u8],
-    /// What becomes of it.
+    /// Its fate.
     pub fate: Fate,
 }
 
-/// What becomes of a record.
+/// The fate of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It arrives, and happened.
+    /// It happened, and arrives.
     Arrives,
-    /// It happened, and is lost on its way.
+    /// It happened, and is lost.
     Lost,
-    /// It arrives, and never happened.
+    /// It never happened, and arrives.
     MadeUp,
 }
 
-/// What was made so far, and so what a service must have charged at the end.
+/// Everything generated so far: what a service must have charged at the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Made {
     /// Records of both topics.
     pub records: u64,
-    /// Legs, whatever their end.
+    /// Legs with any end.
     pub calls: u64,
     /// Legs that must be charged once each.
     pub billable_calls: u64,
@@ -88,11 +88,11 @@ pub struct Made {
     pub billable_seconds: u64,
     /// Records that repeat an earlier one.
     pub duplicates: u64,
-    /// Records held back behind later ones.
+    /// Records delayed behind later ones.
     pub reordered: u64,
-    /// Legs told hours or days after their end.
+    /// Legs reported hours or days after their end.
     pub late_calls: u64,
-    /// Legs whose end is never told; those that are billable are charged after a sweep.
+    /// Legs whose end is never reported; those that are billable are charged after a sweep.
     pub lost_calls: u64,
     /// Records that must be rejected.
     pub faulty: u64,
@@ -100,7 +100,7 @@ pub struct Made {
     pub rentals: u64,
 }
 
-/// An event on its way.
+/// An event that waits to be published.
 #[derive(Clone, Copy)]
 struct Waiting {
     call: Call,
@@ -111,11 +111,11 @@ struct Waiting {
     fault: Option<Fault>,
     late_seconds: u32,
     is_lost: bool,
-    /// When it happened; set once it is first due.
+    /// When it happened; set when it is first due.
     at: Option<DateTime<Utc>>,
 }
 
-/// A call that is drawn and not made yet: whoever dials it may ask first.
+/// A planned call; the dialer may ask for it before it is made.
 #[derive(Clone, Copy)]
 pub struct Planned {
     pub(super) call: Call,
@@ -129,21 +129,21 @@ pub struct Traffic {
     random: StdRng,
     accounts: Accounts,
     sids: Vec<Sid>,
-    /// What is due in how many calls from now; `due` is the place of now.
+    /// Events due this many calls from now; `due` is the present slot.
     ring: Vec<Vec<Waiting>>,
     due: usize,
     renderer: Renderer,
     made: Made,
 }
 
-/// The `AccountSid` of a simulated account, the same whatever the seed; indices count from 0.
+/// The `AccountSid` of a simulated account, the same for every seed; indices count from 0.
 pub fn account_sid(index: u32) -> Sid {
     const ODD: u128 = 0x2545_f491_4f6c_dd1d_9e37_79b9_7f4a_7c15;
     sid(*b"AC", (u128::from(index) + 1).wrapping_mul(ODD))
 }
 
 impl Traffic {
-    /// Traffic like `profile`; the same seed and instants make the same records.
+    /// Creates traffic like `profile`; the same seed and times generate the same records.
     pub fn new(profile: Profile, seed: u64) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
@@ -157,19 +157,19 @@ impl Traffic {
         }
     }
 
-    /// What was made so far.
+    /// What was generated so far.
     pub fn made(&self) -> Made {
         self.made
     }
 
-    /// Starts one call at `now`, and gives `publish` every record that is due.
+    /// Starts one call at `now` and passes every due record to `publish`.
     pub fn start_call(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
         let planned = self.plan_call();
         self.make_call(planned, now, publish);
         self.publish_due(now, publish);
     }
 
-    /// Draws a call that is not made yet.
+    /// Draws a call without making it.
     pub fn plan_call(&mut self) -> Planned {
         let account = self.accounts.draw(&mut self.random);
         let call = if self.profile.ends_only {
@@ -181,7 +181,7 @@ impl Traffic {
         Planned { call, late_seconds, account_sid: self.sids[account as usize] }
     }
 
-    /// Makes a call that was planned, with what follows from it.
+    /// Makes a planned call with all that follows from it.
     pub fn make_call(
         &mut self,
         planned: Planned,
@@ -205,7 +205,7 @@ impl Traffic {
         }
     }
 
-    /// Gives `publish` everything that still waits.
+    /// Passes all records that still wait to `publish`.
     pub fn finish(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
         while self.ring.iter().any(|slot| !slot.is_empty()) {
             self.publish_due(now, publish);
@@ -216,7 +216,7 @@ impl Traffic {
         if !self.profile.late.hits(&mut self.random) {
             return 0;
         }
-        // Twilio's own retries end after 4 hours; what comes later was found by a sweep.
+        // Twilio's own retries end after 4 hours; later events were found by a sweep.
         if self.random.random() {
             self.random.random_range(60..4 * 3_600)
         } else {
@@ -260,7 +260,7 @@ impl Traffic {
         self.wait(event, delay);
     }
 
-    /// Lets a record follow that cannot be charged, well behind all events of `call`.
+    /// Schedules a record that cannot be charged, well behind all events of `call`.
     fn schedule_fault(&mut self, call: Call) {
         let fault = match self.random.random_range(0..4) {
             0 if call.end == Status::Completed => Fault::OtherDuration,
@@ -291,7 +291,7 @@ impl Traffic {
         self.ring[place].push(event);
     }
 
-    /// Gives `publish` every record that is due at this call.
+    /// Passes every record that is due at this call to `publish`.
     pub fn publish_due(&mut self, now: DateTime<Utc>, publish: &mut impl FnMut(Record<'_>)) {
         let mut slot = std::mem::take(&mut self.ring[self.due]);
         for event in slot.drain(..) {
@@ -301,7 +301,7 @@ impl Traffic {
         self.due = (self.due + 1) % self.ring.len();
     }
 
-    /// Publishes one event that is due, or holds it back; a repetition follows some way behind.
+    /// Publishes one due event, or delays it; a repetition follows some way behind.
     fn publish_event(
         &mut self,
         event: Waiting,
@@ -347,7 +347,7 @@ impl Traffic {
         publish(Record { topic: Topic::Calls, key: &sid, value, fate });
     }
 
-    /// Half of the repetitions are the same delivery again, half tell the event anew.
+    /// Half of the repetitions are the same delivery, half report the event again.
     fn repeat(&mut self, event: Waiting) {
         self.made.duplicates += 1;
         let mut again = event;

@@ -1,4 +1,4 @@
-//! What the generator promises.
+//! The guarantees of the generator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,7 +37,7 @@ fn records(profile: Profile, seed: u64, calls: u32) -> (Vec<Published>, Made) {
     (records, traffic.made())
 }
 
-/// The parameters of a call event, whatever its shape.
+/// The parameters of a call event of any shape.
 fn parameters(value: &[u8]) -> Option<Value> {
     let mut value: Value = serde_json::from_slice(value).ok()?;
     if value.get("specversion").is_none() {

@@ -1,4 +1,4 @@
-//! Shows a run in progress: a bar on a terminal, plain lines elsewhere, on standard error.
+//! Shows the progress of a run on standard error: a bar on a terminal, else plain lines.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::progress::Progress;
 
-/// Between two plain lines.
+/// Time between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Where progress is shown.
+/// The display of a run's progress.
 pub struct Watch {
     bar: ProgressBar,
-    /// Calls in all, where they are known.
+    /// Number of all calls, if known.
     calls: Option<u64>,
-    /// Plain lines, where a bar cannot be drawn.
+    /// Whether to print plain lines, because a bar cannot be drawn.
     lines: bool,
     started: Instant,
     line_at: Instant,
 }
 
 impl Watch {
-    /// Shows nothing where `quiet`.
+    /// Creates the display; it shows nothing if `quiet`.
     pub fn new(calls: Option<u64>, quiet: bool) -> Self {
         let target =
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -39,7 +39,7 @@ impl Watch {
         Self { bar, calls, lines, started: now, line_at: now }
     }
 
-    /// Says one thing that happened.
+    /// Prints a message.
     pub fn say(&self, text: &str) {
         if self.lines {
             write_line(text);
@@ -48,7 +48,7 @@ impl Watch {
         }
     }
 
-    /// Shows how far the run is; call it a few times a second.
+    /// Updates the display; call it a few times a second.
     pub fn look(&mut self, progress: &Progress) {
         let calls = progress.calls.load(Ordering::Relaxed);
         let records = progress.records.load(Ordering::Relaxed);
@@ -62,7 +62,7 @@ impl Watch {
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn end(&self) {
         self.bar.finish_and_clear();
     }
@@ -74,7 +74,7 @@ pub fn per_second(count: u64, elapsed: Duration) -> u64 {
     u64::try_from(u128::from(count) * 1_000_000_000 / nanoseconds).unwrap_or(u64::MAX)
 }
 
-/// Nothing can be done where standard error is closed.
+/// Ignores an error: nothing can be done if standard error is closed.
 fn write_line(text: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "{text}");

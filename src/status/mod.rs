@@ -1,7 +1,7 @@
-//! How the service does, from outside of it: what Postgres stores held against what Kafka has, what
-//! could not be charged or paid, and for each trouble the command that helps.
+//! The service's state, from outside of it: Postgres compared with Kafka, everything that could not
+//! be charged or paid, and for each problem the command that helps.
 //!
-//! It reads only, and works where the service itself does not run.
+//! It only reads, and works while the service does not run.
 
 mod stalls;
 
@@ -18,7 +18,7 @@ use crate::ledger::rejects;
 use crate::ledger::store::{Store, StoreError};
 use crate::{jobs, ledger, sweep};
 
-/// What Kafka has of the topics that are read.
+/// The logs of the topics that are read.
 #[derive(Clone, Debug, Default)]
 pub struct Logs {
     /// The cluster.
@@ -27,18 +27,18 @@ pub struct Logs {
     pub partitions: Vec<(String, i32, Watermarks)>,
     /// Topics that do not exist.
     pub missing: Vec<String>,
-    /// Of each partition the first offset whose record is no older than `stall_max` before now.
+    /// Per partition the first offset whose record is no older than `stall_max`.
     pub young_from: HashMap<TopicPartition, i64>,
 }
 
-/// One partition, from both sides.
+/// One partition, from Postgres and Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PartitionStatus {
     /// Topic.
     pub topic: String,
     /// Partition, from 0.
     pub partition: i32,
-    /// First offset not yet charged; none: never read.
+    /// First offset not yet charged; none if it was never read.
     pub next_offset: Option<i64>,
     /// First offset that Kafka still has.
     pub low: Option<i64>,
@@ -46,14 +46,14 @@ pub struct PartitionStatus {
     pub high: Option<i64>,
     /// Records not yet charged.
     pub lag: Option<i64>,
-    /// Records that are charged, and whose status events are not applied to holds as far as is noted;
-    /// that is a second late.
+    /// Charged records whose status events are not noted as applied to holds; the note is up to a
+    /// second late.
     pub signals_lag: Option<i64>,
     /// Kafka timestamp of the record charged last.
     pub last_record_at: Option<DateTime<Utc>>,
-    /// Whether it stands still until an operator decides.
+    /// Whether it is halted until an operator decides.
     pub halted: bool,
-    /// Since when it has made no progress though records wait; none: for less than `kafka.stall_seconds`.
+    /// Since when it makes no progress though records wait; none below `kafka.stall_seconds`.
     pub stalled_since: Option<DateTime<Utc>>,
 }
 
@@ -64,39 +64,39 @@ pub struct RejectStatus {
     pub reason: String,
     /// How many.
     pub records: i64,
-    /// Instant of the oldest.
+    /// Time of the oldest.
     pub oldest_at: DateTime<Utc>,
 }
 
 /// Rents that could not be paid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, sqlx::FromRow)]
 pub struct RentalStatus {
-    /// Tried again daily.
+    /// Retried daily.
     pub failed: i64,
-    /// Of these, those whose next attempt should have been made already.
+    /// Of these, those whose next attempt is overdue.
     pub overdue: i64,
     /// Of these, those whose last attempt could not be made at all.
     pub refused: i64,
     /// The oldest next attempt.
     pub oldest_due_at: Option<DateTime<Utc>>,
-    /// No longer tried.
+    /// No longer retried.
     pub given_up: i64,
 }
 
-/// How a job stands that is due by the clock.
+/// The state of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct JobStatus {
     /// The job.
     pub name: String,
-    /// Start of its last run that ended well; none: there was none.
+    /// Start of its last successful run; none if there was none.
     pub last_succeeded_at: Option<DateTime<Utc>>,
     /// When it is due.
     pub next_at: DateTime<Utc>,
-    /// Why its last run failed; none: it ended well.
+    /// Why its last run failed; none if it succeeded.
     pub last_error: Option<String>,
 }
 
-/// Something that wants an operator.
+/// A problem that needs an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// What is wrong.
@@ -105,7 +105,7 @@ pub struct Problem {
     pub help: String,
 }
 
-/// The whole of it.
+/// The whole status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// By topic and partition.
@@ -118,7 +118,7 @@ pub struct Status {
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
     pub expired_holds: i64,
-    /// What wants an operator; none: all is well.
+    /// Problems that need an operator; none if all is well.
     pub problems: Vec<Problem>,
 }
 
@@ -126,14 +126,14 @@ pub struct Status {
 const OVERDUE_SECONDS: i32 = 300;
 /// Seconds after which a job that was due counts as late.
 const JOB_LATE_SECONDS: i64 = 900;
-/// Twilio accounts that could not be swept, and rents that cannot be tried, that are named.
+/// Most Twilio accounts that failed to sweep, and rents that cannot be tried, that are named.
 const FAILING_MAX: i64 = 20;
 
-/// Reads the ledger and holds it against `logs`; an error in their place says why Kafka could not be
-/// asked. Records may wait for `stall_max`.
+/// Reads the ledger and compares it with `logs`, or says why Kafka could not be reached. Records
+/// may wait for `stall_max`.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres cannot be reached.
 pub async fn status(
     store: &Store,
     logs: Result<Logs, String>,
@@ -182,7 +182,7 @@ pub async fn status(
     Ok(Status { partitions, rejects, rentals, jobs, expired_holds, problems })
 }
 
-/// Reads the jobs, and tells which are late or fail.
+/// Reads the jobs, and reports those that are late or fail.
 async fn read_jobs(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
@@ -242,7 +242,7 @@ async fn read_rentals(
     Ok(rentals)
 }
 
-/// Tells the rents that cannot even be tried.
+/// Reports the rents that cannot even be tried.
 async fn tell_refused_rents(
     connection: &mut PgConnection,
     problems: &mut Vec<Problem>,
@@ -279,7 +279,7 @@ fn help_with(reason: &str) -> &'static str {
     }
 }
 
-/// Joins what is stored with what Kafka has, and tells what does not fit.
+/// Joins the stored offsets with the logs, and reports what does not match.
 fn hold_against(
     stored: &[StoredOffset],
     logs: Result<Logs, String>,
@@ -355,7 +355,7 @@ fn unread(topic: &str, partition: i32, log: Watermarks) -> PartitionStatus {
     }
 }
 
-/// Why the meter does not go on with a partition: the same rules as its own.
+/// Why the meter halts at a partition: the same rules as its own.
 fn halted(stored: &StoredOffset, log: Watermarks, cluster_id: &str) -> Option<Problem> {
     let halt = crate::meter::checkpoint::check(stored, log, cluster_id).err()?;
     let (topic, partition) = (&stored.stream.topic, stored.stream.partition);

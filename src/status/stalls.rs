@@ -1,5 +1,5 @@
-//! Partitions that make no progress though records wait: what the process that has them found, or that
-//! no process seems to have them.
+//! Partitions that make no progress though records wait: stalls that a process found, and
+//! partitions that no process seems to have.
 
 use std::collections::HashMap;
 
@@ -10,19 +10,19 @@ use crate::ingest::client::TopicPartition;
 use crate::ledger::offsets::StoredOffset;
 use crate::ledger::stalls::Kept;
 
-/// What is known of the records that wait.
+/// Facts about the records that wait.
 pub(super) struct Waiting<'a> {
-    /// What processes have found.
+    /// Stalls that processes have found.
     pub kept: &'a [(TopicPartition, Kept)],
-    /// Of each partition the first offset whose record is young enough to wait.
+    /// Per partition the first offset whose record is young enough to wait.
     pub young_from: &'a HashMap<TopicPartition, i64>,
-    /// Where partitions are, and since when.
+    /// The stored offsets, and the time of each.
     pub stored: &'a [StoredOffset],
     /// How long records may wait.
     pub patience: TimeDelta,
 }
 
-/// Tells each partition that stands still, with the way on.
+/// Lists each partition that makes no progress, with the command that helps.
 pub(super) fn tell(
     partitions: &mut [PartitionStatus],
     waiting: &Waiting<'_>,
@@ -57,7 +57,7 @@ fn found(name: &TopicPartition, kept: &Kept) -> Problem {
     }
 }
 
-/// Records that have waited long enough, of a partition that nobody says anything about.
+/// Records that have waited too long in a partition that no process reports on.
 fn unattended(
     name: &TopicPartition,
     status: &PartitionStatus,

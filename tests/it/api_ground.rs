@@ -1,4 +1,4 @@
-//! What holds for requests of every kind: how fields are read, and what is answered in which form.
+//! Rules for every request: how fields are read, and the form of each answer.
 
 use crate::harness::api::Api;
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-/// The fields at fault in an answer of 400.
+/// The invalid fields that a 400 answer names.
 fn faults(problem: &Value) -> BTreeSet<String> {
     let errors = problem["errors"].as_array().expect("errors").iter();
     errors.map(|error| error["field"].as_str().expect("a field").to_owned()).collect()

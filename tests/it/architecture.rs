@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The floors of `src/balance`, from the lowest. Each may use those below it.
+/// The floors of `src/balance`, lowest first. Each may use those below it.
 const FLOORS: &[&str] = &[
     "model",
     "scripts",
@@ -19,7 +19,7 @@ const FLOORS: &[&str] = &[
     "service",
 ];
 
-/// What the pure core may be built of.
+/// The crates that the pure core may use.
 const CORE_CRATES: [&str; 5] = ["chrono", "serde", "thiserror", "toml", "proptest"];
 const LINES_MAX: usize = 400;
 
@@ -27,7 +27,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below a folder with this extension, with their text.
+/// All files with this extension below a folder, with their text.
 pub(crate) fn files(folder: &str, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -73,7 +73,7 @@ fn names_after(line: &str, path: &str) -> Vec<String> {
     names
 }
 
-/// The modules of `src` in their reading order, which the head of `lib.rs` tells. Each may use those
+/// The modules of `src` in the reading order that the head of `lib.rs` lists. Each may use those
 /// before it.
 fn reading_order() -> Vec<String> {
     let text = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
@@ -123,7 +123,7 @@ fn no_floor_of_balance_uses_a_higher_one() {
             wrong.push(format!("{}: give {floor} its floor", path.display()));
             continue;
         };
-        // Other floors are named from the crate's root, so that they are seen here.
+        // Other floors must be named from the crate's root, so that they are found here.
         let is_root = parts.len() == 1 || parts[1..] == ["mod"];
         let hidden = if is_root { "use super::" } else { "super::super::" };
         for line in code(&text) {

@@ -1,4 +1,4 @@
-//! The audit: who did what, before and after, why, and at which request.
+//! The audit log: who did what, before and after, why, and in which request.
 
 use crate::harness::api::{ADMIN_KEY, Api};
 use crate::harness::samples::{account, account_sid, now};
@@ -7,7 +7,7 @@ use crate::model::time::{DAY, rfc3339};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Everything noted after the rows known before, oldest first.
+/// All entries after the first `known` ones, oldest first.
 async fn noted_since(api: &Api, known: usize) -> Vec<Value> {
     let mut items = api.items("/v1/audit", 7).await.expect("the audit");
     items.reverse();
@@ -144,7 +144,7 @@ async fn what_changes_nothing_is_not_noted() {
 
     api.patch(path, &json!({"twilio_auth_token": token})).await.expect(200);
     api.patch(path, &json!({"twilio_auth_token": token})).await.expect(200);
-    // As long as the one before, and begun by the same letter: it looks the same masked.
+    // Same length and first letter as before: masked, both look the same.
     api.patch(path, &json!({"name": "A CUSTOMER"})).await.expect(200);
     let (key, _) = crate::keys::make(&api, "admin", None).await;
     for _ in 0..2 {

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// The samples' catalog with a plan that refuses what is beyond its 2 minutes.
+/// The samples' catalog with a plan that refuses calls beyond its 2 minutes.
 fn catalog() -> Catalog {
     let mut catalog = samples::catalog();
     catalog.plans.push(Plan {
@@ -40,7 +40,7 @@ pub(crate) async fn ask(api: &Api, account: &str, call_sid: &str, seconds: u32) 
     api.post("/v1/authorizations", &body(account, call_sid, seconds)).await
 }
 
-/// The answer of a call that may go ahead.
+/// The answer to an allowed call.
 #[track_caller]
 pub(crate) fn allowed(answer: &Answer) -> Value {
     let answer = answer.expect(200);
@@ -48,14 +48,14 @@ pub(crate) fn allowed(answer: &Answer) -> Value {
     answer
 }
 
-/// Seconds granted, and whether that is all there is.
+/// Granted seconds, and whether the grant is final.
 fn grant(answer: &Value) -> (u64, bool) {
     let seconds = answer["granted_seconds"].as_u64();
     let is_final = answer["final"].as_bool();
     (seconds.expect("seconds"), is_final.expect("final"))
 }
 
-/// Reason and shortfall of a call that may not.
+/// Reason and shortfall of a denied call.
 fn denied(answer: &Answer) -> (String, String) {
     let answer = answer.expect(200);
     assert_eq!(answer["decision"], "deny", "{answer}");
@@ -63,7 +63,7 @@ fn denied(answer: &Answer) -> (String, String) {
     (text("reason"), text("shortfall"))
 }
 
-/// What is held and what is available.
+/// The held and the available money.
 async fn wallet(api: &Api, account: &str) -> (String, String) {
     let wallet = api.get(&format!("/v1/accounts/{account}/wallet")).await.expect(200);
     let text = |key: &str| wallet[key].as_str().expect("an amount").to_owned();
@@ -135,7 +135,7 @@ async fn the_tag_of_an_authorization_is_kept_on_the_charge_unless_the_event_brin
         allowed(&api.post("/v1/authorizations", &tagged(&call_sid(number), tag)).await);
     }
     allowed(&ask(&api, "acme", &call_sid(3), 60).await);
-    // A change that is journaled together with the placing loses no tag.
+    // A change that is journaled together with the hold loses no tag.
     allowed(&extend(&api, "acme", &call_sid(2), 120).await);
     let mut sql = system.sql().await;
     until("the tags are written", SOON, async || {
@@ -293,7 +293,7 @@ async fn the_calls_own_event_settles_its_hold() {
     system.produce(&[in_progress.clone(), end]).await;
     system.settle(&api).await;
     assert_eq!(wallet(&api, "acme").await, amounts("0.000000", "0.960000"));
-    // What comes after the end places nothing, over HTTP or in the stream.
+    // Requests and events after the end place no hold.
     system.produce(&[in_progress]).await;
     system.settle(&api).await;
     assert_eq!(denied(&ask(&api, "acme", &call_sid(1), 60).await).0, "call_already_settled");
@@ -329,7 +329,7 @@ async fn fifty_callers_at_two_processes_are_never_granted_more_than_the_pool() {
     let mut system = system().await;
     let first = system.serve("api").await;
     let second = system.serve("api").await;
-    // 0.62 pays 31 minutes: 15 calls of two, and one of one.
+    // 0.62 pays for 31 minutes: 15 calls of two, and one of one.
     system.open(&first, &[account("acme", 620_000)]).await;
     let sids: Vec<String> = (0..50).map(call_sid).collect();
     let asked = sids.iter().enumerate().map(|(number, sid)| {
@@ -348,7 +348,7 @@ async fn fifty_callers_at_two_processes_are_never_granted_more_than_the_pool() {
     for api in [&first, &second] {
         assert_eq!(wallet(api, "acme").await, amounts("0.620000", "0.000000"));
     }
-    // A change by one process is seen by the next request at the other.
+    // The next request at the other process sees a change by this one.
     let limit = json!({"credit_limit": "0.02"});
     first.patch("/v1/accounts/acme", &limit).await.expect(200);
     allowed(&ask(&second, "acme", "CA-more", 60).await);

@@ -11,11 +11,11 @@ use sqlx::Row as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// What the account has, and what a minute costs, in micro-dollars.
+/// The account's balance and the price of a minute, in micro-dollars.
 const OPENING: i64 = 1_000_000_000;
 const MINUTE: i64 = 20_000;
 
-/// Calls that ask, are made and end, as fast as they are answered.
+/// Calls that are authorized, made and ended as fast as they are answered.
 struct Traffic<'a> {
     system: &'a System,
     acme: &'a Account,
@@ -29,7 +29,7 @@ impl Traffic<'_> {
         while !self.is_over.load(Ordering::Acquire) {
             let number = self.made.load(Ordering::Acquire);
             let sid = call_sid(number);
-            // Without an answer the call is made all the same: what it costs is charged.
+            // Without an answer the call is made anyway: its cost is charged.
             ask(self.api, "acme", &sid, 60).await;
             let event = completed(self.acme, &sid, 60, now());
             let partition = i32::try_from(number % 4).expect("small");
@@ -61,7 +61,7 @@ async fn a_postgres_restored_from_an_older_backup_under_load_charges_all_once_an
     let second = system.serve("meter,api").await;
     let acme = account("acme", OPENING.into());
     system.open(&first, [&acme]).await;
-    // Calls in progress: the first is older than the backup, the second newer.
+    // Calls in progress: the first is older than the backup, the second is newer.
     allowed(&ask(&first, "acme", "CA-older", 600).await);
     let traffic = Traffic {
         system: &system,
@@ -81,7 +81,7 @@ async fn a_postgres_restored_from_an_older_backup_under_load_charges_all_once_an
             (answer.status == 200).then_some(())
         })
         .await;
-        // What was granted by now is journaled in a Postgres that is lost, and stands in Redis.
+        // Holds granted by now are journaled in a Postgres that is lost, and remain in Redis.
         traffic.made_more(50).await;
         breakable.server("postgres", "stop-immediate").await;
         breakable.bring_back_postgres();

@@ -1,4 +1,4 @@
-//! Catalog versions: accepted on SIGHUP, refused when bad, and in force by the start of the call.
+//! Catalog versions: accepted on SIGHUP, refused if invalid, and applied by the start of the call.
 
 use crate::harness::api::Api;
 use crate::harness::command::finish;
@@ -9,7 +9,7 @@ use crate::model::account::Account;
 use crate::model::evidence::Charge;
 use crate::model::time::{At, DAY, HOUR};
 
-/// Charges one call and shows the charge.
+/// Charges one call and returns the charge.
 async fn charge(system: &mut System, api: &Api, account: &Account, n: usize, end: At) -> Charge {
     let sid = call_sid(n);
     system.produce(&[on_calls(0, &completed(account, &sid, 61, end))]).await;
@@ -50,7 +50,7 @@ async fn a_late_call_is_charged_by_the_version_and_the_cycle_of_its_start() {
     let late = charge(&mut system, &api, &planned, 901, now - 11 * DAY).await;
     assert_eq!((late.rate, late.allowance_seconds), (14_000, 120), "the old cycle's allowance");
     assert_eq!(late.cycle_start.map(|start| start < now - 11 * DAY), Some(true));
-    // The cycle in force began before the new version, so it keeps what it included.
+    // The current cycle began before the new version, so it keeps its included minutes.
     let early = charge(&mut system, &api, &planned, 902, now - 9 * DAY).await;
     assert_eq!((early.rate, early.allowance_seconds), (15_000, 120));
 }

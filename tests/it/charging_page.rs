@@ -1,18 +1,18 @@
-//! docs/charging.md lists every reason for which a record is kept instead of charged: each word, and
-//! each beginning of a detail that the source can make.
+//! docs/charging.md lists every reason for which a record is kept instead of charged: each code,
+//! and each beginning of a detail that the source can create.
 
 use callmeter::ingest::decode::RejectReason;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// Where records are rejected.
+/// The sources that reject records.
 const SOURCES: [&str; 3] = ["src/ingest", "src/ledger/batch", "src/meter"];
-/// Errors of the core that become details as they are.
+/// Errors of the core that become details unchanged.
 const ERRORS: [&str; 2] = ["core/src/domain/ids.rs", "core/src/rating/terms.rs"];
-/// Of those: what no record leads to. An empty id is missing; of a record no form is asked for.
+/// Errors among them that no record causes: an empty id is missing, and records need no `AC…` form.
 const OF_NO_RECORD: [&str; 2] = ["the … is empty", "the … is not AC and 32 hexadecimal digits"];
 
-/// A word, and a detail whose changing parts are `…`.
+/// A code, and a detail with `…` for its changing parts.
 type Reason = (String, String);
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -40,7 +40,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// The text up to the bracket that closes the one before it; those in quotes do not count.
+/// The text up to the bracket that closes the one before it; brackets in quotes do not count.
 fn inside(text: &str, open: char, close: char) -> &str {
     let (mut depth, mut quoted, mut escaped) = (1, false, false);
     for (at, character) in text.char_indices() {
@@ -59,7 +59,7 @@ fn inside(text: &str, open: char, close: char) -> &str {
     panic!("never closed: {text}")
 }
 
-/// The first text in a piece of source, its changing parts as `…`; none: there is no text.
+/// The first string in a piece of source, with `…` for its changing parts; none if it has none.
 fn template(source: &str) -> Option<String> {
     let (_, text) = source.split_once('"')?;
     let text = text.split('"').next()?;
@@ -67,12 +67,12 @@ fn template(source: &str) -> Option<String> {
     Some(parts.collect::<Vec<_>>().join("…"))
 }
 
-/// What follows each `start` in a text.
+/// The texts that follow each `start`.
 fn after<'a>(text: &'a str, start: &'a str) -> impl Iterator<Item = &'a str> {
     text.match_indices(start).map(move |(at, _)| &text[at + start.len()..])
 }
 
-/// What one file rejects for.
+/// The reasons that one file creates.
 fn made_in(text: &str) -> Vec<Reason> {
     let mut made = Vec::new();
     for word in ["invalid", "undecodable"] {
@@ -85,7 +85,7 @@ fn made_in(text: &str) -> Vec<Reason> {
             }
         }
     }
-    // Spelled out, or made first and handed on.
+    // Written out, or created first and passed on.
     for reason in RejectReason::ALL {
         for rest in after(text, &format!("reason: RejectReason::{reason:?},")) {
             let rest = inside(rest, '{', '}');
@@ -101,7 +101,7 @@ fn made_in(text: &str) -> Vec<Reason> {
     made
 }
 
-/// What the whole source rejects for.
+/// The reasons that the whole source creates.
 fn made() -> BTreeSet<Reason> {
     let mut made = BTreeSet::new();
     for folder in SOURCES {

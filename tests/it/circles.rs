@@ -1,23 +1,23 @@
-//! No circle of imports between files: what a file uses can be read before it.
+//! No circle of imports between files: everything that a file uses can be read before it.
 //!
-//! A folder's `mod.rs` holds what its files share, so a file may use what the `mod.rs` above it
-//! defines; every other import counts, and re-exports are followed to the file that defines the name.
+//! A folder's `mod.rs` contains what its files share, so a file may use definitions of the `mod.rs`
+//! above it; every other import counts. Re-exports are followed to the file that defines the name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::architecture::{code, files};
 
-/// Where a name is: the segments of its path below the crate.
+/// Path of a name, as its segments below the crate.
 type Place = Vec<String>;
 
-/// The files of one crate, and what each imports.
+/// The files of one crate and their imports.
 struct House {
     /// Every module with its file.
     rooms: BTreeMap<Place, PathBuf>,
-    /// What each module hands on under a name of its own.
+    /// The names that each module re-exports.
     exports: BTreeMap<Place, BTreeMap<String, Place>>,
-    /// What each file names, as places that may be re-exports.
+    /// The paths that each file names; they may be re-exports.
     named: BTreeMap<PathBuf, Vec<Place>>,
 }
 
@@ -39,7 +39,7 @@ impl House {
         house
     }
 
-    /// The file that defines what is at a place, through re-exports.
+    /// The file that defines the item at a path, through re-exports.
     fn file_of(&self, place: &[String]) -> Option<&PathBuf> {
         let mut place = place.to_vec();
         for _ in 0..8 {
@@ -57,7 +57,7 @@ impl House {
         None
     }
 
-    /// Every arrow from a file to another that it needs.
+    /// All imports, from each file to the files it needs.
     fn arrows(&self) -> BTreeMap<&PathBuf, BTreeSet<&PathBuf>> {
         let arrows = self.named.iter().map(|(path, places)| {
             let targets = places.iter().filter_map(|place| self.file_of(place));
@@ -68,7 +68,7 @@ impl House {
     }
 }
 
-/// True where `file` is the `mod.rs` (or root) of a folder around `inner`.
+/// True if `file` is the `mod.rs` (or root) of a folder around `inner`.
 fn holds(file: &Path, inner: &Path) -> bool {
     let is_mod = file.ends_with("mod.rs") || file.ends_with("lib.rs");
     is_mod && file.parent().is_some_and(|folder| inner.starts_with(folder))
@@ -83,7 +83,7 @@ fn place_of(path: &Path, folder: &str) -> Place {
     place
 }
 
-/// Names and punctuation, one by one; `::` is one.
+/// Splits code into names and punctuation; `::` is one word.
 fn words(code: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut rest = code;
@@ -150,7 +150,7 @@ impl Reader<'_> {
         found
     }
 
-    /// Reads one tree of a `use`, from a word on; answers where it ends.
+    /// Reads one tree of a `use`, starting at a word; returns where it ends.
     fn tree(&self, mut at: usize, stem: &[String], leaves: &mut Vec<(String, Place)>) -> usize {
         let mut path = stem.to_vec();
         while let Some(word) = self.words.get(at) {
@@ -183,7 +183,7 @@ impl Reader<'_> {
         at
     }
 
-    /// Where a path leads, if it leads to something of this crate.
+    /// The path within this crate, if it leads there.
     fn absolute(&self, path: &[String]) -> Option<Place> {
         let mut place = self.place.clone();
         let mut rest = path;
@@ -212,7 +212,7 @@ impl Reader<'_> {
     }
 }
 
-/// Files that reach each other, as one line for each circle.
+/// Files that reach each other, one line for each circle.
 fn circles(arrows: &BTreeMap<&PathBuf, BTreeSet<&PathBuf>>) -> Vec<String> {
     let reached = |from: &PathBuf| {
         let mut seen = BTreeSet::new();

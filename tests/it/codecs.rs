@@ -1,15 +1,16 @@
-//! Compressed records: every codec of Kafka is read, whoever compressed.
+//! Compressed records: every Kafka codec is read, whether the producer or the broker compressed.
 
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::{Setup, System};
 use crate::model::read::Topic;
 
-/// What producers of Kafka may compress with.
+/// The codecs that Kafka producers may use.
 const OF_PRODUCERS: [&str; 5] = ["none", "gzip", "snappy", "lz4", "zstd"];
 const CALLS_OF_EACH: usize = 20;
 
-/// Charges calls of a producer of each codec from a topic that is kept compressed in this way.
+/// Charges calls from producers of each codec, on a topic that the broker keeps compressed with
+/// `how`.
 async fn all_producers_are_charged_from_a_topic_of(how: &str) {
     let setup = Setup { partitions: None, ..Setup::default() };
     let mut system = System::with(setup).await;

@@ -1,4 +1,4 @@
-//! Connections, below requests: half-sent, idle, too many, and what becomes of them at the end.
+//! Connections below the level of requests: half-sent, idle, too many, and at shutdown.
 
 use crate::harness::api::ADMIN_KEY;
 use crate::harness::poll::{SOON, until};
@@ -13,16 +13,16 @@ async fn connect(port: u16) -> TcpStream {
     TcpStream::connect(("127.0.0.1", port)).await.expect("it listens")
 }
 
-/// Everything until the other side closes, which must come.
+/// Everything until the other side closes the connection, which it must.
 async fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(SOON, stream.read_to_end(&mut bytes)).await;
-    // Reset or closed: it is over either way.
+    // Reset or closed: both end the connection.
     drop(read.expect("the connection is closed"));
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What comes first.
+/// The first bytes.
 async fn first(stream: &mut TcpStream) -> String {
     let mut bytes = [0; 1024];
     let read = tokio::time::timeout(SOON, stream.read(&mut bytes)).await;
@@ -30,7 +30,7 @@ async fn first(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
-/// A request whose body is asked for: it is in progress.
+/// Starts a request whose body is still expected: it is in progress.
 async fn begin_request(port: u16, body: &str) -> TcpStream {
     let mut stream = connect(port).await;
     let head = format!(
@@ -55,7 +55,7 @@ async fn a_request_whose_head_stays_half_sent_loses_its_connection() {
     let mut again = connect(port).await;
     again.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is sent");
     assert!(first(&mut again).await.starts_with("HTTP/1.1 200 "));
-    // The second request of a connection is no better than a first one.
+    // The second request of a connection is treated as the first.
     again.write_all(HALF).await.expect("it is sent");
     for stream in [&mut half, &mut silent, &mut again] {
         let said = rest(stream).await;
@@ -73,7 +73,7 @@ async fn one_connection_beyond_the_limit_is_closed_at_once_and_counted() {
     for _ in 0..4 {
         streams.push(connect(port).await);
     }
-    // One of them at the latest, since the tests' own client may hold some.
+    // At the latest one of these is refused, since the tests' own client may use some connections.
     let mut beyond = connect(port).await;
     assert_eq!(rest(&mut beyond).await, "");
     drop(streams);
@@ -121,7 +121,7 @@ async fn a_request_in_progress_at_sigterm_is_answered_and_one_that_hangs_is_drop
     going.write_all(body.as_bytes()).await.expect("it is sent");
     let answer = rest(&mut going).await;
     assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("cmk_"), "{answer}");
-    // It goes on a while, and then the process ends well all the same.
+    // The stream lasts a while, and then the process still ends successfully.
     let status = system.services[index].ended_within(Duration::from_secs(15));
     assert!(status.success(), "{status}: {}", system.services[index].log_tail());
     assert_eq!(rest(&mut hanging).await, "");

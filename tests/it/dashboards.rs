@@ -1,4 +1,4 @@
-//! Dashboards: they can be loaded, and show only what this program measures.
+//! Dashboards can be loaded, and use only metrics of this program.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 /// Columns of Grafana's grid.
 const COLUMNS: u64 = 24;
-/// The oldest form of dashboards that is still written.
+/// The oldest supported schema version of dashboards.
 const SCHEMA_VERSION_MIN: u64 = 42;
-/// What a histogram's series end in, and its name does not.
+/// Suffixes of a histogram's series that are not part of its name.
 const SERIES: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every dashboard, by the name of its file.
+/// Every dashboard by file name.
 fn dashboards() -> Vec<(String, Value)> {
     let folder = fs::read_dir(root().join("dashboards")).expect("the folder is there");
     let files = folder.map(|entry| entry.expect("an entry").path());
@@ -40,14 +40,14 @@ fn expressions(dashboard: &Value) -> Vec<&str> {
     targets.map(|target| target["expr"].as_str().expect("an expression")).collect()
 }
 
-/// The words of ours in an expression.
+/// Our metrics that an expression names.
 fn metrics_named(expression: &str) -> impl Iterator<Item = &str> {
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let words = expression.split(move |c| !is_name(c));
     words.filter(|word| word.starts_with("callmeter_"))
 }
 
-/// The metrics that the program declares; true: a histogram.
+/// The metrics that the program declares; true for a histogram.
 fn metrics_declared() -> Vec<(String, bool)> {
     let source = fs::read_to_string(root().join("src/metrics.rs")).expect("the metrics");
     let described = source.replace("!(\n        ", "!(");

@@ -1,5 +1,5 @@
-//! The API's document: the same everywhere, and true. Beside these tests, every answer to any test is
-//! held against it (`harness/document.rs`), and script/test runs schemathesis over it.
+//! The OpenAPI document: the same everywhere, and correct. Besides, every answer in any test is
+//! checked against it (`harness/document.rs`), and script/test runs schemathesis over it.
 
 use crate::harness::document::{document, operations};
 use crate::harness::system::System;
@@ -53,7 +53,7 @@ async fn every_path_of_the_document_is_there() {
         let code = serde_json::from_str::<Value>(&answer.text).unwrap_or_default()["code"].clone();
         assert!(code != "unknown_path" && code != "method_not_allowed", "{name}: {answer:?}");
     }
-    // The other way round the types see to it: a route without its part of the document is none.
+    // Types guarantee the reverse: there is no route without its part of the document.
     for (path, text) in sources() {
         let routed = text.contains(".route(\"") && !path.ends_with("openapi/docs.rs");
         assert!(!routed, "{path} has a route past the document: use routes!");
@@ -86,7 +86,7 @@ async fn bodies_have_the_fields_that_the_document_names() {
     for operation in operations() {
         let Some(body) = operation.body() else { continue };
         let properties = body["properties"].as_object().expect("properties");
-        // No field takes a list, so that each says what is wrong with it.
+        // No field accepts a list, so each field is reported.
         let mut wrong: serde_json::Map<String, Value> =
             properties.keys().map(|name| (name.clone(), json!([]))).collect();
         wrong.insert("no_such_field".to_owned(), json!(1));

@@ -1,4 +1,4 @@
-//! Redis emptied, stopped, evicting; Postgres stopped: what is promised for calls in progress stays.
+//! Redis emptied, stopped, evicting; Postgres stopped: promises to calls in progress are kept.
 
 use crate::authorizations::{allowed, ask};
 use crate::harness::api::Api;
@@ -35,7 +35,7 @@ async fn is_ready(api: &Api) {
     until("ready", SOON, async || (api.get("/readyz").await.status == 200).then_some(())).await;
 }
 
-/// Waits until nothing waits to be journaled; what was granted is then safe from a loss.
+/// Waits until nothing waits to be journaled; the grants then survive a loss.
 async fn journaled(system: &System, holds: i64) {
     let mut sql = system.sql().await;
     until("the holds are journaled", SOON, async || {
@@ -94,7 +94,7 @@ async fn without_redis_the_policy_decides_and_charging_goes_on() {
     api.post(&extend, &json!({"seconds": 600})).await.problem(503);
     let body = json!({"type": "credit", "amount": "1", "description": "meanwhile"});
     api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
-    // The call ends while Redis is away, and is charged.
+    // The call ends while Redis is down, and is charged.
     system.produce(&[on_calls(0, &completed(&acme, &call_sid(1), 61, now()))]).await;
     system.settle(&api).await;
     until("readyz tells of it", SOON, async || {
@@ -230,7 +230,7 @@ async fn verify_tells_a_hold_that_redis_lacks() {
     let told = system.run(&["verify"]);
     assert_eq!(told.code, Some(1), "{}", told.stderr);
     assert!(told.stdout.contains(&call_sid(1)), "{}", told.stdout);
-    // A service that starts puts it back.
+    // A service that starts restores it.
     let api = system.serve("api").await;
     until("it is held again", SOON, async || (shown(&api).await[0] == "0.040000").then_some(()))
         .await;

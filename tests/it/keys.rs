@@ -1,4 +1,4 @@
-//! Keys of the API: made once, kept as digests, refused everywhere as soon as they are revoked.
+//! API keys: created once, kept as digests, refused everywhere once they are revoked.
 
 use crate::authorizations::{allowed, ask};
 use crate::harness::api::{Answer, Api};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Makes a key; answers its id and its text.
+/// Creates a key; returns its id and its text.
 pub(crate) async fn make(api: &Api, scope: &str, account: Option<&str>) -> (String, String) {
     let body = json!({"name": "A key of the tests", "scope": scope, "account": account});
     let made = api.post("/v1/keys", &body).await.expect(201);
@@ -124,7 +124,7 @@ async fn a_request_for_a_key_that_is_repeated_is_answered_the_same_key_to_its_se
     assert!(!another.replayed, "another credential's request is another request");
     assert_ne!(another.expect(201)["key"], first.json()["key"]);
     assert_eq!(api.get("/v1/keys").await.expect(200)["items"].as_array().map(Vec::len), Some(3));
-    // The admin key of the settings is another one: it has the name of the old one, and not its answers.
+    // The settings' new admin key has the same name as the old one, but not its stored answers.
     let changed = "another-admin-key-of-the-tests-0123456789";
     let index = system.start("api", &[("CALLMETER__HTTP__ADMIN_KEY", changed)]);
     let renamed = system.ready(index).await.with_key(Some(changed));
@@ -137,7 +137,7 @@ async fn a_request_for_a_key_that_is_repeated_is_answered_the_same_key_to_its_se
     assert!(kept.iter().all(|kept| !kept.contains("cmk_")), "a key is kept: {kept:?}");
 }
 
-/// Uses a key all the time until `stop`; answers how often it was good and how often refused.
+/// Uses a key without pause until `stop`; returns how often it was accepted and refused.
 fn use_all_the_time(api: Api, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<(u32, u32)> {
     tokio::spawn(async move {
         let (mut good, mut refused) = (0, 0);
@@ -155,7 +155,7 @@ fn use_all_the_time(api: Api, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_key_is_refused_by_the_next_request_in_every_process() {
     let mut system = System::new().await;
-    // Whoever goes on with a revoked key as fast as it can is limited otherwise, and learns less.
+    // Rate limits would hide later answers from a client that keeps using a revoked key.
     let unlimited = [
         ("CALLMETER__HTTP__FAILED_LOGINS_PER_SECOND", "0"),
         ("CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND", "0"),
@@ -201,7 +201,7 @@ async fn a_known_key_authorizes_on_while_postgres_is_down_and_a_revoked_one_does
     let breakable = Breakable::take();
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
     let mut system = System::with(setup).await;
-    // It asks as fast as it can.
+    // The test asks without pause.
     let unlimited = [("CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND", "0")];
     let index = system.start("api", &unlimited);
     let api = system.ready(index).await;
@@ -213,14 +213,14 @@ async fn a_known_key_authorizes_on_while_postgres_is_down_and_a_revoked_one_does
     allowed(&ask(&other, "acme", &call_sid(1), 60).await);
     breakable.server("postgres", "stop").await;
     let began = tokio::time::Instant::now();
-    // For longer than a key is believed without being asked for; the same calls again and again.
+    // For longer than a key may be cached without a check; the same calls again and again.
     let mut asked = 0;
     while began.elapsed() < Duration::from_secs(3) {
         asked += 1;
         allowed(&ask(&own, "acme", &call_sid(2 + asked % 50), 60).await);
     }
     allowed(&ask(&other, "acme", &call_sid(100), 60).await);
-    // As another process would have said that still reaches Postgres.
+    // As another process that still reaches Postgres would have written it.
     let url = &breakable.servers.redis_url;
     let settings = system.settings();
     let url = settings.iter().find(|(name, _)| name == "REDIS_URL").map_or(url, |(_, url)| url);

@@ -1,5 +1,6 @@
-//! No log line and no metric tells a phone number, a token or a key. The harness searches what each
-//! system has written when it ends; here is one that is made to talk, and proof that the search finds.
+//! No log line and no metric reveals a phone number, a token or a key. The harness searches the
+//! output of each system when it ends; here one system is made to log much, and the search is
+//! proved.
 
 use serde_json::json;
 
@@ -89,7 +90,7 @@ async fn a_service_that_logs_all_it_can_tells_no_number_token_or_key() {
         "email": "someone@example.com"});
     api.patch("/v1/accounts/acme", &own).await.expect(200);
     let call = |number| completed(&acme, &call_sid(number), 61, now());
-    // Taken, forged, foreign, odd; with numbers wherever numbers can be.
+    // Valid, forged, foreign and odd requests, with numbers in every place.
     let mut odd = call(2);
     odd["CallStatus"] = json!("+15005550001");
     odd["CallDuration"] = json!("15005550001");
@@ -104,7 +105,7 @@ async fn a_service_that_logs_all_it_can_tells_no_number_token_or_key() {
     let mut records = vec![on_calls(0, &odd), on_calls(1, &call(1)), on_calls(2, &call(3))];
     records[2].payload = Some(b"{\"From\":\"+15005550001\"".to_vec());
     system.produce(&records).await;
-    // Answered and refused, with numbers in bodies, queries, paths and headers.
+    // Accepted and refused, with numbers in bodies, queries, paths and headers.
     let ask = json!({"account": "acme", "call_sid": "+15005550001", "from": "+15005550001",
         "to": "+12125550123", "direction": "outbound-api"});
     assert_eq!(api.post("/v1/authorizations", &ask).await.expect(200)["decision"], "allow");

@@ -1,4 +1,4 @@
-//! What the database itself refuses, and what `serve` asks of a database.
+//! What the database itself refuses, and what `serve` requires of a database.
 
 use crate::harness::command::{Ran, finish};
 use crate::harness::samples::{
@@ -62,7 +62,7 @@ async fn the_database_itself_refuses_to_change_what_was_entered() {
     assert_eq!(api.charges("acme").await.expect("a list").len(), 1);
 }
 
-/// Runs `serve`, which must end by itself, with one line that says why.
+/// Runs `serve`, which must end by itself with one line that gives the reason.
 fn refused(system: &System) -> Ran {
     let mut command = system.command(&["serve"]);
     command.env("CALLMETER__HTTP__LISTEN", format!("127.0.0.1:{}", free_port()));
@@ -163,7 +163,7 @@ async fn no_charge_takes_a_balance_beyond_what_redis_counts_exactly() {
         json!({"account": "acme", "call_sid": call_sid(3), "from": "+1", "to": "+12125550123"});
     let answer = api.post("/v1/authorizations", &ask).await.expect(200);
     assert_eq!(answer["reason"], "insufficient_funds", "Redis still counts: {answer}");
-    // Where there is room again, a replay charges it.
+    // Once the wallet has credit again, a replay charges it.
     adjust("credit", "100000000").await.expect(201);
     system.run(&["rejects", "replay"]).expect_success();
     assert_eq!(api.charges("acme").await.expect("a list").len(), 2);
@@ -175,7 +175,7 @@ async fn verify_finds_a_wallet_beyond_its_range_and_a_credit_brings_it_back() {
     let mut system = System::with(setup).await;
     let api = system.serve("api").await;
     system.open(&api, [&account("acme", 0)]).await;
-    // As a program that knew no range left it.
+    // As an older program without range checks left it.
     let beyond = "
         INSERT INTO transactions (account_key, sequence, at, amount_micros, balance_before_micros,
             balance_after_micros, type, kind, status)

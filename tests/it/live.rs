@@ -22,7 +22,7 @@ impl Events {
         Events { response, text: String::new() }
     }
 
-    /// The next event's wallet; None: the stream has ended.
+    /// The next event's wallet; `None` at the end of the stream.
     async fn next(&mut self) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
@@ -41,7 +41,7 @@ impl Events {
         }
     }
 
-    /// Reads the next bytes, which must come soon, be they a comment; false: the stream has ended.
+    /// Reads the next bytes, even a comment, which must come soon; false at the end of the stream.
     pub(crate) async fn read(&mut self) -> bool {
         let chunk = tokio::time::timeout(SOON, self.response.chunk());
         match chunk.await.expect("something comes") {
@@ -51,7 +51,7 @@ impl Events {
         true
     }
 
-    /// Reads on until the wallet has these values; answers after how many events.
+    /// Reads until the wallet has these values; returns the number of events.
     pub(crate) async fn until(&mut self, balance: &str, held: &str) -> usize {
         let mut events = 0;
         loop {
@@ -83,7 +83,7 @@ async fn every_change_of_the_wallet_is_told_whoever_made_it() {
     let credit = json!({"type": "credit", "amount": "5", "description": "meanwhile"});
     other.post("/v1/accounts/acme/adjustments", &credit).await.expect(201);
     events.until("14.960000", "0.000000").await;
-    // Many changes are told as few.
+    // Many changes are merged into few events.
     let calls = (2..502).map(|number| {
         let partition = i32::try_from(number % 4).expect("small");
         on_calls(partition, &completed(&acme, &call_sid(number), 60, now()))

@@ -1,5 +1,5 @@
-//! Redis emptied while 500 calls a second ask and 1,000 a second are charged: what was granted more
-//! than 100 ms before is back before the first answer that comes after.
+//! Redis emptied while 500 calls a second ask and 1,000 a second are charged: grants older than 100
+//! ms are restored before the first answer after the loss.
 
 use crate::authorizations::ask;
 use crate::harness::api::Api;
@@ -14,34 +14,34 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Accounts with money for every call.
+/// Accounts that can pay for every call.
 const RICH: usize = 30;
-/// Accounts whose pool is always spoken for.
+/// Accounts whose pool is always fully held.
 const TIGHT: usize = 10;
-/// What a tight account has: 3 minutes.
+/// The balance of a tight account: 3 minutes.
 const POOL_MICROS: i64 = 60_000;
-/// What a minute holds.
+/// The money that a minute holds.
 const MINUTE_MICROS: i64 = 20_000;
-/// Requests and records of one tick, 50 ticks a second.
+/// Duration of a tick; each sends requests and records, 50 times a second.
 const TICK: Duration = Duration::from_millis(20);
 const ASKS: usize = 10;
 const RECORDS: usize = 20;
 const LOSSES: usize = 3;
-/// What is granted so long before a loss is journaled.
+/// Grants this long before a loss are journaled.
 const SAFE: Duration = Duration::from_millis(100);
 
 /// A call that was allowed.
 struct Call {
     account: usize,
     allowed_at: Instant,
-    /// Its end, or its void, is on its way.
+    /// Its end or its void has been sent.
     is_over: bool,
 }
 
 #[derive(Default)]
 struct Seen {
     calls: HashMap<String, Call>,
-    /// By account, the calls that must be back before its next answer.
+    /// By account, the calls that must be restored before its next answer.
     awaited: HashMap<usize, Vec<String>>,
     emptied_at: Option<Instant>,
     missing: HashSet<String>,
@@ -49,7 +49,7 @@ struct Seen {
     allowed: u64,
     denied: u64,
     unavailable: u64,
-    /// By tight account, what its calls were promised, and the most of it.
+    /// By tight account, the money promised to its calls; `most` is its maximum.
     promised: HashMap<usize, i64>,
     most: i64,
 }
@@ -68,7 +68,7 @@ impl Load {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a new call of some account.
+    /// Asks for a new call of one of the accounts.
     async fn one(&self, number: usize) {
         let account = number % self.accounts.len();
         let (id, sid) = (&self.accounts[account].id, call_sid(number));
@@ -102,7 +102,7 @@ impl Load {
         seen.calls.insert(sid, Call { account, allowed_at, is_over: false });
     }
 
-    /// Looks in Redis itself for calls that have a hold, or are known to be over.
+    /// Reads from Redis whether calls have a hold or are known to have ended.
     async fn look_for(&self, account: usize, sids: &[String]) {
         let key = format!("cm:{{{}}}", self.accounts[account].id);
         let mut pipeline = redis::pipe();
@@ -117,14 +117,14 @@ impl Load {
         let mut seen = self.seen();
         seen.looked_for += sids.len();
         for (sid, found) in sids.iter().zip(found.chunks(5)) {
-            // Another loss since then is another round's matter.
+            // A further loss since then is checked in its own round.
             if !found.contains(&true) {
                 seen.missing.insert(sid.clone());
             }
         }
     }
 
-    /// Asks at a steady rate.
+    /// Asks at a constant rate.
     async fn ask(&self) {
         let mut ticks = tokio::time::interval(TICK);
         let mut tasks = futures::stream::FuturesUnordered::new();
@@ -139,8 +139,8 @@ impl Load {
         futures::StreamExt::collect::<Vec<_>>(tasks).await;
     }
 
-    /// Ends calls that have lasted a while: of rich accounts by their charge, which come with others
-    /// that nobody asked for; of tight ones by a void.
+    /// Ends calls that have lasted a while: on rich accounts by a charge, among charges of calls
+    /// that were never authorized; on tight ones by a void.
     async fn end(&self, system: &System) {
         let mut ticks = tokio::time::interval(TICK);
         let mut partition = 0;
@@ -199,7 +199,7 @@ impl Load {
         .await;
     }
 
-    /// Empties Redis, and waits until every account was asked for again.
+    /// Empties Redis, and waits until a request was made for every account.
     async fn lose(&self, system: &System) {
         tokio::time::sleep(Duration::from_millis(1_500)).await;
         {
@@ -277,7 +277,7 @@ async fn holds_are_back_before_the_first_answer_after_redis_was_emptied_under_lo
         seen.looked_for,
         seen.missing.len()
     );
-    // Past the capture of passing tests: the exception is to be seen each time.
+    // Written around the capture of passing tests: the exception must be visible each time.
     std::io::stderr().write_all(said.as_bytes()).expect("it is printed");
     assert!(seen.looked_for > 100 && seen.denied > 0, "{said}");
     let missing = i64::try_from(seen.missing.len()).expect("few");

@@ -1,4 +1,4 @@
-//! Where each partition goes on: stored with the charges, and never guessed.
+//! Where each partition continues: stored with the charges, never guessed.
 
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
@@ -23,10 +23,10 @@ async fn charged(api: &Api, count: usize) {
     .await;
 }
 
-/// Waits until `/readyz` names a partition that stands still.
+/// Waits until `/readyz` names a halted partition.
 async fn stands_still(api: &Api, topic: &str, partition: i32) {
     let text = until("a partition stands still", SOON, async || {
-        // Before that, a partition of the topic may not have started yet.
+        // Earlier, a partition of the topic may not have started yet.
         let answer = api.get("/readyz").await;
         let names_the_way_on = answer.text.contains("offsets set");
         (answer.status == 503 && names_the_way_on).then_some(answer.text)
@@ -69,7 +69,7 @@ async fn a_stored_offset_beyond_the_logs_end_stops_that_partition_until_an_opera
     })
     .await;
     stands_still(&api, &topic, 0).await;
-    // The other partitions are not held up, and nothing of this one is read by guess.
+    // The other partitions continue, and nothing of this one is read by guess.
     charged(&api, 12).await;
     stands_still(&api, &topic, 0).await;
 
@@ -126,7 +126,7 @@ async fn records_lost_while_it_runs_stop_that_partition_too() {
     set(&system, &topic, 0, 0);
     charged(&api, 7).await;
     system.ready(0).await;
-    // An operator's step back is no sign that Postgres went back in time.
+    // An operator's step back does not show that Postgres went back in time.
     let incarnation = "SELECT incarnation FROM ledger_identity";
     let row = sqlx::query(incarnation).fetch_one(&mut system.sql().await).await.expect("a row");
     assert_eq!(row.get::<i64, _>(0), 1);
@@ -142,7 +142,7 @@ async fn a_postgres_that_went_back_in_time_is_noticed_and_catches_up() {
     system.produce(&calls(&acme, 0, 0..5)).await;
     charged(&api, 5).await;
     system.services[0].terminate();
-    // As a backup from before the calls would have it.
+    // As after restoring a backup from before the calls.
     let restored = "UPDATE partition_offsets SET next_offset = 0, signals_offset = 0
                     WHERE next_offset = 5";
     let mut sql = system.sql().await;
@@ -229,7 +229,7 @@ async fn a_lost_topic_that_came_back_as_long_as_before_is_still_noticed() {
     let topic = system.topic(Topic::Calls);
     system.kafka.delete_topic(&topic).await;
     system.kafka.create_topic(&topic, 4).await;
-    // Records of these tests bear whole seconds: those of the new log are told apart by a minute.
+    // These records have whole seconds: those of the new log differ by a minute.
     let mut others = calls(&acme, 0, 100..109);
     for other in &mut others {
         other.timestamp_ms += 60_000;

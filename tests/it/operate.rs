@@ -1,4 +1,4 @@
-//! What an operator does and sees: settings that change the charging, the status, the limits.
+//! What an operator does and sees: settings that change charging, the status, the limits.
 
 use crate::harness::leaks::metrics_at;
 use crate::harness::poll::{SOON, until};
@@ -42,7 +42,7 @@ async fn the_status_shows_how_far_each_partition_is_and_what_helps() {
     let text = system.run(&["status"]).expect_success().stdout;
     assert!(text.contains(&topic), "{text}");
 
-    // Every trouble comes with the command that helps.
+    // Every problem names the command that helps.
     let stranger = account("stranger", 0);
     system.start("meter,api", &[]);
     let api = system.ready(1).await;
@@ -186,7 +186,7 @@ async fn calls_that_are_months_late_are_counted_and_leave_the_lag_alone() {
         whole.unwrap_or_else(|| panic!("{name} in {metrics}"))
     };
     assert_eq!(figure("callmeter_events_late_total"), 2);
-    // Those of the watchman, too.
+    // Including those of the watchman.
     let events = figure("callmeter_event_lag_seconds_count");
     let sum = figure("callmeter_event_lag_seconds_sum");
     assert!(events >= 2 && sum < 86_400 + 60 * events, "{sum} s of {events} events");

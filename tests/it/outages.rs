@@ -1,4 +1,4 @@
-//! Servers that are away: the service stays up, says so, and goes on by itself.
+//! Servers that are down: the service stays up, reports it, and recovers without help.
 
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
@@ -15,7 +15,7 @@ fn calls(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
     numbers.map(call).collect()
 }
 
-/// Waits until `/readyz` says that this part is away, and checks that the rest is alive.
+/// Waits until `/readyz` reports this part as down, and checks that the rest works.
 async fn says_that_it_misses(api: &Api, part: &str) {
     until("not ready", SOON, async || {
         let answer = api.get("/readyz").await;
@@ -54,7 +54,7 @@ async fn while_kafka_is_down_the_service_stays_up_and_then_goes_on_by_itself() {
     for (stop, round) in [("stop", 1), ("kill", 2)] {
         breakable.server("kafka", stop).await;
         says_that_it_misses(&api, "kafka").await;
-        // What does not need Kafka goes on.
+        // Whatever does not need Kafka continues.
         let body = json!({"type": "credit", "amount": "1", "description": "meanwhile"});
         api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
         breakable.server("kafka", "start").await;
@@ -76,7 +76,7 @@ async fn while_postgres_is_down_the_service_stays_up_and_then_goes_on_by_itself(
     system.produce(&calls(&acme, 0..40)).await;
     system.settle(&api).await;
     for (stop, round) in [("stop-immediate", 1), ("stop", 2)] {
-        // Records in flight when it goes, and more while it is away.
+        // Records in flight when it stops, and more while it is down.
         system.produce(&calls(&acme, 40 * round..40 * round + 20)).await;
         breakable.server("postgres", stop).await;
         system.produce(&calls(&acme, 40 * round + 20..40 * round + 40)).await;

@@ -1,4 +1,4 @@
-//! Behind pgbouncer, which lends a connection of Postgres out for one transaction at a time.
+//! Behind pgbouncer, which lends a Postgres connection for one transaction at a time.
 
 use crate::authorizations::{allowed, ask};
 use crate::harness::api::Api;
@@ -18,10 +18,10 @@ use sqlx::{ConnectOptions as _, Row as _};
 const POOL_SIZE: u32 = 3;
 const CALLS: usize = 1_200;
 const HOLDS: usize = 60;
-/// Callers at once: more than there are connections.
+/// Callers at once: more than connections.
 const CALLERS: usize = 6;
 
-/// Calls of one minute, spread over partitions.
+/// Calls of one minute, over all partitions.
 fn calls(account: &Account) -> Vec<Outgoing> {
     let end = now();
     let call = |n| {
@@ -30,7 +30,7 @@ fn calls(account: &Account) -> Vec<Outgoing> {
     (0..CALLS).map(call).collect()
 }
 
-/// Holds, credits and changes of an account, by several callers; answers how much was credited.
+/// Several callers place holds, credit and change an account; returns the sum of the credits.
 async fn change(apis: &[Api]) -> i128 {
     let changes = (0..HOLDS).map(|n| async move {
         let api = &apis[n % apis.len()];
@@ -50,7 +50,7 @@ const SETTINGS: &str =
      current_setting('statement_timeout'), current_setting('idle_in_transaction_session_timeout')";
 type Settings = (String, String, String, String);
 
-/// What a transaction that begins so is set to.
+/// The session settings inside a transaction begun this way.
 async fn in_transaction(store: &Store, begin: Begin) -> Settings {
     let mut reserved = store.for_transaction().await.expect("a connection");
     let mut transaction = reserved.begin(begin).await.expect("a transaction");
@@ -64,13 +64,13 @@ fn settings(of: [&str; 4]) -> Settings {
     (seqscan, plans, statement, idle)
 }
 
-/// What Postgres's sessions are set to, seen through as many connections of the pooler as it has.
+/// The settings of the Postgres sessions, over as many connections as the pooler has.
 async fn settings_of_shared_connections(url: &str) -> Vec<(i32, Settings)> {
     let mut seen = Vec::new();
     let mut held = Vec::new();
     for _ in 0..POOL_SIZE {
         let options: PgConnectOptions = url.parse().expect("a URL");
-        // pgbouncer refuses what sqlx says of floats.
+        // pgbouncer refuses sqlx's setting of float digits.
         let options = options.extra_float_digits(None);
         let mut connection = options.connect().await.expect("pgbouncer answers");
         sqlx::raw_sql("BEGIN").execute(&mut connection).await.expect("a connection is lent");
@@ -188,7 +188,7 @@ async fn what_holds_locks_of_a_session_is_refused_behind_a_pooler_and_changes_no
         }
     };
     let transaction = async || Pgbouncer::start(&direct, POOL_SIZE).await;
-    // It then takes what is said at connect, and drops it.
+    // It then accepts the settings sent at connect, and drops them.
     let silent = "pool_mode = transaction\nignore_startup_parameters = options";
     let silent = async || Pgbouncer::with(&direct, 1, silent).await;
     refused(transaction().await, &[&["migrate"]]).await;

@@ -1,5 +1,5 @@
-//! Numbers and names are taken out of the ledger after their time, or at once for one account; amounts
-//! stay, and the ledger still proves itself.
+//! Numbers and names are redacted from the ledger after their time, or at once for one account;
+//! amounts stay, and the ledger still verifies.
 
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
@@ -16,7 +16,7 @@ use crate::model::time::DAY;
 
 const NUMBERS: [&str; 4] = ["5005550001", "2125550123", "2071838750", "5005550006"];
 
-/// Which of the numbers stand anywhere in the database, with the table.
+/// The numbers that remain anywhere in the database, with the table.
 async fn numbers_left(sql: &mut PgConnection) -> Vec<String> {
     let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1";
     let tables = sqlx::query(tables).fetch_all(&mut *sql).await.expect("the tables");
@@ -45,7 +45,7 @@ async fn amounts(api: &Api, account: &str) -> Vec<Value> {
     calls
 }
 
-/// Calls of every kind of end, a rent, an adjustment that names a number, and a reject.
+/// Calls with every kind of end, a rent, an adjustment that names a number, and a reject.
 async fn filled() -> (System, Api) {
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
@@ -97,7 +97,7 @@ async fn what_is_old_loses_its_numbers_and_keeps_its_amounts() {
     let more = sqlx::query(blank).bind("-1 hour").fetch_one(&mut sql).await.expect("it runs");
     assert!(!more.get::<bool, _>(0));
     assert!(numbers_left(&mut sql).await.len() > 4);
-    // As if a month had passed, and a bit: now all of it is.
+    // As if a month and a bit had passed: now everything is old.
     let mut steps = 0;
     while sqlx::query(blank).bind("40 days").fetch_one(&mut sql).await.expect("it runs").get(0) {
         steps += 1;
@@ -130,7 +130,7 @@ async fn an_account_is_redacted_at_once_and_no_other() {
     assert_eq!((&shown["name"], &shown["email"]), (&json!("(redacted)"), &Value::Null));
     let globex = api.items("/v1/accounts/globex/calls", 100).await.expect("a list");
     assert!(globex.iter().all(|call| call["to"] == "+12125550123"), "{globex:?}");
-    // Whatever is left is the other accounts'.
+    // The remaining numbers belong to other accounts.
     let left = numbers_left(&mut sql).await;
     for table in ["accounts", "idempotency_keys", "rejects", "audit"] {
         assert!(!left.iter().any(|it| it.starts_with(table)), "{left:?}");
@@ -211,7 +211,7 @@ async fn a_redaction_finds_kept_answers_however_their_path_was_written() {
         let sent = api.send(reqwest::Method::PATCH, path, &key, named.clone()).await;
         sent.expect("an answer").expect(200);
     }
-    // One path, however it is written: its keys are the same.
+    // The same path in other spellings has the same keys.
     let key = [("idempotency-key", "one")];
     let again = api.send(reqwest::Method::PATCH, "/v1/accounts/acme", &key, named).await;
     assert!(again.expect("an answer").replayed);
@@ -230,7 +230,7 @@ async fn a_redaction_finds_kept_answers_however_their_path_was_written() {
 async fn a_row_that_is_too_young_keeps_no_other_from_being_blanked() {
     let system = System::new().await;
     let mut sql = system.sql().await;
-    // A month as charges have it, 30 rows a block; some rows of its end took the room of others.
+    // A month of charges, 30 rows a block; some rows of its end reuse the space of others.
     sqlx::raw_sql(
         "CREATE TABLE a_month AS
          SELECT CASE WHEN n IN (1, 700, 1500) THEN timestamptz '2020-01-30' + n * interval '1 s'
@@ -241,7 +241,7 @@ async fn a_row_that_is_too_young_keeps_no_other_from_being_blanked() {
     .execute(&mut sql)
     .await
     .expect("a table");
-    // Before which instant, and how many rows are not blanked then.
+    // The cutoff, and the number of rows that are not blanked for it.
     for (before, left) in [
         ("2020-01-01", 3_000),
         ("2020-01-05", 3_000 - 575 + 1),

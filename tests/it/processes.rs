@@ -1,4 +1,4 @@
-//! Processes that end, die, or come back from the dead.
+//! Processes that end, die, or resume after a pause.
 
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
@@ -20,7 +20,7 @@ fn calls(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
     numbers.map(call).collect()
 }
 
-/// Every call once, and the balance as their sum says.
+/// Every call charged once, and a balance that matches their sum.
 async fn all_charged_once(api: &Api, account: &Account, count: usize) {
     let charges = api.charges(&account.id).await.expect("a list");
     assert_eq!(charges.len(), count);
@@ -29,7 +29,7 @@ async fn all_charged_once(api: &Api, account: &Account, count: usize) {
     assert_eq!(balance, account.opening_balance - minutes * 20_000);
 }
 
-/// Feeds all partitions until each of two processes has charged something.
+/// Feeds all partitions until each of the two processes has charged something.
 async fn both_charge(system: &mut System, watch: &Api, indexes: [usize; 2]) {
     until("both charge", SOON, async || {
         system.settle(watch).await;
@@ -78,7 +78,7 @@ async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_t
     let acme = account("acme", 1_000_000_000);
     system.open(&watch, [&acme]).await;
     system.settle(&watch).await;
-    // It falls asleep amid its work, with batches gathered and a transaction perhaps open.
+    // It is paused amid its work, with batches gathered and perhaps an open transaction.
     system.produce(&calls(&acme, 0..CALLS / 2)).await;
     system.services[sleeper].signal("STOP");
     let heir = system.start("meter", &[]);
@@ -107,7 +107,7 @@ async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
     system.open(&watch, []).await;
     both_charge(&mut system, &watch, [first, second]).await;
     system.services[first].kill();
-    // Nobody starts it again: the other one has all partitions before the time is over.
+    // It is not restarted: the other process has all partitions before the timeout.
     system.settle_within(Duration::from_secs(10), &watch).await;
 }
 
@@ -126,7 +126,7 @@ async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
     let before = system.services[second].log_text().matches("partitions revoked").count();
     system.services[first].kill();
     system.restart(first, "meter");
-    // The second one has answered the rebalance, and waits for what it is given.
+    // The second one has answered the rebalance, and waits for its assignment.
     until("the second one gives its partitions back", SOON, async || {
         let log = system.services[second].log_text();
         (log.matches("partitions revoked").count() > before).then_some(())
@@ -135,7 +135,7 @@ async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
     system.services[second].kill();
     let killed = Instant::now();
     system.restart(second, "meter");
-    // Its old membership ends only after that of the first: twice the session's time-out.
+    // Its old membership ends only after that of the first: twice the session timeout.
     system.settle_within(Duration::from_secs(20), &watch).await;
     println!("from the second kill to new charges in every partition: {:?}", killed.elapsed());
     all_charged_once(&watch, &acme, CALLS).await;

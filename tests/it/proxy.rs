@@ -1,4 +1,4 @@
-//! A proxy in front: what streams passes at once and lasts, and what Twilio signed stays signed.
+//! Behind a proxy: streams pass at once and last, and Twilio's signatures remain valid.
 
 use crate::bridge::accounts::call;
 use crate::bridge::post::{DEFAULT_TOKEN, PUBLIC_URL, event, events, voice};
@@ -12,7 +12,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// nginx cuts an upstream that says nothing for 60 s.
+/// nginx cuts an upstream that sends nothing for 60 s.
 const BEYOND_ITS_PATIENCE: Duration = Duration::from_secs(66);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -25,7 +25,7 @@ async fn the_live_stream_passes_nginx_at_once_and_outlasts_its_patience() {
     let outside = nginx.api(&api);
     let mut events = Events::of(outside.stream(PATH).await);
     events.until("1.000000", "0.000000").await;
-    // Nothing changes: only comments come, each soon after the one before it.
+    // Nothing changes: only comments arrive, each soon after the one before.
     let quiet_since = Instant::now();
     while quiet_since.elapsed() < BEYOND_ITS_PATIENCE {
         assert!(events.read().await, "cut after {:?}", quiet_since.elapsed());
@@ -88,7 +88,7 @@ async fn what_twilio_signed_passes_nginx_where_the_public_address_is_set() {
         let mixed = json!([event(&call(&acme, 2)), event(&call(&acme, 3))]);
         events("", mixed.to_string())
     }];
-    // nginx names the service, and not what Twilio called, as the host.
+    // nginx sends the service's name as the host, not the one that Twilio called.
     let other = Nginx::before(&untold).await;
     for post in &posts {
         let misnamed = post.send(&other.api(&untold), DEFAULT_TOKEN).await;

@@ -1,4 +1,4 @@
-//! `callmeter publish`: events in a file or a stream become records, or one line says why not.
+//! `callmeter publish`: events in a file or a stream become records, or one line gives the reason.
 
 use std::fs::File;
 use std::io::{Write as _, pipe};
@@ -48,7 +48,7 @@ fn publish(system: &System, arguments: &[&str], text: &str) -> Ran {
     system.run(&[&["publish", path], arguments].concat())
 }
 
-/// Publishes standard input that cannot be read twice.
+/// Publishes from standard input that cannot be read twice.
 fn publish_stream(system: &System, text: &str) -> Ran {
     let (reader, mut writer) = pipe().expect("a pipe");
     let mut command = system.command(&["publish"]);
@@ -133,7 +133,7 @@ async fn a_file_with_a_bad_line_is_refused_as_a_whole() {
     }
     assert_eq!(records(&system, Topic::Calls), []);
     assert_eq!(records(&system, Topic::Rentals), []);
-    // Standard input is read twice where it can be.
+    // Standard input is read twice if possible.
     let path = system.catalog_path().with_file_name("events.jsonl");
     std::fs::write(&path, format!("{good}\n{{")).expect("the file is written");
     let mut command = system.command(&["publish", "-"]);
@@ -153,7 +153,7 @@ async fn of_a_stream_with_a_bad_line_the_events_before_it_are_published() {
     let ran = publish_stream(&system, &format!("{first}\n{second}\nx\n{first}\n"));
     assert_refused(&ran, 1, &["line 3 of standard input", "2 events before it were published"]);
     assert_eq!(records(&system, Topic::Calls).len(), 2);
-    // More than is handed over at once.
+    // More than is sent at once.
     let many: Vec<String> = (0..2_500).map(|number| call(&acme, number)).collect();
     let ran = publish_stream(&system, &many.join("\n")).expect_success();
     assert_eq!(ran.stdout, format!("published 2500 to {}\n", system.topic(Topic::Calls)));

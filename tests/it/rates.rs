@@ -1,6 +1,6 @@
-//! Limits on rates: keys that are guessed, keys that ask too often, and everything that is not limited.
+//! Rate limits: guessed keys, keys that ask too often, and everything that is not limited.
 //!
-//! How fast tokens come back is tested where they are counted (`src/http/rates.rs`). Here rates are so
+//! The refill of tokens is tested where they are counted (`src/http/rates.rs`). Here rates are so
 //! low that a whole test gets a few tokens at most, however long it takes.
 
 use crate::harness::api::{Answer, Api};
@@ -12,8 +12,7 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::Instant;
 
-/// Sends the same request several times and tells the answers' statuses; those with 429 must say when
-/// to try again.
+/// Sends the same request several times and returns the statuses; each 429 must say when to retry.
 async fn statuses(api: &Api, path: &str, times: usize) -> Vec<u16> {
     let mut statuses = Vec::new();
     for _ in 0..times {
@@ -60,7 +59,7 @@ async fn guessed_keys_are_refused_before_postgres_is_asked_and_known_ones_still_
     assert!((5..=tokens).contains(&refused), "{refused} of {tokens}: {answers:?}");
     assert_eq!(count(&answers, 429), 100 - refused, "{answers:?}");
 
-    // While nothing more can be guessed from here, all that is known passes, and so does no key at all.
+    // While this address may not guess any more, known keys pass, and so do requests without a key.
     assert_eq!(count(&statuses(&known, "/v1/accounts/acme", 20).await, 200), 20);
     assert_eq!(count(&statuses(&api, "/v1/accounts/acme", 20).await, 200), 20);
     assert_eq!(count(&statuses(&api.with_key(None), "/v1/accounts/acme", 20).await, 401), 20);
@@ -104,14 +103,14 @@ async fn an_account_key_that_asks_too_often_is_told_when_to_try_again() {
     let passed = count(&answers, 200);
     assert!((10..=tokens).contains(&passed), "{passed} of {tokens}: {answers:?}");
     assert_eq!(count(&answers, 429), 100 - passed, "{answers:?}");
-    // Refused for what it is, not for where it asks.
+    // Refused by its rate before the account in its path is checked.
     until("a key without tokens is told so first", SOON, async || {
         (one.get("/v1/accounts/nobody").await.status == 429).then_some(())
     })
     .await;
     other.get("/v1/accounts/acme").await.expect(200);
 
-    // Keys of the other scopes are not limited, unless the settings say so.
+    // Keys of other scopes are not limited by default.
     assert_eq!(count(&statuses(&api, "/v1/accounts/acme", 100).await, 200), 100);
     let (dialer, call) = (api.with_key(Some(&dialer)), "/v1/authorizations/CA1");
     let mut answers = Vec::new();

@@ -1,4 +1,4 @@
-//! When a process is ready: a meter once it takes part, and the API by what authorizations need.
+//! When a process is ready: a meter once it takes part, the API by what authorizations need.
 
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
@@ -6,7 +6,7 @@ use crate::harness::servers::Breakable;
 use crate::harness::system::{Setup, System};
 use serde_json::Value;
 
-/// How many partitions `/readyz` names as up.
+/// Number of partitions that `/readyz` reports as up.
 fn partitions_up(report: &Value) -> usize {
     let components = report["components"].as_object().expect("components");
     let is_up = |(name, state): &(&String, &Value)| {
@@ -108,7 +108,7 @@ async fn the_api_is_ready_while_redis_is_there_and_postgres_was() {
             answer.json()["components"].as_object().expect("parts").keys().cloned().collect();
         assert_eq!(names, ["postgres", "redis"]);
         if server == "postgres" {
-            // One that begins without Postgres cannot answer anything yet.
+            // A process that starts without Postgres cannot answer anything yet.
             let late = system.start("api", &[]);
             let late = system.api(late);
             until("it answers", SOON, async || {

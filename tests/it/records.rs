@@ -1,4 +1,4 @@
-//! Records that are odd, wrong or early: nothing stops the stream, and nothing vanishes.
+//! Odd, wrong or early records: none stops the stream, and none vanishes.
 
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
@@ -214,7 +214,7 @@ async fn a_twilio_account_with_charges_never_moves_to_another_account() {
     assert_eq!(api.charges("other").await.expect("a list").len(), 0);
     assert_eq!(api.charges("acme").await.expect("a list").len(), 1);
 
-    // One without charges may move, and its calls go with it.
+    // An account without charges may be moved, and its calls go with it.
     let fresh = account("fresh", 0);
     system.open(&api, [&fresh]).await;
     system.run(&["account", "link", "other", &fresh.sid]).expect_success();

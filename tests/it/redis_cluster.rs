@@ -1,4 +1,4 @@
-//! A Redis whose keys lie on several nodes is refused, in one line; a cluster of one is like any server.
+//! A Redis with keys on several nodes is refused in one line; a cluster of one node works.
 
 use crate::harness::command::finish;
 use crate::harness::poll::{SOON, until};
@@ -42,7 +42,7 @@ impl Node {
         command.query_async(&mut connection).await.ok()
     }
 
-    /// Waits until the node knows so many.
+    /// Waits until the node knows this many nodes.
     async fn knows(&self, nodes: usize) {
         let line = format!("cluster_known_nodes:{nodes}");
         until("the nodes know each other", SOON, async || {
@@ -60,7 +60,7 @@ impl Drop for Node {
     }
 }
 
-/// The program that the shared Redis runs.
+/// The program of the shared Redis.
 async fn program() -> String {
     let client = redis::Client::open(Servers::shared().redis_url).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");

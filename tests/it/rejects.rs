@@ -1,5 +1,5 @@
-//! Rejects over HTTP and by command: listed, closed for good, replayed all the same; and what a replay
-//! debits is in a metric of the service.
+//! Rejects over HTTP and by command: listed, closed, still replayed; and a metric of the service
+//! shows the debits of replays.
 
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
@@ -32,7 +32,7 @@ fn hopeless() -> Outgoing {
     Outgoing { topic: Topic::Calls, partition: 1, key: None, timestamp_ms: now() / 1_000, payload }
 }
 
-/// What was noted of this action, oldest first.
+/// The audit entries of this action, oldest first.
 async fn noted(api: &Api, action: &str) -> Vec<Value> {
     let path = format!("/v1/audit?action={action}");
     let mut rows = api.items(&path, 7).await.expect("the audit");
@@ -44,7 +44,7 @@ async fn open_conflicts(api: &Api) -> Option<i64> {
     api.metric("callmeter_rejected_records", &[("reason", "conflict")]).await
 }
 
-/// Conflicts that `status` counts.
+/// The number of conflicts that `status` reports.
 fn conflicts_of_status(system: &System) -> Option<i64> {
     let ran = system.run(&["status", "--json"]).expect_success();
     let status: Value = serde_json::from_str(&ran.stdout).expect("JSON");
@@ -208,7 +208,7 @@ async fn rejects_are_listed_over_http_by_reason_account_and_time_page_by_page() 
     }
 }
 
-/// The lines of a metric, as `/metrics` has them.
+/// The lines of a metric in `/metrics`.
 async fn lines(api: &Api, name: &str) -> Vec<String> {
     let text = api.with_key(None).get("/metrics").await.text;
     let of_metric = text.lines().filter(|line| line.starts_with(name)).map(str::to_owned);
@@ -278,7 +278,7 @@ async fn what_replays_debit_is_in_a_metric_and_a_closed_reject_may_be_replayed()
         (lines(&other, name).await == expected).then_some(())
     })
     .await;
-    // What is replayed needs no closing, and what was closed before stays so.
+    // Replayed rejects need no closing, and earlier closings stay.
     let path = format!("/v1/rejects/{settled}/close");
     let code = api.post(&path, &json!({"reason": "seen"})).await.problem(409);
     assert_eq!(code, "reject_replayed");

@@ -74,7 +74,7 @@ async fn too_little_money_for_a_rental_leaves_a_failed_row_and_debits_nothing() 
         (&json!("-0.150000"), &json!("0.000000"))
     );
 
-    // Money that comes later does not make the event's repetition an attempt of its own.
+    // Later money does not turn a repeated event into an attempt of its own.
     let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
     api.post("/v1/accounts/poor/adjustments", &body).await.expect(201);
     system.produce(&sent[..2]).await;
@@ -101,7 +101,7 @@ async fn a_failed_rental_is_tried_daily_and_paid_when_money_is_there() {
         .await
     };
     assert_eq!(statuses(1).await, ["failed"]);
-    // A day goes by for this rental: nothing but the database keeps its calendar.
+    // A day passes for this rental: only the database keeps its calendar.
     let a_day_later =
         "UPDATE rental_periods SET first_attempt_at = first_attempt_at - interval '1 day',
         next_attempt_at = next_attempt_at - interval '1 day' WHERE next_attempt_at IS NOT NULL";
@@ -183,7 +183,7 @@ async fn period_status(system: &System, number: &str) -> String {
         .get(0)
 }
 
-/// How many records came to `outcome`.
+/// Number of records with `outcome`.
 async fn counted(api: &Api, outcome: &str) -> i64 {
     api.metric("callmeter_events_total", &[("outcome", outcome)]).await.unwrap_or(0)
 }
@@ -211,7 +211,7 @@ async fn a_period_at_no_price_is_paid_whatever_the_balance() {
     assert_eq!(kinds, ["call"], "what costs nothing leaves no row");
 }
 
-/// Puts a period that waits for its next attempt into the ledger as an older program left it.
+/// Adds a period that waits for its next attempt, as an older program stored it.
 async fn stored_unpaid(system: &System, account_key: &str, number: &str, micros: i64) {
     let statement = format!(
         "INSERT INTO rental_periods (account_key, phone_number_sid, period_start, price_micros,
@@ -260,7 +260,7 @@ async fn a_rent_that_cannot_be_tried_is_told_and_holds_up_no_other() {
     system.settle(&api).await;
     let body = json!({"type": "credit", "amount": "10", "description": "a gift"});
     api.post("/v1/accounts/acme/adjustments", &body).await.expect(201);
-    // Its account is nowhere, so no attempt at it can succeed.
+    // Its account does not exist, so no attempt can succeed.
     stored_unpaid(&system, "-7", "PNlost", 1_000_000).await;
     sqlx::query(TIME_FOR_THE_NEXT).execute(&mut system.sql().await).await.expect("it is due");
     until("the other one is paid", SOON, async || {

@@ -1,4 +1,4 @@
-//! Who may call what: every key on every path of the document.
+//! Who may call what: every key on every path of the API.
 
 use crate::harness::api::{Answer, Api};
 use crate::harness::document::{Operation, operations};
@@ -8,17 +8,17 @@ use crate::keys::{make, revoke};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// What is wrong with a request, whoever sends it.
+/// A fault of a request, whoever sends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     Nothing,
-    /// No parameter of its query is known, and its body is broken off.
+    /// Its query has an unknown parameter, and its body is cut off.
     Unreadable,
-    /// Its body is said to be something else than JSON.
+    /// Its content type is not JSON.
     NotJson,
 }
 
-/// The faults that a request of an operation can have: it has to take a query or a body.
+/// The faults that a request of this operation can have, if it accepts a query or a body.
 fn faults(operation: Operation) -> Vec<Fault> {
     let mut faults = vec![Fault::Nothing];
     if takes_body(operation) || takes_faulty_query(operation) {
@@ -34,13 +34,13 @@ fn takes_body(operation: Operation) -> bool {
     operation.told["x-act"] == true || operation.body().is_some()
 }
 
-/// A query that says whose request it is has to be read before that can be told.
+/// A query that names the account must be parsed before the account is checked.
 fn takes_faulty_query(operation: Operation) -> bool {
     let is_telling = operation.has_query("account") && operation.scopes().contains(&"account");
     operation.has_query("limit") || operation.has_query("account") && !is_telling
 }
 
-/// Sends an operation for an account: named in its path, its query or its body, wherever it can be.
+/// Sends an operation for an account, named in its path, query or body, wherever possible.
 async fn call(api: &Api, operation: Operation, account: &str, fault: Fault) -> Answer {
     let mut path = operation.path.replace("{account}", account).replace("{call_sid}", "CA1");
     path = path.replace("{key}", "key_999999").replace("{month}", "2025-01");
@@ -81,7 +81,7 @@ fn told(answer: &Answer) -> (u16, String) {
     (answer.status, problem["code"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Asserts that the answers cannot be told from each other.
+/// Asserts that the answers are indistinguishable.
 fn assert_same(answers: &[Answer], expected: (u16, &str), who: &str, operation: Operation) {
     for answer in answers {
         let what = format!("{who}: {} {}", operation.method, operation.path);
@@ -135,7 +135,7 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
                     assert_same(&answers, (403, "forbidden"), scope, operation);
                 }
             }
-            // Where only the body says whose request it is, it has to be read first.
+            // If only the body names the account, the body must be read first.
             let is_named = operation.path.contains("{account}") || operation.has_query("account");
             if scopes.contains(&"account") && (is_named || fault == Fault::Nothing) {
                 let answers = all(Some(&own), &["foreign", "nobody"]).await;

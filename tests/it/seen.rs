@@ -1,4 +1,4 @@
-//! What was changed is seen by the next authorization, in every process, whatever becomes of Redis.
+//! The next authorization in every process sees a change, whatever happens to Redis.
 
 use crate::authorizations::{allowed, ask};
 use crate::harness::api::{Answer, Api};
@@ -85,7 +85,7 @@ async fn what_was_changed_while_redis_was_silent_is_seen_by_the_first_call_after
     .await;
 }
 
-/// The samples' catalog, dearer and with one plan more.
+/// The samples' catalog with higher prices and one more plan.
 fn dearer() -> Catalog {
     let mut catalog = catalog();
     catalog.standard.per_minute = 50_000;

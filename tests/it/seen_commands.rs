@@ -1,5 +1,5 @@
-//! What a command changed is seen by the next authorization before the command says so, or the
-//! command says that it cannot promise it.
+//! The next authorization sees a command's change before the command reports success, or the
+//! command says that it cannot guarantee it.
 
 use crate::authorizations::{allowed, ask, void};
 use crate::harness::poll::{SOON, until};
@@ -34,7 +34,7 @@ async fn a_command_that_cannot_promise_that_its_change_is_seen_says_so_and_fails
     let api = system.serve("api").await;
     system.open(&api, &[account("shut", 5_000_000)]).await;
     let mut sql = system.sql().await;
-    // Redis is silent, and Postgres cannot note it: nobody can be told.
+    // Redis is silent and Postgres cannot note it: no process can learn of the change.
     let rename = "ALTER TABLE unprojected_wallets RENAME TO away";
     sqlx::query(rename).execute(&mut sql).await.expect("renamed");
     breakable.server("redis", "pause").await;

@@ -1,4 +1,4 @@
-//! Bad input to every setting and every command: one clear line, exit code 2, nothing changed.
+//! Invalid input to every setting and command: one clear line, exit code 2, nothing changed.
 
 use crate::harness::command::{Ran, finish};
 use crate::harness::samples::{account, account_sid, no_account_sids};
@@ -6,7 +6,7 @@ use crate::harness::service::free_port;
 use crate::harness::system::{Setup, System};
 use sqlx::{PgConnection, Row as _};
 
-/// Refused with exit code 2, in one line that holds `word` and is no crash.
+/// Exit code 2 and one line that contains `word` and is not a crash.
 fn assert_refused(what: &str, ran: &Ran, word: &str) {
     assert_eq!(ran.code, Some(2), "{what}: {ran:?}");
     let lines: Vec<&str> = ran.stderr.lines().filter(|line| !line.trim().is_empty()).collect();
@@ -17,7 +17,7 @@ fn assert_refused(what: &str, ran: &Ran, word: &str) {
     assert!(!ran.stderr.contains("hunter2"), "{what}: a secret is shown: {ran:?}");
 }
 
-/// The number of rows of every table: what a refused command must not change.
+/// The number of rows in every table, which a refused command must not change.
 async fn rows(sql: &mut PgConnection) -> Vec<(String, i64)> {
     let tables = sqlx::query(
         "SELECT relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -40,7 +40,7 @@ async fn rows(sql: &mut PgConnection) -> Vec<(String, i64)> {
 async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
-    // Name, value (none: not set at all), and what the line must name.
+    // Name, value (none: not set), and what the line must name.
     let cases: [(&str, Option<&str>, &str); 40] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),

@@ -1,4 +1,4 @@
-//! Shared keys of accounts, by which Twilio signs: written, kept sealed, and read nowhere.
+//! Shared keys of accounts, with which Twilio signs: written, kept sealed, and never returned.
 
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row as _};
@@ -55,7 +55,7 @@ async fn a_shared_key_is_written_and_seen_nowhere_again() {
             assert!(!written.iter().any(|text| place.contains(text.as_str())), "{place}");
         }
     }
-    // The audit names the keys, and notes nothing where nothing was changed.
+    // The audit names the keys, and has no entry if nothing changed.
     patch(&api, json!({ FIRST: null, "nobody's": null })).await;
     patch(&api, json!({})).await;
     patch(&api, Value::Null).await;
@@ -111,7 +111,7 @@ async fn a_shared_key_that_cannot_be_one_is_refused_unrepeated_and_changes_nothi
     }
     let unknown = json!({"twilio_shared_keys": {FIRST: SECRET}});
     assert_eq!(api.patch("/v1/accounts/nobody", &unknown).await.problem(404), "unknown_account");
-    // Twenty are kept, and no more; what is refused leaves all else as it was, the token too.
+    // At most twenty are kept; a refused change leaves everything as it was, including the token.
     let twenty: serde_json::Map<_, _> = (0..20).map(|n| (format!("k{n}"), json!(NEXT))).collect();
     patch(&api, json!(twenty)).await;
     for more in [json!({ FIRST: SECRET }), json!({ FIRST: SECRET, "k99": null })] {
@@ -183,7 +183,7 @@ async fn shared_keys_are_sealed_anew_by_a_new_key_and_need_one() {
     let sealed_by = "SELECT min(key_id), max(key_id), count(*) FROM twilio_shared_keys";
     let row = sqlx::query(sealed_by).fetch_one(&mut sql).await.expect("two keys");
     let before: String = row.get(0);
-    // Until now the admin key had sealed them.
+    // Until now they were sealed with the admin key.
     system.start("jobs", &[("CALLMETER__SECRETS__KEY", "a-key-of-its-own-0123456789-0123456789")]);
     until("both are sealed by the new key", SOON, async || {
         let row = sqlx::query(sealed_by).fetch_one(&mut sql).await.expect("two keys");

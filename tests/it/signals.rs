@@ -1,5 +1,5 @@
-//! Status events of calls: none is forgotten, whoever is away or dies, and each finds the account that
-//! pays now.
+//! Status events of calls: none is lost, whichever server is down or process dies, and each finds
+//! the account that pays at that time.
 
 use crate::authorizations::{allowed, ask, status};
 use crate::harness::api::Api;
@@ -21,7 +21,7 @@ async fn held(api: &Api, account: &str) -> String {
     wallet["held"].as_str().expect("an amount").to_owned()
 }
 
-/// Waits until so much is held of each account.
+/// Waits until each account has this much held.
 async fn until_held(api: &Api, expected: &[(&str, &str)]) {
     for (account, amount) in expected {
         let what = format!("{account} has {amount} held");
@@ -37,7 +37,7 @@ async fn redis_is(api: &Api, up: bool) {
     .await;
 }
 
-/// Waits until the events of all records that are charged are applied, as Postgres has it.
+/// Waits until the status events of all charged records are applied, as noted in Postgres.
 async fn all_applied(system: &System) {
     let mut sql = system.sql().await;
     until("all status events are applied", SOON, async || {
@@ -48,7 +48,7 @@ async fn all_applied(system: &System) {
     .await;
 }
 
-/// Status events of many calls, over all partitions.
+/// Produces status events of many calls, over all partitions.
 async fn tell(system: &System, account: &Account, word: &str, numbers: std::ops::Range<usize>) {
     let event = |number: usize| {
         let partition = i32::try_from(number % 4).expect("small");
@@ -96,7 +96,7 @@ async fn status_events_that_a_killed_process_had_charged_and_not_applied_are_app
         allowed(&ask(&api, "acme", &call_sid(number), 600).await);
     }
     until_held(&api, &[("acme", "40.000000")]).await;
-    // Committed and not applied, as if it died in between.
+    // Committed but not applied, as if the process had died in between.
     breakable.server("redis", "stop").await;
     tell(&system, &acme, "busy", 0..CALLS).await;
     tell(&system, &other, "ringing", CALLS..CALLS + 3).await;
@@ -128,7 +128,7 @@ async fn what_kafka_deleted_before_it_was_applied_does_not_keep_the_rest_from_it
     tell(&system, &acme, "ringing", 0..40).await;
     system.settle(&api).await;
     redis_is(&api, false).await;
-    // Ten calls of each partition, of which six are deleted in the first.
+    // Ten calls of each partition; in the first, six are deleted.
     system.kafka.delete_records_before(&system.topic(Topic::Calls), 0, 6).await;
     breakable.server("redis", "start").await;
     until_held(&api, &[("acme", "3.400000")]).await;
@@ -152,7 +152,7 @@ async fn status_events_go_to_the_account_that_pays_since_the_account_sid_was_mov
         json!({ "twilio_account_sid": moved.sid, "call_sid": call_sid(call), "seconds": 60,
                 "from": "+15005550001", "to": "+12125550123" })
     };
-    // Both processes know the name by now.
+    // Both processes have cached the name by now.
     allowed(&before.post("/v1/authorizations", &by_sid(1)).await);
     after.post("/v1/authorizations", &by_sid(2)).await.problem(404);
     system.produce(&[on_calls(0, &status(&moved, &call_sid(1), "busy"))]).await;
@@ -176,7 +176,7 @@ async fn a_call_is_seen_as_soon_as_somebody_pays_for_it() {
     let api = system.serve("meter,api").await;
     system.open(&api, [&account("acme", 1_000_000)]).await;
     let late = account("late", 0);
-    // Nobody's: looked up together, and not remembered.
+    // Without an account: looked up together, and not cached.
     tell(&system, &late, "ringing", 0..400).await;
     system.settle(&api).await;
     all_applied(&system).await;

@@ -1,5 +1,5 @@
-//! Partitions that make no progress though records wait: told within the setting, whatever the cause,
-//! and well again by themselves.
+//! Partitions that make no progress though records wait: reported within the setting for any cause,
+//! and well again without help.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -32,11 +32,11 @@ async fn charged(api: &Api, count: usize) {
     .await;
 }
 
-/// Turns a byte of the first batch of records into another one, and the next time back.
+/// Flips a byte of the first batch of records; a second call restores it.
 fn flip(segment: &Path) {
     let file = File::options().read(true).write(true).open(segment).expect("the segment opens");
     let mut byte = [0];
-    // Behind the 61 bytes of the batch's head.
+    // After the 61 bytes of the batch's header.
     file.read_exact_at(&mut byte, 80).expect("the batch is that long");
     file.write_all_at(&[!byte[0]], 80).expect("it is written");
 }
@@ -48,7 +48,7 @@ fn status(system: &System) -> Value {
     serde_json::from_str(&finish(command).expect_success().stdout).expect("one JSON object")
 }
 
-/// Waits until `/readyz` says that partition 0 makes no progress; answers why.
+/// Waits until `/readyz` says that partition 0 makes no progress; returns the reason.
 async fn is_told(api: &Api, system: &System) -> String {
     let component = format!("partition {}/0", system.topic(Topic::Calls));
     let reason = until("the partition is down", SOON, async || {
@@ -88,8 +88,8 @@ async fn is_well_again(api: &Api, system: &System) {
     .await;
 }
 
-/// A service whose partition 0 begins with three calls in a batch that is damaged, and three in one that
-/// is not; two calls of partition 1 are charged.
+/// A service whose partition 0 begins with three calls in a damaged batch and three in an intact
+/// one; two calls of partition 1 are charged.
 async fn damaged(breakable: &Breakable) -> (System, Api, Account, PathBuf) {
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
     let mut system = System::with(setup).await;
@@ -116,7 +116,7 @@ async fn a_partition_whose_records_are_damaged_on_the_brokers_disk_is_told_and_c
     let (system, api, acme, segment) = damaged(&breakable).await;
     let reason = is_told(&api, &system).await;
     assert!(reason.contains("at offset 0") && reason.contains("cannot be fetched"), "{reason}");
-    // Dialers are answered, other partitions are charged, and nothing is stepped over.
+    // Dialers get answers, other partitions are charged, and nothing is skipped.
     assert_eq!(api.get("/readyz/api").await.status, 200);
     let body = json!({"account": "acme", "call_sid": call_sid(99), "from": "+15005550001",
                       "to": "+12125550123"});
@@ -195,7 +195,7 @@ async fn the_status_tells_of_records_that_wait_where_no_meter_runs() {
     let problems = status(&system)["problems"].to_string();
     assert!(problems.contains("2 records wait"), "{problems}");
     assert!(problems.contains("serve --role meter"), "{problems}");
-    // Those that have just come are nobody's trouble.
+    // Records that have just arrived are no problem.
     system.produce(&calls(&acme, 1, 2..4)).await;
     let (name, value) = ("CALLMETER__KAFKA__STALL_SECONDS", "30");
     let mut command = system.command(&["status", "--json"]);

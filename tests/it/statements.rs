@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-/// Rows of two months long ago: kind, status, instant, amount and balance after in micro-dollars.
+/// Rows of two past months: kind, status, time, amount and balance after in micro-dollars.
 const ROWS: [(&str, &str, &str, i64, i64); 6] = [
     ("adjustment_credit", "completed", "2025-01-01T00:00:00Z", 10_000_000, 10_000_000),
     ("chargeback", "completed", "2025-01-31T23:59:59.999999Z", 250_000, 9_750_000),
@@ -120,7 +120,7 @@ async fn a_closed_month_never_changes_even_by_a_clock_that_is_late() {
     write_history(&mut sql).await;
     let closed = statement(&api, "2025-03").await.expect(200);
     assert_eq!(closed["status"], "closed");
-    // A transaction that took its instant in the month, and comes to write after it was read.
+    // A transaction dated within the month that is written after the statement was read.
     let late = chrono::DateTime::parse_from_rfc3339("2025-03-31T23:59:59Z").expect("an instant");
     let by = By::new("late", late.to_utc());
     let adjustment = Adjustment {

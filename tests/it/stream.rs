@@ -1,4 +1,4 @@
-//! The main job: a long stream of everything that may come, charged exactly as the rules say.
+//! The main test: a long stream of everything that may arrive, charged exactly by the rules.
 
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
@@ -59,7 +59,7 @@ async fn the_same_stream_is_charged_alike_through_twenty_kills_and_a_crash_of_po
 
     let stream = generate(&world, SEED + 1, EVENTS, PARTITIONS);
     let mut dice = Dice::new(SEED);
-    // Six times both die at once; four times each dies alone; once Postgres.
+    // Six times both are killed at once; four times each alone; once Postgres.
     let faults: [&[usize]; 15] = [
         &[1],
         &[2],
@@ -93,7 +93,7 @@ async fn the_same_stream_is_charged_alike_through_twenty_kills_and_a_crash_of_po
             sent
         };
         let fault = async {
-            // The moment is random while records flow; nothing waits for it.
+            // A random moment while records flow; nothing waits for it.
             tokio::time::sleep(Duration::from_millis(dice.number() % 700)).await;
             for index in victims {
                 system.services[*index].kill();
@@ -156,7 +156,7 @@ async fn both_take_part(system: &mut System, apis: &[Api; 2]) -> Vec<Record> {
     }
 }
 
-/// Adjusts wallets while their calls are charged; answers how often.
+/// Adjusts wallets while their calls are charged; returns the number of adjustments.
 async fn adjust(api: &Api, accounts: &mut [Account]) -> usize {
     let mut count = 0;
     for account in accounts.iter_mut().take(20) {
@@ -170,8 +170,7 @@ async fn adjust(api: &Api, accounts: &mut [Account]) -> usize {
     usize::try_from(count).expect("a small number")
 }
 
-/// Compares every account and every rejected record with the model. Answers how many records must
-/// have come to what.
+/// Compares every account and every rejected record with the model. Returns the required outcomes.
 async fn compare(system: &System, api: &Api, world: &World, records: &[Record]) -> Outcomes {
     let mut accounts = world.accounts.clone();
     accounts.push(system.watchman().clone());
@@ -200,7 +199,7 @@ fn assert_none(differences: &[String]) {
     assert!(differences.is_empty(), "{} differences: {first:#?}", differences.len());
 }
 
-/// What `rejects list --json` says.
+/// The rows of `rejects list --json`.
 fn rejects(system: &System) -> Vec<(Place, String)> {
     let listed = system.run(&["rejects", "list", "--json"]).expect_success();
     let calls = system.topic(Topic::Calls);

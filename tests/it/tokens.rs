@@ -1,4 +1,4 @@
-//! Auth tokens of Twilio accounts: written, kept sealed, and read nowhere.
+//! Auth tokens of Twilio accounts: written, kept sealed, and never returned.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -146,7 +146,7 @@ async fn a_new_key_seals_anew_what_the_old_one_sealed() {
     let row = sqlx::query(ids).fetch_one(&mut sql).await.expect("three tokens");
     let (key_id, another): (String, String) = (row.get(0), row.get(1));
     assert_eq!((&key_id, row.get::<i64, _>(2)), (&another, 3));
-    // Until now the admin key had sealed them.
+    // Until now they were sealed with the admin key.
     system.start("jobs", &[("CALLMETER__SECRETS__KEY", "a-key-of-its-own-0123456789-0123456789")]);
     let renewed = until("the tokens are sealed anew", SOON, async || {
         let row = sqlx::query(ids).fetch_one(&mut sql).await.expect("one token");
@@ -154,7 +154,7 @@ async fn a_new_key_seals_anew_what_the_old_one_sealed() {
         (now != key_id && before == now).then_some(now)
     });
     let renewed = renewed.await;
-    // Another key altogether opens neither, says so, and leaves them as they are.
+    // An unrelated key opens neither, reports it, and leaves them unchanged.
     let stranger = [
         ("CALLMETER__SECRETS__KEY", "quite-another-key-0123456789-0123456789"),
         ("CALLMETER__HTTP__ADMIN_KEY", "quite-another-key-of-admins-0123456789"),

@@ -1,4 +1,4 @@
-// Signs and checks requests by Twilio's official SDK for Node.
+// Signs and checks requests with Twilio's official SDK for Node.
 //
 // Each line of standard input is a request: {"url", "secret", "algorithm", "form": [[key, value], ...]}
 // or {"url", "secret", "algorithm", "json": text}. Each line of standard output: {"url", "signature"}.
@@ -15,7 +15,7 @@ const {
   validateRequestWithBody,
 } = require("twilio/lib/webhooks/webhooks");
 
-// It warns of each algorithm that it does not know.
+// It warns about each algorithm that it does not know.
 console.warn = () => {};
 
 function formOf({ form = [] }) {

@@ -1,4 +1,4 @@
-"""Signs and checks requests by Twilio's official SDK for Python.
+"""Signs and checks requests with Twilio's official SDK for Python.
 
 Each line of standard input is a request: {"url", "secret", "algorithm", "form": [[key, value], ...]} or
 {"url", "secret", "algorithm", "json": text}. Each line of standard output: {"url", "signature"}.
@@ -16,7 +16,7 @@ logging.disable(logging.WARNING)
 
 
 class Form(dict):
-    """A form as web frameworks hand it to the SDK: several values for a key."""
+    """A form as web frameworks pass it to the SDK: several values for a key."""
 
     def getall(self, key):
         return self[key]

@@ -1,4 +1,4 @@
-//! The catalog file: what it means, and what each fault is told.
+//! The catalog file: its meaning, and the message for each fault.
 
 use callmeter_core::domain::{Catalog, Increments, Legs, Money, NumberType, Overage, PrefixRate};
 
@@ -151,7 +151,7 @@ fn number_prices_are_found_however_twilio_spells_the_type() {
     }
 }
 
-/// Replaces one piece of the documented file and wants this one line in answer.
+/// Replaces one piece of the documented file and expects this one-line error.
 #[track_caller]
 fn check_fault(piece: &str, instead: &str, told: &str) {
     assert!(DOCUMENTED.contains(piece), "the file has no {piece:?}");

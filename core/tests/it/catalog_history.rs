@@ -1,4 +1,4 @@
-//! Which catalog version holds when.
+//! Which catalog version is in force at which time.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use callmeter_core::domain::{
 
 use crate::world::{instant, plan_id};
 
-/// A version that has the given plans, each with as many included minutes as the version's number.
+/// A version with the given plans, each with as many included minutes as the version's number.
 fn version(number: i32, effective_at: &str, plans: &[&str]) -> VersionedCatalog {
     let plans = plans.iter().map(|plan| {
         format!(
@@ -106,7 +106,8 @@ fn a_plan_comes_from_the_nearest_version_that_has_it_later_ones_first() {
     ] {
         let found = history.plan_at(&plan_id(plan), instant(at));
         let found = found.map(|(version, plan)| (version.0, plan.included_seconds / 60));
-        // Each version includes as many minutes as its number: the plan is that version's own.
+        // Each version includes as many minutes as its number, so the plan must be that version's
+        // own.
         let wanted = number.map(|number: u16| (i32::from(number), u64::from(number)));
         assert_eq!(found, wanted, "{plan} at {at}");
     }

@@ -1,4 +1,4 @@
-//! The grant is the price turned round.
+//! The grant is the inverse of the price.
 
 use callmeter_core::domain::{Catalog, Increments, Money, RatePerMinute};
 use callmeter_core::rating::{GrantOutcome, GrantTerms, Pool, grant_seconds};
@@ -8,7 +8,7 @@ use crate::rating_properties::{increments, plan, price, rates, terms};
 
 const CAP: u32 = 14_400;
 
-/// One question of any kind, its money often within a micro-dollar of some length's price.
+/// Any request; its money is often within a micro-dollar of the price of some length.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     pool: Pool,
@@ -38,18 +38,18 @@ fn questions() -> impl Strategy<Value = Question> {
     )
 }
 
-/// The price of a call of these seconds by the rating function itself.
+/// The price of a call of these seconds, by the rating function.
 fn price_by_rating(question: Question, seconds: u32) -> Money {
     let plan = plan(question.terms.rate, question.terms.increments);
     price(&terms(&plan, question.pool.allowance_seconds), 0, seconds).amount
 }
 
-/// A call of these asked seconds and length, that ends at this place among the others.
+/// A call with asked seconds, a length, and its place among the ends of the others.
 fn calls() -> impl Strategy<Value = (u32, u32, prop::sample::Index)> {
     (0..=3600_u32, 0..=3600_u32, any::<prop::sample::Index>())
 }
 
-/// The words of the rule: try every billing length that the cap can use.
+/// The rule literally: tries every billing length that the cap can use.
 fn longest_by_search(question: Question) -> Option<u32> {
     let payable = question.pool.money.max(Money::ZERO);
     let (initial, increment) =
@@ -169,7 +169,7 @@ proptest! {
                 lasted.insert(place.index(lasted.len() + 1), seconds);
             }
         }
-        // They end in any order; the ledger knows nothing of the holds.
+        // They end in any order; the ledger has no data about the holds.
         let plan = plan(rate, Increments::PER_MINUTE);
         let terms = terms(&plan, allowance_minutes * 60);
         let (mut used, mut spent) = (0, 0);
@@ -188,8 +188,8 @@ fn lua(number: i64) -> i64 {
     number
 }
 
-/// The formula of the module's documentation, step by step, in nothing but numbers that Lua counts
-/// exactly; the reply as (granted, billed, allowance, wallet, hold, final) or the shortfall.
+/// The formula of the module's documentation, step by step, only with numbers that Lua counts
+/// exactly. Returns (granted, billed, allowance, wallet, hold, final) or the shortfall.
 fn formula(question: Question) -> Result<[i64; 7], i64> {
     let [initial, increment] = [
         i64::from(question.terms.increments.initial()),

@@ -1,4 +1,4 @@
-//! Money, rates and the one rounding.
+//! Money, rates and the single rounding.
 
 use callmeter_core::domain::{Money, MoneyError, RatePerMinute, divide_half_away_from_zero};
 use proptest::prelude::*;
@@ -174,7 +174,7 @@ proptest! {
         prop_assert_eq!(divide_half_away_from_zero(-numerator, denominator), -quotient);
         let off = 2 * (numerator - quotient * denominator);
         prop_assert!(off.abs() <= denominator, "off by {off} of {denominator} halves");
-        // Exactly half off: away from zero.
+        // Exactly half: rounds away from zero.
         if off.abs() == denominator {
             prop_assert!((quotient * denominator).abs() > numerator.abs());
         }

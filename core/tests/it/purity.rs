@@ -1,4 +1,4 @@
-//! The core stays pure: what it may depend on, and what its sources may not reach for.
+//! The core stays pure: its permitted dependencies, and what its sources must not use.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What holds for every price.
+//! Properties of every price.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(crate) fn plan(rate: RatePerMinute, increments: Increments) -> Plan {
     }
 }
 
-/// Terms whose cycle includes these seconds, whatever the plan itself says.
+/// Terms whose cycle includes these seconds, whatever the plan says.
 pub(crate) fn terms(plan: &Plan, included_seconds: u64) -> Terms<'_> {
     let start = DateTime::UNIX_EPOCH;
     Terms::Plan {
@@ -61,7 +61,7 @@ pub(crate) fn price(terms: &Terms<'_>, used_seconds: u64, seconds: u32) -> Price
     rate(&call, terms, used_seconds, ZeroDurationCompleted::Minimum).expect("a price in range")
 }
 
-/// Charges calls in order against one cycle; answers (wallet seconds, amount in micro-dollars).
+/// Charges calls in order against one cycle; returns (wallet seconds, amount in micro-dollars).
 fn charge_all(terms: &Terms<'_>, lengths: &[u32]) -> (u64, i64) {
     let (mut used_seconds, mut wallet_seconds, mut micros) = (0, 0, 0);
     for seconds in lengths {
@@ -73,7 +73,7 @@ fn charge_all(terms: &Terms<'_>, lengths: &[u32]) -> (u64, i64) {
     (wallet_seconds, micros)
 }
 
-/// Call lengths, and the same in another order.
+/// Call lengths in two orders.
 fn two_orders() -> impl Strategy<Value = (Vec<u32>, Vec<u32>)> {
     let lengths = prop::collection::vec(0..=7200_u32, 1..30);
     lengths.prop_flat_map(|lengths| (Just(lengths.clone()), Just(lengths).prop_shuffle()))
@@ -154,7 +154,7 @@ proptest! {
         let terms = terms(&plan, included_minutes * 60);
         let (wallet_seconds, micros) = charge_all(&terms, &one);
         prop_assert_eq!(charge_all(&terms, &other), (wallet_seconds, micros));
-        // Rounding never acted: the total is the exact product.
+        // No rounding occurred: the total is the exact product.
         let exact = i128::from(rate.micros()) * i128::from(wallet_seconds / 60);
         prop_assert_eq!(i128::from(micros), exact);
     }

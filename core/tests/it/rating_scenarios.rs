@@ -1,8 +1,8 @@
-//! What a call costs, case by case.
+//! The cost of a call, case by case.
 
 use crate::world::check;
 
-/// Each plan with a rate of its own, so that a price names its plan.
+/// Each plan has its own rate, so that a price identifies its plan.
 const PLANS: &str = r#"
     [standard]
     per_minute = "0.020"
@@ -123,7 +123,8 @@ fn a_call_across_the_end_of_the_allowance_is_split_second_for_second() {
 
 #[test]
 fn the_split_does_not_round_the_wallet_part_up_again() {
-    // 61 seconds are billed 120, of which 60 are left: 60 + 60, one minute for the wallet.
+    // 61 seconds are billed as 120, of which the allowance has 60 left: 60 + 60, one minute for the
+    // wallet.
     check_plans(
         "now 2026-03-10T12:00:00Z
         subscribe starter -> new

@@ -1,4 +1,4 @@
-//! Which cycle, subscription and catalog version a call belongs to.
+//! The cycle, subscription and catalog version of a call.
 
 use callmeter_core::domain::{Subscription, SubscriptionId, SubscriptionTimeline};
 
@@ -23,7 +23,7 @@ const PLANS: &str = r#"
     per_minute = "0.009"
 "#;
 
-/// The same plans with other rates and minutes, `small` gone and `extra` new.
+/// The same plans with other rates and minutes; `small` is gone and `extra` is new.
 const PLANS_LATER: &str = r#"
     [standard]
     per_minute = "0.021"

@@ -1,4 +1,4 @@
-//! What is available, the wallet's state, and overshoot.
+//! The available amount, the wallet's state, and overshoot.
 
 use callmeter_core::domain::{
     AccountStatus, Money, MoneyError, WalletState, available, balance_after, low_threshold,
@@ -34,7 +34,7 @@ fn no_change_takes_a_wallet_further_out_of_its_range() {
         ("-1", MOST, "1", Some("9007199253.740991")),
         ("-9007199254.740990", "-0.000001", "0", Some("-9007199254.740991")),
         ("-9007199254.740991", "-0.000001", "5", None),
-        // Out of its range already: nearer to it, and nothing else.
+        // Already out of range: may only move closer to it.
         ("-9300000000", "100", "0", Some("-9299999900")),
         ("-9300000000", "-0.000001", "0", None),
         ("-9300000000", "0", "0", Some("-9300000000")),

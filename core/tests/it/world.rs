@@ -1,7 +1,7 @@
 //! One account in a world of its own: a clock, catalog versions, subscriptions, used allowances.
 //!
-//! [`check`] runs a script line by line. A line `command -> answer` must give that answer; where
-//! some do not, the failure prints the whole script with the answers given.
+//! [`check`] runs a script line by line. A line `command -> answer` must give that answer; on a
+//! failure the whole script is printed with the actual answers.
 //!
 //! ```text
 //! now 2026-01-31T10:00:00Z            sets the clock
@@ -26,7 +26,7 @@ use callmeter_core::domain::{
 use callmeter_core::rating::{Terms, rate, terms_at};
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
-/// Runs a script against catalog files, which `catalog` lines accept one after the other.
+/// Runs a script against catalog files, which `catalog` lines accept in order.
 #[track_caller]
 pub(crate) fn check(catalog_files: &[&str], script: &str) {
     let mut world = World::new(catalog_files);
@@ -43,7 +43,7 @@ pub(crate) fn check(catalog_files: &[&str], script: &str) {
     assert!(wanted == given, "the script wants\n{wanted}\nbut the rules give\n{given}");
 }
 
-/// Drops comments and empty lines, and joins an answer to the command above it.
+/// Removes comments and empty lines, and joins an answer to the command above it.
 fn lines(script: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for line in script.lines() {
@@ -148,7 +148,7 @@ impl<'a> World<'a> {
         format!("{}, {start} to {end}", in_force.plan)
     }
 
-    /// Rates and commits one call: the next of its cycle finds less allowance.
+    /// Rates and commits one call: the next call of its cycle finds less allowance.
     fn call(&mut self, length: &str, details: &[&str]) -> String {
         let seconds = length.strip_suffix('s').and_then(|count| count.parse().ok());
         let seconds = seconds.unwrap_or_else(|| panic!("{length} is no length such as 36s"));

@@ -1,4 +1,5 @@
-//! Reads a call event: a CloudEvent of Event Streams, or the flat parameters of a status callback.
+//! Decodes a call event: a CloudEvent of Event Streams, or the flat parameters of a status
+//! callback.
 
 use std::borrow::Cow;
 
@@ -12,7 +13,7 @@ use super::{
     CallEnded, CallSignalled, Event, Limits, Rejection, Subject, as_it_came, instants, storable,
 };
 
-/// The types of Twilio's voice status events; what follows is the status.
+/// Type prefixes of Twilio's voice status events; the status follows.
 const TYPE_PREFIXES: [&str; 2] =
     ["com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call."];
 
@@ -25,12 +26,12 @@ pub(super) fn decode(
     event.unwrap_or(Ok(Event::Skipped))
 }
 
-/// The `AccountSid` by which [`decode`] would charge this record; none: it charges nobody.
+/// The `AccountSid` by which [`decode`] would charge this record; none if it charges nobody.
 pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
     subject(value)?.twilio_account_sid
 }
 
-/// What a record of calls names; none: it is an event of another type, or cannot be read.
+/// The ids that a record of calls names; none if it is an event of another type or unreadable.
 pub(super) fn subject(value: &[u8]) -> Option<Subject> {
     let subject = read(value, |Told { parameters, .. }| Subject {
         twilio_account_sid: identity(
@@ -44,15 +45,15 @@ pub(super) fn subject(value: &[u8]) -> Option<Subject> {
     subject.ok().flatten()
 }
 
-/// A call's status as a record tells it, whatever its shape.
+/// A call's status as a record of either shape states it.
 pub(super) struct Told<'a> {
     pub(super) parameters: &'a Parameters<'a>,
-    /// Where its instant may be found, the best first.
+    /// Values that may hold its time, the best first.
     pub(super) instants: [&'a Scalar<'a>; 3],
     pub(super) tag: Option<Cow<'a, str>>,
 }
 
-/// Hands the call of a record to `take`; none: the record is an event of another type.
+/// Passes the call of a record to `take`; none if the record is an event of another type.
 pub(super) fn read<T>(
     value: &[u8],
     take: impl FnMut(&Told<'_>) -> T,
@@ -72,7 +73,7 @@ fn read_envelope<T>(
 ) -> Result<Option<T>, Rejection> {
     let parameters = &envelope.parameters;
     let has_members = envelope.specversion != Scalar::Absent || envelope.data.is_some();
-    // A callback may carry parameters of any name, also those of a CloudEvent's members.
+    // A callback may carry parameters of any name, also names of CloudEvent members.
     let is_callback = envelope.kind == Scalar::Absent
         && parameters.account_sid.text().is_some()
         && parameters.call_sid.text().is_some();
@@ -90,14 +91,14 @@ fn read_envelope<T>(
     let data = envelope.data.map(RawValue::get).unwrap_or_default();
     let data = match data.as_bytes().first() {
         Some(b'{') => Cow::Borrowed(data),
-        // Some sinks send `data` as a string that holds the object.
+        // Some sinks send `data` as a string that contains the object.
         Some(b'"') => Cow::Owned(held_object(data)?),
         _ => return Err(Rejection::invalid("data is no object")),
     };
     let mut take_data = |data: &EventData<'_>| {
         let parameters = &data.parameters;
         let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
-        // The call's own, that of the callback's address, that of the sink.
+        // The call's own tag, else that of the callback's URL, else that of the sink.
         let own = parameters.tag.text().map(Cow::Borrowed);
         let tag = own
             .or_else(|| tag_in(data.url.text()?).map(Cow::Owned))
@@ -116,7 +117,7 @@ fn read_envelope<T>(
     }
 }
 
-/// The tag that the query of a callback's address gives.
+/// The tag in the query of a callback's URL.
 fn tag_in(url: &str) -> Option<String> {
     let (_, query) = url.split_once('?')?;
     let query = query.split('#').next().unwrap_or_default();
@@ -124,7 +125,7 @@ fn tag_in(url: &str) -> Option<String> {
     (!tag.is_empty()).then(|| tag.into_owned())
 }
 
-/// The text of a JSON string, where an object begins in it.
+/// The text of a JSON string, if an object begins in it.
 fn held_object(json: &str) -> Result<String, Rejection> {
     let text: String = serde_json::from_str(json)
         .or_else(|_| serde_json::from_str(&repair(json.as_bytes())))
@@ -218,7 +219,7 @@ fn call_duration(value: &Scalar<'_>, seconds_max: u32) -> Result<u32, Rejection>
     }
 }
 
-/// A JSON number without fraction and exponent, or a string of ASCII digits and nothing else.
+/// A JSON number without fraction and exponent, or a string of only ASCII digits.
 fn whole_number(value: &Scalar<'_>) -> Option<i128> {
     match value {
         Scalar::Integer(number) => Some(*number),

@@ -1,7 +1,8 @@
-//! Reads the few fields that charging needs out of a JSON record, in one pass, whatever its shape.
+//! Reads the few fields that charging needs from a JSON record of any shape, in one pass.
 //!
-//! Twilio's values are free text: unpaired surrogates, NUL and invalid UTF-8 do occur in names. What
-//! is not read cannot hurt; what is read is repaired, so that one odd city name refuses no charge.
+//! Twilio's values are free text: unpaired surrogates, NUL and invalid UTF-8 do occur in names.
+//! Fields that are not read are not checked; fields that are read are repaired. One odd city name
+//! never prevents a charge.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +10,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A JSON value, as far as a parameter of Twilio's can be one.
+/// A JSON value, as far as a Twilio parameter can be one.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) enum Scalar<'de> {
     /// Absent or `null`.
@@ -19,12 +20,12 @@ pub(super) enum Scalar<'de> {
     Text(Cow<'de, str>),
     /// A whole number.
     Integer(i128),
-    /// A fraction, a boolean, an array or an object: never legal for a parameter.
+    /// A fraction, a boolean, an array or an object: never valid for a parameter.
     Other,
 }
 
 impl Scalar<'_> {
-    /// The text, where there is one that is not empty.
+    /// The text, if it is not empty.
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) if !text.is_empty() => Some(text),
@@ -78,7 +79,7 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
     }
 }
 
-/// The parameters of a status callback. A key that comes twice counts as it came last.
+/// The parameters of a status callback. The last value of a repeated key counts.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Parameters<'de> {
     pub account_sid: Scalar<'de>,
@@ -117,23 +118,23 @@ impl<'de> Parameters<'de> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct EventData<'de> {
     pub timestamp: Scalar<'de>,
-    /// Where Twilio sent the callback that the event tells of.
+    /// URL to which Twilio sent the callback that the event reports.
     pub url: Scalar<'de>,
     pub parameters: Parameters<'de>,
 }
 
-/// A record of either shape: a CloudEvent's members, and parameters found at the top.
+/// A record of either shape: CloudEvent members, and parameters at the top level.
 #[derive(Debug, Default)]
 pub(super) struct Envelope<'de> {
     pub specversion: Scalar<'de>,
     pub kind: Scalar<'de>,
     pub time: Scalar<'de>,
-    /// As it came: the type decides whether it is read at all.
+    /// Unparsed: the type decides whether it is read at all.
     pub data: Option<&'de RawValue>,
     pub parameters: Parameters<'de>,
 }
 
-/// Makes a `Deserialize` of a struct that is filled member by member from a JSON object.
+/// Derives a `Deserialize` that fills a struct member by member from a JSON object.
 macro_rules! filled_from_object {
     ($type:ident, $expecting:literal, |$into:ident, $key:ident, $entries:ident| $body:expr) => {
         impl<'de> Deserialize<'de> for $type<'de> {
@@ -162,7 +163,7 @@ macro_rules! filled_from_object {
     };
 }
 
-/// An object's key, borrowed where it holds no escapes.
+/// An object's key, borrowed if it contains no escapes.
 struct Key<'de>(Cow<'de, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {

@@ -1,15 +1,15 @@
-//! Reads Twilio's instants: RFC 2822 in a callback's `Timestamp`, RFC 3339 in a CloudEvent.
+//! Parses Twilio's times: RFC 2822 in a callback's `Timestamp`, RFC 3339 in a CloudEvent.
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, FixedOffset, SubsecRound, Utc};
 
-/// The zones that RFC 2822 (section 4.3) gives an offset; any other word counts as `-0000`.
+/// The named zones with an offset in RFC 2822 (section 4.3); any other word counts as `-0000`.
 const NAMED_ZONES: [&str; 8] = ["EST", "EDT", "CST", "CDT", "MST", "MDT", "PST", "PDT"];
 
-/// Reads an instant in either form, in whole microseconds; `None` where the text is neither.
+/// Parses a time in either form, in whole microseconds; `None` if the text is neither.
 ///
-/// The weekday of an RFC 2822 date is not compared with the date: Twilio's date counts.
+/// The weekday of an RFC 2822 date is not checked: the date counts.
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
     DateTime::parse_from_rfc3339(text)
@@ -25,7 +25,7 @@ fn parse_rfc2822(text: &str) -> Option<DateTime<FixedOffset>> {
     let zone = if is_word && !NAMED_ZONES.iter().any(|named| named.eq_ignore_ascii_case(zone)) {
         Cow::Borrowed("+0000")
     } else if zone.starts_with(['+', '-']) {
-        // Some write the offset as RFC 3339 does.
+        // Some producers write the offset as in RFC 3339.
         Cow::Owned(zone.replacen(':', "", 1))
     } else {
         Cow::Borrowed(zone)

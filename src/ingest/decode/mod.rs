@@ -1,7 +1,7 @@
-//! From a record's bytes to an event: both of Twilio's shapes, and number rentals.
+//! Decodes a record's bytes into an event: both of Twilio's shapes, and number rentals.
 //!
-//! Stage 1 of the flow, without I/O. It decides what a record *is*, and never what it costs; it
-//! never fails: what cannot be charged comes out as [`Event::Rejected`] with the reason.
+//! First step of the flow, without I/O. It decides what a record *is*, never what it costs. It
+//! never fails: a record that cannot be charged becomes [`Event::Rejected`] with the reason.
 
 mod call;
 mod fields;
@@ -16,7 +16,7 @@ use callmeter_core::domain::ids::{CallSid, PhoneNumberSid, TwilioAccountSid};
 use callmeter_core::domain::money::Money;
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// What the records of a topic are.
+/// The kind of records in a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// Call events (`twilio.calls`).
@@ -25,18 +25,18 @@ pub enum Topic {
     Rentals,
 }
 
-/// What a record turned out to be.
+/// A decoded record.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// A call that completed, and so is charged.
+    /// A completed call, which is charged.
     CallEnded(CallEnded),
-    /// Any other status of a call: it costs nothing, and makes, keeps or frees the hold.
+    /// Any other status of a call: it costs nothing, and creates, keeps or releases the hold.
     CallSignalled(CallSignalled),
     /// A month of a number's rent is due.
     RentalDue(RentalDue),
-    /// An event of a type that is not ours to charge.
+    /// An event of a type that is not charged here.
     Skipped,
-    /// Something that cannot be charged, and is kept.
+    /// A record that cannot be charged; it is kept.
     Rejected(Rejection),
 }
 
@@ -54,9 +54,9 @@ pub struct CallEnded {
 pub struct CallSignalled {
     /// `CallStatus`.
     pub status: CallStatus,
-    /// `AccountSid`, where it can be one.
+    /// `AccountSid`, if it is a valid one.
     pub twilio_account_sid: Option<TwilioAccountSid>,
-    /// `CallSid`, where it can be one.
+    /// `CallSid`, if it is a valid one.
     pub call_sid: Option<CallSid>,
     /// `Direction`.
     pub direction: Option<Box<str>>,
@@ -66,16 +66,16 @@ pub struct CallSignalled {
     pub to: Option<Box<str>>,
     /// `ParentCallSid`.
     pub parent_call_sid: Option<Box<str>>,
-    /// The instant of the status, found as the end of a call is.
+    /// Time of the status, read as the end of a call is.
     pub signalled_at: DateTime<Utc>,
 }
 
-/// A month of a rented number that is to be paid.
+/// A month's rent of a number that is due.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RentalDue {
-    /// Whose number it is.
+    /// The number's account.
     pub twilio_account_sid: TwilioAccountSid,
-    /// The number's sid; with `period_start` the identity of the debit.
+    /// The number's sid; with `period_start` it identifies the debit.
     pub phone_number_sid: PhoneNumberSid,
     /// First day of the period, UTC.
     pub period_start: NaiveDate,
@@ -85,14 +85,14 @@ pub struct RentalDue {
     pub country: Option<Box<str>>,
     /// `local`, `mobile`, `national` or `toll free`.
     pub number_type: Option<Box<str>>,
-    /// The price where the event brings it; else the catalog's.
+    /// The event's price, if it has one; else the catalog's counts.
     pub monthly_price: Option<Money>,
 }
 
 /// Why a record is kept instead of charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RejectReason {
-    /// The bytes are no JSON object.
+    /// The bytes are not a JSON object.
     Undecodable,
     /// A field that charging needs is missing or wrong.
     Invalid,
@@ -107,7 +107,7 @@ impl RejectReason {
     pub const ALL: &[Self] =
         &[Self::Undecodable, Self::Invalid, Self::UnknownAccount, Self::Conflict];
 
-    /// The word that is stored and listed.
+    /// The name that is stored and listed.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Undecodable => "undecodable",
@@ -127,17 +127,17 @@ impl std::str::FromStr for RejectReason {
     }
 }
 
-/// A reason with what exactly was found.
+/// A reason with its detail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
     /// The kind.
     pub reason: RejectReason,
-    /// A lower-case fragment: which field, and what it held.
+    /// A lower-case fragment: the field and its value.
     pub detail: String,
 }
 
 impl Rejection {
-    /// A field that is missing or wrong.
+    /// A missing or wrong field.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self { reason: RejectReason::Invalid, detail: detail.into() }
     }
@@ -147,7 +147,7 @@ impl Rejection {
     }
 }
 
-/// What is accepted of durations and instants.
+/// Limits of accepted durations and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Longest call that is charged, in seconds.
@@ -156,7 +156,7 @@ pub struct Limits {
     pub end_ahead_seconds_max: u32,
 }
 
-/// Reads one record. `record_at` is its Kafka timestamp, or the present where Kafka has none.
+/// Decodes one record. `record_at` is its Kafka timestamp, or the present if Kafka has none.
 pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limits) -> Event {
     let value = without_bom(value);
     let event = match topic {
@@ -166,17 +166,17 @@ pub fn decode(topic: Topic, value: &[u8], record_at: DateTime<Utc>, limits: Limi
     event.unwrap_or_else(Event::Rejected)
 }
 
-/// The `AccountSid` by which a record of calls would be charged; none: it charges nobody.
+/// The `AccountSid` by which a record of calls would be charged; none if it charges nobody.
 pub fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
     call::account_sid(without_bom(value))
 }
 
-/// A BOM is no part of the JSON after it.
+/// Strips a BOM, which is not part of the JSON.
 fn without_bom(value: &[u8]) -> &[u8] {
     value.strip_prefix("\u{feff}".as_bytes()).unwrap_or(value)
 }
 
-/// An id in which nothing was replaced: two that were mended may not become one.
+/// An id without repaired characters: two different ids, once repaired, could become one.
 fn as_it_came<'a>(name: &str, id: &'a str) -> Result<&'a str, Rejection> {
     if id.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Rejection::invalid(format!("{name} is no valid text")));
@@ -184,7 +184,7 @@ fn as_it_came<'a>(name: &str, id: &'a str) -> Result<&'a str, Rejection> {
     Ok(id)
 }
 
-/// Whom and what a record names, as far as it can be read.
+/// The account and call that a record names, as far as they can be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subject {
     /// `AccountSid`.
@@ -193,7 +193,7 @@ pub struct Subject {
     pub call_sid: Option<CallSid>,
 }
 
-/// Reads what a record of either topic names, though it may be rejected.
+/// Reads the ids that a record of either topic names, even if it is rejected.
 pub fn subject(value: &[u8]) -> Subject {
     let value = without_bom(value);
     call::subject(value).unwrap_or_else(|| Subject {
@@ -202,13 +202,13 @@ pub fn subject(value: &[u8]) -> Subject {
     })
 }
 
-/// A record of calls in few bytes, which is charged, skipped or rejected as the whole would be: for one
-/// that Kafka cannot hold. It tells the whole's length and SHA-256.
+/// A short form of a call record that Kafka cannot hold: it is charged, skipped or rejected as the
+/// whole would be. It contains the length and SHA-256 of the whole.
 pub fn reduced(value: &[u8]) -> Vec<u8> {
     reduced::reduced(value)
 }
 
-/// Text as it is stored and shown: NUL replaced, cut at 256 characters; `None` where empty.
+/// Text as stored and shown: NUL replaced, cut at 256 characters; `None` if empty.
 pub fn storable(text: &str) -> Option<Box<str>> {
     const CHARACTERS_MAX: usize = 256;
     if text.is_empty() {

@@ -1,5 +1,5 @@
-//! Makes a record that Kafka can hold of one that it cannot, so that a call is charged however much
-//! was posted along with it.
+//! Reduces a call record that is too large for Kafka, so that the call is charged however much was
+//! posted with it.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -8,16 +8,16 @@ use super::call::{self, Told};
 use super::fields::{Envelope, Scalar, repair};
 use super::instants;
 
-/// Characters of each text that are kept: more of one charge nobody, or are never stored.
+/// Characters kept of each text: a longer id charges nobody, and longer text is never stored.
 const CHARACTERS_MAX: usize = 256;
-/// Stands for what no parameter can be.
+/// Replaces a value that no parameter can have.
 const NO_VALUE: Value = Value::Bool(false);
-/// Name of the member that tells what is missing.
+/// Name of the member that says what is missing.
 const OVERSIZED: &str = "oversized";
 
-/// The flat parameters by which a record of calls is charged, and nothing else of it: decoding them
-/// comes to the same. Where they cannot be read, a stand-in, which decoding skips or rejects as it
-/// would the record. Either tells the length and the SHA-256 of the whole.
+/// Only the flat parameters by which a call record is charged; decoding them gives the same result.
+/// If they cannot be read: a stand-in, which decoding skips or rejects as it would the record. Both
+/// contain the length and the SHA-256 of the whole.
 pub(super) fn reduced(value: &[u8]) -> Vec<u8> {
     let told = call::read(value, parameters);
     let mut reduced = told.ok().flatten().unwrap_or_else(|| envelope(value));
@@ -53,17 +53,17 @@ fn parameters(told: &Told<'_>) -> Map<String, Value> {
     kept
 }
 
-/// What tells an event that is not ours to charge from one that cannot be read.
+/// The members that tell an event of another type from a record that cannot be read.
 fn envelope(value: &[u8]) -> Map<String, Value> {
     let repaired = repair(value);
     let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&repaired) else { return Map::new() };
     let named = [("specversion", &envelope.specversion), ("type", &envelope.kind)];
     let kept = named.iter().filter_map(|(name, value)| Some(((*name).to_owned(), short(value)?)));
-    // That there was any makes it an event, too.
+    // The presence of `data` alone also marks a CloudEvent.
     kept.chain(envelope.data.map(|_| ("data".to_owned(), NO_VALUE))).collect()
 }
 
-/// A value that decoding takes for the same; none: it is absent.
+/// A value that decodes to the same; none if it is absent.
 fn short(value: &Scalar<'_>) -> Option<Value> {
     match value {
         Scalar::Absent => None,

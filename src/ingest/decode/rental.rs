@@ -1,4 +1,4 @@
-//! Reads a rental event: the CloudEvent `callmeter.number.rental.due`.
+//! Decodes a rental event: the CloudEvent `callmeter.number.rental.due`.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,7 @@ pub(super) fn decode(value: &[u8]) -> Result<Event, Rejection> {
     read(&data).map(Event::RentalDue)
 }
 
-/// The `AccountSid` that a record of rents names.
+/// The `AccountSid` that a rental record names.
 pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
     let event: CloudEvent<'_> = serde_json::from_slice(value).ok()?;
     let object = object(event.data?).ok()?;
@@ -64,7 +64,7 @@ pub(super) fn account_sid(value: &[u8]) -> Option<TwilioAccountSid> {
     TwilioAccountSid::parse(&data.account_sid?).ok()
 }
 
-/// As Twilio's sinks do, a producer may send `data` as a string that holds the object.
+/// Like Twilio's sinks, a producer may send `data` as a string that contains the object.
 fn object(data: &RawValue) -> Result<Cow<'_, str>, serde_json::Error> {
     let data = data.get();
     if data.starts_with('"') {
@@ -102,13 +102,13 @@ fn required<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Rejection
         .ok_or_else(|| Rejection::invalid(format!("{name} is missing")))
 }
 
-/// A date with four digits of year, so that what is stored reads as what was sent.
+/// A date with a four-digit year, so that the stored date reads as the sent one.
 fn day(text: &str) -> Option<NaiveDate> {
     let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     (date.format("%Y-%m-%d").to_string() == text).then_some(date)
 }
 
-/// `MonthlyPrice` as a string or as a JSON number, by its digits and never through a float.
+/// `MonthlyPrice` as a string or a JSON number, parsed by its digits, never through a float.
 fn price_of(json: &str) -> Result<Option<Money>, Rejection> {
     let digits = match json {
         "null" => return Ok(None),

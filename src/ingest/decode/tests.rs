@@ -1,4 +1,4 @@
-//! Both shapes, every oddity, as a table: what a record is, and what of it is charged by.
+//! A table of both shapes with every oddity: the decoded event and the values that are charged.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn decoded(json: &str) -> Event {
     decode(Topic::Calls, json.as_bytes(), record_at, limits)
 }
 
-/// A record in few words: `charged SID seconds end`, `signal`, `skipped` or the rejection.
+/// A record in a few words: `charged SID seconds end`, `signal`, `skipped` or the rejection.
 fn told(event: &Event) -> String {
     match event {
         Event::CallEnded(ended) => format!(
@@ -34,7 +34,7 @@ fn check(json: &str, expected: &str) {
     assert!(found.starts_with(expected), "{json}\n  is      {found}\n  and not {expected}");
 }
 
-/// The flat parameters of a completed call with `changes` put in front (the last key wins).
+/// The flat parameters of a completed call, preceded by `changes` (the last key wins).
 fn flat(changes: &str) -> String {
     format!(
         r#"{{"CallSid":"CA1","AccountSid":"AC1","CallStatus":"completed","CallDuration":"49",

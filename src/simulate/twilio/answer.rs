@@ -1,4 +1,4 @@
-//! Answers in Twilio's words: errors, and one call.
+//! Answers in Twilio's format: errors, and one call.
 
 use axum::Json;
 use axum::http::{StatusCode, header};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::world::{Leg, World};
 
-/// An error as Twilio's API answers it.
+/// An error in the format of Twilio's API.
 pub(super) fn complaint(status: StatusCode, code: u32, message: &str) -> Response {
     let body = json!({
         "code": code,
@@ -38,13 +38,13 @@ pub(super) fn instant(at: Option<DateTime<Utc>>) -> Value {
     at.map_or(Value::Null, |at| json!(at.format("%a, %d %b %Y %H:%M:%S +0000").to_string()))
 }
 
-/// Dollars with five places, as prices of calls have; micro-dollars beyond that do not occur.
+/// Dollars with five decimal places, as call prices have; smaller amounts do not occur.
 pub(super) fn dollars(micros: i64) -> String {
     let (sign, magnitude) = (if micros < 0 { "-" } else { "" }, micros.unsigned_abs() / 10);
     format!("{sign}{}.{:05}", magnitude / 100_000, magnitude % 100_000)
 }
 
-/// A call as the Calls resource shows it.
+/// A call in the format of the Calls resource.
 pub(super) fn call(leg: &Leg, world: &World, now: DateTime<Utc>) -> Value {
     let delay = TimeDelta::seconds(world.behaviour.price_delay_seconds.into());
     let is_priced = leg.end.is_some_and(|end| end + delay <= now) && leg.status == "completed";

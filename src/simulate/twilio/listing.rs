@@ -1,4 +1,4 @@
-//! `GET …/Calls.json`: filtered, newest first, in pages that repeat each other.
+//! `GET …/Calls.json`: filtered, newest first, in pages that overlap.
 
 use std::collections::HashMap;
 
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use super::answer::{call, complaint};
 use super::world::{Leg, World};
 
-/// Calls of a page where none are asked for.
+/// Default number of calls of a page.
 const PAGE_SIZE: usize = 50;
 
-/// A date filter: at, from, or before an instant.
+/// A date filter: at, from, or before a time.
 struct Bound {
     name: &'static str,
     is_start: bool,
     holds: fn(DateTime<Utc>, DateTime<Utc>, bool) -> bool,
 }
 
-/// A date alone stands for its midnight, and an equality with it for its whole day.
+/// A bare date stands for its midnight; equality with it, for its whole day.
 const BOUNDS: [Bound; 6] = [
     Bound { name: "StartTime", is_start: true, holds: is_at },
     Bound { name: "StartTime>", is_start: true, holds: |at, bound, _| at >= bound },
@@ -62,7 +62,7 @@ pub(super) fn page(
     let page = number("Page").unwrap_or(0);
     let first = page.saturating_mul(size).min(legs.len());
     let end = (first + size).min(legs.len());
-    // What the last page ended with comes once more.
+    // Repeats the last calls of the page before.
     let repeated = &legs[first.saturating_sub(world.behaviour.repeated.min(size))..first];
     let calls: Vec<Value> =
         repeated.iter().chain(&legs[first..end]).map(|leg| call(leg, world, now)).collect();
@@ -133,7 +133,7 @@ impl<'a> Filters<'a> {
     }
 }
 
-/// A day, or an instant as the SDKs write it.
+/// A date, or a time as the SDKs write it.
 fn instant(text: &str) -> Option<(DateTime<Utc>, bool)> {
     if let Ok(day) = text.parse::<NaiveDate>() {
         return Some((day.and_time(NaiveTime::MIN).and_utc(), true));

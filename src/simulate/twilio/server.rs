@@ -1,4 +1,4 @@
-//! The local Twilio over HTTP: Twilio's own paths, and `/simulated/…`, by which it is told of calls.
+//! The local Twilio over HTTP: Twilio's own paths, and `/simulated/…`, which receives its calls.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,18 +18,18 @@ use super::answer::{busy, call, complaint, not_found, unauthorized};
 use super::world::{LocalTwilio, Subscriber, World};
 use super::{listing, usage};
 
-/// Bytes of calls that are told at once.
+/// Most bytes of one request that reports calls.
 const BODY_BYTES_MAX: usize = 64 << 20;
 
-/// Time between two looks whether a request still hangs.
+/// Time between two checks whether a request still hangs.
 const HANG_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 type Parameters = Query<HashMap<String, String>>;
 
-/// Answers at `listener` until `shutdown`.
+/// Serves `listener` until `shutdown`.
 ///
 /// # Errors
-/// Where the listener fails.
+/// If the listener fails.
 pub async fn serve(
     twilio: LocalTwilio,
     listener: TcpListener,
@@ -89,7 +89,7 @@ async fn daily_usage(
     }
 }
 
-/// Takes an array of status callbacks' parameters.
+/// Receives an array of status callbacks' parameters.
 async fn learn(State(twilio): State<LocalTwilio>, Json(callbacks): Json<Vec<Value>>) -> Response {
     for callback in &callbacks {
         if let Err(problem) = twilio.learn(callback) {
@@ -109,7 +109,7 @@ async fn subscribe(
     StatusCode::NO_CONTENT.into_response()
 }
 
-/// Why a request for an account is not answered: Twilio's mood, or the credentials.
+/// The error for a request that must not be answered: simulated trouble or wrong credentials.
 async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Option<Response> {
     let number = {
         let mut world = twilio.lock();
@@ -135,7 +135,7 @@ async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Opti
     if is_authorized(&world, account, headers) { None } else { Some(unauthorized()) }
 }
 
-/// True where the token is that of the account or of its parent.
+/// True if the token is that of the account or of its parent.
 fn is_authorized(world: &World, account: &str, headers: &HeaderMap) -> bool {
     let credentials = || {
         let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
@@ -146,7 +146,7 @@ fn is_authorized(world: &World, account: &str, headers: &HeaderMap) -> bool {
     let Some((user, token)) = text.split_once(':') else { return false };
     let parent = match world.subscribers.get(account) {
         Some(asked) => asked.parent.as_deref(),
-        // One that no call has named yet.
+        // An account that no call has named yet.
         None => world.adopter.as_deref(),
     };
     let may = user == account || parent == Some(user);

@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 use super::answer::complaint;
 use super::world::{Leg, World};
 
-/// The categories that are kept.
+/// The supported categories.
 const CATEGORIES: [&str; 5] =
     ["calls", "calls-client", "calls-inbound", "calls-outbound", "calls-sip"];
-/// Days of one answer at most.
+/// Most days of one answer.
 const DAYS_MAX: usize = 400;
 
-/// Answers the usage of an account, and of its sub-accounts unless told not to.
+/// Answers the usage of an account, with its sub-accounts unless the request excludes them.
 pub(super) fn daily(
     world: &World,
     account_sid: &str,

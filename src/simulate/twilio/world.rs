@@ -1,4 +1,4 @@
-//! What the local Twilio knows: its accounts, their calls, and its behaviour.
+//! State of the local Twilio: its accounts, their calls, and its behaviour.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,32 +19,32 @@ pub struct Subscriber {
     pub account_sid: String,
     /// Its auth token.
     pub auth_token: String,
-    /// The account that it is a sub-account of.
+    /// Its parent account, if it is a sub-account.
     #[serde(default)]
     pub parent: Option<String>,
 }
 
-/// How Twilio behaves. Numbers of 0 switch a habit off.
+/// Behaviour of the local Twilio. A number of 0 switches its fault off.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Behaviour {
-    /// Every so many requests one is answered 429.
+    /// One request in this many is answered 429.
     pub busy_every: u64,
-    /// Every so many requests one is answered 500.
+    /// One request in this many is answered 500.
     pub broken_every: u64,
-    /// Calls of a page that the next one repeats.
+    /// Number of calls of a page that the next page repeats.
     pub repeated: usize,
-    /// The most calls of a page, whatever is asked for; Twilio's is 1,000.
+    /// Most calls of a page, whatever the request asks for; Twilio's limit is 1,000.
     pub page_max: usize,
-    /// Seconds after its end in which a call has no price.
+    /// Seconds after its end during which a call has no price.
     pub price_delay_seconds: u32,
-    /// Seconds after its last change in which a listing does not show a call.
+    /// Seconds after its last change during which listings omit a call.
     pub listing_delay_seconds: u32,
-    /// Seconds after its end in which usage records do not count a call.
+    /// Seconds after its end during which usage records do not count a call.
     pub usage_delay_seconds: u32,
     /// Every request is answered 503.
     pub is_down: bool,
-    /// Requests after this number get no answer for as long as it is so.
+    /// Requests after this number get no answer while this is set.
     pub hangs_after: u64,
 }
 
@@ -87,9 +87,9 @@ pub(super) struct World {
     pub legs: BTreeMap<(String, String), Leg>,
     pub behaviour: Behaviour,
     pub requests: u64,
-    /// Members that an answer's row has instead of its own, by call, or by day and category of usage.
+    /// Members that replace a row's own, by call, or by day and category of usage.
     pub oddities: BTreeMap<String, Value>,
-    /// Whose sub-accounts those are that a call names and nobody subscribed.
+    /// Parent account of accounts that a call names but nobody subscribed.
     pub adopter: Option<String>,
 }
 
@@ -101,7 +101,7 @@ pub struct LocalTwilio {
 }
 
 impl LocalTwilio {
-    /// One without accounts and calls.
+    /// A local Twilio without accounts and calls.
     pub fn new(clock: Clock, behaviour: Behaviour) -> Self {
         let world = World { behaviour, ..World::default() };
         Self { world: Arc::new(Mutex::new(world)), clock }
@@ -112,7 +112,7 @@ impl LocalTwilio {
         self.lock().subscribers.insert(subscriber.account_sid.clone(), subscriber);
     }
 
-    /// Takes every account that nobody subscribed as a sub-account of this one.
+    /// Treats every account that nobody subscribed as a sub-account of this one.
     pub fn adopt_as(&self, parent: &str) {
         self.lock().adopter = Some(parent.to_owned());
     }
@@ -122,22 +122,22 @@ impl LocalTwilio {
         change(&mut self.lock().behaviour);
     }
 
-    /// Answers a row with these members instead of its own, as nobody documents it: of the call with
-    /// this sid, or of usage by `2026-11-24 calls`.
+    /// Replaces members of a row by undocumented ones: of the call with this sid, or of usage such
+    /// as `2026-11-24 calls`.
     pub fn garble(&self, row: &str, members: Value) {
         self.lock().oddities.insert(row.to_owned(), members);
     }
 
-    /// How many requests there were.
+    /// Number of requests so far.
     pub fn requests(&self) -> u64 {
         self.lock().requests
     }
 
-    /// Learns of a call by the parameters of a status callback, alone or in a CloudEvent; a later
-    /// status replaces an earlier one, and nothing follows the call's end.
+    /// Records a call from the parameters of a status callback, alone or in a CloudEvent. A later
+    /// status replaces an earlier one; nothing follows the call's end.
     ///
     /// # Errors
-    /// What is missing in the parameters.
+    /// Names what is missing in the parameters.
     pub fn learn(&self, callback: &Value) -> Result<(), String> {
         let leg = Leg::read(&parameters_of(callback), self.clock.now())?;
         let mut world = self.lock();
@@ -157,7 +157,7 @@ impl LocalTwilio {
         Ok(())
     }
 
-    /// Forgets a call, as deleting it does.
+    /// Forgets a call, as if it had been deleted.
     pub fn forget(&self, account_sid: &str, call_sid: &str) {
         self.lock().legs.remove(&(account_sid.to_owned(), call_sid.to_owned()));
     }
@@ -168,7 +168,7 @@ impl LocalTwilio {
 }
 
 impl World {
-    /// A row as it is answered.
+    /// A row as the API answers it, with its replaced members.
     pub(super) fn answered(&self, name: &str, mut row: Value) -> Value {
         let members = self.oddities.get(name).and_then(Value::as_object);
         for (member, value) in members.into_iter().flatten() {
@@ -178,7 +178,7 @@ impl World {
     }
 }
 
-/// The parameters inside a CloudEvent, whose `data` may be a text; else what was given.
+/// The parameters inside a CloudEvent, whose `data` may be text; else the value itself.
 fn parameters_of(event: &Value) -> Cow<'_, Value> {
     match &event["data"] {
         Value::Null => Cow::Borrowed(event),
@@ -226,12 +226,12 @@ impl Leg {
         })
     }
 
-    /// Minutes that Twilio bills: each completed leg is rounded up to whole ones.
+    /// Minutes that Twilio bills: a completed leg is rounded up to whole minutes.
     pub(super) fn billed_minutes(&self) -> u32 {
         if self.status == "completed" { self.seconds.unwrap_or_default().div_ceil(60) } else { 0 }
     }
 
-    /// What Twilio takes, in micro-dollars.
+    /// Twilio's price in micro-dollars.
     pub(super) fn cost_micros(&self) -> i64 {
         let rate = match self.category() {
             "calls" if self.is_inbound() => 8_500,
@@ -245,7 +245,7 @@ impl Leg {
         matches!(self.direction.as_str(), "inbound" | "trunking-terminating")
     }
 
-    /// The usage category whose total it counts in.
+    /// The usage category that counts this leg.
     pub(super) fn category(&self) -> &'static str {
         let far = if self.is_inbound() { &self.from } else { &self.to };
         match far.split_once(':') {

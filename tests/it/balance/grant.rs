@@ -13,7 +13,7 @@ use rand::{RngExt as _, SeedableRng as _};
 const INPUTS: usize = 100_000;
 const INPUTS_PER_CALL: usize = 1_000;
 
-/// Asks the grant for each input in ARGV, eight numbers each; answers a line for each.
+/// Computes the grant for each input in ARGV, eight numbers each; returns a line for each.
 const ASK: &str = "
 local answers = {}
 for at = 1, #ARGV, 8 do
@@ -42,7 +42,7 @@ struct Input {
 }
 
 impl Input {
-    /// Small and huge numbers, and those around the edges of the formula.
+    /// Small and huge numbers, and numbers near the limits of the formula.
     fn draw(random: &mut StdRng) -> Input {
         let cap = pick(random, &[0, 1, 59, 60, 61, 3_600, 14_400, 86_400], 86_400);
         let rate = match random.random_range(0..6) {
@@ -82,7 +82,7 @@ impl Input {
         [allowance, self.money, self.rate, initial, increment, block, asked, cap]
     }
 
-    /// What the core answers, as a line.
+    /// The core's result, as a line.
     fn expected(&self) -> String {
         let terms = GrantTerms {
             rate: RatePerMinute::from_micros(self.rate).expect("a rate"),

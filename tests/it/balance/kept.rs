@@ -1,4 +1,4 @@
-//! What Redis and the journal know of calls is made alike, whoever of the two is missing something.
+//! Redis and the journal are brought to agree on calls, whichever of them misses something.
 
 use super::world::{World, allowed, authorize, sid, until};
 use callmeter::balance::{Ask, Balance, CallEnds, Decision, Denial, HoldSettings, Payer};
@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 pub(super) const SETTLED: Decision =
     Decision::Deny { reason: Denial::CallAlreadySettled, shortfall: Money::ZERO };
 
-/// Rows of the journal that are as said.
+/// Number of journal rows that meet `condition`.
 async fn journaled(world: &World, condition: &str) -> i64 {
     let mut connection = world.store.read().await.expect("a connection");
     sqlx::query_scalar(&format!("SELECT count(*) FROM hold_states WHERE {condition}"))
@@ -17,7 +17,7 @@ async fn journaled(world: &World, condition: &str) -> i64 {
         .expect("a count")
 }
 
-/// What the call is granted; `None`: nothing can be said now.
+/// The seconds granted to the call; `None` if the answer is unavailable.
 async fn asked(balance: &Balance, id: &AccountId, call: &str, seconds: u32) -> Option<u32> {
     let call_sid = sid(call);
     let ends = CallEnds { to: Some("+15550002"), ..CallEnds::default() };
@@ -34,7 +34,7 @@ async fn what_a_killed_process_granted_is_journaled_by_another() {
     let mut world = World::new().await;
     let acme = world.open("acme", 100_000).await;
     let killed = world.another(HoldSettings::default());
-    // It answers, and dies before it journals.
+    // The process answers, and dies before it journals.
     let first = allowed(&authorize(&killed, &acme, "CA1", 120).await);
     world.run(&world.balance.clone());
     until(1, async || journaled(&world, "call_sid = 'CA1'").await).await;
@@ -104,7 +104,7 @@ async fn nothing_is_granted_on_a_journal_that_cannot_be_written() {
     allowed(&authorize(&other, &acme, "CA2", 120).await);
     allowed(&world.authorize(&acme, "CA3", 120).await);
     world.flush().await;
-    // 30000 are left, and nobody can tell.
+    // 30000 are left, but no process can be certain of it.
     let answers = [&world.balance, &other].map(|it| asked(it, &acme, "CA4", 900));
     assert_eq!(futures::future::join_all(answers).await, [None, None]);
     lock.rollback().await.expect("released");
@@ -134,7 +134,7 @@ async fn processes_that_are_asked_for_the_same_calls_do_not_wait_for_each_other(
         futures::future::join_all(all).await;
     }
     world.stop().await;
-    // A connection tells what it has counted when it ends at the latest.
+    // A connection reports its counts when it ends, at the latest.
     let options = world.store.pool().connect_options();
     world.store.pool().close().await;
     let mut alone: PgConnection = sqlx::ConnectOptions::connect(&*options).await.expect("Postgres");
@@ -164,9 +164,9 @@ async fn a_void_is_journaled_whether_or_not_it_frees_a_hold() {
     let killed = world.another(HoldSettings::default());
     world.run(&world.balance.clone());
     allowed(&world.authorize(&acme, "CA1", 60).await);
-    // A call that was busy, of which nobody had asked.
+    // A busy call that was never authorized.
     assert!(world.balance.void(&acme, &sid("CA2")).await.expect("redis answers"));
-    // One whose voiding process died before it journaled; the caller repeats it.
+    // The process that voided this call died before it journaled; the caller repeats the void.
     assert!(killed.void(&acme, &sid("CA1")).await.expect("redis answers"));
     assert!(world.balance.void(&acme, &sid("CA1")).await.expect("redis answers"));
     world.flush().await;
@@ -187,7 +187,7 @@ async fn all_calls_that_are_over_are_known_after_a_loss_however_many() {
         let calls: Vec<(&str, u32)> = sids.iter().map(|sid| (sid.as_str(), 60)).collect();
         drop(world.charge(&acme, &calls).await);
     }
-    // At once after the load, and when all of them are in Redis again.
+    // First directly after the load, then when all calls are in Redis again.
     for round in 0..2 {
         if round == 1 {
             world.run(&world.balance.clone());
@@ -201,7 +201,7 @@ async fn all_calls_that_are_over_are_known_after_a_loss_however_many() {
     world.stop().await;
 }
 
-/// Calls that Redis knows to be over.
+/// Calls that Redis has as ended.
 async fn settled(world: &World) -> i64 {
     let client = redis::Client::open(world.redis_url.as_str()).expect("an address");
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");

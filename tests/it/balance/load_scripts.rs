@@ -1,4 +1,4 @@
-//! The scripts that load accounts and bring back what was lost, by their contracts, as tables.
+//! The scripts that load accounts and restore lost holds: their contracts, as tables.
 
 use super::table::Table;
 

@@ -1,4 +1,4 @@
-//! Accounts are brought into Redis, kept there, and brought back after a loss.
+//! Accounts are loaded into Redis, kept there, and restored after a loss.
 
 use super::world::{World, account, allowed, authorize, sid, signalled, until};
 use callmeter::balance::scripts::{Announce, Load, Loaded, WholeAccount};
@@ -52,7 +52,7 @@ async fn what_a_dead_process_did_not_project_is_made_up_for() {
     let mut world = World::new().await;
     let acme = world.open("acme", 100_000).await;
     allowed(&world.authorize(&acme, "CA1", 120).await);
-    // Committed, and the process dies before it tells anybody.
+    // Committed, but the process dies before it reports it.
     drop(world.charge(&acme, &[("CA1", 61), ("CA7", 10)]).await);
     let (batch, mut committed) = world.charge(&acme, &[("CA8", 10)]).await;
     assert_eq!(world.held(&acme).await, Some((1, 28_000)));
@@ -76,7 +76,7 @@ async fn holds_are_back_before_the_first_call_after_a_flush() {
     assert!(world.balance.void(&acme, &sid("CA3")).await.expect("redis answers"));
     drop(world.charge(&acme, &[("CA2", 61)]).await);
     world.flush().await;
-    // 72000 are left of the balance, and 28000 of them are held.
+    // 72000 of the balance are left, and 28000 of them are held.
     let third = allowed(&authorize(&other, &acme, "CA4", 900).await);
     assert_eq!((third.granted_seconds, third.is_final), (180, true));
     assert_eq!(allowed(&world.authorize(&acme, "CA1", 900).await), first);
@@ -115,16 +115,16 @@ async fn what_is_journaled_late_reaches_redis_after_a_load() {
         allowed(&world.authorize(&acme, call, seconds).await);
     }
     world.balance.void(&acme, &sid("CA9")).await.expect("redis answers");
-    // The slow process voids one call and grants three others, and journals nothing yet.
+    // The slow process voids one call and grants three others, but journals nothing yet.
     assert!(slow.void(&acme, &sid("CA1")).await.expect("redis answers"));
     for (call, seconds) in [("CA3", 60), ("CA4", 60), ("CA5", 60)] {
         allowed(&authorize(&slow, &acme, call, seconds).await);
     }
     world.flush().await;
-    // 100000, of which what is known to be held is 42000.
+    // 100000 less the 42000 that are known to be held.
     allowed(&world.authorize(&acme, "CA6", 240).await);
     assert_eq!(world.held(&acme).await, Some((3, 98_000)));
-    // One of the lost calls ends before its hold is back.
+    // One of the lost calls ends before its hold is restored.
     let (batch, mut committed) = world.charge(&acme, &[("CA4", 60)]).await;
     world.balance.projector().committed(&batch, &mut committed);
     world.run(&slow);
@@ -161,7 +161,7 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
         ))
         .await;
     world.balance.show(&acme).await.expect("projected");
-    // Both processes had the old document.
+    // Both processes had the old terms document.
     let granted = allowed(&authorize(&other, &acme, "CA2", 900).await);
     assert_eq!(granted.granted_seconds, 120, "two minutes are included");
     let exhausted = Decision::Deny { reason: Denial::AllowanceExhausted, shortfall: Money::ZERO };
@@ -176,7 +176,7 @@ async fn a_load_that_read_the_ledger_before_a_change_brings_nothing_after_it() {
     let acme = world.open("acme", 50_000).await;
     let link = Link::open(&world.redis_url, Duration::from_secs(5)).expect("an address");
     let ticket = link.run(&Announce { account: &acme }, 1, 0).await.expect("announced");
-    // The load has read version 1, of the opening balance; then the change comes, and is shown.
+    // The load has read version 1 with the opening balance; then the change is made and shown.
     let credit_limit = Some(Money::from_micros(28_000));
     world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
     world.balance.show(&acme).await.expect("nothing to project");
@@ -225,7 +225,7 @@ async fn calls_of_the_stream_hold_and_free() {
     let (batch, mut committed) = world.charge(&acme, &[("CA1", 30)]).await;
     world.balance.projector().committed(&batch, &mut committed);
     until(Some((0, 0)), async || world.held(&acme).await).await;
-    // Late, and over: nothing is placed. The one after it shows that they were looked at.
+    // Late and ended: neither places a hold. The next event proves that both were processed.
     let events = vec![
         signalled(&acme, "CA1", CallStatus::InProgress, now),
         signalled(&acme, "CA2", CallStatus::InProgress, now),
@@ -249,7 +249,7 @@ async fn redis_follows_a_ledger_that_went_back_in_time() {
     assert_eq!(world.drift().await, Vec::<String>::new());
     let more = world.balance.extend(&acme, &sid("CA1"), 9_000).await.expect("a decision");
     assert_eq!(allowed(&more).granted_seconds, 180, "44000 are left");
-    // The backup is from before the two charges.
+    // The backup is older than the two charges.
     world
         .sql(
             "UPDATE wallets SET version = version - 2, charge_sequence = 0, sequence = 1,

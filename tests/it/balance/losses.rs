@@ -1,4 +1,4 @@
-//! Redis and Postgres go away, and come back with less than they had.
+//! Redis and Postgres fail, and return with less data than they had.
 
 use super::world::{World, allowed, until};
 use crate::harness::servers::Breakable;
@@ -68,7 +68,7 @@ async fn while_redis_is_silent_the_accounts_policy_decides() {
     assert_eq!(allowed(&world.authorize(&open, "CA2", 120).await), granted, "the same call");
     assert_eq!(allowed(&world.authorize(&open, "CA3", 120).await).granted_seconds, 60);
     assert_eq!(world.authorize(&open, "CA4", 60).await, Decision::Unavailable, "the cap is spent");
-    // Charging goes on.
+    // Charging continues.
     drop(world.charge(&closed, &[("CA1", 61)]).await);
     breakable.server("redis", "resume").await;
 
@@ -89,7 +89,7 @@ async fn while_postgres_is_away_warm_accounts_go_on_within_the_cap() {
     let cold = world.open("cold", 1_000_000).await;
     world.run(&world.balance.clone());
     allowed(&world.authorize(&acme, "CA0", 60).await);
-    // A hold that is in the journal for certain.
+    // A hold that is certainly journaled.
     tokio::time::sleep(Duration::from_millis(200)).await;
     breakable.server("postgres", "stop-immediate").await;
     for number in 1..=5 {
@@ -101,7 +101,7 @@ async fn while_postgres_is_away_warm_accounts_go_on_within_the_cap() {
     breakable.server("postgres", "start").await;
     until(true, async || matches!(world.authorize(&acme, "CA6", 60).await, Decision::Allow(_)))
         .await;
-    // What was granted meanwhile is in the journal now, and comes back.
+    // Holds granted meanwhile are journaled now, and are restored.
     world.flush().await;
     until(true, async || matches!(world.authorize(&acme, "CA0", 60).await, Decision::Allow(_)))
         .await;

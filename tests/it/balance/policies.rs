@@ -1,4 +1,4 @@
-//! Redis is away, and the account's policy decides: as it is now, once for all processes.
+//! Without Redis the account's policy decides: the current one, once for all processes.
 
 use super::kept::SETTLED;
 use super::world::{World, allowed, authorize, sid, until};
@@ -45,7 +45,7 @@ async fn what_was_granted_without_redis_is_held_when_it_is_back() {
         allowed(&world.authorize(&open, &format!("CA{number}"), 60).await);
     }
     breakable.server("redis", "resume").await;
-    // Nobody asks for this account, and Redis has lost nothing.
+    // No caller asks for this account, and Redis has lost nothing.
     until(Some((31, 31 * 14_000)), async || {
         let held = world.balance.held_in_redis(&open, 0).await.ok().flatten()?;
         Some((held.holds, held.money.micros()))
@@ -75,7 +75,7 @@ async fn without_redis_a_call_keeps_its_hold_and_what_is_over_stays_over() {
             assert_eq!(authorize(process, &open, over, 60).await, SETTLED, "{over}");
         }
     }
-    // Granted by one process, and the same by the other.
+    // A call granted by one process gets the same grant from the other.
     let fourth = allowed(&world.authorize(&open, "CA4", 60).await);
     assert_eq!(allowed(&authorize(&other, &open, "CA4", 600).await), fourth);
     breakable.server("redis", "start").await;
@@ -128,7 +128,7 @@ async fn without_redis_the_account_is_asked_as_it_is_now() {
     let mut world = world(&breakable).await;
     let open = fail_open(&world, "open", 1_000_000).await;
     world.run(&world.balance.clone());
-    // What the process knows of the account is from here.
+    // This gives the process its knowledge of the account.
     allowed(&world.authorize(&open, "CA0", 60).await);
     is_journaled(&world, 1).await;
     breakable.server("redis", "kill").await;
@@ -164,7 +164,7 @@ async fn without_redis_and_postgres_nobody_can_tell_whatever_the_policy() {
     breakable.server("redis", "kill").await;
     let second = allowed(&world.authorize(&open, "CA1", 60).await);
     breakable.server("postgres", "stop-immediate").await;
-    // Not a new call, and not one that this process granted itself.
+    // Neither a new call nor one that this process granted itself.
     for call in ["CA2", "CA1", "CA0"] {
         assert_eq!(world.authorize(&open, call, 60).await, Decision::Unavailable, "{call}");
     }
@@ -197,7 +197,7 @@ async fn a_void_is_not_forgotten_though_postgres_was_away() {
     allowed(&world.authorize(&acme, "CA1", 60).await);
     is_journaled(&world, 1).await;
     breakable.server("postgres", "stop-immediate").await;
-    // This process has never heard of the account.
+    // This process has no data about the account.
     assert!(other.void(&acme, &sid("CA1")).await.expect("redis answers"));
     breakable.server("postgres", "start").await;
     until(true, async || {

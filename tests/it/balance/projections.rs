@@ -1,4 +1,4 @@
-//! Projections by their contract, and what becomes of a wallet that is not whole, as tables.
+//! The contract of projections, and the handling of incomplete wallets, as tables.
 
 use super::table::Table;
 

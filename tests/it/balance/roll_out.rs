@@ -1,9 +1,9 @@
-//! Processes of the version before, which journal in `hold_journal`, run beside those of this one.
+//! Processes of the previous version, which journal in `hold_journal`, run beside current ones.
 
 use super::world::{World, allowed, sid, until};
 use callmeter::balance::HoldSettings;
 
-/// As the migration makes it where there are accounts already.
+/// As the migration creates it where accounts exist.
 const MIRROR: &str = "CREATE TRIGGER hold_changes_to_journal AFTER INSERT ON hold_changes
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0)
     EXECUTE FUNCTION hold_changes_to_journal('infinity')";
@@ -35,7 +35,7 @@ async fn what_an_old_process_journals_is_known_to_new_ones_and_the_other_way_rou
         states.len() == 2 && states[1].2 && states == rows(&world, "hold_journal").await
     })
     .await;
-    // An old process grants, extends, and voids.
+    // An old process grants, extends and voids.
     world
         .sql(
             "INSERT INTO hold_journal

@@ -1,4 +1,4 @@
-//! Each script by its contract, as tables.
+//! The contract of each script, as tables.
 
 use super::table::Table;
 

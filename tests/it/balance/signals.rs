@@ -1,4 +1,4 @@
-//! Status events of calls, as one batch brings them.
+//! Status events of calls, as one batch contains them.
 
 use super::world::{World, signalled, twilio, until};
 use callmeter::ingest::decode::{CallEnded, Event};

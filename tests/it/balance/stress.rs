@@ -1,4 +1,4 @@
-//! Two hundred callers on one account, two processes, and Redis killed in between.
+//! Two hundred callers on one account, two processes, and Redis killed meanwhile.
 
 use super::world::{World, authorize, sid, until};
 use crate::harness::servers::Breakable;
@@ -17,7 +17,7 @@ const CALLS_EACH: u32 = 8;
 /// 1200 minutes.
 const POOL_MICROS: i64 = 16_800_000;
 
-/// What callers were promised, and what was charged: together never more than the pool.
+/// The grants promised to callers, and the charges: together never more than the pool.
 #[derive(Default)]
 struct Tracker {
     promised: HashMap<String, (i64, DateTime<Utc>)>,
@@ -38,7 +38,7 @@ struct Callers {
     acme: AccountId,
     processes: [Balance; 2],
     tracker: Mutex<Tracker>,
-    /// No more trouble comes.
+    /// Set when no more failures are caused.
     is_over: AtomicBool,
 }
 
@@ -75,7 +75,7 @@ impl Callers {
                 Decision::Unavailable => {
                     self.track(|tracker| tracker.unavailable += 1);
                     tokio::time::sleep(Duration::from_millis(100)).await;
-                    // It may have been applied all the same; the call is not made.
+                    // It may have been applied anyway; the call is not made.
                     self.void(process, &call).await;
                     continue;
                 }
@@ -96,7 +96,7 @@ impl Callers {
 
     async fn go_on(&self, random: &mut StdRng, call: &str, mut allowance: Allowance) {
         if random.random_range(0..3) == 0 {
-            // A caller that heard no answer asks again, another process too.
+            // A caller without an answer asks again, perhaps another process.
             let process = &self.processes[random.random_range(0..2)];
             if let Decision::Allow(again) = authorize(process, &self.acme, call, 900).await {
                 assert_eq!(again.granted_seconds, allowance.granted_seconds, "{call}");
@@ -119,8 +119,8 @@ impl Callers {
             return;
         }
         let seconds = random.random_range(1..=allowance.granted_seconds);
-        // The call is over: what it costs is known, and the rest of its promise is given back. The
-        // charge may be projected by another caller's batch before this one hears of its commit.
+        // The call has ended: its cost is known, and the rest of its grant is released. Another
+        // caller's batch may project the charge before this caller sees its commit.
         self.track(|tracker| {
             tracker.promised.insert(call.to_owned(), (price(seconds), allowance.valid_until))
         });
@@ -129,7 +129,7 @@ impl Callers {
             tracker.promised.remove(call);
             tracker.charged += price(seconds);
         });
-        // Some projections are lost with their process, and left to the sweep.
+        // Some projections are lost, as if their process had died, and left to the patrol.
         if random.random_range(0..4) > 0 {
             let process = &self.processes[random.random_range(0..2)];
             process.projector().committed(&batch, &mut committed);
@@ -179,7 +179,7 @@ async fn two_hundred_callers_are_never_granted_more_than_the_pool() {
     assert_eq!(callers.world.drift().await, Vec::<String>::new());
     let (granted, refused, most) =
         callers.track(|tracker| (tracker.granted, tracker.refused, tracker.most));
-    // What was not journaled in time when Redis was lost is the stated exception.
+    // Grants that were not journaled in time when Redis was lost are the stated exception.
     let late: i64 = callers.processes.iter().map(|it| it.restored_late().micros()).sum();
     assert!(most <= POOL_MICROS + late, "{most} of {POOL_MICROS} was promised, {late} of it late");
     assert!(granted > 200 && refused > 50, "granted {granted}, refused {refused}");

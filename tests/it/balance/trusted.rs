@@ -1,9 +1,9 @@
-//! Large batches, whose calls are not looked up before they are written.
+//! Large batches, whose calls are written without looking them up first.
 
 use super::world::World;
 use callmeter::ledger::batch::Outcome;
 
-/// Records of a batch that is large enough to be trusted.
+/// Records of a batch that is large enough to skip the duplicate check.
 const LARGE: usize = 2_500;
 
 fn calls(first: usize, count: usize, seconds: u32) -> Vec<(String, u32)> {
@@ -27,13 +27,13 @@ async fn a_large_batch_charges_no_call_twice_though_it_is_not_looked_up() {
     };
     assert_eq!(charge(calls(0, LARGE, 60)).await, [LARGE, 0, 0]);
     assert_eq!(charge(calls(LARGE, LARGE, 60)).await, [LARGE, 0, 0]);
-    // One of the calls before comes again, and one with another length.
+    // One of the earlier calls comes again, and one with another length.
     let mut more = calls(2 * LARGE, LARGE, 60);
     more.push(("CA7".to_owned(), 60));
     more.push(("CA8".to_owned(), 61));
     assert_eq!(charge(more.clone()).await, [LARGE, 1, 1]);
     assert_eq!(charge(more).await, [0, LARGE + 1, 1]);
-    // Within a batch as well, in doubt and out of it.
+    // Also within a batch, whether it is looked up or not.
     let mut twice = calls(3 * LARGE, LARGE, 60);
     twice.extend(calls(3 * LARGE, 2, 60));
     assert_eq!(charge(twice).await, [LARGE, 2, 0]);

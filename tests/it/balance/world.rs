@@ -1,4 +1,4 @@
-//! A ledger in Postgres and a Redis database, and the stage between them; no Kafka, no HTTP.
+//! A ledger in Postgres, a Redis database and the projection between them; no Kafka, no HTTP.
 
 use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
@@ -53,7 +53,7 @@ pub(super) struct World {
     pub(super) balance: Balance,
     pub(super) clock: Clock,
     charger: Charger,
-    /// As the meter bounds its commits.
+    /// Bounds commits as the meter does.
     commits: Semaphore,
     running: Vec<(CancellationToken, JoinHandle<()>)>,
     _redis: Option<RedisDatabase>,
@@ -83,7 +83,7 @@ impl World {
         World::on(&servers, Some(redis), HoldSettings::default()).await
     }
 
-    /// On any servers.
+    /// On the given servers.
     pub(super) async fn on(
         servers: &Servers,
         redis: Option<RedisDatabase>,
@@ -121,20 +121,20 @@ impl World {
         }
     }
 
-    /// Another process on the same servers.
+    /// Adds another process on the same servers.
     pub(super) fn another(&self, settings: HoldSettings) -> Balance {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         Balance::open(&self.redis_url, store, clock, settings).expect("an address")
     }
 
-    /// Lets the stage journal, project and sweep.
+    /// Starts the background loops.
     pub(super) fn run(&mut self, balance: &Balance) {
         let (stop, balance) = (CancellationToken::new(), balance.clone());
         let shutdown = stop.clone();
         self.running.push((stop, tokio::spawn(async move { balance.run(shutdown).await })));
     }
 
-    /// Ends what runs, as a process ends.
+    /// Stops the loops, as the end of a process does.
     pub(super) async fn stop(&mut self) {
         for (stop, running) in self.running.drain(..) {
             stop.cancel();
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// Makes an account with an opening balance in micro-dollars.
+    /// Creates an account with an opening balance in micro-dollars.
     pub(super) async fn open(&self, id: &str, balance: i64) -> AccountId {
         let new = NewAccount {
             id: account(id),
@@ -163,7 +163,7 @@ impl World {
         account(id)
     }
 
-    /// Changes an account as an administrator does, without telling Redis.
+    /// Changes an account as an administrator does, without projecting it to Redis.
     pub(super) async fn change(&self, id: &AccountId, changes: AccountChanges) {
         let (id, by) = (id.clone(), Arc::new(By::new("test", self.clock.now())));
         let answer: Result<_, LedgerError> = self
@@ -183,7 +183,7 @@ impl World {
         transaction.commit().await.expect("the statement is committed");
     }
 
-    /// Charges calls of an account, each of so many seconds, and tells nobody.
+    /// Charges calls of an account with these lengths in seconds, without projecting them.
     pub(super) async fn charge(&self, id: &AccountId, calls: &[(&str, u32)]) -> (Batch, Committed) {
         let now = self.clock.now();
         let ended = |&(call_sid, seconds): &(&str, u32)| {
@@ -205,7 +205,7 @@ impl World {
         self.commit(calls.iter().map(ended).collect()).await
     }
 
-    /// Commits a batch of events, on a partition of its own.
+    /// Commits a batch of events, on its own partition.
     pub(super) async fn commit(&self, events: Vec<Event>) -> (Batch, Committed) {
         let _permit = self.commits.acquire().await;
         let partition = self.next_offset.fetch_add(1, Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl World {
         authorize(&self.balance, id, call_sid, seconds).await
     }
 
-    /// Money held, as Redis has it; `None`: the account is not in Redis.
+    /// Number and money of the holds in Redis; `None` if the account is not in Redis.
     pub(super) async fn held(&self, id: &AccountId) -> Option<(i64, i64)> {
         let held = self.balance.held_in_redis(id, 0).await.expect("redis answers")?;
         Some((held.holds, held.money.micros()))
@@ -239,7 +239,7 @@ impl World {
         redis::cmd("FLUSHDB").exec_async(&mut connection).await.expect("emptied");
     }
 
-    /// What Redis and Postgres disagree about.
+    /// Differences between Redis and Postgres.
     pub(super) async fn drift(&self) -> Vec<String> {
         let drift = self.balance.verify().await.expect("both answer");
         drift.into_iter().map(|drift| drift.to_string()).collect()
@@ -305,7 +305,7 @@ pub(super) fn allowed(decision: &Decision) -> Allowance {
     }
 }
 
-/// Asks until the answer is what it should be, for at most ten seconds.
+/// Asks until the answer is as expected, for at most ten seconds.
 pub(super) async fn until<T: PartialEq + std::fmt::Debug>(
     expected: T,
     mut ask: impl AsyncFnMut() -> T,

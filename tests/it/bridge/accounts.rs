@@ -1,4 +1,4 @@
-//! Whose token signs for whom, and what is answered where none does.
+//! Whose token signs for which account, and the answer if no token does.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::model::account::Account;
 const ACME_TOKEN: &str = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
 const NEXT_TOKEN: &str = "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf";
 
-/// What a process is told of Twilio.
+/// Settings of a process that receives Twilio's requests.
 pub(super) fn settings() -> Vec<(&'static str, &'static str)> {
     vec![("CALLMETER__HTTP__PUBLIC_URL", PUBLIC_URL), ("TWILIO_AUTH_TOKEN", DEFAULT_TOKEN)]
 }
@@ -37,7 +37,7 @@ async fn set_token(api: &Api, account: &Account, token: Option<&str>) {
     api.patch(&path, &json!({"twilio_auth_token": token})).await.expect(200);
 }
 
-/// The numbers of the calls that were charged, once all that was posted is done with.
+/// The numbers of the charged calls, once everything posted has been processed.
 pub(super) async fn charged(system: &mut System, api: &Api, account: &Account) -> Vec<usize> {
     system.settle(api).await;
     let charges = api.charges(&account.id).await.expect("a list");
@@ -56,7 +56,7 @@ async fn a_token_signs_for_its_own_account_and_the_default_one_for_those_without
     let api = served(&mut system, &changed, &[&acme, &globex, &plain]).await;
     set_token(&api, &acme, Some(ACME_TOKEN)).await;
     set_token(&api, &globex, Some(NEXT_TOKEN)).await;
-    // Whose call, whose token, and the answer.
+    // The call's account, the token, and the answer.
     let cases = [
         (&acme, ACME_TOKEN, 204),
         (&acme, NEXT_TOKEN, 403),
@@ -98,7 +98,7 @@ async fn an_event_of_another_account_than_the_tokens_is_refused_and_the_others_a
     let mixed = json!([
         event(&call(&acme, 1)),
         event(&call(&globex, 2)),
-        // The account that is charged counts, not what stands beside it.
+        // Only the account that is charged counts, not the fields beside it.
         {"AccountSid": acme.sid, "specversion": "1.0", "data": event(&call(&globex, 3))["data"],
             "type": "com.twilio.voice.status-callback.call.completed"},
         event(&call(&account("nobody", 0), 4)),
@@ -130,7 +130,7 @@ async fn a_token_signs_for_the_sub_accounts_that_are_linked_to_its_account() {
     assert_eq!(post.send(&api, ACME_TOKEN).await.status, 403, "not linked yet");
     system.run(&["account", "link", "acme", &sub.sid]).expect_success();
     assert_eq!(post.send(&api, ACME_TOKEN).await.status, 204);
-    // A token of the sub-account's own signs too, and so does its parent's still.
+    // A sub-account's own token signs too, and its parent's still does.
     let own = json!({"twilio_auth_token": NEXT_TOKEN, "twilio_account_sid": sub.sid});
     api.patch("/v1/accounts/acme", &own).await.expect(200);
     for (number, token) in [(2, NEXT_TOKEN), (3, ACME_TOKEN)] {
@@ -145,7 +145,7 @@ async fn every_token_of_before_counts_for_a_while_and_a_forgotten_one_no_more() 
     let (acme, sub) = (account("acme", 0), account("sub-of-acme", 0));
     let api = served(&mut system, &settings(), &[&acme]).await;
     system.run(&["account", "link", "acme", &sub.sid]).expect_success();
-    // The settings' token served them until now; the second one is mistyped, and corrected.
+    // The settings' token served them until now; the second one is mistyped, then corrected.
     let tokens = [DEFAULT_TOKEN, ACME_TOKEN, "mistyped", NEXT_TOKEN];
     for token in &tokens[1..] {
         set_token(&api, &acme, Some(token)).await;
@@ -158,7 +158,7 @@ async fn every_token_of_before_counts_for_a_while_and_a_forgotten_one_no_more() 
             valid.push(number);
         }
     }
-    // Where the time of rotation is over.
+    // With the rotation period over.
     let mut changed = settings();
     changed.push(("CALLMETER__TWILIO__PREVIOUS_TOKEN_HOURS", "0"));
     let strict = system.start("api", &changed);
@@ -212,8 +212,8 @@ async fn without_a_token_callbacks_wait_and_without_a_signature_they_are_refused
         assert_eq!(unsigned.problem(403), "bad_signature");
         assert_eq!(post.send(&api, ACME_TOKEN).await.status, 204);
     }
-    // An account that nobody gave a token for: it is posted again until somebody does; but what
-    // another's token signed is a forgery.
+    // An account without a token: Twilio posts again until it has one; but a request signed with
+    // another account's token is a forgery.
     let waiting = voice("", &call(&plain, 2));
     assert_eq!(waiting.send(&api, NEXT_TOKEN).await.problem(503), "not_configured");
     assert_eq!(waiting.send(&api, ACME_TOKEN).await.problem(403), "bad_signature");
@@ -238,13 +238,13 @@ async fn a_token_that_cannot_be_opened_makes_callbacks_wait_and_refuses_none() {
     let post = voice("", &call(&acme, 1));
     assert_eq!(post.send(&locked, ACME_TOKEN).await.problem(503), "not_configured");
     assert_eq!(post.send(&locked, NEXT_TOKEN).await.problem(503), "not_configured");
-    // So does what names no account, while no token that can be opened signed it.
+    // So does a request that names no account, unless a token that can be opened signed it.
     let nameless = voice("", &json!({"CallStatus": "completed"}));
     assert_eq!(nameless.send(&locked, ACME_TOKEN).await.problem(503), "not_configured");
     assert_eq!(nameless.send(&locked, DEFAULT_TOKEN).await.status, 204);
     assert_eq!(nameless.send(&api, NEXT_TOKEN).await.problem(403), "bad_signature");
     let mixed = json!([event(&call(&acme, 2)), event(&call(&account("nobody", 0), 3))]);
-    // The settings' token signed it while it counts for the account, as it did before.
+    // The settings' token signed it while that token counts for the account, as before.
     assert_eq!(events("", mixed.to_string()).send(&locked, DEFAULT_TOKEN).await.status, 204);
     for (post, signature) in [(&post, "forged"), (&nameless, "forged")] {
         let forged = post.send_to(&api, &post.path, Some(signature)).await;
@@ -279,6 +279,7 @@ async fn a_message_of_no_account_is_held_against_every_token_there_is() {
     .expect("they are stored");
     let nameless = events("", "[]");
     assert_eq!(nameless.send(&api, ACME_TOKEN).await.status, 204);
-    // They were sealed for another: none of them opens, and one of them may have signed this.
+    // They were sealed for another account: none can be opened, and one of them may have signed
+    // this.
     assert_eq!(nameless.send(&api, NEXT_TOKEN).await.problem(503), "not_configured");
 }

@@ -1,4 +1,4 @@
-//! What is posted, once it is signed: nothing of it is lost for being odd.
+//! The content of signed requests: nothing is lost for being odd.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn rejects(system: &System) -> Vec<String> {
     listed.stdout.lines().map(reason).collect()
 }
 
-/// A form with these bytes as its body.
+/// A form whose body is these bytes.
 fn raw_form(body: &[u8], read_as: &[(&str, &str)]) -> Post {
     let form = read_as.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let form = Some(form.collect());
@@ -81,7 +81,7 @@ async fn odd_text_in_a_signed_call_refuses_no_charge() {
         voice("", &changed(2, "To", json!("client:😀 & co=?"))),
         events("", format!("[{}]", surrogate.replace('@', r"\ud800"))),
         events("", [b"[".as_slice(), &latin_1, b" ]"].concat()),
-        // A single object, as some sinks would send it, and an age at which nobody retries.
+        // A single object, as some sinks would send it, at an age at which no retry comes.
         events("", event(&completed(&acme, &call_sid(5), 61, now() / 2)).to_string()),
         voice("", &completed(&acme, &call_sid(6), 61, now() / 2)),
     ];
@@ -135,7 +135,7 @@ async fn the_tag_of_the_callbacks_address_is_kept_on_the_charge() {
     assert_eq!(json!(tags), expected);
     let found = api.items("/v1/accounts/acme/calls?tag=spring%20sale", 100).await.expect("a list");
     assert_eq!(found.len(), 1);
-    // One that is stored cut is found by the whole, too.
+    // A tag that is stored cut is also found by the whole tag.
     let long = "x".repeat(300);
     let post = voice(&format!("?tag={long}"), &call(&acme, 8));
     assert_eq!(post.send(&api, DEFAULT_TOKEN).await.status, 204);
@@ -154,7 +154,7 @@ async fn every_form_of_the_address_is_accepted_and_no_other() {
     let token = [("TWILIO_AUTH_TOKEN", DEFAULT_TOKEN)];
     let api = served(&mut system, &token, &[&acme]).await;
     let port = system.services[0].port;
-    // Nobody set the public address: the host that the request names is taken.
+    // Without a public address in the settings, the host in the request is used.
     let own = format!("http://127.0.0.1:{port}");
     let secure = format!("https://127.0.0.1:{port}");
     for (number, (base, status)) in [
@@ -170,7 +170,7 @@ async fn every_form_of_the_address_is_accepted_and_no_other() {
         let (path, signature) = callback.sign(base, DEFAULT_TOKEN);
         assert_eq!(callback.send_to(&api, &path, Some(&signature)).await.status, status, "{base}");
     }
-    // A proxy puts a path in front; Twilio signs with the port or without it.
+    // A proxy adds a path in front; Twilio signs with the port or without it.
     let public = "https://wallet.example.com/callmeter/";
     let changed = [token[0], ("CALLMETER__HTTP__PUBLIC_URL", public)];
     let index = system.start("api", &changed);
@@ -225,7 +225,7 @@ async fn one_event_that_kafka_cannot_hold_loses_neither_its_own_call_nor_the_oth
     for (post, status) in posts {
         let answer = post.send(&api, DEFAULT_TOKEN).await;
         assert_eq!(answer.status, status, "{} bytes {answer:?}", post.body.len());
-        // Nobody learns without a signature how much is too much.
+        // Without a signature the answer does not reveal the size limit.
         if status == 204 && post.body.len() > 950_000 {
             let unsigned = post.send_to(&api, &post.path, None).await;
             assert_eq!(unsigned.problem(403), "bad_signature");
@@ -241,7 +241,7 @@ async fn one_event_that_kafka_cannot_hold_loses_neither_its_own_call_nor_the_oth
     assert_eq!(charges[1]["tag"], "long");
     assert_eq!(charges[2]["seconds"], 61);
     assert_eq!(charges[2]["to"], "+12125550123");
-    // What charges nobody is kept with its length and hash.
+    // Content that charges nobody is kept with its length and hash.
     assert_eq!(rejects(&system), ["invalid", "invalid"]);
     let kept = system.run(&["rejects", "show", "2"]).expect_success().stdout;
     assert!(kept.contains("sha256") && kept.contains("\"bytes\":9600"), "{kept}");
@@ -259,7 +259,7 @@ async fn an_array_may_name_any_number_of_accounts() {
     };
     let mut mixed: Vec<_> = (1..=1_200).map(strange).collect();
     mixed.push(event(&call(&acme, 0)));
-    // The settings' token signs for accounts that nobody pays for, too: they are kept.
+    // The settings' token also signs for accounts that no customer pays for: their events are kept.
     let post = events("", json!(mixed).to_string());
     assert_eq!(post.send(&api, DEFAULT_TOKEN).await.status, 204);
     system.settle(&api).await;

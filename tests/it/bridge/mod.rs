@@ -1,4 +1,4 @@
-//! The bridge: what Twilio posts, signed as Twilio signs it, on its way to being charged.
+//! The bridge: Twilio's posts, signed as Twilio signs them, until they are charged.
 
 pub(crate) mod accounts;
 mod content;

@@ -1,5 +1,5 @@
-//! What a shared key signs, held against Twilio's official SDKs: what they sign is taken, however odd
-//! it is; and of what nobody signed so, just that is taken which both of them take.
+//! Shared-key signatures, compared with Twilio's official SDKs: every request that they sign is
+//! accepted, however odd; a changed request is accepted exactly if an SDK accepts it by SHA-256.
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -16,7 +16,7 @@ use crate::model::account::Account;
 const ID: &str = "webhooks_sharedkey_01kb2x8t5vq3m9r7w6y4z0n1ce";
 const SECRET: &str = "dGhlIHNlY3JldCBvZiBhIHNoYXJlZCBrZXk/+w==";
 
-/// Texts that are hard to encode, to sort, or to keep apart.
+/// Texts that are hard to encode, sort or tell apart.
 const ODD: [&str; 14] = [
     "",
     " ",
@@ -45,7 +45,7 @@ const QUERIES: [&str; 9] = [
     "?x=",
 ];
 
-/// A form that tells of a call and has an odd text in a value, in a key, and several times.
+/// A form of a call with an odd text in a value, in a key, and repeated.
 fn odd_form(account: &Account, number: usize) -> Post {
     let (odd, next) = (ODD[number % ODD.len()], ODD[(number + 1) % ODD.len()]);
     let parameters = call(account, number);
@@ -63,7 +63,7 @@ fn odd_form(account: &Account, number: usize) -> Post {
     form(QUERIES[number % QUERIES.len()], fields)
 }
 
-/// An array that tells of a call and has an odd text in it.
+/// An array of a call with an odd text.
 fn odd_events(account: &Account, number: usize) -> Post {
     let mut told = event(&call(account, number));
     told["source"] = json!(ODD[number % ODD.len()]);
@@ -72,7 +72,7 @@ fn odd_events(account: &Account, number: usize) -> Post {
         array.push(json!({"specversion": "1.0", "type": "com.twilio.other", "x": [1.0e2, null]}));
     }
     let body = json!(array).to_string();
-    // As others write JSON: with spaces, and without a byte beyond ASCII.
+    // JSON as other libraries write it: with spaces, and only ASCII.
     let body = match number % 4 {
         0 => body.replace(",\"", " ,\n\t\""),
         1 => body.replace('é', "\\u00e9"),
@@ -112,7 +112,7 @@ async fn what_the_sdks_sign_by_a_shared_key_is_taken_however_odd_it_is() {
     assert_eq!(charged(&mut system, &api, &acme).await, expected, "each once");
 }
 
-/// What a header may say instead.
+/// Other values of the header.
 const SETTINGS: [&str; 12] = [
     "key={},algorithm=HMAC_SHA256",
     " algorithm = hmac_sha256 , key = {} ",
@@ -128,7 +128,7 @@ const SETTINGS: [&str; 12] = [
     "algorithm",
 ];
 
-/// What may become of a signed request on its way, or in an attacker's hands.
+/// A change of a signed request, by the network or by an attacker.
 fn change(random: &mut StdRng, signed: &mut Signed) {
     let text = |signed: &Signed| String::from_utf8(signed.post.body.clone()).expect("text");
     match random.random_range(0..8) {
@@ -175,7 +175,7 @@ async fn of_changed_requests_just_those_are_taken_that_both_sdks_take() {
     let is_by_node = |number| number % 3 == 0;
     let post = |number| if number % 2 == 0 { odd_form } else { odd_events }(&acme, number);
     let posts: Vec<_> = (0..240).map(post).collect();
-    // All of an SDK and an algorithm at once: each asking is a process.
+    // All requests of an SDK and an algorithm at once: each call starts a process.
     let mut signatures = vec![None; posts.len()];
     for (sdk, by_node) in [(Sdk::Python, false), (Sdk::Node, true)] {
         for wanted in ["HMAC_SHA256", "HMAC_SHA1"] {
@@ -194,7 +194,7 @@ async fn of_changed_requests_just_those_are_taken_that_both_sdks_take() {
         let (path, signature) = signed.expect("each is signed");
         let mut signed = Signed { post, path, signature, settings: settings_of(ID) };
         if number % 16 == 3 {
-            // Signed by SHA-1, and the header names no algorithm: the SDKs go back to it.
+            // Signed with SHA-1, and the header names no algorithm: the SDKs fall back to it.
             signed.settings = SETTINGS[9].replace("{}", ID);
         } else {
             change(&mut random, &mut signed);
@@ -206,8 +206,8 @@ async fn of_changed_requests_just_those_are_taken_that_both_sdks_take() {
         check(Sdk::Python, &asked).into_iter().zip(check(Sdk::Node, &asked)).collect();
     let (mut taken, mut stricter) = (0, 0);
     for (signed, (python, node)) in requests.iter().zip(&verdicts) {
-        // The SDKs take a header without an algorithm, or an odd one, for HMAC-SHA1; nobody is taken
-        // back to it here.
+        // The SDKs treat a header without an algorithm, or with an odd one, as HMAC-SHA1; the
+        // service never falls back to it.
         let is_sha1 = !signed.settings.to_ascii_uppercase().contains("HMAC_SHA256")
             || signed.settings.contains("Algorithm")
             || signed.settings.contains([';', ':']);

@@ -1,5 +1,5 @@
-//! Requests as Twilio posts them: forms and arrays of events, with a signature computed here, from
-//! Twilio's documentation and without a line of the program.
+//! Requests as Twilio posts them: forms and arrays of events. The signature is computed here from
+//! Twilio's documentation, without code of the program.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,26 +9,26 @@ use sha2::{Digest as _, Sha256};
 
 use crate::harness::api::{Answer, Api};
 
-/// The address that Twilio was given; requests go to the service by another.
+/// The URL that Twilio was given; requests reach the service at another one.
 pub(crate) const PUBLIC_URL: &str = "https://wallet.example.com";
-/// The token of the settings.
+/// The token in the settings.
 pub(crate) const DEFAULT_TOKEN: &str = "d0d1d2d3d4d5d6d7d8d9dadbdcdddedf";
 
-/// The header that names the shared key that signed.
+/// The header that names the signing shared key.
 pub(crate) const SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 
-/// What Twilio writes into that header.
+/// The value that Twilio writes into that header.
 pub(crate) fn settings_of(id: &str) -> String {
     format!("key={id},algorithm=HMAC_SHA256")
 }
 
-/// A request before it is signed.
+/// A request before signing.
 #[derive(Clone, Debug)]
 pub(crate) struct Post {
     /// Path and query.
     pub(crate) path: String,
     pub(crate) body: Vec<u8>,
-    /// The parameters of a form; none: JSON.
+    /// The parameters of a form; none for JSON.
     pub(crate) form: Option<Vec<(String, String)>>,
 }
 
@@ -39,14 +39,14 @@ pub(crate) fn voice(query: &str, parameters: &Value) -> Post {
     form(query, fields.map(|(key, value)| (key.clone(), text(value))).collect())
 }
 
-/// A form of these parameters, in this order.
+/// A form of these parameters in this order.
 pub(crate) fn form(query: &str, form: Vec<(String, String)>) -> Post {
     let body = form.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value)));
     let body = body.collect::<Vec<_>>().join("&").into_bytes();
     Post { path: format!("/webhooks/twilio/voice{query}"), body, form: Some(form) }
 }
 
-/// A body for the sink's address.
+/// A body posted to the sink's URL.
 pub(crate) fn events(query: &str, body: impl Into<Vec<u8>>) -> Post {
     Post { path: format!("/webhooks/twilio/events{query}"), body: body.into(), form: None }
 }
@@ -75,12 +75,12 @@ fn escape(text: &str) -> String {
 }
 
 impl Post {
-    /// The address with the hash of a JSON body, and the signature of an auth token over it.
+    /// The URL with the hash of a JSON body, and the signature of an auth token over it.
     pub(crate) fn sign(&self, base: &str, token: &str) -> (String, String) {
         self.sign_with(base, token, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY)
     }
 
-    /// As [`Self::sign`], by an algorithm that may be another.
+    /// Like [`Self::sign`], with any algorithm.
     pub(crate) fn sign_with(
         &self,
         base: &str,
@@ -104,26 +104,26 @@ impl Post {
         (path, STANDARD.encode(hmac::sign(&key, signed.as_bytes())))
     }
 
-    /// Signs and posts it.
+    /// Signs and posts the request.
     pub(crate) async fn send(&self, api: &Api, token: &str) -> Answer {
         let (path, signature) = self.sign(PUBLIC_URL, token);
         self.send_to(api, &path, Some(&signature)).await
     }
 
-    /// Posts it with this signature, or none.
+    /// Posts the request with this signature, or with none.
     pub(crate) async fn send_to(&self, api: &Api, path: &str, signature: Option<&str>) -> Answer {
         let headers = signature.map(|signature| ("x-twilio-signature", signature));
         let headers: Vec<_> = headers.into_iter().collect();
         self.send_with(api, path, &headers).await
     }
 
-    /// Signs it by a shared key and posts it.
+    /// Signs the request with a shared key and posts it.
     pub(crate) async fn send_by_key(&self, api: &Api, id: &str, secret: &str) -> Answer {
         let (path, signature) = self.sign_with(PUBLIC_URL, secret, hmac::HMAC_SHA256);
         self.send_named(api, &path, &signature, &settings_of(id)).await
     }
 
-    /// Posts it with this signature and these settings of it.
+    /// Posts the request with this signature and this settings header.
     pub(crate) async fn send_named(
         &self,
         api: &Api,
@@ -135,7 +135,7 @@ impl Post {
         self.send_with(api, path, &headers).await
     }
 
-    /// Posts it with these headers.
+    /// Posts the request with these headers.
     pub(crate) async fn send_with(
         &self,
         api: &Api,

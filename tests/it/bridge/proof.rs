@@ -1,5 +1,5 @@
-//! A thousand requests, signed by Twilio's official SDKs: valid, forged, re-ordered and doubled, with
-//! Kafka away in between. Exactly the calls of the valid ones are charged, once.
+//! A thousand requests, signed by Twilio's official SDKs: valid, forged, reordered and repeated,
+//! while Kafka is away for a time. Exactly the calls of the valid ones are charged, once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ const REQUESTS: usize = 1_000;
 const SENDERS: usize = 12;
 const TOKENS: [&str; 3] =
     ["a0a1a2a3a4a5a6a7a8a9aaabacadaeaf", "b0b1b2b3b4b5b6b7b8b9babbbcbdbebf", DEFAULT_TOKEN];
-/// The token that the first account had before.
+/// The previous token of the first account.
 const PREVIOUS: &str = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf";
 
-/// How a request is no longer what was signed.
+/// How a forged request differs from the signed one.
 const FORGERIES: [&str; 8] = [
     "another value",
     "one parameter more",
@@ -41,7 +41,7 @@ const FORGERIES: [&str; 8] = [
     "a hash of its own",
 ];
 
-/// One request as it is posted, with what has to become of it.
+/// One request with its expected result.
 #[derive(Clone, Debug)]
 struct Case {
     post: Post,
@@ -50,10 +50,10 @@ struct Case {
     forged: Option<&'static str>,
 }
 
-/// The calls that are to be charged: seconds by sid, for each account.
+/// The calls to be charged: seconds by sid, for each account.
 type Expected = [BTreeMap<String, i64>; 3];
 
-/// A call of its own length.
+/// A call with a unique length.
 fn parameters(account: &Account, number: usize) -> (Value, String, i64) {
     let (sid, seconds) = (call_sid(number), i64::try_from(61 + number * 7).expect("small"));
     (completed(account, &sid, seconds, now()), sid, seconds)
@@ -67,7 +67,7 @@ fn with_status(parameters: &Value, status: &str, sequence: usize) -> Value {
     earlier
 }
 
-/// Request number `number`: every second a form, the others arrays whose events are in disorder.
+/// Request number `number`: every second one a form, the others arrays with events out of order.
 fn post_of(number: usize, account: &Account) -> (Post, BTreeMap<String, i64>) {
     let (mut call, sid, seconds) = parameters(account, 10 * number);
     call["ToCity"] = json!(["São Paulo", "", "Zürich & Umgebung", "深圳"][number % 4]);
@@ -75,7 +75,7 @@ fn post_of(number: usize, account: &Account) -> (Post, BTreeMap<String, i64>) {
     if number % 4 < 2 {
         let query = if number.is_multiple_of(3) { "?tag=spring%20sale" } else { "" };
         if number.is_multiple_of(9) {
-            // The call rings, says a callback that comes when it likes.
+            // A callback that says the call rings, at any time.
             return (voice(query, &with_status(&call, "ringing", 1)), BTreeMap::new());
         }
         return (voice(query, &call), calls);
@@ -93,7 +93,7 @@ fn post_of(number: usize, account: &Account) -> (Post, BTreeMap<String, i64>) {
     (events("", json!(array).to_string()), calls)
 }
 
-/// All requests, signed, and what is to be charged for them.
+/// All signed requests, and the calls to be charged for them.
 fn cases(accounts: [&Account; 3]) -> (Vec<Case>, Expected) {
     let mut expected = Expected::default();
     let mut signed: Vec<Option<Case>> = vec![None; REQUESTS];
@@ -114,8 +114,8 @@ fn cases(accounts: [&Account; 3]) -> (Vec<Case>, Expected) {
     (signed.into_iter().flatten().collect(), expected)
 }
 
-/// A request, the token that signs it, and how it is forged afterwards. Of two requests one is by
-/// each SDK, and so is each forgery of either kind.
+/// A request, the token that signs it, and its forgery if any. Each SDK signs half of the requests
+/// and of each kind of forgery.
 fn draft(
     number: usize,
     accounts: [&Account; 3],
@@ -126,7 +126,7 @@ fn draft(
     if number.is_multiple_of(5) {
         let forgery = FORGERIES[number / 20 % FORGERIES.len()];
         let token = match forgery {
-            // Not that of the settings: it counts for a while where it served the account before.
+            // Not the settings' token: it still counts for a while if it served the account before.
             "a token of another account" => TOKENS[usize::from(whose == 0)],
             "a token of nobody" => "ffffffffffffffffffffffffffffffff",
             _ => TOKENS[whose],
@@ -138,7 +138,7 @@ fn draft(
     (post, token, None)
 }
 
-/// Makes of a signed request one that nobody signed.
+/// Changes a signed request into one that nobody signed.
 fn forge(case: &mut Case, forgery: &str) {
     let text = String::from_utf8(case.post.body.clone()).expect("text");
     match forgery {
@@ -172,7 +172,7 @@ fn forge(case: &mut Case, forgery: &str) {
     }
 }
 
-/// What the senders have been answered so far.
+/// The answers so far.
 #[derive(Debug, Default)]
 struct Answers {
     taken: AtomicUsize,
@@ -180,7 +180,7 @@ struct Answers {
     put_off: AtomicUsize,
 }
 
-/// Posts until it is taken or refused, as Event Streams does: again after each 5xx.
+/// Posts until it is accepted or refused, as Event Streams does: again after each 5xx.
 async fn deliver(api: &Api, case: &Case, answers: &Answers) {
     loop {
         let answer = case.post.send_to(api, &case.path, case.signature.as_deref()).await;
@@ -203,7 +203,7 @@ async fn deliver(api: &Api, case: &Case, answers: &Answers) {
     }
 }
 
-/// All senders at work; each takes every twelfth case.
+/// Runs all senders; each takes every twelfth case.
 fn send_all(api: &Api, cases: Vec<Case>, answers: &Arc<Answers>) -> tokio::task::JoinSet<()> {
     let cases = Arc::new(cases);
     let mut senders = tokio::task::JoinSet::new();
@@ -235,7 +235,7 @@ async fn of_a_thousand_requests_signed_by_the_sdks_just_the_valid_ones_are_charg
     let (mut cases, expected) = cases([acme, globex, plain]);
     let forged = cases.iter().filter(|case| case.forged.is_some()).count();
     assert_eq!((cases.len(), forged), (REQUESTS, REQUESTS / 5));
-    // Every seventh comes twice, and all of them in any order.
+    // Every seventh is sent twice, and all in random order.
     let doubled: Vec<_> = cases.iter().step_by(7).cloned().collect();
     cases.extend(doubled);
     let mut random = StdRng::seed_from_u64(0x7717);

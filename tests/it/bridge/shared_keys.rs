@@ -1,4 +1,5 @@
-//! Whose shared key signs for whom, what the header may not do, and what is answered where none signs.
+//! Whose shared key signs for which account, the limits of the header, and the answer if no key
+//! signs.
 
 use serde_json::{Value, json};
 
@@ -36,7 +37,7 @@ async fn set(api: &Api, account: &Account, (id, secret): Key) {
     set_keys(api, account, json!({ id: secret })).await;
 }
 
-/// Both kinds of a message that tell of a call.
+/// A form and an array that report a call.
 fn both(account: &Account, number: usize) -> [Post; 2] {
     let array = json!([event(&call(account, 2 * number + 1))]);
     [voice("", &call(account, 2 * number)), events("", array.to_string())]
@@ -50,7 +51,7 @@ async fn a_shared_key_signs_for_its_own_account_and_those_of_the_settings_for_ac
     let api = served(&mut system, &settings, &[&acme, &globex, &plain]).await;
     set(&api, &acme, ACME).await;
     set(&api, &globex, GLOBEX).await;
-    // Whose call, the key that is named, the secret that signs, and the answer.
+    // The call's account, the named key, the signing secret, and the answer.
     let cases = [
         (&acme, ACME.0, ACME.1, 204),
         (&acme, GLOBEX.0, GLOBEX.1, 403),
@@ -150,7 +151,7 @@ async fn with_the_header_nothing_else_counts_than_a_shared_key_by_sha_256() {
             assert_eq!(answer.status, expected, "{headers:?} {answer:?}");
         }
     }
-    // Without the header no shared key counts; and two signatures are none.
+    // Without the header no shared key counts, and two signatures count as none.
     for post in both(&acme, 50) {
         for algorithm in [sha_1, hmac::HMAC_SHA256] {
             let (path, signature) = post.sign_with(PUBLIC_URL, ACME.1, algorithm);
@@ -174,7 +175,7 @@ async fn with_the_header_nothing_else_counts_than_a_shared_key_by_sha_256() {
 async fn without_a_shared_key_callbacks_wait_and_by_an_unknown_one_they_are_refused() {
     let mut system = System::new().await;
     let (acme, plain) = (account("acme", 0), account("plain", 0));
-    // Tokens are set, and are nothing to check it by.
+    // Tokens are set, but do not verify such a request.
     let settings = [PUBLIC, ("TWILIO_AUTH_TOKEN", DEFAULT_TOKEN)];
     let api = served(&mut system, &settings, &[&acme, &plain]).await;
     for post in [voice("", &call(&acme, 1)), events("", "[]")] {
@@ -191,8 +192,8 @@ async fn without_a_shared_key_callbacks_wait_and_by_an_unknown_one_they_are_refu
         assert_eq!(post.send_by_key(&api, ACME.0, NEXT.1).await.problem(403), "bad_signature");
         assert_eq!(post.send_by_key(&api, ACME.0, ACME.1).await.status, 204);
     }
-    // An account that nobody gave a key for: it is posted again until somebody does; but what names
-    // the key of another is a forgery, whoever signed it.
+    // An account without a key: Twilio posts again until it has one; but a request that names
+    // another account's key is a forgery, whoever signed it.
     let waiting = voice("", &call(&plain, 2));
     assert_eq!(waiting.send_by_key(&api, NEXT.0, NEXT.1).await.problem(503), "not_configured");
     for secret in [ACME.1, NEXT.1] {
@@ -229,7 +230,8 @@ async fn a_shared_key_signs_for_linked_twilio_accounts_and_events_of_others_are_
     let foreign = json!([event(&call(&globex, 6)), {"odd": true}]);
     let foreign = events("", foreign.to_string());
     assert_eq!(foreign.send_by_key(&api, ACME.0, ACME.1).await.status, 403);
-    // The settings' keys sign for Twilio accounts that nobody pays for: their calls are kept.
+    // The settings' keys also sign for Twilio accounts that no customer pays for: their calls are
+    // kept.
     let stranger = voice("", &call(&account("nobody", 0), 7));
     assert_eq!(stranger.send_by_key(&api, DEFAULT.0, DEFAULT.1).await.status, 204);
     assert_eq!(charged(&mut system, &api, &acme).await, [1, 2, 4]);
@@ -257,7 +259,7 @@ async fn one_shared_key_follows_another_without_a_gap_and_a_forgotten_one_is_rev
     };
     check(&api, DEFAULT, 204).await;
     set(&api, &acme, ACME).await;
-    // The settings' key signed until now: what it signed is posted again for a while.
+    // The settings' key signed until now: requests signed with it are posted again for a while.
     for (key, status) in [(ACME, 204), (DEFAULT, 204), (NEXT, 403)] {
         check(&api, key, status).await;
     }
@@ -270,7 +272,7 @@ async fn one_shared_key_follows_another_without_a_gap_and_a_forgotten_one_is_rev
     for (key, status) in [(ACME, 403), (NEXT, 204)] {
         check(&api, key, status).await;
     }
-    // Another secret under the same id takes the place of the old one at once.
+    // Another secret under the same id replaces the old one at once.
     let corrected = (NEXT.0, GLOBEX.1);
     set(&api, &acme, corrected).await;
     for (key, status) in [(NEXT, 403), (corrected, 204)] {
@@ -300,7 +302,7 @@ async fn a_shared_key_that_cannot_be_opened_makes_callbacks_wait_and_refuses_non
         }
         assert_eq!(post.send_by_key(&locked, NEXT.0, NEXT.1).await.problem(403), "bad_signature");
     }
-    // What names no account is held against every key of that id.
+    // A request that names no account is checked against every key of that id.
     assert_eq!(nameless.send_by_key(&api, ACME.0, ACME.1).await.status, 204);
     assert_eq!(nameless.send_by_key(&api, ACME.0, NEXT.1).await.problem(403), "bad_signature");
     assert_eq!(nameless.send_by_key(&locked, DEFAULT.0, DEFAULT.1).await.status, 204);

@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use super::post::{PUBLIC_URL, Post};
 
-/// Which SDK is asked.
+/// The SDK to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sdk {
     Python,
     Node,
 }
 
-/// Signs all requests, each by its token; answers path and signature of each.
+/// Signs each request with its token; returns path and signature of each.
 pub(crate) fn sign(sdk: Sdk, posts: &[(&Post, &str)]) -> Vec<(String, String)> {
     sign_with(sdk, PUBLIC_URL, posts, "HMAC_SHA1")
 }
 
-/// Signs all requests for a service at this address, each by its secret; answers path and signature of
+/// Signs each request with its secret for a service at this URL; returns path and signature of
 /// each.
 pub(crate) fn sign_with(
     sdk: Sdk,
@@ -37,7 +37,7 @@ pub(crate) fn sign_with(
     answers.iter().map(|answer| signed(base, answer)).collect()
 }
 
-/// A request as it reaches a service of ours, which the SDK checks in its place.
+/// A request as it reaches a service, checked by the SDK instead.
 #[derive(Clone, Debug)]
 pub(crate) struct Signed {
     pub(crate) post: Post,
@@ -48,7 +48,7 @@ pub(crate) struct Signed {
     pub(crate) settings: String,
 }
 
-/// Whether the SDK, given this secret, takes each request for one of Twilio's.
+/// Whether the SDK, given each secret, accepts the request as Twilio's.
 pub(crate) fn check(sdk: Sdk, requests: &[(&Signed, &str)]) -> Vec<bool> {
     let requests = requests.iter().map(|(signed, secret)| {
         let mut request = request(&signed.post, secret, "");
@@ -61,7 +61,7 @@ pub(crate) fn check(sdk: Sdk, requests: &[(&Signed, &str)]) -> Vec<bool> {
     answers.iter().map(|answer| answer["valid"].as_bool().expect("a verdict")).collect()
 }
 
-/// Gives an SDK's program all requests; answers what it answers to each.
+/// Passes all requests to an SDK's program; returns its answers.
 fn ask(sdk: Sdk, requests: &[Value]) -> Vec<Value> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let sdks = root.join(".local/cache/sdks");

@@ -1,4 +1,4 @@
-//! The HTTP interface as a client sees it.
+//! The HTTP API as a client uses it.
 
 use crate::harness::document;
 use crate::harness::leaks::Numbers;
@@ -11,7 +11,7 @@ use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// A first admin key, given to every service.
+/// The admin key of every service.
 pub(crate) const ADMIN_KEY: &str = "an-admin-key-of-the-tests-0123456789";
 
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Api {
     client: reqwest::Client,
     pub(crate) base: String,
     key: Option<String>,
-    /// Gets to know the phone numbers in requests.
+    /// Collects the phone numbers in requests.
     numbers: Numbers,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Api {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) content_type: String,
-    /// Whether the answer is that of an earlier request.
+    /// Whether the answer is a replayed one.
     pub(crate) replayed: bool,
     pub(crate) retry_after: Option<String>,
     pub(crate) vary: Option<String>,
@@ -41,13 +41,13 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
     }
 
-    /// The body, if the status is `status`.
+    /// The body, if the status is `status`; else fails.
     pub(crate) fn expect(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()
     }
 
-    /// The code of a problem, if it is one of `status`.
+    /// The code of a problem with this status; else fails.
     pub(crate) fn problem(&self, status: u16) -> String {
         let problem = self.expect(status);
         assert_eq!(self.content_type, "application/problem+json", "{problem}");
@@ -67,17 +67,17 @@ impl Api {
         Api { client, base, key: Some(ADMIN_KEY.to_owned()), numbers: Numbers::default() }
     }
 
-    /// The same interface, whose requests tell these what numbers they hold.
+    /// The same API, but notes the numbers in its requests.
     pub(crate) fn noting(self, numbers: &Numbers) -> Api {
         Api { numbers: numbers.clone(), ..self }
     }
 
-    /// The same interface with another key, or none.
+    /// The same API with another key, or none.
     pub(crate) fn with_key(&self, key: Option<&str>) -> Api {
         Api { key: key.map(str::to_owned), ..self.clone() }
     }
 
-    /// The same interface at another address.
+    /// The same API at another URL.
     pub(crate) fn at(&self, base: String) -> Api {
         Api { base, ..self.clone() }
     }
@@ -130,7 +130,7 @@ impl Api {
         }
     }
 
-    /// Sends a request; what is answered must be what the document says.
+    /// Sends a request and checks the answer against the document.
     async fn answer(method: &str, path: &str, request: reqwest::RequestBuilder) -> Result<Answer> {
         let mut response = request.send().await?;
         let status = response.status().as_u16();
@@ -145,7 +145,7 @@ impl Api {
         };
         let (retry_after, vary, allow) = (header("retry-after"), header("vary"), header("allow"));
         let text = match content_type.as_str() {
-            // It has no end: how it begins is enough.
+            // It has no end: its beginning is enough.
             "text/event-stream" => {
                 let first = response.chunk().await?.unwrap_or_default();
                 String::from_utf8_lossy(&first).into_owned()
@@ -157,7 +157,7 @@ impl Api {
         Ok(answer)
     }
 
-    /// A stream of events, as it comes; it begins soon.
+    /// Opens a stream of events, which must begin soon.
     pub(crate) async fn stream(&self, path: &str) -> reqwest::Response {
         let client = reqwest::Client::new();
         let request = client.get(format!("{}{path}", self.base));
@@ -166,7 +166,7 @@ impl Api {
         answer.expect("it begins soon").expect("an answer")
     }
 
-    /// What is answered to `Accept: media_type`, as it comes.
+    /// The raw answer to `Accept: media_type`.
     pub(crate) async fn raw(&self, path: &str, media_type: &str) -> reqwest::Response {
         let request = self.client.get(format!("{}{path}", self.base)).header("accept", media_type);
         let request = request.bearer_auth(self.key.as_deref().unwrap_or_default());
@@ -260,8 +260,8 @@ impl Api {
         })
     }
 
-    /// The sum of a metric over the series that carry all of `labels`, in whole units; nothing
-    /// where there is no such series.
+    /// The sum of a metric over the series with all these `labels`, in whole units; none if there
+    /// is no such series.
     pub(crate) async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<i64> {
         let answer = self.with_key(None).send(Method::GET, "/metrics", &[], None).await.ok()?;
         let wanted: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{v}\"")).collect();

@@ -5,10 +5,10 @@ use std::process::{Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Longest time for a command that is not `serve`.
+/// Timeout of a command that is not `serve`.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// How a command ended and what it said.
+/// Exit status and output of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -24,10 +24,10 @@ impl Ran {
     }
 }
 
-/// The binary with these arguments and no settings at all.
+/// The binary with these arguments and no settings.
 #[expect(clippy::disallowed_methods, reason = "what surrounds a test must not reach the binary")]
 pub(crate) fn bare_command(arguments: &[&str]) -> Command {
-    // A test run that is killed must leave nothing behind: the kernel kills its children with it.
+    // If the test run is killed, the kernel kills its children too.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_callmeter")]);
     for (name, _) in std::env::vars() {
@@ -40,7 +40,7 @@ pub(crate) fn bare_command(arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end, which must come.
+/// Runs a command until it ends, which it must.
 pub(crate) fn finish(mut command: Command) -> Ran {
     let mut child =
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
@@ -65,7 +65,7 @@ pub(crate) fn finish(mut command: Command) -> Ran {
     ran
 }
 
-/// Reads a pipe to its end, on a thread of its own.
+/// Reads a pipe to its end, on its own thread.
 fn drain(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     std::thread::spawn(move || {
         let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! The API's document, and whether it tells the truth: every answer that any test is given is held
+//! The OpenAPI document, and whether it is correct: every answer that a test receives is checked
 //! against it.
 
 use super::api::Answer;
@@ -20,14 +20,14 @@ pub(crate) struct Operation {
 }
 
 impl Operation {
-    /// Scopes whose keys reach it; none: it needs no key.
+    /// Scopes of the keys that may use it; none if it needs no key.
     pub(crate) fn scopes(&self) -> Vec<&'static str> {
         let scopes = self.told["x-scopes"].as_array();
         let scopes = scopes.unwrap_or_else(|| panic!("{} has no x-scopes", self.path));
         scopes.iter().map(|scope| scope.as_str().expect("a word")).collect()
     }
 
-    /// Schema of the body that it takes.
+    /// Schema of its request body.
     pub(crate) fn body(&self) -> Option<&'static Value> {
         let body = &self.told["requestBody"]["content"]["application/json"]["schema"];
         (!body.is_null()).then(|| resolved(body))
@@ -39,7 +39,7 @@ impl Operation {
     }
 }
 
-/// The schema that a reference names.
+/// The schema to which a reference points.
 fn resolved(schema: &'static Value) -> &'static Value {
     match schema["$ref"].as_str() {
         Some(reference) => {
@@ -72,13 +72,13 @@ fn fits(template: &str, path: &str) -> bool {
         && template.iter().zip(path).all(|(part, found)| part.starts_with('{') || *part == found)
 }
 
-/// Fails where an answer is none of those that the document tells of.
+/// Fails if the document does not describe the answer.
 #[track_caller]
 pub(crate) fn check(method: &str, path: &str, answer: &Answer) {
     let told = operations().into_iter().find(|it| it.method == method && fits(it.path, path));
     let Some(operation) = told else { return };
     let (status, name) = (answer.status.to_string(), format!("{method} {}", operation.path));
-    // A surface without this path.
+    // A listener without this path.
     let code = serde_json::from_str::<Value>(&answer.text).unwrap_or_default()["code"].clone();
     if code == "unknown_path" || code == "method_not_allowed" {
         return;

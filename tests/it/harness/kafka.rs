@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Kafka {
     brokers: String,
     producer: FutureProducer,
-    /// The phone numbers in what was produced.
+    /// The phone numbers in the produced records.
     pub(crate) numbers: Numbers,
 }
 
@@ -30,12 +30,12 @@ impl Kafka {
         }
     }
 
-    /// Creates a topic that keeps its records for ever, and waits until it can be used.
+    /// Creates a topic that keeps its records forever, and waits until it can be used.
     pub(crate) async fn create_topic(&self, name: &str, partitions: i32) {
         self.create_topic_compressed(name, partitions, "producer").await;
     }
 
-    /// The same, whose records the broker keeps compressed in this way; `producer`: as they come.
+    /// The same, with this compression at the broker; `producer` keeps the producer's.
     pub(crate) async fn create_topic_compressed(&self, name: &str, partitions: i32, how: &str) {
         let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1))
             .set("retention.ms", "-1")
@@ -48,10 +48,10 @@ impl Kafka {
         self.until_known(name, partitions).await;
     }
 
-    /// The same broker, through a producer that compresses what it sends.
+    /// The same broker, through a producer that compresses its records.
     pub(crate) fn compressing(&self, codec: &str) -> Kafka {
         let mut config = producer_config(&self.brokers);
-        // Records that go together are worth compressing.
+        // Records sent together are worth compressing.
         config.set("compression.type", codec).set("linger.ms", "50");
         Kafka {
             brokers: self.brokers.clone(),
@@ -60,7 +60,7 @@ impl Kafka {
         }
     }
 
-    /// Gives a topic more partitions, and takes a producer that knows of them.
+    /// Adds partitions to a topic, and opens a producer that knows them.
     pub(crate) async fn add_partitions(&mut self, name: &str, total: usize) {
         let more = NewPartitions::new(name, total);
         let made = self.admin().create_partitions([&more], &options()).await;
@@ -71,7 +71,7 @@ impl Kafka {
         self.producer = producer(&self.brokers);
     }
 
-    /// Deletes topics; those that are not there do not matter.
+    /// Deletes topics, if they exist.
     pub(crate) async fn delete_topics(&self, names: &[&str]) {
         drop(self.admin().delete_topics(names, &options()).await);
     }
@@ -85,7 +85,7 @@ impl Kafka {
         .await;
     }
 
-    /// Deletes the records of a partition below an offset, as retention does.
+    /// Deletes a partition's records below an offset, as retention does.
     pub(crate) async fn delete_records_before(&self, name: &str, partition: i32, offset: i64) {
         let mut places = rdkafka::TopicPartitionList::new();
         let place = rdkafka::Offset::Offset(offset);
@@ -93,7 +93,7 @@ impl Kafka {
         self.admin().delete_records(&places, &options()).await.expect("records are deleted");
     }
 
-    /// How many partitions the broker knows of a topic; none where there is no such topic.
+    /// Number of a topic's partitions at the broker; 0 if there is no such topic.
     pub(crate) fn partitions(&self, name: &str) -> usize {
         let consumer: BaseConsumer = config(&self.brokers)
             .set("allow.auto.create.topics", "false")
@@ -117,7 +117,7 @@ impl Kafka {
             consumer.assign(&place).expect("the partition is taken");
             let deadline = Instant::now() + PATIENCE;
             for _ in low..high {
-                // A poll may serve an event of the client's, and bring nothing.
+                // A poll may handle an event of the client and return nothing.
                 let record = loop {
                     match consumer.poll(Duration::from_millis(100)) {
                         Some(record) => break record.expect("it is read"),
@@ -139,7 +139,7 @@ impl Kafka {
         .await;
     }
 
-    /// Produces records in order within each partition, and says where each one lies.
+    /// Produces records in order within each partition; returns the place of each.
     pub(crate) async fn produce(
         &self,
         topic_name: impl Fn(Topic) -> String,

@@ -1,8 +1,8 @@
-//! What must stand in no log line and no metric: phone numbers, tokens, keys.
+//! What must not stand in any log line or metric: phone numbers, tokens, keys.
 //!
-//! When a system ends, the logs of all its processes and their metrics are searched for the phone
-//! numbers that its test used, whole and in part: never for what only looks like one, since a figure
-//! may look like anything. Metrics may not even name an account or a call.
+//! When a system ends, the logs and metrics of all its processes are searched for the phone numbers
+//! that its test used, whole and in part, but never for text that only looks like a number, since
+//! any figure may. Metrics must not even name an account or a call.
 
 use std::collections::HashSet;
 use std::io::{Read as _, Write as _};
@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use super::api::ADMIN_KEY;
 
-/// Words that a secret is known by.
+/// Texts that reveal a secret.
 const SECRETS: [&str; 5] = [ADMIN_KEY, "cmk_", "Bearer ", "hunter2", "an-admin-key"];
-/// Twilio's names for things: two letters, then 32 hexadecimal digits, which are no secret.
+/// Prefixes of Twilio's sids: two letters, then 32 hexadecimal digits, which are not secret.
 const SIDS: [&str; 7] = ["AC", "CA", "PN", "EZ", "SM", "VW", "NO"];
 /// Digits of a phone number with its country code.
 const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 8..=15;
-/// Digits of the shortest part of a number that is looked for, where the number is longer.
+/// Digits of the shortest part that is searched for in longer numbers.
 const PART_DIGITS: usize = 10;
 
 /// The phone numbers that a test used; cheap to clone.
@@ -29,12 +29,12 @@ pub(crate) struct Numbers(Arc<Mutex<Used>>);
 struct Used {
     /// Whole, without the plus sign.
     whole: HashSet<String>,
-    /// Each of their parts that is looked for, the whole included.
+    /// All parts that are searched for, including the whole.
     parts: HashSet<String>,
 }
 
 impl Numbers {
-    /// Notes every number in what a test sends.
+    /// Notes every number in data that a test sends.
     pub(crate) fn note(&self, sent: &[u8]) {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for number in numbers(&String::from_utf8_lossy(sent)) {
@@ -50,7 +50,7 @@ impl Numbers {
         }
     }
 
-    /// Everything in a text that should not be there, in words.
+    /// Everything in a text that must not be there, in words.
     pub(crate) fn found(&self, text: &str) -> Vec<String> {
         let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut found = Vec::new();
@@ -65,7 +65,7 @@ impl Numbers {
             if line.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
                 tell("a token or its digest");
             }
-            // No figure has a plus sign.
+            // A figure never has a plus sign.
             if numbers(line).next().is_some() {
                 tell("a phone number");
             }
@@ -73,7 +73,7 @@ impl Numbers {
         found
     }
 
-    /// What should not be in metrics: as in logs, and no name of an account or a call.
+    /// Everything that must not be in metrics: as in logs, and any id of an account or a call.
     pub(crate) fn found_in_metrics(&self, text: &str) -> Vec<String> {
         let mut found = self.found(text);
         for line in text.lines() {
@@ -92,7 +92,8 @@ impl Used {
     fn is_told_by(&self, line: &str) -> bool {
         let mut words = line.split(|c: char| !c.is_ascii_digit() && c != '.');
         words.any(|word| {
-            // A figure with a fraction may hold any ten digits, and tells a number only as a whole.
+            // A figure with a fraction may contain any ten digits; it reveals a number only as a
+            // whole.
             let is_fraction = word.trim_matches('.').contains('.');
             let looked_for = if is_fraction { &self.whole } else { &self.parts };
             word.split('.').any(|run| looked_for.contains(run.trim_start_matches('0')))
@@ -100,7 +101,7 @@ impl Used {
     }
 }
 
-/// The digits of each number in a text: those behind a plus sign, or behind its escape.
+/// The digits of each number in a text: those after a plus sign or its escape.
 fn numbers(text: &str) -> impl Iterator<Item = &str> {
     let begins = text.match_indices(['+', '%']).filter_map(|(at, _)| {
         let rest = &text[at..];
@@ -114,12 +115,12 @@ fn numbers(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_token(word: &str) -> bool {
-    // Redis names its runs by 40 digits.
+    // Redis names its runs with 40 digits.
     let is_hex = word.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_hex && [32, 64].contains(&word.len()) && !SIDS.iter().any(|sid| word.starts_with(sid))
 }
 
-/// The metrics of a process that listens at a port; none: it does not answer.
+/// The metrics of a process that listens at a port; none if it does not answer.
 pub(crate) fn metrics_at(port: u16) -> Option<String> {
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;

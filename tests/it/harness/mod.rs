@@ -1,4 +1,4 @@
-//! What a test needs to drive the system from outside: servers, processes, records and questions.
+//! Drives the system from outside: servers, processes, records and requests.
 //!
 //! Every test has its own database, Redis database, topics, consumer group, ports and catalog, so
 //! that tests run side by side and leave nothing behind. When a test's [`system::System`] ends,

@@ -1,4 +1,4 @@
-//! Debian's nginx in front of a service: its defaults, and `proxy_pass`.
+//! Debian's nginx in front of a service, with its defaults and `proxy_pass`.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,14 +9,14 @@ use super::api::Api;
 use super::poll::{SOON, until};
 use super::service::{Service, free_port};
 
-/// A running nginx; it ends with the test, however that ends.
+/// A running nginx; it ends with the test in any case.
 pub(crate) struct Nginx {
     service: Service,
     _folder: TempDir,
 }
 
 impl Nginx {
-    /// Starts it in a folder of its own, and waits until it passes a request on.
+    /// Starts nginx in its own folder, and waits until it forwards a request.
     pub(crate) async fn before(api: &Api) -> Nginx {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".local/cache/nginx/nginx");
         assert!(program.exists(), "nginx is missing: run script/nginx");
@@ -40,13 +40,13 @@ impl Nginx {
         nginx
     }
 
-    /// The same interface, reached through nginx.
+    /// The same API, reached through nginx.
     pub(crate) fn api(&self, behind: &Api) -> Api {
         behind.at(self.service.url())
     }
 }
 
-/// What concerns proxying is as nginx has it by itself.
+/// Settings that concern proxying keep nginx's defaults.
 fn settings_of(port: u16, upstream: &str) -> String {
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let folders = folders.map(|name| format!("{name}_temp_path {name};")).join(" ");

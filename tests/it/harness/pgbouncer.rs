@@ -1,4 +1,4 @@
-//! A pgbouncer of a test's own, before the servers' Postgres; `script/pgbouncer` builds it.
+//! A test's own pgbouncer in front of the servers' Postgres; `script/pgbouncer` builds it.
 
 use super::poll::{SOON, until};
 use super::service::free_port;
@@ -7,21 +7,22 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use tempfile::NamedTempFile;
 
-/// Ends with the test: also where the test's process is killed, since a shell reads a pipe of it.
+/// Ends with the test, even if the test's process is killed: its shell reads a pipe of that
+/// process.
 pub(crate) struct Pgbouncer {
-    /// The server's address without a database's name.
+    /// The server's URL without a database name.
     address: String,
     shell: Child,
     _settings: NamedTempFile,
 }
 
 impl Pgbouncer {
-    /// Starts one that lends out `pool_size` connections of Postgres, each for one transaction.
+    /// Starts one with `pool_size` connections to Postgres, each lent for one transaction.
     pub(crate) async fn start(database_url: &str, pool_size: u32) -> Pgbouncer {
         Pgbouncer::with(database_url, pool_size, "pool_mode = transaction").await
     }
 
-    /// Starts one with these settings besides.
+    /// Starts one with additional settings.
     pub(crate) async fn with(database_url: &str, pool_size: u32, settings: &str) -> Pgbouncer {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = root.join(".local/cache/pgbouncer/pgbouncer");
@@ -50,16 +51,16 @@ impl Pgbouncer {
         Pgbouncer { address, shell, _settings: file }
     }
 
-    /// The URL by which the database of `direct_url` is reached through the pooler.
+    /// The URL of the database of `direct_url` through the pooler.
     pub(crate) fn url(&self, direct_url: &str) -> String {
         let (_, database) = direct_url.rsplit_once('/').expect("a name in it");
         format!("{}/{database}", self.address)
     }
 }
 
-/// Runs pgbouncer until the shell's standard input ends; asked politely, newer ones wait for their
-/// clients to go. It refuses to be root, and then becomes
-/// `nobody` once it has read its settings.
+/// Runs pgbouncer until the shell's standard input ends, then kills it, because newer versions wait
+/// for their clients on a polite stop. It refuses to run as root, and becomes `nobody` once it has
+/// read its settings.
 fn shell(program: &Path, settings: &Path) -> Child {
     let script = r#"[ "$(id -u)" = 0 ] && user='-u nobody'
         "$1" -q $user "$2" & pid=$!

@@ -1,13 +1,13 @@
-//! Waiting for a condition, with a deadline and never for a guessed time.
+//! Waits for a condition, with a deadline and never for a guessed time.
 
 use std::time::{Duration, Instant};
 
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Asks until there is an answer.
+/// Polls until there is a result.
 ///
 /// # Panics
-/// When there is none within `limit`.
+/// If there is none within `limit`.
 pub(crate) async fn until<T>(
     what: &str,
     limit: Duration,
@@ -23,5 +23,5 @@ pub(crate) async fn until<T>(
     }
 }
 
-/// The limit for what usually takes a second or two.
+/// The limit for things that usually take a second or two.
 pub(crate) const SOON: Duration = Duration::from_secs(30);

@@ -15,7 +15,7 @@ impl RedisDatabase {
     pub(crate) fn take(server: &str) -> RedisDatabase {
         let mut in_use = REDIS_IN_USE.lock().unwrap_or_else(PoisonError::into_inner);
         let index = loop {
-            // Database 0 belongs to whoever uses the servers by hand.
+            // Database 0 is left to manual use of the servers.
             if let Some(index) = (1..16).find(|index| !in_use[*index]) {
                 break index;
             }

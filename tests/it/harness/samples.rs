@@ -9,7 +9,7 @@ use crate::traffic::Outgoing;
 use serde_json::{Value, json};
 use std::time::SystemTime;
 
-/// The instant of the real clock, in whole seconds.
+/// The present by the real clock, in whole seconds.
 #[expect(clippy::disallowed_methods, reason = "a test lives at the time of the servers")]
 pub(crate) fn now() -> At {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
@@ -51,7 +51,7 @@ pub(crate) fn account(id: &str, opening_balance: Micros) -> Account {
     }
 }
 
-/// The same account with a plan from an instant on.
+/// The same account with a plan from a given time.
 pub(crate) fn subscribed(mut account: Account, plan: &'static str, starts_at: At) -> Account {
     account.changes.push(PlanChange { starts_at, plan: Some(plan) });
     account
@@ -71,12 +71,12 @@ pub(crate) fn completed(account: &Account, call_sid: &str, seconds: i64, end: At
     })
 }
 
-/// A Twilio account's sid with a number in it.
+/// A Twilio account's sid that contains a number.
 pub(crate) fn account_sid(number: u128) -> String {
     format!("AC{number:032x}")
 }
 
-/// What is no `AccountSid`, though each is an id.
+/// Texts that are not an `AccountSid`, though each is an id.
 pub(crate) fn no_account_sids() -> Vec<String> {
     let sid = account_sid(0xabc);
     let digits = &sid[2..];
@@ -92,7 +92,7 @@ pub(crate) fn no_account_sids() -> Vec<String> {
     ]
 }
 
-/// A call's sid with a number in it.
+/// A call's sid that contains a number.
 pub(crate) fn call_sid(number: usize) -> String {
     format!("CA{number:032x}")
 }
@@ -118,7 +118,7 @@ fn outgoing(topic: Topic, partition: i32, event: &Value) -> Outgoing {
     }
 }
 
-/// A rental that is due; `price` None: the catalog's.
+/// A rental that is due; without a price the catalog's counts.
 pub(crate) fn rental(account: &Account, number: &str, period: &str, price: Option<&str>) -> Value {
     let mut event = json!({
         "specversion": "1.0",

@@ -1,10 +1,10 @@
-//! The real servers: a set shared by all tests, and a set of their own for tests that break them.
+//! The real servers: one set shared by all tests, and another for tests that break them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// Where Postgres, Redis and Kafka answer.
+/// URLs of Postgres, Redis and Kafka.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
     pub(crate) database_url: String,
@@ -13,7 +13,7 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// The servers that `script/test` brought up.
+    /// The servers that `script/test` started.
     #[expect(clippy::disallowed_methods, reason = "script/test tells it so")]
     pub(crate) fn shared() -> Servers {
         let address = |name: &str| {
@@ -29,7 +29,7 @@ impl Servers {
     }
 }
 
-/// A set of servers that a test may stop; one test at a time has it.
+/// A set of servers that a test may stop; one test at a time uses it.
 pub(crate) struct Breakable {
     pub(crate) servers: Servers,
     instance: &'static Instance,
@@ -37,7 +37,7 @@ pub(crate) struct Breakable {
 }
 
 impl Breakable {
-    /// Brings the set up, or whatever of it an earlier test left stopped.
+    /// Starts the set, or those of its servers that an earlier test left stopped.
     pub(crate) fn take() -> Breakable {
         static TURN: Mutex<()> = Mutex::new(());
         static INSTANCE: OnceLock<Instance> = OnceLock::new();
@@ -47,26 +47,26 @@ impl Breakable {
         Breakable { servers: instance.addresses(), instance, _turn: turn }
     }
 
-    /// Does something to one server, as `script/server` names it; returns when it is done.
+    /// Runs an action of `script/server` on one server; returns when it is done.
     pub(crate) async fn server(&self, name: &'static str, action: &'static str) {
         let instance = self.instance;
         let done = tokio::task::spawn_blocking(move || instance.run("server", &[name, action]));
         done.await.expect("the script succeeds");
     }
 
-    /// The file in which Kafka keeps the first records of a partition.
+    /// The file with the first records of a partition in Kafka.
     pub(crate) fn first_segment(&self, topic: &str, partition: i32) -> PathBuf {
         let folder = self.instance.folder.join("kafka").join("data");
         folder.join(format!("{topic}-{partition}")).join("00000000000000000000.log")
     }
 
-    /// Keeps a copy of what Postgres, which is stopped, has on its disk.
+    /// Copies the data of Postgres, which must be stopped.
     pub(crate) fn keep_postgres(&self) {
         let folder = self.instance.folder.join("postgres");
         copy(&folder.join("data"), &folder.join("backup"));
     }
 
-    /// Puts the copy in the place of what Postgres, which is stopped, has by now.
+    /// Replaces the data of Postgres, which must be stopped, with the copy.
     pub(crate) fn bring_back_postgres(&self) {
         let folder = self.instance.folder.join("postgres");
         std::fs::remove_dir_all(folder.join("data")).expect("the data are removed");
@@ -81,8 +81,8 @@ fn copy(from: &Path, to: &Path) {
     assert!(done.success(), "{} is copied", from.display());
 }
 
-/// The folder of the second set. A child that waits for the end of this process, however it comes,
-/// takes the servers down.
+/// The folder of the second set. A child waits for the end of this process and takes the servers
+/// down.
 struct Instance {
     folder: PathBuf,
     _janitor: Child,

@@ -14,7 +14,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Starts `command`, whose output goes to `log`; it listens at `port`.
+    /// Starts `command` with output to `log`; it listens at `port`.
     pub(crate) fn start(mut command: Command, port: u16, log: PathBuf) -> Service {
         let file = File::options().create(true).append(true).open(&log).expect("the log opens");
         let child = command
@@ -34,7 +34,7 @@ impl Service {
         self.child.try_wait().expect("the process can be asked").is_none()
     }
 
-    /// SIGKILL, and the end of the process.
+    /// Sends SIGKILL and waits for the end of the process.
     pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
         self.child.wait().expect("a killed process ends");
@@ -46,10 +46,10 @@ impl Service {
         assert!(sent.success(), "SIG{name} to {pid}");
     }
 
-    /// SIGTERM; the answer tells how it ended and how long that took.
+    /// Sends SIGTERM; returns the exit status and the time it took.
     ///
     /// # Panics
-    /// When it still runs after 15 s.
+    /// If it still runs after 15 s.
     pub(crate) fn terminate(&mut self) -> (ExitStatus, Duration) {
         self.signal("TERM");
         let asked = Instant::now();
@@ -57,7 +57,7 @@ impl Service {
         (status, asked.elapsed())
     }
 
-    /// Waits for the process to end by itself.
+    /// Waits for the process to end without a signal.
     pub(crate) fn ended_within(&mut self, limit: Duration) -> ExitStatus {
         let asked = Instant::now();
         loop {
@@ -90,7 +90,7 @@ impl Drop for Service {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens at.
+/// A free port of 127.0.0.1.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("it has an address").port()

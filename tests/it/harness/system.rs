@@ -1,4 +1,4 @@
-//! One system under test: its stores, its processes and the door that records come through.
+//! One system under test: its stores, its processes and its topics.
 
 use super::api::{ADMIN_KEY, Answer, Api};
 use super::command::{Ran, bare_command, finish};
@@ -26,11 +26,11 @@ use tempfile::TempDir;
 /// Longest wait for all records to be charged.
 const SETTLING: Duration = Duration::from_mins(2);
 
-/// What a system begins with.
+/// The initial state of a system.
 pub(crate) struct Setup {
     pub(crate) servers: Servers,
     pub(crate) catalog: Catalog,
-    /// Partitions of both topics; None: there are no topics yet.
+    /// Partitions of both topics; without topics if `None`.
     pub(crate) partitions: Option<i32>,
     pub(crate) migrated: bool,
     /// Whether the end of the test runs `callmeter verify`.
@@ -105,7 +105,7 @@ impl System {
         self.folder.path().join("catalog.toml")
     }
 
-    /// Replaces the catalog's file whole.
+    /// Replaces the catalog file.
     pub(crate) fn write_catalog(&self, catalog: &Catalog) {
         self.write_catalog_text(&catalog.to_toml());
     }
@@ -116,7 +116,7 @@ impl System {
         std::fs::rename(&part, self.catalog_path()).expect("the catalog is in place");
     }
 
-    /// The settings by which a process finds this system, as names and values.
+    /// The settings with which a process finds this system, as names and values.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let catalog = self.catalog_path().to_str().expect("UTF-8").to_owned();
         let settings = [
@@ -132,14 +132,14 @@ impl System {
         settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
 
-    /// The binary with these arguments and settings, and none of the surroundings' own.
+    /// The binary with these arguments and settings, and none of the test's environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = bare_command(arguments);
         command.envs(self.settings());
         command
     }
 
-    /// Runs a command of the binary to its end.
+    /// Runs a command of the binary until it ends.
     pub(crate) fn run(&self, arguments: &[&str]) -> Ran {
         let ran = finish(self.command(arguments));
         for argument in arguments {
@@ -150,7 +150,7 @@ impl System {
         ran
     }
 
-    /// Starts a `serve` process with some settings changed; answers its place in `services`.
+    /// Starts a `serve` process with some settings changed; returns its index in `services`.
     pub(crate) fn start(&mut self, role: &str, changed: &[(&str, &str)]) -> usize {
         let (index, port) = (self.services.len(), free_port());
         let service = self.launch(role, changed, index, port);
@@ -158,7 +158,7 @@ impl System {
         index
     }
 
-    /// Starts a process again in the place of one that ended, at the same port.
+    /// Restarts a process that ended, at the same port.
     pub(crate) fn restart(&mut self, index: usize, role: &str) {
         let port = self.services[index].port;
         self.services[index] = self.launch(role, &[], index, port);
@@ -171,13 +171,13 @@ impl System {
         Service::start(command, port, self.folder.path().join(format!("serve-{index}.log")))
     }
 
-    /// Starts `serve` in all the given roles and waits until it is ready.
+    /// Starts `serve` with the given roles and waits until it is ready.
     pub(crate) async fn serve(&mut self, role: &str) -> Api {
         let index = self.start(role, &[]);
         self.ready(index).await
     }
 
-    /// Waits until a process says that it is ready.
+    /// Waits until a process reports that it is ready.
     pub(crate) async fn ready(&mut self, index: usize) -> Api {
         let api = self.api(index).with_key(None);
         let mut last = None;
@@ -201,7 +201,7 @@ impl System {
         Api::new(self.services[index].url()).noting(&self.kafka.numbers)
     }
 
-    /// Creates accounts with their limits and subscriptions, and the one that `settle` watches.
+    /// Creates accounts with their limits and subscriptions, and the watchman of `settle`.
     pub(crate) async fn open<'a>(
         &'a self,
         api: &Api,
@@ -230,23 +230,23 @@ impl System {
         }
     }
 
-    /// The account whose calls tell that all records before them are done with.
+    /// The account whose calls show that all records before them have been processed.
     pub(crate) fn watchman(&self) -> &Account {
         &self.watchman
     }
 
-    /// Produces records, and says where each lies.
+    /// Produces records; returns the place of each.
     pub(crate) async fn produce(&self, records: &[Outgoing]) -> Vec<Record> {
         self.kafka.produce(|topic| self.topic(topic), records).await
     }
 
-    /// Waits until every record produced so far is done with: behind all of them, one record per
-    /// partition is produced and must be charged. Answers those records.
+    /// Waits until every record produced so far is processed: one more record per partition is
+    /// produced and must be charged. Returns those records.
     pub(crate) async fn settle(&mut self, api: &Api) -> Vec<Record> {
         self.settle_within(SETTLING, api).await
     }
 
-    /// As `settle`, with a limit of its own.
+    /// Like `settle`, with another limit.
     pub(crate) async fn settle_within(&mut self, limit: Duration, api: &Api) -> Vec<Record> {
         let last = self.last_records();
         let placed = self.produce(&last).await;
@@ -288,12 +288,12 @@ impl System {
         records
     }
 
-    /// A connection to this system's database, for what only the database itself can show.
+    /// A connection to this system's database, for facts that only the database shows.
     pub(crate) async fn sql(&self) -> PgConnection {
         PgConnection::connect(&self.database_url()).await.expect("Postgres answers")
     }
 
-    /// Proves the ledger's invariants by the program's own check.
+    /// Proves the ledger's invariants with `callmeter verify`.
     pub(crate) fn verify(&self) {
         self.run(&["verify"]).expect_success();
     }
@@ -302,7 +302,7 @@ impl System {
         self.redis.url.clone()
     }
 
-    /// The database's URL, past any pooler.
+    /// The database's URL, bypassing any pooler.
     pub(crate) fn database_url(&self) -> String {
         let (server, _) = self.setup.servers.database_url.rsplit_once('/').expect("a name in it");
         format!("{server}/{}", self.database)

@@ -1,4 +1,4 @@
-//! The local Twilio on a thread of its own, and traffic that it knows and Kafka was told of.
+//! The local Twilio on its own thread, and traffic that both it and Kafka receive.
 
 use super::samples::{completed, on_calls};
 use crate::model::account::Account;
@@ -34,7 +34,7 @@ impl Twilio {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                // A request that hangs must not hold the end of the test.
+                // A request that hangs must not delay the end of the test.
                 let stopped = async {
                     drop(stopped.await);
                 };
@@ -49,7 +49,7 @@ impl Twilio {
         Twilio { local, url, stop: Some(stop), thread: Some(thread) }
     }
 
-    /// Makes an account known, as a sub-account where it has a parent.
+    /// Adds an account, as a sub-account if it has a parent.
     pub(crate) fn subscribe(&self, account: &Account, parent: Option<&Account>) {
         self.local.subscribe(Subscriber {
             account_sid: account.sid.clone(),
@@ -58,7 +58,7 @@ impl Twilio {
         });
     }
 
-    /// The settings by which a process finds it, with an account's token for all.
+    /// The settings with which a process finds it, with one account's token for all.
     pub(crate) fn settings(&self, account: &Account) -> Vec<(&'static str, String)> {
         vec![
             ("CALLMETER__TWILIO__API_BASE", self.url.clone()),
@@ -67,7 +67,7 @@ impl Twilio {
         ]
     }
 
-    /// Makes a call known by the parameters of its callback.
+    /// Adds a call from the parameters of its callback.
     pub(crate) fn learn(&self, callback: &Value) {
         self.local.learn(callback).expect("a callback");
     }
@@ -82,7 +82,7 @@ impl Drop for Twilio {
     }
 }
 
-/// A call to any end: its callback's parameters. Each has its own length.
+/// The callback parameters of a call with any end. Each call has a unique length.
 pub(crate) fn callback(account: &Account, call_sid: &str, status: &str, end: At) -> Value {
     let mut callback = completed(account, call_sid, 0, end);
     callback["CallStatus"] = json!(status);

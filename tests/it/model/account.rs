@@ -1,9 +1,9 @@
-//! An account of the model: who pays, and by which plan at which instant.
+//! An account of the model: who pays, and with which plan at which time.
 
 use super::money::Micros;
 use super::time::At;
 
-/// A plan from an instant on; no plan ends the subscription.
+/// A plan from a given time; no plan ends the subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlanChange {
     pub(crate) starts_at: At,
@@ -16,13 +16,13 @@ pub(crate) struct Account {
     pub(crate) sid: String,
     pub(crate) opening_balance: Micros,
     pub(crate) credit_limit: Micros,
-    /// As they were asked for, in that order.
+    /// The changes in the order of the requests.
     pub(crate) changes: Vec<PlanChange>,
     /// Signed amounts of the adjustments made by an admin, in any order.
     pub(crate) adjustments: Vec<Micros>,
 }
 
-/// A subscription in force: its plan and the instant that anchors its cycles.
+/// A subscription in force: its plan and the time that anchors its cycles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subscription {
     pub(crate) plan: &'static str,
@@ -30,8 +30,8 @@ pub(crate) struct Subscription {
 }
 
 impl Account {
-    /// The timeline after all changes: a change to the plan already in force changes nothing, and
-    /// of two changes at one instant the later one counts.
+    /// The timeline after all changes. A change to the plan already in force changes nothing; of
+    /// two changes at the same time the later one counts.
     pub(crate) fn timeline(&self) -> Vec<PlanChange> {
         let mut timeline: Vec<PlanChange> = Vec::new();
         for change in &self.changes {
@@ -45,7 +45,7 @@ impl Account {
         timeline
     }
 
-    /// The subscription in force at an instant.
+    /// The subscription in force at a time.
     pub(crate) fn subscription(&self, at: At) -> Option<Subscription> {
         let timeline = self.timeline();
         let change = in_force(&timeline, at)?;

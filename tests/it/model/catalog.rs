@@ -1,10 +1,10 @@
-//! The catalog of the model, and the text that gives the same catalog to the service.
+//! The catalog of the model, and its text for the service.
 
 use super::money::{Micros, show};
 use super::time::{At, rfc3339};
 use std::fmt::Write as _;
 
-/// Prices per minute: a default, and prefixes of the far end (a blocked one has no price).
+/// Prices per minute: a default, and prefixes of the rated number (a blocked one has no price).
 #[derive(Clone, Debug)]
 pub(crate) struct Deck {
     pub(crate) per_minute: Micros,
@@ -12,7 +12,7 @@ pub(crate) struct Deck {
 }
 
 impl Deck {
-    /// The rate for a far end: the longest prefix that matches and has a price.
+    /// The rate of a rated number: the longest matching prefix that has a price.
     pub(crate) fn rate(&self, far_end: &str) -> Micros {
         let longest = self
             .prefixes
@@ -28,7 +28,7 @@ pub(crate) struct Plan {
     pub(crate) id: &'static str,
     pub(crate) included_minutes: i64,
     pub(crate) deck: Deck,
-    /// Seconds billed at least, and the step after them.
+    /// Seconds billed at least, and the increment after them.
     pub(crate) increments: (i64, i64),
     pub(crate) blocks_overage: bool,
     pub(crate) parent_legs_only: bool,
@@ -44,7 +44,7 @@ pub(crate) struct NumberPrice {
 /// One version of the catalog.
 #[derive(Clone, Debug)]
 pub(crate) struct Catalog {
-    /// None: from the beginning of time, as the first version is.
+    /// Without a time it is effective from the beginning, as the first version is.
     pub(crate) effective_at: Option<At>,
     pub(crate) standard: Deck,
     pub(crate) standard_increments: (i64, i64),
@@ -103,9 +103,9 @@ fn rates(deck: &Deck) -> String {
     format!("[{}]", rows.collect::<Vec<_>>().join(", "))
 }
 
-/// The version in force at an instant: the latest that is effective; of two of one instant the
-/// one accepted later. `versions` are in the order of acceptance, and the first counts from the
-/// beginning of time.
+/// The version in force at a time: the latest effective one; of two with the same time, the one
+/// accepted later. `versions` are in the order of acceptance; the first is effective from the
+/// beginning.
 pub(crate) fn in_force(versions: &[Catalog], at: At) -> &Catalog {
     let mut best = &versions[0];
     let mut best_since = At::MIN;

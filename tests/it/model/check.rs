@@ -1,4 +1,4 @@
-//! Compares what the service reports of the accounts with what the records and rules demand.
+//! Compares the accounts that the service reports with the records and rules.
 
 use super::account::Account;
 use super::catalog::{Catalog, in_force};
@@ -10,7 +10,7 @@ use super::time::{At, date_of, rfc3339};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Debug;
 
-/// All that the service answers about one account.
+/// Everything the service reports about one account.
 pub(crate) struct Reported {
     pub(crate) charges: Vec<Charge>,
     pub(crate) transactions: Vec<Transaction>,
@@ -26,7 +26,7 @@ pub(crate) struct Wallet {
     pub(crate) allowance: Option<(String, At, i64, i64, i64)>,
 }
 
-/// One completed event of a call, and where it stands.
+/// One completed event of a call, and its place.
 #[derive(Clone, Debug)]
 struct Candidate {
     partition: i32,
@@ -37,12 +37,12 @@ struct Candidate {
 /// A number and the first day of a period.
 type Period = (String, (i64, i64, i64));
 
-/// What the records demand of one account.
+/// The ledger of one account that the records require.
 #[derive(Default)]
 struct Demand {
     /// By the call's sid, in order of partition and offset.
     calls: BTreeMap<String, Vec<Candidate>>,
-    /// By number and period; each partition's attempts in order.
+    /// By number and period: the attempts of each partition, in order.
     rentals: BTreeMap<Period, Vec<(i32, RentalDue)>>,
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    /// Reads all records; those of accounts not in `accounts` demand nothing.
+    /// Reads all records; records of accounts not in `accounts` require nothing.
     pub(crate) fn new(
         versions: &'a [Catalog],
         accounts: &'a [Account],
@@ -82,7 +82,7 @@ impl<'a> Model<'a> {
         Model { versions, accounts, demands }
     }
 
-    /// How many calls are charged and rentals attempted.
+    /// Number of charged calls and of attempted rentals.
     pub(crate) fn size(&self) -> (usize, usize) {
         let known = self.accounts.iter().filter_map(|account| self.demands.get(&account.sid));
         known.fold((0, 0), |(calls, rentals), demand| {
@@ -90,7 +90,7 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// Every difference between the rules and the report, in words; none where all is right.
+    /// Every difference between the rules and the report, in words; empty if there is none.
     pub(crate) fn differences(&self, account: &Account, reported: &Reported) -> Vec<String> {
         let nothing = Demand::default();
         let mut check = Check {
@@ -143,7 +143,7 @@ impl Check<'_> {
         self.differences.push(format!("{}: {what}", self.account.id));
     }
 
-    /// Every call once, each by one of its events, with every figure replayed in order.
+    /// Each call once, by one of its events, with every figure recomputed in order.
     fn charges(&mut self) {
         let mut charges: Vec<&Charge> = self.reported.charges.iter().collect();
         charges.sort_by_key(|charge| charge.number);
@@ -216,7 +216,8 @@ impl Check<'_> {
         }
     }
 
-    /// One gapless chain from the opening balance, with one row per charge that costs something.
+    /// One gapless chain from the opening balance, with one row for each charge that costs
+    /// something.
     fn transactions(&mut self) {
         let mut rows: Vec<&Transaction> = self.reported.transactions.iter().collect();
         rows.sort_by_key(|row| row.sequence);
@@ -277,7 +278,7 @@ impl Check<'_> {
         }
     }
 
-    /// Each number and period once: paid where the balance and the limit covered it, else failed.
+    /// Each number and period once: paid if the balance and the limit covered it, else failed.
     fn rentals(&mut self) {
         let mut rows: Vec<&Transaction> = self.reported.transactions.iter().collect();
         rows.retain(|row| row.kind == "number_rental");
@@ -292,7 +293,8 @@ impl Check<'_> {
                 let price = monthly_price(self.versions, due).expect("kept only with a price");
                 first.entry(*partition).or_insert((due.price.is_none(), price));
             }
-            // A price of its own is paid by this rental alone; the catalog's by many.
+            // An event's own price belongs to this rental alone; the catalog's price is shared by
+            // many.
             let prices: BTreeSet<(bool, Micros)> = first.into_values().collect();
             let place = |price: Micros| rows.iter().position(|row| row.amount == price);
             match prices.iter().find_map(|(_, price)| place(*price)) {
@@ -328,7 +330,7 @@ fn signed(rows: &[&Transaction], kind: &str) -> Vec<Micros> {
     of_kind.map(|row| if row.credit { row.amount } else { -row.amount }).collect()
 }
 
-/// The first event of the call in each partition: one of them was charged.
+/// The first event of the call in each partition; one of them was charged.
 fn heads(candidates: &[Candidate]) -> Vec<&Candidate> {
     let mut heads: BTreeMap<i32, &Candidate> = BTreeMap::new();
     for candidate in candidates {
@@ -337,7 +339,7 @@ fn heads(candidates: &[Candidate]) -> Vec<&Candidate> {
     heads.into_values().collect()
 }
 
-/// Those first events that say exactly what was charged.
+/// The first events that match exactly what was charged.
 fn winners<'a>(charge: &Charge, candidates: &'a [Candidate]) -> Vec<&'a Candidate> {
     let mut heads = heads(candidates);
     heads.retain(|head| {

@@ -2,9 +2,11 @@
 
 use super::time::{At, DAY, date_of, days_in_month};
 
-/// The start of the cycle that holds `at`, for a subscription begun at `anchor` (not after `at`).
+/// The start of the cycle that contains `at`, for a subscription begun at `anchor` (not after
+/// `at`).
 ///
-/// A cycle begins on the anchor's day and time of day; in a month without that day, on its last.
+/// A cycle begins on the anchor's day and time of day; in a month without that day, on its last
+/// day.
 pub(crate) fn start(anchor: At, at: At) -> At {
     let wanted = date_of(anchor).day;
     let time_of_day = anchor.rem_euclid(DAY);
@@ -23,7 +25,7 @@ pub(crate) fn start(anchor: At, at: At) -> At {
     }
 }
 
-/// The first instant after the cycle that begins at `start`, were there no change of plan.
+/// The end of the cycle that begins at `start`, if the plan does not change.
 pub(crate) fn end(anchor: At, start: At) -> At {
     let mut probe = start;
     loop {

@@ -1,4 +1,4 @@
-//! What the API reports of a charge and of a transaction, read strictly.
+//! The API's reports of a charge and of a transaction, parsed strictly.
 
 use super::money::{self, Micros};
 use super::time::{At, parse_rfc3339};
@@ -22,7 +22,7 @@ pub(crate) struct Charge {
     pub(crate) amount: Micros,
     pub(crate) plan: Option<String>,
     pub(crate) cycle_start: Option<At>,
-    /// Its number among the charges of the account.
+    /// Its number among the account's charges.
     pub(crate) number: i64,
     pub(crate) transaction_id: Option<String>,
 }
@@ -98,7 +98,7 @@ pub(crate) fn string(item: &Value, key: &str) -> Result<String> {
     text.map(str::to_owned).with_context(|| format!("{key} is no text in {item}"))
 }
 
-/// A text or null; the key must be there.
+/// A text or null; the key must be present.
 fn optional(item: &Value, key: &str) -> Result<Option<String>> {
     match item.get(key) {
         Some(Value::Null) => Ok(None),

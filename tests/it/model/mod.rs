@@ -1,10 +1,10 @@
 //! An independent model of the charging rules.
 //!
-//! It reads the same records as the service and says what the ledger must hold afterwards. It
-//! shares no line with the service: its own money (integer micro-dollars), its own instants, its
-//! own calendar (day by day over a table of months), its own reading of JSON. Where the rules
-//! leave the order of commits between partitions open, the model takes the order that the ledger
-//! reports and proves that every figure follows from it.
+//! It reads the same records as the service and computes what the ledger must contain afterwards.
+//! It shares no code with the service: it has its own money (integer micro-dollars), times,
+//! calendar (day by day over a table of months) and JSON parsing. Where the rules leave the order
+//! of commits between partitions open, the model takes the order that the ledger reports and proves
+//! that every figure follows from it.
 
 pub(crate) mod account;
 pub(crate) mod catalog;

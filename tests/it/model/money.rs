@@ -3,7 +3,7 @@
 /// Micro-dollars.
 pub(crate) type Micros = i128;
 
-/// Reads an amount as the API writes it: a sign, digits, a point and exactly six digits.
+/// Parses an amount as the API writes it: a sign, digits, a point and exactly six digits.
 pub(crate) fn parse(text: &str) -> Option<Micros> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -18,7 +18,7 @@ pub(crate) fn parse(text: &str) -> Option<Micros> {
     Some(if negative { -micros } else { micros })
 }
 
-/// Reads a price as an event or a catalog writes it: up to six decimal places.
+/// Parses a price as an event or a catalog writes it: up to six decimal places.
 pub(crate) fn parse_price(text: &str) -> Option<Micros> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     if fraction.len() > 6 || (text.contains('.') && fraction.is_empty()) {

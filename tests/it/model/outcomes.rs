@@ -1,4 +1,4 @@
-//! What must have become of each record, and which ones must be kept as rejected.
+//! The required outcome of each record, and the records that must be kept as rejected.
 
 use super::account::Account;
 use super::catalog::Catalog;
@@ -7,22 +7,22 @@ use super::money::Micros;
 use super::read::{Reading, Record, Topic, read};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// Where a record stands.
+/// The place of a record.
 pub(crate) type Place = (Topic, i32, i64);
 
-/// What was charged, as far as the fate of later records hangs on it.
+/// The charges on which the outcome of later records depends.
 #[derive(Debug, Default)]
 pub(crate) struct Charged {
     /// The seconds of each call, by the account's and the call's sid.
     pub(crate) seconds: HashMap<(String, String), i64>,
-    /// The amounts of the rentals under an account's sid.
+    /// The amounts of the rentals of an account's sid.
     rentals: BTreeSet<(String, Micros)>,
-    /// Rentals for which there was too little money.
+    /// Rentals that lacked money.
     unpaid: usize,
 }
 
 impl Charged {
-    /// Notes what is reported of one account.
+    /// Notes the report of one account.
     pub(crate) fn note(&mut self, account: &Account, reported: &Reported) {
         for charge in &reported.charges {
             let key = (account.sid.clone(), charge.call_sid.clone());
@@ -35,7 +35,7 @@ impl Charged {
     }
 }
 
-/// How many records came to what, in the words of the service's metric.
+/// Number of records by outcome, in the words of the service's metric.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcomes(pub(crate) BTreeMap<&'static str, usize>);
 
@@ -48,17 +48,17 @@ impl Outcomes {
     }
 }
 
-/// The fate of a set of records.
+/// The outcome of a set of records.
 #[derive(Debug, Default)]
 pub(crate) struct Fate {
     pub(crate) outcomes: Outcomes,
-    /// Kept one by one, with the reason.
+    /// Kept individually, with the reason.
     pub(crate) single: BTreeMap<Place, &'static str>,
-    /// Kept once each: the places of one call's other duration, or one rental's other price.
+    /// Kept once each: the places of one call's other duration, or of one rental's other price.
     pub(crate) conflicts: Vec<BTreeSet<Place>>,
 }
 
-/// Tells the fate of every record.
+/// Computes the outcome of every record.
 pub(crate) fn fate(
     versions: &[Catalog],
     accounts: &[Account],
@@ -68,8 +68,8 @@ pub(crate) fn fate(
     let known: BTreeSet<&String> = accounts.iter().map(|account| &account.sid).collect();
     let mut fate = Fate::default();
     let mut conflicts: BTreeMap<String, BTreeSet<Place>> = BTreeMap::new();
-    // A rental's first price decides; which one was first shows in what was charged. Only a price of
-    // an event's own can differ from it.
+    // A rental's first price decides; the charges show which one was first. Only an event's own
+    // price can differ from it.
     let mut first_calls: BTreeSet<(String, String)> = BTreeSet::new();
     let mut prices: HashMap<String, Micros> = HashMap::new();
     for record in records {
@@ -80,7 +80,7 @@ pub(crate) fn fate(
             if !charged.rentals.contains(&(due.account_sid, price)) {
                 continue;
             }
-            // A price of its own was paid for this number; the catalog's maybe for another one.
+            // An event's own price was paid for this number; the catalog's perhaps for another one.
             if own {
                 prices.insert(key, price);
             } else {

@@ -1,4 +1,4 @@
-//! The model's own proof: it accepts a ledger kept by hand, and sees every wrong figure.
+//! Proves the model: it accepts a ledger calculated by hand, and detects every wrong figure.
 
 use super::account::Account;
 use super::check::{Model, Reported, Wallet};
@@ -9,7 +9,7 @@ use super::time::{At, DAY, HOUR, SECOND};
 use crate::harness::samples::{account, catalog, completed, now, rental, subscribed};
 use serde_json::Value;
 
-/// What is wrong, and how to make it so.
+/// A fault, and the change that causes it.
 type Wrong = (&'static str, fn(&mut Reported));
 
 fn record(topic: Topic, offset: i64, event: &Value) -> Record {
@@ -17,7 +17,7 @@ fn record(topic: Topic, offset: i64, event: &Value) -> Record {
     Record { topic, partition: 0, offset, timestamp_ms: now() / 1_000, payload }
 }
 
-/// Two calls and a rental, as a person with a pencil would enter them.
+/// Two calls and a rental, as calculated by hand.
 fn by_hand(start: At, account: &Account, changed: impl FnOnce(&mut Reported)) -> Reported {
     let charge = |sid: &str, seconds, split: (i64, i64), amount, number| Charge {
         call_sid: sid.into(),

@@ -1,4 +1,4 @@
-//! What a completed call costs before the allowance is looked at, and how both pay.
+//! The cost of a completed call before the allowance applies, and how allowance and wallet pay it.
 
 use super::account::Account;
 use super::catalog::{Catalog, in_force};
@@ -7,7 +7,7 @@ use super::money::{Micros, price};
 use super::read::CompletedCall;
 use super::time::At;
 
-/// A call rated up to the question of how much allowance is left.
+/// A rated call; the remaining allowance is not applied yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rated {
     pub(crate) billed_seconds: i64,
@@ -31,7 +31,7 @@ pub(crate) struct Split {
     pub(crate) amount: Micros,
 }
 
-/// The time to bill for a length: the initial seconds, then whole increments.
+/// The billed time of a length: the initial seconds, then whole increments.
 pub(crate) fn billed(seconds: i64, (initial, increment): (i64, i64)) -> i64 {
     let mut billed = initial;
     let missing = (seconds - initial).max(0);
@@ -39,7 +39,7 @@ pub(crate) fn billed(seconds: i64, (initial, increment): (i64, i64)) -> i64 {
     if missing % increment > 0 { billed + increment } else { billed }
 }
 
-/// Rates a call by the subscription, the cycle and the catalog versions of its start.
+/// Rates a call by the subscription, cycle and catalog version of its start.
 pub(crate) fn rate(versions: &[Catalog], account: &Account, call: &CompletedCall) -> Rated {
     let catalog = in_force(versions, call.start);
     let far_end = match call.direction.as_deref() {
@@ -65,7 +65,7 @@ pub(crate) fn rate(versions: &[Catalog], account: &Account, call: &CompletedCall
     }
 }
 
-/// Splits the billed seconds between the allowance that is left and the wallet.
+/// Splits the billed seconds between the remaining allowance and the wallet.
 pub(crate) fn split(rated: &Rated, left: i64) -> Split {
     let allowance_seconds = rated.billed_seconds.min(left);
     let wallet_seconds = rated.billed_seconds - allowance_seconds;

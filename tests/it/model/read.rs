@@ -1,4 +1,4 @@
-//! What one Kafka record says, read by the rules alone.
+//! Parses one Kafka record by the rules alone.
 
 use super::money::{Micros, parse_price};
 use super::time::{self, At, Date, HOUR, SECOND};
@@ -12,7 +12,7 @@ const STATUSES_WITHOUT_CHARGE: [&str; 8] =
     ["initiated", "queued", "ringing", "in-progress", "busy", "failed", "no-answer", "canceled"];
 const CALL_EVENTS: [&str; 2] =
     ["com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call."];
-/// The most that a wallet can have: 2^53 − 1 micro-dollars.
+/// The highest balance of a wallet: 2^53 − 1 micro-dollars.
 const WALLET_MAX: Micros = 9_007_199_254_740_991;
 const RENTAL_EVENT: &str = "callmeter.number.rental.due";
 
@@ -22,7 +22,7 @@ pub(crate) enum Topic {
     Rentals,
 }
 
-/// A record as Kafka holds it.
+/// A record in Kafka.
 #[derive(Clone, Debug)]
 pub(crate) struct Record {
     pub(crate) topic: Topic,
@@ -81,13 +81,13 @@ pub(crate) fn read(record: &Record) -> Reading {
     }
 }
 
-/// Parses JSON as Twilio may send it: a lone surrogate and a byte that is no UTF-8 count as U+FFFD.
+/// Parses JSON as Twilio may send it: a lone surrogate or an invalid UTF-8 byte counts as U+FFFD.
 fn parse_json(bytes: &[u8]) -> Option<Value> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     serde_json::from_str(&mend_surrogates(&String::from_utf8_lossy(bytes))).ok()
 }
 
-/// Writes `\ufffd` in place of every surrogate escape that is not half of a pair.
+/// Replaces every surrogate escape that is not half of a pair with `\ufffd`.
 fn mend_surrogates(text: &str) -> String {
     let mut mended = String::with_capacity(text.len());
     let mut rest = text;
@@ -110,7 +110,7 @@ fn mend_surrogates(text: &str) -> String {
     mended
 }
 
-/// The code unit of a `\uXXXX` escape that `text` begins with.
+/// The code unit of a `\uXXXX` escape at the start of `text`.
 fn surrogate(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()
@@ -220,20 +220,19 @@ fn read_rental(event: &Map<String, Value>) -> Reading {
     })
 }
 
-/// A name that identifies something: a text that is not empty, and in which nothing is or had to be
-/// replaced by U+FFFD.
+/// An identifying name: a non-empty text in which nothing is or had to be replaced by U+FFFD.
 fn identity(map: &Map<String, Value>, key: &str) -> Option<String> {
     let name = map.get(key)?.as_str()?;
     (!name.is_empty() && !name.contains(['\0', '\u{fffd}'])).then(|| name.to_owned())
 }
 
-/// A text that is not empty, in which U+FFFD stands for NUL.
+/// A non-empty text, with U+FFFD instead of NUL.
 fn text(map: &Map<String, Value>, key: &str) -> Option<String> {
     let text = map.get(key)?.as_str()?;
     (!text.is_empty()).then(|| text.replace('\0', "\u{fffd}"))
 }
 
-/// ASCII digits in a string, or a JSON integer; not negative.
+/// ASCII digits in a string, or a non-negative JSON integer.
 fn whole_number(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => number.as_u64(),

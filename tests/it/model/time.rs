@@ -1,4 +1,4 @@
-//! Instants of the model: microseconds since 1970 in UTC, and the calendar around them.
+//! Times of the model: microseconds since 1970 in UTC, and the calendar.
 
 /// Microseconds since 1970-01-01T00:00:00Z.
 pub(crate) type At = i64;
@@ -51,7 +51,7 @@ pub(crate) fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// The date of an instant (from 1970 on).
+/// The date of a time (from 1970).
 pub(crate) fn date_of(at: At) -> Date {
     let mut left = at.div_euclid(DAY);
     let mut date = Date { year: 1970, month: 1, day: 1 };
@@ -67,13 +67,13 @@ pub(crate) fn date_of(at: At) -> Date {
     date
 }
 
-/// The instant of a date and a time of day.
+/// The time of a date and a time of day.
 pub(crate) fn at(date: (i64, i64, i64), time: (i64, i64, i64)) -> At {
     let date = Date { year: date.0, month: date.1, day: date.2 };
     date.day_number() * DAY + time.0 * HOUR + time.1 * MINUTE + time.2 * SECOND
 }
 
-/// Writes an instant as RFC 3339 in UTC, with as many decimals of the second as it needs.
+/// Writes a time as RFC 3339 in UTC, with as many decimals of the second as it needs.
 pub(crate) fn rfc3339(at: At) -> String {
     let (date, clock) = (date_of(at), clock_of(at));
     let fraction = match at.rem_euclid(SECOND) {
@@ -84,7 +84,7 @@ pub(crate) fn rfc3339(at: At) -> String {
     format!("{:04}-{:02}-{:02}T{clock}{fraction}Z", date.year, date.month, date.day)
 }
 
-/// Writes an instant as RFC 2822, as seen at an offset from UTC in minutes.
+/// Writes a time as RFC 2822, at an offset from UTC in minutes.
 pub(crate) fn rfc2822(at: At, offset_minutes: i64) -> String {
     let local = at + offset_minutes * MINUTE;
     let date = date_of(local);
@@ -105,7 +105,7 @@ fn clock_of(at: At) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-/// Reads RFC 3339; nothing where the text is not one.
+/// Parses RFC 3339; `None` if the text is invalid.
 pub(crate) fn parse_rfc3339(text: &str) -> Option<At> {
     let (date, clock) = text.split_once('T')?;
     let split = clock.find(['Z', '+', '-'])?;
@@ -131,7 +131,7 @@ pub(crate) fn parse_rfc3339(text: &str) -> Option<At> {
     assemble(date, clock, offset).map(|at| at + micros)
 }
 
-/// The zones with a name that have an offset: hours behind UTC.
+/// The named zones with an offset, in hours behind UTC.
 const AMERICAN: [(&str, i64); 8] = [
     ("EST", 5),
     ("EDT", 4),
@@ -143,7 +143,7 @@ const AMERICAN: [(&str, i64); 8] = [
     ("PDT", 7),
 ];
 
-/// Reads RFC 2822; nothing where the text is not one.
+/// Parses RFC 2822; `None` if the text is invalid.
 pub(crate) fn parse_rfc2822(text: &str) -> Option<At> {
     let text = match text.split_once(", ") {
         Some((weekday, rest)) => WEEKDAYS.contains(&weekday).then_some(rest)?,
@@ -175,7 +175,7 @@ pub(crate) fn parse_rfc2822(text: &str) -> Option<At> {
     assemble(date, clock, offset)
 }
 
-/// Reads a date alone.
+/// Parses a date.
 pub(crate) fn parse_date(text: &str) -> Option<Date> {
     let mut parts = text.splitn(3, '-');
     let date = Date {

@@ -1,12 +1,13 @@
-//! The README's example, followed to the letter: its blocks run one after the other in one shell, whose
-//! PATH has coreutils, curl and cargo; what the README says of the outcome must be so.
+//! The README's example, followed literally: its blocks run one after the other in one shell with
+//! coreutils, curl and cargo in its PATH; every result that the README states must be true.
 //!
-//! Where it departs from the letter, and why:
-//! - `script/…` runs with the PATH of the tests, because it brings the servers' programs along by itself;
-//! - the cargo in that PATH hands `script/build` the program that was built for the tests, because a
-//!   release build takes minutes;
-//! - the port 8080 is another one, because it may be taken;
-//! - it waits for the charges before it asks for them, because it pastes faster than a reader does.
+//! Deviations, and why:
+//! - `script/…` runs with the PATH of the tests, because it brings the servers' programs along by
+//!   itself;
+//! - cargo in that PATH gives `script/build` the program built for the tests, because a release
+//!   build takes minutes;
+//! - the port is not 8080, because that may be taken;
+//! - it waits for the charges before it asks for them, because it is faster than a reader.
 
 mod shell;
 
@@ -17,10 +18,10 @@ use serde_json::de::Deserializer;
 
 use shell::Shell;
 
-/// Longest time for the events to be charged.
+/// Timeout until the events are charged.
 const CHARGED_MAX: Duration = Duration::from_secs(30);
 
-/// The blocks of shell in the example, and its whole text.
+/// The example's shell blocks, and its whole text.
 fn example() -> (Vec<&'static str>, &'static str) {
     let readme = include_str!("../../../README.md");
     let (_, rest) = readme.split_once("\n## Try it with your own events\n").expect("an example");
@@ -30,7 +31,7 @@ fn example() -> (Vec<&'static str>, &'static str) {
     (blocks.collect(), text)
 }
 
-/// Three answers in JSON and one in CSV, as they come behind one another.
+/// Three answers in JSON and one in CSV, one after the other.
 fn answers(output: &str) -> ([Value; 3], &str) {
     let mut stream = Deserializer::from_str(output).into_iter::<Value>();
     let values = [0; 3].map(|_| stream.next().expect("an answer").expect("JSON"));
@@ -98,7 +99,7 @@ async fn the_example_of_the_readme_works_to_the_letter() {
     shell.assert_nothing_runs();
 }
 
-/// Runs a command until its output has a text so many times.
+/// Runs a command until its output contains a text this many times.
 async fn until_says(shell: &mut Shell, command: &str, text: &str, times: usize) {
     let deadline = std::time::Instant::now() + CHARGED_MAX;
     let mut said = String::new();

@@ -1,4 +1,4 @@
-//! A shell in a folder that looks like a fresh clone, with few programs in its PATH.
+//! A shell in a folder that resembles a fresh clone, with few programs in its PATH.
 
 use std::fs;
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::harness::poll::until;
 use crate::harness::service::free_port;
 
-/// Longest time of one block: `script/up` starts three servers.
+/// Timeout of one block: `script/up` starts three servers.
 const BLOCK_MAX: Duration = Duration::from_mins(3);
 /// The programs of GNU coreutils; some systems lack a few.
 const COREUTILS: &str = "[ arch b2sum base32 base64 basename basenc cat chcon chgrp chmod chown chroot \
@@ -22,7 +22,7 @@ const COREUTILS: &str = "[ arch b2sum base32 base64 basename basenc cat chcon ch
     runcon seq sha1sum sha224sum sha256sum sha384sum sha512sum shred shuf sleep sort split stat stdbuf \
     stty sum sync tac tail tee test timeout touch tr true truncate tsort tty uname unexpand uniq unlink \
     users vdir wc who whoami yes";
-/// What a clone has that the example needs.
+/// The files of a clone that the example needs.
 const CLONED: [&str; 4] = ["config", "script", "Cargo.toml", "rust-toolchain.toml"];
 
 pub(super) struct Shell {
@@ -31,12 +31,12 @@ pub(super) struct Shell {
     scripts_path: String,
     child: Child,
     input: ChildStdin,
-    /// Ends what the example started, however this process ends.
+    /// Ends everything that the example started, however this process ends.
     janitor: Child,
     folder: TempDir,
 }
 
-/// Waits for the end of its input, then kills what runs from this folder and takes the servers down.
+/// Waits for the end of its input, then kills processes of this folder and takes the servers down.
 const JANITOR: &str = r#"cat
 for process in /proc/[0-9]*; do
   [ "$(readlink "$process/cwd")" = "$PWD" ] && [ "$(cat "$process/comm")" = callmeter ] &&
@@ -73,7 +73,7 @@ impl Shell {
         Shell { port, blocks: 0, scripts_path, child, input, janitor, folder }
     }
 
-    /// Runs a block of the README; answers what it wrote.
+    /// Runs a block of the README; returns its output.
     pub(super) async fn run(&mut self, block: &str) -> String {
         self.blocks += 1;
         let file = |what: &str| self.clone().join(format!(".local/{what}-{}", self.blocks));
@@ -107,7 +107,7 @@ impl Shell {
         logs.map(|path| fs::read_to_string(path).unwrap_or_default()).concat()
     }
 
-    /// The example leaves nothing running.
+    /// Asserts that the example leaves nothing running.
     pub(super) fn assert_nothing_runs(&self) {
         let clone = self.clone();
         assert!(!clone.join(".local/env").exists(), "the servers are down");
@@ -133,7 +133,7 @@ impl Drop for Shell {
     }
 }
 
-/// A command in the clone, without settings of its surroundings.
+/// A command in the clone, without the settings of the environment.
 #[expect(clippy::disallowed_methods, reason = "what surrounds a test must not reach the example")]
 fn in_clone(clone: &Path, program: &Path) -> Command {
     let mut command = Command::new(program);
@@ -147,7 +147,7 @@ fn in_clone(clone: &Path, program: &Path) -> Command {
     command
 }
 
-/// A folder with links to coreutils and curl, and a cargo that has built already.
+/// A folder with links to coreutils and curl, and a cargo whose build is already done.
 fn programs(folder: &Path, bash: &Path) -> PathBuf {
     let few = folder.join("bin");
     fs::create_dir(&few).expect("a folder");

@@ -1,4 +1,5 @@
-//! Processes killed, servers away, two at once: a sweep is run again, and nothing is charged twice.
+//! Killed processes, servers down, two sweeps at once: a sweep runs again, and nothing is charged
+//! twice.
 
 use super::{command, report, run, sweep};
 use crate::harness::command::finish;
@@ -13,7 +14,7 @@ use callmeter::simulate::twilio::Behaviour;
 use serde_json::json;
 use std::process::Stdio;
 
-/// Completed calls that nobody was told of, each with its own length.
+/// Completed calls whose callbacks were lost, each with a unique length.
 fn lost_calls(twilio: &Twilio, account: &Account, numbers: std::ops::Range<usize>) {
     for number in numbers {
         let age = i64::try_from(number).expect("a small number") * SECOND;

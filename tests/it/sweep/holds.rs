@@ -1,4 +1,4 @@
-//! Holds that expired unsettled: their calls are looked up at Twilio.
+//! Expired holds without a charge: their calls are looked up at Twilio.
 
 use super::sweep;
 use crate::authorizations::{allowed, ask};
@@ -45,7 +45,7 @@ async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged()
         (count == 6).then_some(())
     })
     .await;
-    // A period without calls: what is found is found by the holds.
+    // A period without calls: everything found is found by the holds.
     let (from, to) = (rfc3339(now() - SECOND), rfc3339(now()));
     let settings = twilio.settings(&acme);
     let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
@@ -74,7 +74,7 @@ async fn calls_of_expired_holds_are_looked_up_and_those_that_ended_are_charged()
     let answer = ask(&api, "acme", &busy, 1).await.expect(200);
     assert_eq!(answer["reason"], "call_already_settled", "a tombstone is left: {answer}");
 
-    // The call that went on ends; its turn comes again.
+    // The call in progress ends; it is looked up again later.
     let mut end = callback(&acme, &talking, "completed", now());
     end["CallDuration"] = json!("9000");
     twilio.learn(&end);
@@ -100,7 +100,7 @@ async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at
     twilio.subscribe(&acme, None);
     twilio.subscribe(system.watchman(), Some(&acme));
     let mut sql = system.sql().await;
-    // One in a thousand has a name of Twilio's; one in a hundred was voided.
+    // One in a thousand has a Twilio sid; one in a hundred was voided.
     let many = "INSERT INTO hold_changes
             (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         SELECT account_key, CASE WHEN n % 1000 = 0 THEN 'CA' ELSE 'order-' END || n, 1,
@@ -117,13 +117,13 @@ async fn however_many_holds_expire_at_once_each_is_noted_and_some_are_decided_at
         counts.push(count.await.expect("a count"));
     }
     assert_eq!(counts, [21_000_i64 - 210 - 5_000, 5_000], "{swept}");
-    // What the journal forgets is not forgotten.
+    // Holds that the journal deletes stay noted.
     let old = "INSERT INTO hold_changes
             (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         SELECT account_key, 'late-' || call_sid || '-' || days, revision, granted_by, money_micros, hold,
             now() - days * interval '1 day', now()
         FROM hold_changes, (VALUES (4), (5)) AS ago (days) WHERE call_sid LIKE 'CA%'";
-    // One day has its partition, the other is in the default.
+    // One day has its own partition, the other is in the default partition.
     let partition = "SELECT ensure_hold_changes_partition(now() - interval '4 days')";
     for statement in [partition, old] {
         sqlx::query(statement).execute(&mut sql).await.expect("rows");

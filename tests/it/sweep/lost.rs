@@ -1,4 +1,4 @@
-//! One call of a hundred lost, and all of them charged once after a sweep.
+//! One call of a hundred is lost, and all are charged once after a sweep.
 
 use super::{reconcile, run, sweep};
 use crate::harness::api::Api;
@@ -13,10 +13,10 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Completed calls of each account; others come between them.
+/// Completed calls of each account; other calls come between them.
 const COMPLETED: usize = 600;
 
-/// What must be charged: seconds and start by sid.
+/// The required charges: seconds and start by sid.
 type Expected = BTreeMap<String, (i64, At)>;
 
 struct World {
@@ -24,8 +24,8 @@ struct World {
     lost: BTreeSet<String>,
 }
 
-/// Calls of the last day and a half to every end, known to Twilio; of each, Kafka is told in all but
-/// one of a hundred cases, always the same.
+/// Calls of the last day and a half with every end, all known to Twilio; Kafka receives all but one
+/// of a hundred, always the same ones.
 async fn traffic(system: &System, twilio: &Twilio, accounts: &[&Account]) -> World {
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
     let mut world = World { expected: BTreeMap::new(), lost: BTreeSet::new() };
@@ -65,7 +65,7 @@ async fn traffic(system: &System, twilio: &Twilio, accounts: &[&Account]) -> Wor
     world
 }
 
-/// The charges are exactly those of `expected` less `lost`.
+/// Asserts that the charges are exactly `expected` without `lost`.
 async fn assert_charged(api: &Api, expected: &BTreeMap<String, Expected>, lost: &BTreeSet<String>) {
     for (account, calls) in expected {
         let charges = api.charges(account).await.expect("charges");
@@ -193,7 +193,7 @@ async fn a_sweep_looks_at_calls_that_started_in_its_period_and_at_no_others() {
     }
     let (from, to) = (rfc3339(noon), rfc3339(noon + HOUR));
     let mut settings = twilio.settings(&acme);
-    // Neither does it need what only HTTPS needs.
+    // Nor does it need settings that only HTTPS needs.
     settings.push(("SSL_CERT_FILE", "/nonexistent".to_owned()));
     settings.push(("SSL_CERT_DIR", "/nonexistent".to_owned()));
     let swept = sweep(&system, &settings, &["--from", &from, "--to", &to]);
@@ -272,7 +272,7 @@ async fn a_lost_call_that_cannot_be_charged_is_kept_once() {
         call["CallDuration"] = json!(seconds.to_string());
         call
     };
-    // The last one's callback was not lost: it is kept already.
+    // The last call's callback was not lost: it is already kept.
     let told = call(3, 100_000);
     for call in [&call(0, 61), &call(1, 90_000), &call(2, 86_400), &told] {
         twilio.learn(call);
@@ -291,7 +291,7 @@ async fn a_lost_call_that_cannot_be_charged_is_kept_once() {
     }
     let text = run(&system, &settings, &["sweep"]).stdout;
     assert!(text.contains("2 cannot be charged and are kept"), "{text}");
-    // Where longer calls are charged, it is a call like any other.
+    // If longer calls are charged, it is a call like any other.
     settings.push(("CALLMETER__CHARGING__CALL_SECONDS_MAX", "90000".to_owned()));
     assert_eq!(sweep(&system, &settings, &[])["published"], 1);
     system.settle(&api).await;

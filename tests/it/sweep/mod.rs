@@ -12,7 +12,7 @@ use crate::harness::system::System;
 use serde_json::Value;
 use std::process::Command;
 
-/// A command of the binary that finds the local Twilio.
+/// A command of the binary that uses the local Twilio.
 fn command(system: &System, settings: &[(&str, String)], arguments: &[&str]) -> Command {
     let mut command = system.command(arguments);
     command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
@@ -23,14 +23,14 @@ fn run(system: &System, settings: &[(&str, String)], arguments: &[&str]) -> Ran 
     finish(command(system, settings, arguments))
 }
 
-/// Sweeps, successfully; what it found.
+/// Sweeps successfully; returns its findings.
 #[track_caller]
 fn sweep(system: &System, settings: &[(&str, String)], more: &[&str]) -> Value {
     let arguments: Vec<&str> = ["sweep", "--json"].iter().chain(more).copied().collect();
     report(&run(system, settings, &arguments).expect_success())
 }
 
-/// Compares, with the exit code that is expected; what it found.
+/// Reconciles with the expected exit code; returns its findings.
 #[track_caller]
 fn reconcile(
     system: &System,

@@ -1,4 +1,4 @@
-//! Rows of Twilio's that lack something: what follows from the rest is charged, and nothing is guessed.
+//! Incomplete rows of Twilio: charged if the rest determines the charge; nothing is guessed.
 
 use super::{run, sweep};
 use crate::harness::poll::{SOON, until};
@@ -29,7 +29,7 @@ async fn a_completed_row_is_charged_by_start_and_duration_where_its_end_is_missi
         (1, json!({"end_time": null})),
         (2, json!({"end_time": ""})),
         (3, json!({"start_time": null})),
-        // What is billed would be guessed, or when it was.
+        // The billed time, or its date, would be a guess.
         (4, json!({"duration": ""})),
         (5, json!({"start_time": null, "end_time": null})),
     ] {
@@ -47,7 +47,7 @@ async fn a_completed_row_is_charged_by_start_and_duration_where_its_end_is_missi
     found.sort_unstable();
     let due = |number| (call_sid(number), seconds(number), end - seconds(number) * SECOND);
     assert_eq!(found, [0, 1, 2, 3].map(due));
-    // The row is whole later: what is charged is not published again.
+    // The row is complete later: charged calls are not published again.
     for number in 0..6 {
         twilio.local.garble(&call_sid(number), json!({}));
     }

@@ -1,4 +1,4 @@
-//! Minutes and money held against Twilio's usage, and a reason for each difference.
+//! Minutes and money compared with Twilio's usage, and a reason for each difference.
 
 use super::{differences, reconcile, run};
 use crate::harness::poll::{SOON, until};
@@ -17,7 +17,7 @@ fn call(account: &Account, number: usize, seconds: i64, end: At) -> Value {
     call
 }
 
-/// Noon of the UTC day three days ago: its usage is final.
+/// Noon of the UTC day three days ago, whose usage is final.
 fn noon() -> At {
     now() - now() % DAY - 3 * DAY + 12 * HOUR
 }
@@ -27,7 +27,7 @@ async fn each_difference_from_twilio_is_a_row_with_its_reason() {
     let twilio = Twilio::start(Behaviour::default());
     let mut system = System::new().await;
     let api = system.serve("meter,api").await;
-    // One has a plan whose child legs cost nothing: Twilio bills them all the same.
+    // One account has a plan with free child legs: Twilio bills them anyway.
     let acme = account("acme", 1_000_000_000);
     let team = subscribed(account("team", 1_000_000_000), "team", now() - 60 * DAY);
     system.open(&api, [&acme, &team]).await;
@@ -68,7 +68,7 @@ async fn each_difference_from_twilio_is_a_row_with_its_reason() {
     let theirs = row("team", &same);
     assert_eq!((&theirs["minutes"], &theirs["margin"]), (&json!(6), &json!("-0.084000")));
 
-    // Lost here, unknown there, told with another duration, and on the wrong side of midnight.
+    // Lost here, unknown there, reported with another duration, and on the other side of midnight.
     twilio.learn(&call(&acme, 10, 130, midday));
     let gone = call(&acme, 11, 121, midday);
     let (told, longer) = (call(&acme, 12, 60, midday), call(&acme, 12, 90, midday));
@@ -174,8 +174,8 @@ async fn what_cannot_be_read_of_one_day_hides_no_other() {
     twilio.subscribe(&globex, Some(&acme));
     twilio.subscribe(system.watchman(), Some(&acme));
     let settings = twilio.settings(&acme);
-    // On the first day usage cannot be read; on the second one row of two calls; on the third a call
-    // was lost.
+    // On the first day usage is unreadable; on the second, one row of two calls; on the third, a
+    // call was lost.
     let noons = [noon() - 2 * DAY, noon() - DAY, noon()];
     let mut records = Vec::new();
     for (number, end) in [(0, noons[0]), (1, noons[1]), (2, noons[1]), (3, noons[2])] {
@@ -198,7 +198,7 @@ async fn what_cannot_be_read_of_one_day_hides_no_other() {
     let (found, ran) = reconcile(&system, &settings, [&days[0], &days[2]], 1);
     let expected = [
         ("acme", "not_compared", 1, 2),
-        // Of the calls that can be read one is missing; the one that cannot be, is not.
+        // One of the readable calls is missing; the unreadable one is not reported as missing.
         ("acme", "missing_here", -1, -5),
         ("acme", "missing_here", -1, -4),
         ("globex", "not_compared", 0, 0),
@@ -207,12 +207,12 @@ async fn what_cannot_be_read_of_one_day_hides_no_other() {
     ];
     assert_eq!(differences(&found), expected, "{ran:?}");
     assert_eq!(found["days"][0]["margin"], Value::Null, "{found}");
-    // A record of usage for each of three accounts, and the row of a call, which lies around two days.
+    // A usage record for each of three accounts, and the row of a call that touches two days.
     assert_eq!((&found["unreadable"], &found["failed"]), (&json!(5), &json!([])), "{found}");
     let text = run(&system, &settings, &["reconcile", "twilio", "--from", &days[0]]).stdout;
     assert!(text.contains("rows of Twilio's cannot be read"), "{text}");
     twilio.local.garble(&call_sid(1), json!({}));
-    // A row that Twilio lists under another account says nothing of this one.
+    // A row that Twilio lists under another account proves nothing about this one.
     twilio.local.garble(&call_sid(4), json!({"account_sid": globex.sid}));
     let (found, _) = reconcile(&system, &settings, [&days[2], &days[2]], 1);
     let expected = [("acme", "usage_differs", -1, -4), ("globex", "missing_here", -1, -7)];

@@ -1,4 +1,4 @@
-//! Believable traffic that loses ends of calls, and the program's own local Twilio.
+//! Believable traffic with lost ends of calls, and the program's own local Twilio.
 
 use super::{differences, reconcile, report, run, sweep};
 use crate::harness::poll::{SOON, until};

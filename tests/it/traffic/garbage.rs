@@ -1,11 +1,11 @@
-//! Records that nobody can charge, each made from a good event by one mistake.
+//! Records that cannot be charged, each a good event with one fault.
 
 use super::Dice;
 use super::shapes::{Call, flat_parameters, text};
 use crate::model::time::{At, HOUR, rfc2822};
 use serde_json::{Map, Value, json};
 
-/// A payload that must be kept and not charged; None is a record without a value.
+/// A payload that must be kept and not charged; `None` is a record without a value.
 pub(crate) fn call_payload(call: &Call, dice: &mut Dice, now: At) -> Option<Vec<u8>> {
     let good = flat_parameters(call, "completed", dice);
     let whole = text(&Value::Object(good.clone()));
@@ -93,7 +93,7 @@ fn envelope(good: &Map<String, Value>, dice: &mut Dice) -> String {
     text(&event)
 }
 
-/// A rental that nobody can charge.
+/// A rental that cannot be charged.
 pub(crate) fn rental_payload(good: &Value, dice: &mut Dice) -> Option<Vec<u8>> {
     let mut event = good.clone();
     match dice.below(9) {
@@ -106,7 +106,7 @@ pub(crate) fn rental_payload(good: &Value, dice: &mut Dice) -> Option<Vec<u8>> {
         6 => event["data"]["PhoneNumberSid"] = json!(""),
         7 => event["data"] = json!(null),
         _ => {
-            // A number of its own: for a period that is known the catalog's price is not looked at.
+            // An unknown number: for a known period the catalog's price is not read.
             event["data"]["PhoneNumberSid"] = json!(format!("PNsatellite{}", dice.number()));
             event["data"]["MonthlyPrice"] = Value::Null;
             event["data"]["NumberType"] = json!("satellite");

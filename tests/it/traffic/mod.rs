@@ -1,7 +1,7 @@
-//! Seeded traffic: calls, rentals and nonsense, as they may come over Kafka.
+//! Seeded traffic: calls, rentals and nonsense, as they may arrive from Kafka.
 //!
-//! The generator knows what it writes and nothing of what that costs: the model derives that from
-//! the records alone.
+//! The generator knows what it writes, but not what it costs: the model derives that from the
+//! records alone.
 
 pub(crate) mod garbage;
 pub(crate) mod rentals;
@@ -19,7 +19,7 @@ use shapes::{Call, Told, end_point, tell};
 use std::collections::BTreeSet;
 use world::{ACCOUNTS, ORDERED_ACCOUNTS, World, account_sid};
 
-/// A record to be produced.
+/// A record to produce.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) topic: Topic,
@@ -29,7 +29,7 @@ pub(crate) struct Outgoing {
     pub(crate) payload: Option<Vec<u8>>,
 }
 
-/// Seeded chance.
+/// Seeded randomness.
 pub(crate) struct Dice(StdRng);
 
 impl Dice {
@@ -60,7 +60,7 @@ impl Dice {
     }
 }
 
-/// Makes `count` records over `partitions` partitions of each topic.
+/// Generates `count` records over `partitions` partitions of each topic.
 pub(crate) fn generate(world: &World, seed: u64, count: usize, partitions: i32) -> Vec<Outgoing> {
     let mut traffic = Traffic {
         world,
@@ -83,7 +83,7 @@ struct Traffic<'a> {
     world: &'a World,
     dice: Dice,
     partitions: i32,
-    /// With the position in time that each takes.
+    /// Each record with its position in time.
     records: Vec<(i64, Outgoing)>,
     position: i64,
     named: u64,
@@ -176,7 +176,7 @@ impl Traffic<'_> {
         let kinds =
             ["com.twilio.messaging.message.delivered", "com.twilio.voice.insights.call-summary"];
         let kind = *self.dice.pick(&kinds);
-        // What such an event holds is nobody's business here, even where it looks familiar.
+        // The content of such an event must not matter, even if it looks familiar.
         let data = match self.dice.below(5) {
             0 => json!({"request": "GET /", "AccountSid": account_sid(account)}),
             1 => json!({"request": {"parameters": ["CallSid"]}}),
@@ -228,7 +228,7 @@ impl Traffic<'_> {
         }
     }
 
-    /// Tells the call and sends it, mostly by its account's partition and key.
+    /// Renders the call and sends it, mostly with its account's partition and key.
     fn put_told(&mut self, call: &Call, status: &str, account: usize, spread: i64) {
         let told = tell(call, status, &mut self.dice, self.world.now);
         let home = home_partition(&account_sid(account), self.partitions);
@@ -300,7 +300,7 @@ impl Traffic<'_> {
         start + fraction
     }
 
-    /// Within two seconds of the instant at which a cycle of the account begins.
+    /// Within two seconds of a start of the account's cycles.
     fn around_a_cycle(&mut self, account: &Account) -> At {
         let anchor = self.dice.pick(&account.changes).starts_at;
         let since = (self.world.now - anchor).max(0) / (30 * DAY);
@@ -321,7 +321,7 @@ impl Traffic<'_> {
     }
 }
 
-/// The partition that an account's key leads to.
+/// The partition of an account's key.
 pub(crate) fn home_partition(sid: &str, partitions: i32) -> i32 {
     let sum: i32 = sid.bytes().map(i32::from).sum();
     sum % partitions

@@ -12,13 +12,13 @@ pub(crate) struct Rental {
     phone_number_sid: String,
     period: At,
     kind: (&'static str, &'static str),
-    /// Its own price; None: the catalog's.
+    /// Its own price; else the catalog's counts.
     price: Option<Micros>,
     other_price: Micros,
 }
 
 impl Rental {
-    /// A number named by `named`; its price tells it from all others.
+    /// A number with a name from `named`; its price identifies it.
     pub(crate) fn new(account: usize, named: u64, period: At, dice: &mut Dice) -> Rental {
         Rental {
             account,
@@ -30,7 +30,7 @@ impl Rental {
         }
     }
 
-    /// The event that the period is due.
+    /// The event for the due period.
     pub(crate) fn event(&self, dice: &mut Dice) -> Value {
         let date = date_of(self.period);
         let mut event = json!({
@@ -58,7 +58,7 @@ impl Rental {
         event
     }
 
-    /// The same period at a price that nobody else has.
+    /// The same period at a unique price.
     pub(crate) fn at_another_price(&self) -> Value {
         let mut event = self.event(&mut Dice::new(0));
         let price = 50_000_000 + self.other_price;

@@ -1,17 +1,17 @@
-//! The shapes in which one call may be told: as Twilio's callbacks, as either family of its
-//! cloud events, with `data` as an object or as text.
+//! The shapes of one call's events: Twilio's callbacks, and either family of its cloud events, with
+//! `data` as an object or as text.
 
 use super::Dice;
 use crate::model::time::{At, HOUR, SECOND, rfc2822, rfc3339};
 use serde_json::{Map, Value, json};
 
-/// Stands for a lone surrogate until the JSON is text.
+/// Placeholder of a lone surrogate until the JSON is text.
 const LONE_SURROGATE: &str = "@@lone surrogate@@";
 
-/// Stands for a byte of Latin-1.
+/// Placeholder of a Latin-1 byte.
 const LATIN_1: &str = "@@latin 1@@";
 
-/// One call as the generator invents it.
+/// One generated call.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub(crate) account_sid: String,
@@ -24,13 +24,13 @@ pub(crate) struct Call {
     pub(crate) end: At,
 }
 
-/// An event as text, and the Kafka timestamp it must have, if its instant is nowhere else.
+/// An event as text, and the Kafka timestamp it must have if it contains no time itself.
 pub(crate) struct Told {
     pub(crate) payload: Vec<u8>,
     pub(crate) timestamp_ms: Option<i64>,
 }
 
-/// Where the end of the call is written.
+/// Where the event contains the end of the call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Instant {
     Parameter,
@@ -39,7 +39,7 @@ enum Instant {
     Kafka,
 }
 
-/// Tells the call by a status, in a shape chosen by the dice.
+/// Renders a call's status in a random shape.
 pub(crate) fn tell(call: &Call, status: &str, dice: &mut Dice, now: At) -> Told {
     let flat = dice.chance(35);
     let instant = choose_instant(call, flat, dice, now);
@@ -65,11 +65,11 @@ fn choose_instant(call: &Call, flat: bool, dice: &mut Dice, now: At) -> Instant 
     ];
     let possible: Vec<Instant> =
         choices.iter().filter(|(possible, _)| *possible).map(|(_, instant)| *instant).collect();
-    // A flat event of the near future with a fraction of a second has no place for its end.
+    // The end of a flat event in the near future, with a fraction of a second, fits nowhere else.
     if possible.is_empty() { Instant::Parameter } else { possible[dice.below(possible.len())] }
 }
 
-/// The parameters of a status callback, with what Twilio adds and some of what it gets wrong.
+/// The parameters of a status callback, with Twilio's additions and some of its errors.
 pub(crate) fn flat_parameters(call: &Call, status: &str, dice: &mut Dice) -> Map<String, Value> {
     parameters(call, status, Instant::Parameter, dice)
 }
@@ -132,7 +132,7 @@ fn parameters(call: &Call, status: &str, instant: Instant, dice: &mut Dice) -> M
     map
 }
 
-/// The envelope, with misleading instants wherever one of higher rank is there.
+/// The envelope, with misleading times wherever a time of higher rank is present.
 fn cloud_event(
     call: &Call,
     status: &str,
@@ -172,12 +172,12 @@ fn cloud_event(
     event
 }
 
-/// JSON text, with the lone surrogates put in.
+/// JSON text with the lone surrogates inserted.
 pub(crate) fn text(value: &Value) -> String {
     value.to_string().replace(LONE_SURROGATE, "\\ud83d")
 }
 
-/// The same object, sometimes with a key given twice, a key in escapes, or white space around.
+/// The same object, sometimes with a repeated key, an escaped key, or white space around.
 fn odd_spelling(text: &str, dice: &mut Dice) -> String {
     match dice.below(25) {
         0 => text.replacen('{', "{\"CallDuration\":\"7777\",\"From\":\"+1999\",", 1),
@@ -187,7 +187,7 @@ fn odd_spelling(text: &str, dice: &mut Dice) -> String {
     }
 }
 
-/// The text as bytes, of which the one that stands for a letter outside ASCII is no UTF-8.
+/// The text as bytes; the placeholder becomes a byte that is not valid UTF-8.
 fn with_latin_1(text: String) -> Vec<u8> {
     let mut bytes = text.into_bytes();
     let mark = bytes.windows(LATIN_1.len()).position(|part| part == LATIN_1.as_bytes());
@@ -197,7 +197,7 @@ fn with_latin_1(text: String) -> Vec<u8> {
     bytes
 }
 
-/// A far end or a near end, sometimes no number at all, sometimes with what breaks databases.
+/// One party of a call: sometimes not a number, sometimes text that breaks databases.
 pub(crate) fn end_point(dice: &mut Dice) -> String {
     let prefix = *dice.pick(&super::world::PREFIXES);
     let digits = 10_000_000 + dice.below(89_999_999);

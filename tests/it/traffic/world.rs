@@ -1,5 +1,5 @@
-//! The world that the generated traffic happens in: three catalog versions and four dozen
-//! accounts, made so that every rule of the calendar and of the rates comes into play.
+//! The world of the generated traffic: three catalog versions and four dozen accounts, which
+//! exercise every rule of the calendar and of the rates.
 
 use crate::model::account::{Account, PlanChange};
 use crate::model::catalog::{Catalog, Deck, NumberPrice, Plan};
@@ -50,8 +50,7 @@ pub(crate) fn world(now: At) -> World {
     }
 }
 
-/// Each version, plan and prefix has its own rate; some with odd micro-dollars, so that rounding
-/// acts.
+/// Each version, plan and prefix has a unique rate, some with odd micro-dollars to force rounding.
 fn version(number: i64, effective_at: Option<At>) -> Catalog {
     let numbers = (1..).zip(NUMBER_KINDS).map(|(step, (country, kind))| NumberPrice {
         country,
@@ -83,7 +82,7 @@ fn deck(version: i64, plan: i64) -> Deck {
     let rate = |prefix: i64| -> Micros {
         Micros::from(9_001 + 1_013 * prefix + 10_007 * version + 2_003 * plan)
     };
-    // A plan knows only some of the prefixes: it inherits none.
+    // A plan has only some of the prefixes: it inherits none.
     let known = |index: i64| (index + plan) % 3 != 1;
     let prefixes = (1..).zip(PREFIXES).filter(|(index, _)| known(*index)).map(|(index, prefix)| {
         let blocked = prefix == "+88177";
@@ -92,7 +91,7 @@ fn deck(version: i64, plan: i64) -> Deck {
     Deck { per_minute: rate(0), prefixes: prefixes.collect() }
 }
 
-/// A Twilio account id made of its number.
+/// A Twilio account id that contains its number.
 pub(crate) fn account_sid(number: usize) -> String {
     format!("AC{:032x}", 0x00c0_ffee_0000 + number * 7_919)
 }

@@ -1,5 +1,5 @@
-//! What is done to the right ledger, and which invariant must notice. The constraints and triggers
-//! that forbid it are off: this is about what gets past them.
+//! Damage to a correct ledger, and the invariant that must detect it. The constraints and triggers
+//! that would prevent it are off: these tests cover damage that gets past them.
 
 /// (invariant, damage)
 pub(super) const DAMAGE: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
--- A small ledger that is right in every way. `acme` has a plan with 2 minutes a month, `solo` none.
+-- A small, entirely correct ledger. `acme` has a plan with 2 minutes a month, `solo` none.
 INSERT INTO catalog_versions (version, effective_at, accepted_at, source)
 VALUES (1, '2026-01-01Z', '2026-01-01Z', '
 [standard]

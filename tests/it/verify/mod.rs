@@ -1,4 +1,4 @@
-//! Every invariant is seen to hold on a ledger that is right, and to fail on one that was spoilt.
+//! Every invariant holds on a correct ledger, and fails on a damaged one.
 
 mod damage;
 
@@ -12,7 +12,7 @@ use crate::harness::servers::Servers;
 
 const LEDGER: &str = include_str!("ledger.sql");
 
-/// Drops every check and foreign key and disables the triggers, so that they do not stop damage.
+/// Drops every check and foreign key and disables the triggers, so that damage is possible.
 const DROP_GUARDS: &str = "DO $$ DECLARE guard record; BEGIN
     FOR guard IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint
         WHERE contype IN ('c', 'f') AND conislocal AND conparentid = 0
@@ -26,7 +26,7 @@ const DROP_GUARDS: &str = "DO $$ DECLARE guard record; BEGIN
     END LOOP;
 END $$";
 
-/// Databases of one's own.
+/// The test's own databases.
 struct Databases {
     url: String,
     admin: PgConnection,
@@ -40,7 +40,7 @@ impl Databases {
         Self { url, admin, made: Vec::new() }
     }
 
-    /// Makes a database like `template` and runs `sql` in it; answers its name.
+    /// Creates a database like `template` and runs `sql` in it; returns its name.
     async fn make(&mut self, template: &str, sql: &str) -> String {
         let name = format!("verify_{}_{}", std::process::id(), self.made.len());
         self.run(format!("CREATE DATABASE {name} TEMPLATE {template}")).await;

@@ -1,4 +1,4 @@
-//! Runs a table of script calls on one account: each line a command, `=>`, and what it answers.
+//! Runs a table of script calls on one account; each line is a command, `=>`, and its result.
 //!
 //! ```text
 //! load version=1 balance=50000 => loaded 0
@@ -35,9 +35,9 @@ pub(super) struct Table {
     offset_micros: i64,
     incarnation: i64,
     operations: u32,
-    /// The holds that were answered last, by call: what a journal would have.
+    /// The last hold returned for each call, as a journal would have it.
     journal: HashMap<CallSid, Hold>,
-    /// What the next load brings; none: it is announced just before.
+    /// Ticket of the next load; if none, the load is announced just before.
     ticket: Option<String>,
 }
 
@@ -98,7 +98,7 @@ impl Table {
         }
     }
 
-    /// Runs every line and compares what it answers.
+    /// Runs every line and compares its result.
     pub(super) async fn run(&mut self, table: &str) {
         for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
             let (command, expected) = line.split_once("=>").expect("a command => its answer");
@@ -107,7 +107,7 @@ impl Table {
         }
     }
 
-    /// What one command answers.
+    /// Runs one command and returns its result.
     pub(super) async fn answer(&mut self, command: &str) -> String {
         let words = Words::of(command);
         match words.plain[0] {
@@ -217,7 +217,7 @@ impl Table {
         let look = inspect(&self.account);
         let answer = self.link.run(&look, self.incarnation, self.offset_micros).await;
         let looked = answer.expect("an answer");
-        // One of an older incarnation is not believed.
+        // A wallet of an older incarnation does not count.
         let looked = looked.filter(|looked| looked.incarnation >= self.incarnation);
         let Some(looked) = looked else { return "unknown".to_owned() };
         let cycles = looked.cycles.iter().map(|(found, seconds)| {

@@ -1,4 +1,4 @@
-//! The lines that bring back what Redis lost.
+//! The commands that restore what Redis lost.
 
 use super::{Table, Words};
 use callmeter::balance::scripts::{Announce, Holds, Missing, Remember, Restore, Restored};
@@ -7,7 +7,7 @@ use callmeter_core::domain::{CallSid, Money};
 use std::collections::BTreeSet;
 
 impl Table {
-    /// Makes the journal's hold of a call one that was granted while Redis was away, and a larger one.
+    /// Changes the journal's hold of a call to a larger one, granted while Redis was away.
     pub(in crate::balance) fn granted_without_redis(&mut self, call_sid: &str) {
         let any = self.journal.values().next().expect("a hold").clone();
         let revision = any.revision + 60_000_000;
@@ -22,7 +22,7 @@ impl Table {
         answer.expect("an answer")
     }
 
-    /// Puts back what the journal has of a call.
+    /// Restores the journal's hold of a call.
     pub(super) async fn restore(&self, words: &Words<'_>) -> String {
         let call_sid = CallSid::parse(words.plain[1]).expect("a sid");
         let hold = &self.journal[&call_sid];
@@ -42,7 +42,7 @@ impl Table {
         answer.expect("an answer").join(" ")
     }
 
-    /// Reads all holds, about so many at a time.
+    /// Reads all holds, about this many at a time.
     pub(super) async fn holds(&self, words: &Words<'_>) -> String {
         let (mut cursor, mut found) = (Some("0".to_owned()), BTreeSet::new());
         while let Some(at) = cursor {

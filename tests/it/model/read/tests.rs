@@ -1,4 +1,4 @@
-//! What the model reads, by examples.
+//! Examples of the model's parsing.
 
 use super::*;
 use serde_json::json;
