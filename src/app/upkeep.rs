@@ -104,8 +104,8 @@ impl App {
         }
     }
 
-    /// Deletes replaced auth tokens, and seals tokens and shared keys of the previous key with the
-    /// present one.
+    /// Deletes replaced auth tokens that no longer count. Reseals tokens and shared keys of an
+    /// older key with the present key.
     pub(super) async fn tend_tokens(self) {
         let tokens = TwilioTokens::of(&self.settings);
         let keys = SharedKeys::of(&self.settings);
