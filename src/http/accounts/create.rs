@@ -1,4 +1,4 @@
-//! `POST /v1/accounts`: makes an account and its wallet.
+//! `POST /v1/accounts`: creates an account with its wallet.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,10 +28,10 @@ struct NewAccountBody {
     id: String,
     #[schema(value_type = schema::Line)]
     name: String,
-    /// The first Twilio account whose calls it pays for.
+    /// The first Twilio account that it pays for.
     #[schema(value_type = schema::IssuedAccountSid)]
     twilio_account_sid: String,
-    /// More than zero is transaction 1.
+    /// If more than zero, it is transaction 1.
     #[schema(value_type = schema::AmountGiven, required = false)]
     opening_balance: String,
     #[schema(value_type = Option<schema::Email>)]
