@@ -1,4 +1,4 @@
-//! What commands need of Kafka.
+//! Kafka for commands.
 
 use rdkafka::error::KafkaError;
 
@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::inspect::Inspector;
 
-/// How to reach Kafka, as the settings say.
+/// The settings of the Kafka client.
 pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
     let kafka = &settings.kafka;
     let options = kafka.options.iter();
@@ -18,7 +18,7 @@ pub(super) fn kafka_settings(settings: &Settings) -> KafkaSettings {
     }
 }
 
-/// Says that Kafka could not be asked, and what to look at.
+/// Kafka did not answer; says what to check.
 pub(super) fn reached(kafka: &KafkaSettings, error: &KafkaError) -> CommandError {
     CommandError::Refused(format!(
         "Kafka at {} could not be asked: {error}; check kafka.brokers and that it runs",
@@ -26,7 +26,7 @@ pub(super) fn reached(kafka: &KafkaSettings, error: &KafkaError) -> CommandError
     ))
 }
 
-/// Asks Kafka something on a thread that may block.
+/// Queries Kafka on a thread that may block.
 pub(super) async fn ask<T: Send + 'static>(
     kafka: KafkaSettings,
     question: impl FnOnce(&Inspector) -> Result<T, KafkaError> + Send + 'static,

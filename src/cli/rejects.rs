@@ -1,4 +1,4 @@
-//! `callmeter rejects …`: what could not be charged, how it is tried once more, and how it is closed.
+//! `callmeter rejects …`: lists, replays and closes records that could not be charged.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ use crate::ledger::schema;
 use crate::ledger::store::Store;
 use crate::rejects::close::CloseReject;
 
-/// Rejects read at once.
+/// Rejects in one page.
 const PAGE: i64 = 1_000;
 
-/// Seconds until a rental that could not be paid is tried again.
+/// Seconds until an unpaid rental is retried.
 const SECONDS_A_DAY: u32 = 86_400;
 
 const REASONS: [&str; 4] = ["undecodable", "invalid", "unknown_account", "conflict"];
@@ -221,7 +221,7 @@ async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(
     print(&if command.json { sum.in_json().to_string() } else { sum.in_text() })
 }
 
-/// What became of one record of a replay.
+/// The outcome of one record of a replay.
 #[derive(Debug)]
 struct Replayed {
     outcome: &'static str,
@@ -229,7 +229,7 @@ struct Replayed {
     was_closed: bool,
 }
 
-/// What became of the records of a replay.
+/// The outcomes of all records of a replay.
 #[derive(Debug, Default)]
 struct Sum {
     outcomes: BTreeMap<&'static str, u64>,
@@ -265,7 +265,7 @@ impl Sum {
     }
 }
 
-/// Replays one record; its bytes come from Kafka where the cap had been reached.
+/// Replays one record; its bytes come from Kafka if the cap kept them out of Postgres.
 async fn replay_one(
     id: i64,
     charger: &Charger,

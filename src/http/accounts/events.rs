@@ -31,9 +31,9 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet`
 /// answers.
 ///
-/// The first event is the present wallet. Changes faster than five a second are sent as one. `id` is
-/// the time of the data in microseconds. After a broken connection nothing is sent again, because
-/// the first event has everything.
+/// The first event is the present wallet. Changes faster than five a second are sent as one. `id`
+/// is the time of the data in microseconds. After a broken connection nothing is sent again,
+/// because the first event has everything.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/events", tag = "Accounts", operation_id = "watchWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
