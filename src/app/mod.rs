@@ -51,11 +51,11 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 /// What a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
-    /// Charges the records of Kafka.
+    /// Charges what Kafka brings.
     Meter,
-    /// Serves the API.
+    /// Answers the API.
     Api,
-    /// Runs the periodic jobs.
+    /// Does what is due by the clock.
     Jobs,
 }
 
