@@ -33,7 +33,7 @@ struct Alive {
 /// All parts at one time.
 #[derive(ToSchema)]
 #[schema(as = Readiness)]
-#[expect(dead_code, reason = "tells the document what `Report` writes")]
+#[expect(dead_code, reason = "documents what `Report` writes")]
 struct ReadinessJson {
     /// `ready` if every part that counts is up, else `not_ready`.
     status: String,
@@ -43,7 +43,7 @@ struct ReadinessJson {
 
 /// The state of one part.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "tells the document what `State` writes")]
+#[expect(dead_code, reason = "documents what `State` writes")]
 struct ComponentState {
     /// `up` or `down`.
     status: String,

@@ -34,7 +34,7 @@ impl<T> List<T> {
 /// The parameters of every list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "tells the document what `stretch` reads")]
+#[expect(dead_code, reason = "documents what `stretch` reads")]
 pub(super) struct ListParameters {
     /// Most items of a page; the default is 100.
     #[param(minimum = 1, maximum = 1000)]

@@ -11,7 +11,7 @@ use crate::ledger::keys::Key;
 /// The scope of a key.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 pub(crate) enum KeyScope {
     /// Everything.
     Admin,

@@ -26,7 +26,7 @@ struct AdjustmentRequest {
 /// A correction.
 #[derive(ToSchema)]
 #[schema(example = json!({ "type": "credit", "amount": "2.50", "description": "Goodwill" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AdjustmentBody {
     /// A credit favours the customer, a debit the operator.
     #[schema(value_type = schema::TransactionType)]

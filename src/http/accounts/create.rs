@@ -22,7 +22,7 @@ use crate::ledger::accounts::{NewAccount, NotCreated};
     "id": "acme", "name": "Acme Ltd", "opening_balance": "25.00",
     "twilio_account_sid": "AC0123456789abcdef0123456789abcdef",
 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct NewAccountBody {
     #[schema(value_type = schema::AccountId)]
     id: String,

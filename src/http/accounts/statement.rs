@@ -49,7 +49,7 @@ struct StatementJson {
 /// Whether a statement may change.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 enum StatementStatus {
     Open,
     Closed,

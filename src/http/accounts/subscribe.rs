@@ -27,7 +27,7 @@ struct SubscriptionRequest {
 /// A plan, and the time from which it is effective.
 #[derive(ToSchema)]
 #[schema(example = json!({ "plan": "starter", "starts_at": "2026-12-01T00:00:00Z" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct SubscriptionBody {
     /// Null ends the subscription.
     #[schema(value_type = Option<schema::PlanId>, required = true)]

@@ -41,7 +41,7 @@ struct SettingsRequest {
 /// The changes; absent fields stay.
 #[derive(ToSchema)]
 #[schema(example = json!({ "credit_limit": "10.00", "calls_in_progress_max": 50 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AccountChangesBody {
     #[schema(value_type = schema::Line, required = false)]
     name: String,

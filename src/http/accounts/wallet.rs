@@ -17,7 +17,7 @@ use crate::wallet::WalletView;
 /// The wallet of an account.
 #[derive(ToSchema)]
 #[schema(as = Wallet)]
-#[expect(dead_code, reason = "tells the document what `WalletView` writes")]
+#[expect(dead_code, reason = "documents what `WalletView` writes")]
 pub(in crate::http) struct WalletJson {
     #[schema(value_type = schema::Amount)]
     balance: String,
@@ -42,7 +42,7 @@ pub(in crate::http) struct WalletJson {
 /// The allowance of the current cycle.
 #[derive(ToSchema)]
 #[schema(as = Allowance)]
-#[expect(dead_code, reason = "tells the document what `AllowanceView` writes")]
+#[expect(dead_code, reason = "documents what `AllowanceView` writes")]
 pub(in crate::http) struct AllowanceJson {
     #[schema(value_type = schema::PlanId)]
     plan: String,
@@ -58,7 +58,7 @@ pub(in crate::http) struct AllowanceJson {
 /// the account.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 enum HeldSource {
     Live,
     Journal,

@@ -42,7 +42,7 @@ struct AuthorizationRequest {
     "account": "acme", "call_sid": "CA00000000000000000000000000000001",
     "from": "+15005550100", "to": "+15005550101", "seconds": 300,
 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AuthorizationBody {
     /// The account of the call; give this or `twilio_account_sid`. Optional with a key of an
     /// account.

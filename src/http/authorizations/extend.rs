@@ -21,7 +21,7 @@ struct ExtensionRequest {
 /// The duration of a call in progress.
 #[derive(ToSchema)]
 #[schema(example = json!({ "seconds": 600 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct ExtensionBody {
     /// The call's total since its answer.
     #[schema(minimum = 1, maximum = 86400)]

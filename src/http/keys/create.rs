@@ -32,7 +32,7 @@ struct KeyRequest {
 /// A key to create.
 #[derive(ToSchema)]
 #[schema(example = json!({ "name": "Acme's dialer", "scope": "account", "account": "acme" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct KeyBody {
     /// Display name.
     #[schema(value_type = schema::Line)]

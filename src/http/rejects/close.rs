@@ -23,7 +23,7 @@ struct ClosingRequest {
 /// Why a reject is closed.
 #[derive(ToSchema)]
 #[schema(example = json!({ "reason": "charged by hand, see ticket 4711" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct RejectClosingBody {
     /// Stored with the reject and in the audit, instead of `X-Reason`.
     #[schema(value_type = schema::Line)]
