@@ -1,11 +1,11 @@
-//! The one place that reads the machine's clock; everything else is handed a [`Clock`] or an instant,
-//! so that tests and simulations decide what time it is.
+//! The only place that reads the machine's clock. All other code gets a [`Clock`] or a time, so
+//! that tests and simulations set the time.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
-/// Tells the time: the machine's, or what a test says.
+/// The present time: the machine's, or one that a test sets.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
 
@@ -16,12 +16,12 @@ impl Clock {
         Self(Arc::new(Utc::now))
     }
 
-    /// A clock that answers whatever `now` answers.
+    /// A clock that returns what `now` returns.
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// The present instant, in whole microseconds (Postgres's resolution).
+    /// The present time, in whole microseconds (Postgres's resolution).
     pub fn now(&self) -> DateTime<Utc> {
         (self.0)().trunc_subsecs(6)
     }

@@ -1,7 +1,7 @@
-//! What works right now: each part of the service reports here, `/readyz` tells it.
+//! Which parts work now: each part of the service reports here, and `/readyz` shows it.
 //!
-//! Beside the flow. A part that was never reported is not listed; nothing here decides what to do
-//! about a part that is down.
+//! Beside the flow. A part that never reported is not listed. Nothing here decides what to do about
+//! a part that is down.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ pub type Component = Cow<'static, str>;
 pub const POSTGRES: &str = "postgres";
 /// Name of Redis's part.
 pub const REDIS: &str = "redis";
-/// What authorizations need.
+/// The parts that authorizations need.
 const AUTHORIZATIONS_NEED: [&str; 2] = [POSTGRES, REDIS];
 
 /// The parts of one process, and whether each works. Cheap to clone.
@@ -32,7 +32,7 @@ pub struct Health {
     has_begun: Arc<AtomicBool>,
 }
 
-/// How one part does.
+/// The state of one part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct State {
     /// Up or down.
@@ -40,7 +40,7 @@ pub struct State {
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Since when it is so.
+    /// When it got this status.
     pub since: DateTime<Utc>,
 }
 
@@ -48,16 +48,16 @@ pub struct State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It does.
+    /// It works.
     Up,
-    /// It does not, for now.
+    /// It does not work.
     Down,
 }
 
-/// All parts at one instant, as `/readyz` answers.
+/// All parts at one time, as `/readyz` answers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// `ready` where every part is up.
+    /// `ready` if every part is up, otherwise `not_ready`.
     pub status: &'static str,
     /// Every part by name.
     pub components: BTreeMap<Component, State>,
@@ -66,8 +66,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Only what authorizations need, of which Postgres only while it was never reached: afterwards they
-    /// go on without it, for the accounts that Redis knows.
+    /// Keeps only the parts that authorizations need. Postgres counts only until it was reached
+    /// once: later, accounts that Redis knows are authorized without it.
     #[must_use]
     pub fn of_authorizations(mut self) -> Self {
         self.components.retain(|name, _| AUTHORIZATIONS_NEED.contains(&name.as_ref()));
@@ -79,7 +79,7 @@ impl Report {
         self
     }
 
-    /// Whether `status` says so.
+    /// Whether `status` is `ready`.
     pub fn is_ready(&self) -> bool {
         self.status == "ready"
     }
@@ -91,7 +91,8 @@ impl Health {
         Self { clock, components: Arc::default(), has_begun: Arc::default() }
     }
 
-    /// Reports that the process has what it begins with: Postgres was reached, and is as it should be.
+    /// Reports that the process has started: it reached Postgres, and the schema and the catalog
+    /// are right.
     pub fn begun(&self) {
         self.has_begun.store(true, Ordering::Relaxed);
         self.up(POSTGRES);
@@ -107,7 +108,7 @@ impl Health {
         self.set(component.into(), Status::Down, Some(reason.into()));
     }
 
-    /// Why a part is down; none: it is up, or not known.
+    /// Why a part is down; none if it is up or unknown.
     pub fn reason(&self, component: &str) -> Option<String> {
         self.lock().get(component).and_then(|state| state.reason.clone())
     }
@@ -117,7 +118,7 @@ impl Health {
         self.lock().remove(component);
     }
 
-    /// Tells how all parts do.
+    /// Returns the state of all parts.
     pub fn report(&self) -> Report {
         let components = self.lock().clone();
         let is_ready = components.values().all(|state| state.status == Status::Up);
@@ -140,7 +141,7 @@ impl Health {
             } else {
                 tracing::info!(%component, "component is up");
             }
-            // Partitions come and go, and are told by their own metrics.
+            // Partitions come and go, and have metrics of their own.
             if let Cow::Borrowed(name) = component {
                 metrics::gauge!(COMPONENT_UP, "component" => name).set(value);
             }
@@ -149,7 +150,8 @@ impl Health {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Component, State>> {
-        // Nothing can panic between two writes of one entry, so what a poisoned lock holds is whole.
+        // Nothing panics while an entry is half written, so the map of a poisoned lock is
+        // consistent.
         self.components.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,20 +1,20 @@
-//! HTTP that this program asks of others: where every client begins.
+//! Outgoing HTTP: creates every client of this program.
 
 use reqwest::{Client, ClientBuilder};
 
-/// Makes a client. Its TLS is rustls with ring (docs/decisions/0011), and believes the certificate
-/// authorities of the system. On a machine that has none the client is made all the same: plain HTTP
-/// works, and an HTTPS address fails when it is asked.
+/// Creates a client. Its TLS is rustls with ring (docs/decisions/0011), and trusts the certificate
+/// authorities of the system. On a machine without any the client still works for plain HTTP, and
+/// each HTTPS request fails.
 ///
 /// # Errors
-/// Where `configure` asks for what cannot be had.
+/// If `configure` asks for something that is not possible.
 pub fn client(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> reqwest::Result<Client> {
-    // Said once in each process before a client is made; a second time changes nothing.
+    // Needed once in each process before the first client; later calls change nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     let begin = || Client::builder().user_agent(concat!("callmeter/", env!("CARGO_PKG_VERSION")));
     configure(begin()).build().or_else(|error| {
         let client = configure(begin().tls_certs_only([])).build()?;
-        tracing::debug!(%error, "no certificate authorities: https addresses cannot be asked");
+        tracing::debug!(%error, "no certificate authorities: https requests will fail");
         Ok(client)
     })
 }

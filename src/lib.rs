@@ -1,7 +1,7 @@
 //! callmeter: charging for live phone calls.
 //!
-//! One direction, like water: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
-//! [`ledger`] commits to Postgres → [`balance`] projects to Redis → notify tells the world.
+//! The flow has one direction: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
+//! [`ledger`] commits to Postgres → [`balance`] projects to Redis.
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`],
@@ -9,7 +9,7 @@
 //! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
 //!
-//! A module uses only those before it. A test reads the order from here.
+//! A module uses only modules before it. A test reads the order here.
 
 pub mod accounts;
 pub mod app;

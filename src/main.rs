@@ -6,7 +6,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Only the service lives long enough for it to matter.
+    // Only `serve` runs long enough for this setting to matter.
     if std::env::args_os().any(|argument| argument == "serve") {
         callmeter::config::settle_allocator();
     }

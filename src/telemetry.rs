@@ -1,7 +1,7 @@
-//! Log lines: to standard error, as text or JSON. Standard output belongs to commands' answers.
+//! Log lines: to standard error, as text or JSON. Standard output is for the results of commands.
 //!
-//! Rules: no request bodies, no secrets; an account is named by its id. Phone numbers are masked in
-//! every line, whoever wrote it ([`crate::masked`]).
+//! A line must never hold a request body or a secret, and names an account by its id. Phone numbers
+//! are masked in every line, those of libraries too ([`crate::masked`]).
 
 use std::io::IsTerminal;
 
@@ -32,7 +32,7 @@ pub fn one_line(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         let next = error.to_string();
-        // Some errors repeat their cause in their own words.
+        // The text of some errors already includes their cause.
         if !text.contains(&next) {
             text.push_str(": ");
             text.push_str(&next);

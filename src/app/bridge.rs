@@ -1,4 +1,4 @@
-//! Wiring of the bridge: what Twilio posts to this process's API goes to Kafka.
+//! Wires the bridge: it publishes to Kafka what Twilio posts to this process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use crate::ingest::topics;
 use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::tokens::TwilioTokens;
 
-/// Time between two attempts to make the topic.
+/// Time between two attempts to create the topic.
 const TOPIC_EVERY: Duration = Duration::from_secs(2);
 
 impl App {
-    /// Opens the bridge, and sees that its topic is there where no meter does.
+    /// Opens the bridge. Without a meter in this process it also creates the topic.
     pub(super) fn open_bridge(
         &self,
         stages: &mut JoinSet<anyhow::Result<()>>,
@@ -26,8 +26,8 @@ impl App {
         let settings = &self.settings;
         if settings.http.admin_key.is_some() && settings.secrets.key.is_none() {
             tracing::warn!(
-                "secrets.key is not set: auth tokens and shared keys are sealed by http.admin_key, and \
-                 are lost where that changes"
+                "secrets.key is not set: auth tokens and shared keys are sealed with \
+                 http.admin_key and are lost when it changes"
             );
         }
         let bridge = BridgeSettings::of(settings);
@@ -38,16 +38,16 @@ impl App {
         }
         let (tokens, keys) = (TwilioTokens::of(settings), SharedKeys::of(settings));
         let bridge = Bridge::open(bridge, tokens, keys, self.store.clone(), self.clock.clone());
-        bridge.context("Twilio's callbacks cannot be taken")
+        bridge.context("the bridge for Twilio's callbacks cannot start")
     }
 
-    /// Makes the topic of calls as soon as Kafka can be asked; then waits for the end.
+    /// Creates the topic of calls as soon as Kafka is reachable, then waits for the shutdown.
     async fn make_topic(self, kafka: KafkaSettings) {
         let settings = &self.settings.kafka;
         while let Err(error) =
             topics::ensure(&kafka, &[&settings.topic_calls], settings.partitions).await
         {
-            tracing::warn!(error = one_line(&error), "the topic of calls cannot be made yet");
+            tracing::warn!(error = one_line(&error), "the topic of calls cannot be created yet");
             tokio::time::sleep(TOPIC_EVERY).await;
         }
         std::future::pending::<()>().await;

@@ -1,4 +1,4 @@
-//! The jobs of the role `jobs`: what is due by the clock, and done by one process at a time.
+//! The jobs of the role `jobs`: periodic work that one process at a time does.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::sweep::{self, Report, Sweeper};
 
 /// Time between two rounds of blanking.
 const BLANKING_EVERY: TimeDelta = TimeDelta::hours(1);
-/// Rest between two of its steps, so that charging hardly notices.
+/// Pause between two steps of a round, so that charging hardly slows down.
 const BLANKING_PAUSE: Duration = Duration::from_millis(50);
 
-/// Connections for a job that goes over Twilio accounts, several at a time: one each, and some for what
-/// takes longer.
+/// Connections for a job that processes several Twilio accounts at once: one for each of them, and
+/// two for longer statements.
 pub fn connections_for_accounts(settings: &Settings) -> u32 {
     u32::try_from(settings.sweep.accounts_at_once).unwrap_or(u32::MAX).saturating_add(2)
 }
@@ -32,7 +32,7 @@ impl App {
         match self.jobs() {
             Ok((store, jobs)) => jobs::run_all(store, self.clock.clone(), jobs).await,
             Err(error) => {
-                tracing::error!(%error, "the jobs cannot be run");
+                tracing::error!(%error, "the jobs cannot run");
                 std::future::pending::<()>().await;
             }
         }
@@ -50,7 +50,7 @@ impl App {
         Ok((store, jobs.into_iter().flatten().collect()))
     }
 
-    /// Blanks what is older than its time of retention, where there is one.
+    /// Blanks numbers and names older than the retention time, if one is set.
     fn blanking(&self, store: &Store) -> Option<Job> {
         let retention = Months::new(self.settings.privacy.retention()?);
         let (store, clock) = (store.clone(), self.clock.clone());
@@ -81,7 +81,7 @@ impl App {
             async move {
                 let report = sweeper.sweep_on(overlap).await?;
                 tell(&report);
-                // Single accounts that fail are told by `status`, and swept from where they were.
+                // `status` shows single accounts that failed; the next sweep resumes them.
                 if let (0, Some(first)) = (report.accounts, report.failed.first()) {
                     return Err(format!("no Twilio account was swept: {}", first.error).into());
                 }
@@ -111,7 +111,7 @@ impl App {
                     return Err(format!("no Twilio account was compared: {}", first.error).into());
                 }
                 let (compared, differences) = (report.days.len(), report.faults());
-                tracing::info!(days = compared, differences, "held against twilio");
+                tracing::info!(days = compared, differences, "compared with twilio");
                 Ok(serde_json::to_value(&report.summary)?)
             }
             .boxed()

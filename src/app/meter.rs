@@ -1,4 +1,4 @@
-//! Wires the meter: what the settings say, in its own terms.
+//! Wires the meter: translates the settings into its own.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,8 +47,8 @@ impl App {
             rental_retry: retry,
             stall_max: Duration::from_secs(kafka.stall_seconds.into()),
         };
-        // Each commit, the rents, the offsets, the look at them and the counts may want a connection at
-        // once.
+        // Each commit, the rents, the offsets, the check of the offsets and the counts may need a
+        // connection at the same time.
         let connections_max = u32::try_from(batch.commits_max)?.saturating_add(5);
         let store = Store::open(self.settings.database.url.expose(), connections_max)?;
         Ok(Meter {

@@ -1,9 +1,9 @@
-//! Wiring of `callmeter serve`: the only file that knows every stage.
+//! Wires `callmeter serve`: the only file that knows every task.
 //!
-//! The HTTP listeners come first, so that `/livez` and `/readyz` answer while Postgres is still away;
-//! then the schema is checked and the catalog offered; then the stages of the roles start. A signal,
-//! or a stage that fails, ends all of them: first those that take requests and records, then the
-//! balance stage, which journals what they have granted.
+//! The HTTP listeners start first, so that `/livez` and `/readyz` answer while Postgres is still
+//! down. Then it checks the schema and offers the catalog; then the tasks of the roles start. A
+//! signal or a failed task ends all of them: first those that take requests and records, then the
+//! balance task, which journals what they granted.
 
 mod bridge;
 mod jobs;
@@ -38,14 +38,14 @@ pub use crate::telemetry::one_line;
 use crate::wallet::Live;
 pub use jobs::connections_for_accounts;
 
-/// Longest time that stages may take to end; with the next and the runtime's own end it stays below
-/// 15 s.
+/// Longest time for tasks to end. With the next limit and the runtime's own end it stays below 15
+/// s.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Longest time that the balance stage may take after them.
+/// Longest time for the balance task to end after them.
 const LAST_DRAIN_MAX: Duration = Duration::from_secs(3);
-/// Time between two looks at Postgres and Redis.
+/// Time between two probes of Postgres and Redis.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// Longest time that one look may take.
+/// Longest time for one probe.
 const PROBE_MAX: Duration = Duration::from_secs(5);
 
 /// What a process does.
@@ -59,7 +59,7 @@ pub enum Role {
     Jobs,
 }
 
-/// What every stage is given.
+/// What every task uses.
 #[derive(Clone, Debug)]
 struct App {
     settings: Arc<Settings>,
@@ -68,16 +68,16 @@ struct App {
     clock: Clock,
     health: Health,
     shutdown: CancellationToken,
-    /// Ends the balance stage, after all others.
+    /// Ends the balance task, after all others.
     shutdown_last: CancellationToken,
 }
 
-/// Runs the roles until a signal ends them.
+/// Runs the roles until a signal.
 ///
 /// # Errors
-/// What ended it otherwise: a schema that is not known, an address in use, a stage that failed.
+/// Anything else that ends it: an unknown schema, an address in use, a failed task.
 pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<()> {
-    // Before anything starts: a path that leads nowhere is a wrong setting.
+    // Before anything starts: a wrong path is a wrong setting.
     catalog_file::read(&settings.catalog.path)?;
     let clock = Clock::system();
     let recorder = Recorder::install()?;
@@ -128,7 +128,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
 }
 
 impl App {
-    /// Names the parts without which the roles do nothing, before anybody asks.
+    /// Reports the parts that the roles need as down, before the first request.
     fn expect_parts(&self, roles: &BTreeSet<Role>) {
         self.health.down(POSTGRES, "not reached yet");
         if roles.contains(&Role::Api) || roles.contains(&Role::Meter) {
@@ -193,7 +193,7 @@ impl App {
         Ok(())
     }
 
-    /// Waits for Postgres, checks the way to it and the schema, and offers the catalog.
+    /// Waits for Postgres, checks the connection and the schema, and offers the catalog.
     async fn prepare(&self, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
         let check = async || {
             if roles.contains(&Role::Jobs) {
@@ -225,8 +225,8 @@ impl App {
         Ok(())
     }
 
-    /// Offers the catalog's file at start. A file that is refused stops the start only where there
-    /// is no older version to go on with: a restart must not stop charging.
+    /// Offers the catalog's file at the start. A refused file stops the start only if there is no
+    /// older version: a restart must not stop charging.
     async fn offer_catalog(&self) -> anyhow::Result<()> {
         let path = &self.settings.catalog.path;
         let error = match catalog_file::offer(&self.store, path, By::new("serve", self.clock.now()))
@@ -277,7 +277,7 @@ impl App {
         Ok(())
     }
 
-    /// Starts what keeps Redis in step, where this process asks it or feeds it.
+    /// Starts the balance task and the probe of Redis if a role of this process uses Redis.
     fn start_balance(&self, stages: &mut JoinSet<anyhow::Result<()>>, roles: &BTreeSet<Role>) {
         if !roles.contains(&Role::Api) && !roles.contains(&Role::Meter) {
             return;
@@ -295,7 +295,7 @@ impl App {
         });
     }
 
-    /// Runs what never ends by itself until the process ends.
+    /// Runs an endless task until the shutdown.
     async fn until_shutdown(self, endless: impl Future<Output = ()>) -> anyhow::Result<()> {
         self.shutdown.run_until_cancelled(endless).await;
         Ok(())
@@ -309,28 +309,28 @@ async fn keep_metrics(recorder: Recorder) {
     }
 }
 
-/// Waits for the first stage that ends before it is told to.
+/// Waits for the first task that ends before the shutdown.
 async fn first_failure(stages: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Error {
     match stages.join_next().await {
-        Some(Ok(Ok(()))) | None => anyhow!("a stage ended before it was told to"),
+        Some(Ok(Ok(()))) | None => anyhow!("a task ended before the shutdown"),
         Some(Ok(Err(error))) => error,
-        Some(Err(error)) => anyhow!(error).context("a stage panicked"),
+        Some(Err(error)) => anyhow!(error).context("a task panicked"),
     }
 }
 
-/// Waits for every stage to end; those that take too long are given up.
+/// Waits for every task to end; gives up those that take too long.
 async fn drain(stages: &mut JoinSet<anyhow::Result<()>>, longest: Duration) -> anyhow::Result<()> {
     let all = async {
         let mut first = Ok(());
         while let Some(ended) = stages.join_next().await {
-            let ended = ended.map_err(|error| anyhow!(error).context("a stage panicked"));
+            let ended = ended.map_err(|error| anyhow!(error).context("a task panicked"));
             first = first.and(ended.and_then(|ended| ended));
         }
         first
     };
     match tokio::time::timeout(longest, all).await {
         Ok(ended) => ended,
-        Err(_) => bail!("stages did not end within {} s and were given up", longest.as_secs()),
+        Err(_) => bail!("tasks did not end within {} s and were given up", longest.as_secs()),
     }
 }
 

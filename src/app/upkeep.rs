@@ -1,5 +1,5 @@
-//! What `serve` does by the clock: looks at Postgres and Redis, reads the catalog anew when told to,
-//! forgets old answers, and measures the ledger's drift. None of it ends by itself.
+//! What `serve` does periodically: probes Postgres and Redis, reloads the catalog on SIGHUP,
+//! deletes old answers, and measures the ledger's drift. Each loop runs until the shutdown.
 
 use std::time::Duration;
 
@@ -17,20 +17,20 @@ use crate::metrics::CATALOG_VERSION;
 use crate::operator::catalog_file;
 use crate::verify;
 
-/// Time between two rounds of forgetting old answers.
+/// Time between two rounds of deleting old answers.
 const PURGE_EVERY: Duration = Duration::from_mins(1);
-/// Answers forgotten in one transaction.
+/// Answers deleted in one transaction.
 const PURGE_LIMIT: i64 = 1000;
-/// Time between two looks at the catalog in force.
+/// Time between two checks of the catalog in force.
 const CATALOG_EVERY: Duration = Duration::from_secs(5);
 /// Time between two measurements of the ledger's drift; each reads all transactions.
 const DRIFT_EVERY: Duration = Duration::from_hours(1);
 
 impl App {
-    /// Looks at Postgres, so that `/readyz` tells of an outage that no request has met.
+    /// Probes Postgres, so that `/readyz` shows an outage even without requests.
     pub(super) async fn probe_postgres(self) {
         loop {
-            // The pool pings a connection before it lends it.
+            // The pool pings a connection before it hands it out.
             match tokio::time::timeout(PROBE_MAX, self.store.read()).await {
                 Ok(Ok(_)) => self.health.up("postgres"),
                 Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
@@ -40,7 +40,7 @@ impl App {
         }
     }
 
-    /// Looks at Redis, so that `/readyz` tells of an outage, and of a Redis that may drop holds.
+    /// Probes Redis, so that `/readyz` shows an outage, and a Redis that may drop holds.
     pub(super) async fn probe_redis(self) {
         loop {
             match tokio::time::timeout(PROBE_MAX, self.balance.redis().probe()).await {
@@ -58,8 +58,8 @@ impl App {
         }
     }
 
-    /// Offers the catalog's file once more where Postgres came back from a backup that is older than
-    /// a version in use.
+    /// Offers the catalog's file again if Postgres was restored from a backup that lacks the
+    /// version in use.
     pub(super) async fn keep_catalog(self) {
         let mut newest = None;
         loop {
@@ -101,8 +101,8 @@ impl App {
         }
     }
 
-    /// Forgets auth tokens of before, and seals by the present key what an older one sealed: tokens and
-    /// shared keys.
+    /// Deletes replaced auth tokens that no longer count. Reseals tokens and shared keys of an
+    /// older key with the present key.
     pub(super) async fn tend_tokens(self) {
         let tokens = TwilioTokens::of(&self.settings);
         let keys = SharedKeys::of(&self.settings);
@@ -119,7 +119,7 @@ impl App {
                 }
                 Ok(_) => {}
                 Err::<_, LedgerError>(error) => {
-                    tracing::warn!(error = one_line(&error), "auth tokens were not looked after");
+                    tracing::warn!(error = one_line(&error), "auth tokens were not maintained");
                 }
             }
             let tended = self.store.transact("shared_keys::tend", |connection| {
@@ -133,14 +133,15 @@ impl App {
                 }
                 Ok(_) => {}
                 Err::<_, LedgerError>(error) => {
-                    tracing::warn!(error = one_line(&error), "shared keys were not looked after");
+                    tracing::warn!(error = one_line(&error), "shared keys were not maintained");
                 }
             }
             tokio::time::sleep(PURGE_EVERY).await;
         }
     }
 
-    /// Holds balances against transactions now and then; `callmeter verify` finds where they differ.
+    /// Compares balances with transactions periodically; `callmeter verify` finds where they
+    /// differ.
     pub(super) async fn measure_drift(self) {
         loop {
             match verify::publish_drift(&self.store).await {

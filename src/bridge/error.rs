@@ -1,4 +1,4 @@
-//! Why a message of Twilio's was not taken; each kind says whether it should be posted again.
+//! Why the bridge refused a message of Twilio; each kind says whether Twilio should post it again.
 
 use crate::ingest::publisher::PublishError;
 use crate::ledger::LedgerError;
@@ -6,23 +6,22 @@ use crate::ledger::shared_keys::UnopenedKey;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TokenError;
 
-/// A message that was not, or not wholly, published.
+/// A message that was not published, or only in part.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// Not signed, or not by a token or shared key of the account it is about: never to be posted
-    /// again.
+    /// Not signed, or not by a token or shared key of its account: do not post it again.
     #[error("no auth token or shared key of its account signed it")]
     Forged,
-    /// There is no token or shared key to check it by: to be posted again, until an operator has given one.
+    /// No token or shared key is set to check it: post it again, until an operator sets one.
     #[error("{0}")]
     NotConfigured(&'static str),
-    /// A token cannot be told: to be posted again.
+    /// A token cannot be read: post it again.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// A shared key cannot be opened: to be posted again.
+    /// A shared key cannot be opened: post it again.
     #[error(transparent)]
     SharedKey(#[from] UnopenedKey),
-    /// Kafka did not acknowledge it: to be posted again.
+    /// Kafka did not acknowledge it: post it again.
     #[error(transparent)]
     Publish(#[from] PublishError),
 }

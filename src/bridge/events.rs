@@ -1,15 +1,15 @@
-//! What an Event Streams sink posts: an array of events, each of which becomes a record, byte for
-//! byte as it came.
+//! The events of an Event Streams sink: an array, of which each event becomes one record, byte for
+//! byte.
 
 use serde_json::value::RawValue;
 
-/// Splits a body into its events. A single object is an event; what is no JSON is one record, so that
-/// it can be kept and looked at.
+/// Splits a body into its events. A body that is not a JSON array is one record, so that it is kept
+/// for inspection.
 ///
-/// The bytes of an event are never written anew: numbers, escapes and text that is no UTF-8 stay.
+/// Never rewrites the bytes of an event: numbers, escapes and text that is not UTF-8 stay.
 pub(super) fn split(body: &[u8]) -> Vec<&[u8]> {
-    // Only inside of strings JSON has bytes beyond ASCII. Where those are no UTF-8 either, a copy
-    // of the same length shows where the events begin and end.
+    // JSON has bytes beyond ASCII only in strings, and they may not be UTF-8. An ASCII copy of the
+    // same length shows where the events begin and end.
     let ascii: Vec<u8> =
         body.iter().map(|byte| if byte.is_ascii() { *byte } else { b'?' }).collect();
     let Ok(text) = str::from_utf8(&ascii) else { return vec![body] };
@@ -22,7 +22,7 @@ pub(super) fn split(body: &[u8]) -> Vec<&[u8]> {
     events.into_iter().map(place).collect()
 }
 
-/// An event with the tag that the sink's address gives; its own counts before it.
+/// An event with the tag of the sink's address; a tag of its own wins.
 pub(super) fn tagged(event: &[u8], tag: Option<&str>) -> Vec<u8> {
     let (Some(tag), Some(b'{')) = (tag, event.first()) else { return event.to_vec() };
     let is_empty = event[1..].trim_ascii_start().starts_with(b"}");

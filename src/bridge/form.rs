@@ -1,15 +1,14 @@
-//! A status callback: the form that Twilio posts becomes the flat object that the topic of calls
-//! holds.
+//! A status callback: the form that Twilio posts becomes a flat object for the topic of calls.
 
 use serde_json::{Map, Value};
 
 use super::signature::pairs;
 
-/// Name of the parameter that marks a call with the campaign it belongs to.
+/// Name of the parameter for the campaign of a call.
 const TAG: &str = "tag";
 
-/// Makes the record of a form: every parameter a string. Of a key that comes twice the last value
-/// counts, as it does where the record is read; bytes that are no text become replacement characters.
+/// Creates the record of a form: every parameter is a string. If a key comes twice its last value
+/// counts, as in the decoder. Bytes that are not UTF-8 become replacement characters.
 pub(super) fn record(form: &[(Vec<u8>, Vec<u8>)], tag: Option<&str>) -> Vec<u8> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let parameters = form.iter().map(|(key, value)| (text(key), Value::String(text(value))));
@@ -20,7 +19,7 @@ pub(super) fn record(form: &[(Vec<u8>, Vec<u8>)], tag: Option<&str>) -> Vec<u8> 
     Value::Object(parameters).to_string().into_bytes()
 }
 
-/// The tag that the address of a callback gives, where it gives one.
+/// The tag in the address of a callback, if any.
 pub(super) fn tag(query: &str) -> Option<String> {
     let (_, tag) = pairs(query.as_bytes()).into_iter().find(|(key, _)| key == TAG.as_bytes())?;
     (!tag.is_empty()).then(|| String::from_utf8_lossy(&tag).into_owned())

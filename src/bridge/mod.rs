@@ -1,10 +1,12 @@
-//! The bridge: what Twilio posts, checked and put into Kafka, because Twilio has no Kafka sink.
+//! The bridge checks Twilio's messages and publishes them to Kafka, because Twilio has no Kafka
+//! sink.
 //!
-//! Before the flow. A message is taken only where an auth token or a shared key of the very account
-//! that it would be charged to signed it; the account is read by the same code that charges by it. What is signed is
-//! never refused for being odd: the meter keeps what it cannot charge, and of what is too long for
-//! Kafka the part goes there by which it is charged. Whoever posted it is told so only once Kafka has
-//! acknowledged it, and may post it again, however late: charging knows its calls.
+//! Before the flow. It accepts a message only if an auth token or a shared key of the account that
+//! would be charged signed it; the decoder of the meter reads that account. It never refuses a
+//! signed message because of its content: the meter keeps what it cannot charge, and a record that
+//! is too long for Kafka is reduced to the part that is needed to charge it. It answers success
+//! only after Kafka acknowledged the message. Twilio may post it again at any time: a call is
+//! charged once.
 
 mod error;
 mod events;
@@ -39,12 +41,12 @@ use signers::{Anybody, Candidates, Signers, Unopened};
 
 /// Bytes of all messages that wait for Kafka at once, in [`BUDGET_UNIT`]s.
 const BUDGET: usize = 1_024;
-/// The least that a message counts for: so there are at most 1,024 of them, and 64 MiB.
+/// A message counts for at least one unit: so at most 1,024 messages wait, with 64 MiB.
 const BUDGET_UNIT: usize = 65_536;
 /// Seconds between two log lines about refused messages; the metric counts them all.
 const TOLD_EVERY_SECONDS: i64 = 60;
 
-/// What Twilio posts.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A status callback: a form.
@@ -53,29 +55,29 @@ pub enum Kind {
     Events,
 }
 
-/// A message as it came.
+/// A message as received.
 #[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// Path and query of the request, as they came.
+    /// Path and query of the request, as received.
     pub path_and_query: &'a str,
     /// The host that the request named.
     pub host: Option<&'a str>,
-    /// `X-Twilio-Signature`; none where it is missing, or comes more than once.
+    /// `X-Twilio-Signature`; none if it is missing or comes more than once.
     pub signature: Option<&'a str>,
-    /// Every `X-Twilio-Webhooks-Signature-Settings`, as it came: it says which shared key signed.
+    /// Every `X-Twilio-Webhooks-Signature-Settings`, as received: it names the shared key.
     pub signature_settings: &'a [&'a [u8]],
     /// The body.
     pub body: &'a [u8],
 }
 
-/// What became of a message that was taken.
+/// The result of an accepted message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// Records that Kafka acknowledged.
     pub published: usize,
-    /// Events that were dropped: of another account than the signer's.
+    /// Events that were dropped: their account is not the signer's.
     pub foreign: usize,
 }
 
@@ -91,17 +93,17 @@ pub struct Bridge {
     told_at: Arc<AtomicI64>,
 }
 
-/// A record to be, with the account that it would be charged to.
+/// A record to publish, with the account that would be charged.
 struct Draft {
     account_sid: Option<TwilioAccountSid>,
     value: Vec<u8>,
 }
 
 impl Bridge {
-    /// Prepares the bridge; Kafka is connected to by itself.
+    /// Prepares the bridge; librdkafka connects to Kafka in the background.
     ///
     /// # Errors
-    /// Where librdkafka refuses a setting.
+    /// If librdkafka refuses a setting.
     pub fn open(
         settings: BridgeSettings,
         tokens: TwilioTokens,
@@ -123,18 +125,18 @@ impl Bridge {
         self.settings.bytes_max
     }
 
-    /// Takes a place for a message of this length, which is given back when it is dropped; none: too
-    /// many wait. Ask before its body is read.
+    /// Takes a permit for a message of this length, until the permit is dropped; none: too many
+    /// messages wait. Call it before the body is read.
     pub fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let units = bytes.div_ceil(BUDGET_UNIT).clamp(1, BUDGET);
         let units = u32::try_from(units).unwrap_or(u32::MAX);
         Arc::clone(&self.budget).try_acquire_many_owned(units).ok()
     }
 
-    /// Checks a message and publishes it; returns when Kafka has acknowledged all of it.
+    /// Checks and publishes a message; returns after Kafka acknowledged all of it.
     ///
     /// # Errors
-    /// Why it was not, or not wholly, published; its kind says whether to post it again.
+    /// The message was not published, or only in part; the kind says whether to post it again.
     pub async fn take(&self, message: &Message<'_>) -> Result<Taken, Refusal> {
         let drafts = drafts(message);
         let accepted = self.accept(message, &drafts).await;
@@ -152,17 +154,17 @@ impl Bridge {
             .collect();
         if accepted.foreign > 0 {
             let events = accepted.foreign;
-            tracing::warn!(events, "events of another account than the signer's are refused");
+            tracing::warn!(events, "events of accounts that did not sign them are dropped");
         }
         self.publisher.publish(&records).await?;
-        // The others may be signed by what cannot be opened: they are to be posted again.
+        // A secret that cannot be opened may have signed the others: Twilio is to post them again.
         if let Some(unopened) = accepted.unopened {
             return Err(unopened.into());
         }
         Ok(Taken { published: records.len(), foreign: accepted.foreign })
     }
 
-    /// Decides which accounts' records are taken.
+    /// Decides the accounts whose records are accepted.
     async fn accept(&self, message: &Message<'_>, drafts: &[Draft]) -> Result<Accepted, Refusal> {
         let now = self.clock.now();
         let mut connection = self.store.read().await?;
@@ -199,7 +201,7 @@ impl Bridge {
         Ok(Accepted { sids: accepted, foreign, unopened })
     }
 
-    /// What is signed of a message; none: it has no signature, or is not what was signed.
+    /// The signed parts of a message; none: it has no signature, or its body is not the signed one.
     fn signed(&self, message: &Message<'_>, scheme: Scheme<'_>) -> Option<Signed> {
         let proof = Proof { signature: message.signature?, algorithm: scheme.algorithm() };
         let addresses = self.settings.addresses(message);
@@ -209,8 +211,8 @@ impl Bridge {
         }
     }
 
-    /// Tells a forged message from one of an account that nobody gave a token or shared key for: that
-    /// one is to be posted again, until somebody does.
+    /// Distinguishes a forged message from one of an account without a token or shared key: Twilio
+    /// is to post that one again, until somebody sets one.
     async fn why_refused(
         &self,
         connection: &mut PgConnection,
@@ -233,7 +235,7 @@ impl Bridge {
         }))
     }
 
-    /// Says once in a while that messages are refused: the address, a token or a key may be wrong.
+    /// Logs now and then that messages are refused: the address, a token or a key may be wrong.
     fn tell_refused(&self, message: &Message<'_>) {
         let now = self.clock.now().timestamp();
         let told_at = self.told_at.load(Ordering::Relaxed);
@@ -270,12 +272,12 @@ impl Bridge {
     }
 }
 
-/// The accounts whose records are taken; records of no account always are.
+/// The accounts whose records are accepted; records without an account always are.
 #[derive(Debug, Default)]
 struct Accepted {
     sids: HashSet<TwilioAccountSid>,
     foreign: usize,
-    /// What may have signed the others, and cannot be opened.
+    /// A secret that may have signed the others and cannot be opened.
     unopened: Option<Unopened>,
 }
 
@@ -285,7 +287,7 @@ impl Accepted {
     }
 }
 
-/// Secrets held against one signature, each once.
+/// Secrets checked against one signature, each once.
 struct Tried<'a> {
     signed: &'a Signed,
     known: HashMap<&'a str, bool>,
@@ -306,7 +308,7 @@ fn query_of<'a>(message: &Message<'a>) -> &'a str {
     message.path_and_query.split_once('?').map_or("", |(_, query)| query)
 }
 
-/// What would be published of a message.
+/// The records to publish for a message.
 fn drafts(message: &Message<'_>) -> Vec<Draft> {
     let tag = form::tag(query_of(message));
     let values = match message.kind {

@@ -1,37 +1,37 @@
-//! By what a message is signed: an account's auth token, or a shared key that a header names
+//! How a message is signed: with an account's auth token, or with a shared key that a header names
 //! (<https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys>).
 //!
-//! Pure. Twilio adds `X-Twilio-Webhooks-Signature-Settings: key=ID,algorithm=HMAC_SHA256` to what a
-//! shared key signs; the signature stands in `X-Twilio-Signature` as ever. The header itself is not
-//! signed, so anybody may write what he likes into it. Where it is there, only a shared key by
-//! HMAC-SHA256 counts: no oddity of the header makes a message one that an auth token may sign.
+//! Pure. Twilio adds `X-Twilio-Webhooks-Signature-Settings: key=ID,algorithm=HMAC_SHA256` to a
+//! message that a shared key signs; the signature is in `X-Twilio-Signature` as always. The header
+//! is not signed, so anybody may change it. If the header is there, only a shared key with
+//! HMAC-SHA256 counts: no fault in it must ever make an auth token's signature acceptable.
 
 use ring::hmac;
 
 use crate::config::is_key_id;
 
-/// The only algorithm that a shared key may sign by.
+/// The only algorithm that a shared key may use.
 const ALGORITHM: &str = "HMAC_SHA256";
-/// Bytes of the longest header: a key's id has 128 of them at most.
+/// Bytes of the longest header; a key's id has at most 128.
 const BYTES_MAX: usize = 512;
 
-/// By what a message is signed.
+/// How a message is signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scheme<'a> {
-    /// An auth token, by HMAC-SHA1.
+    /// With an auth token and HMAC-SHA1.
     Token,
-    /// The shared key of this id, by HMAC-SHA256.
+    /// With the shared key of this id and HMAC-SHA256.
     SharedKey(&'a str),
 }
 
-/// Why a message with the header cannot be checked: nobody's signature counts.
+/// Why a message with the header cannot be checked: no signature counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Fault {
     #[error("it comes more than once")]
     Twice,
     #[error("it is longer than 512 bytes")]
     TooLong,
-    #[error("it holds what is no printable ASCII")]
+    #[error("it is not printable ASCII")]
     Unprintable,
     #[error("it names its key or its algorithm more than once")]
     Ambiguous,
@@ -42,7 +42,7 @@ pub(super) enum Fault {
 }
 
 impl<'a> Scheme<'a> {
-    /// Reads every header of that name that a message has.
+    /// Reads all headers of that name in a message.
     pub(super) fn read(headers: &[&'a [u8]]) -> Result<Self, Fault> {
         let header = match headers {
             [] => return Ok(Self::Token),

@@ -1,4 +1,4 @@
-//! Where the bridge stands: the address that Twilio knows, Kafka, and how much it takes.
+//! Settings of the bridge: the address that Twilio uses, Kafka, and limits.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::ingest::client::KafkaSettings;
 /// Longest wait for Kafka. Twilio waits 15 s for an answer.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(8);
 
-/// What the bridge is told.
+/// Settings of the bridge.
 #[derive(Clone, Debug)]
 pub struct BridgeSettings {
     /// How to reach Kafka.
     pub kafka: KafkaSettings,
-    /// Where records go.
+    /// The topic of its records.
     pub topic: String,
-    /// The address by which Twilio reaches this service; none: what each request names as its host.
+    /// The address at which Twilio reaches this service; none: the host of each request.
     pub public_url: Option<String>,
     /// Bytes of the longest message.
     pub bytes_max: usize,
@@ -28,7 +28,7 @@ impl BridgeSettings {
     /// Takes them from the settings.
     pub fn of(settings: &Settings) -> Self {
         let kafka = &settings.kafka;
-        // So that a request answers by itself before it is given up.
+        // So that the wait ends before the time limit of the request.
         let answered = u64::from(settings.http.request_seconds_max.saturating_sub(1).max(1));
         Self {
             kafka: KafkaSettings::from(kafka),
@@ -39,11 +39,10 @@ impl BridgeSettings {
         }
     }
 
-    /// The addresses that Twilio may have called to post this message.
+    /// The addresses to which Twilio may have posted this message.
     ///
-    /// Where nobody set the public one, the host that the request names is taken at its word. That
-    /// weakens nothing but the binding to this host: without the account's token nobody can sign for
-    /// any.
+    /// Without a public address the host of the request counts. Then a signature is not bound to
+    /// this host; only the account's token can still create one.
     pub(super) fn addresses(&self, message: &Message<'_>) -> Vec<String> {
         let path = message.path_and_query;
         match (&self.public_url, message.host) {

@@ -1,11 +1,12 @@
-//! Whether Twilio signed a request: `X-Twilio-Signature`, as Twilio's SDKs compute it
+//! Checks that Twilio signed a request: `X-Twilio-Signature`, as Twilio's SDKs compute it
 //! (<https://www.twilio.com/docs/usage/security#validating-requests>).
 //!
-//! Pure. The signature is base64 of HMAC-SHA1 by the account's auth token, or of HMAC-SHA256 by a
-//! shared key, over the address and, for a form, each key with its value, in order of the keys. For JSON the address carries the body's hash
-//! and is signed alone. It holds no instant, so its age says nothing.
+//! Pure. The signature is base64 of HMAC-SHA1 with the account's auth token, or of HMAC-SHA256 with
+//! a shared key. For a form it covers the address and each key with its value, in the order of the
+//! keys. For JSON it covers only the address, which contains the hash of the body. A signature
+//! contains no time, so it never expires.
 //!
-//! Nothing here tells how far a wrong signature was right: comparisons take constant time.
+//! No check may reveal how much of a wrong signature is right: comparisons take constant time.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,10 +17,10 @@ use subtle::ConstantTimeEq;
 
 use crate::config::Secret;
 
-/// Parameter of the address that holds the hash of a JSON body.
+/// Parameter of the address with the hash of a JSON body.
 const BODY_HASH: &str = "bodySHA256";
 
-/// What JavaScript's `encodeURIComponent` leaves as it is.
+/// The characters that JavaScript's `encodeURIComponent` escapes.
 const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'_')
@@ -31,22 +32,22 @@ const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'(')
     .remove(b')');
 
-/// A request, as far as it is signed.
+/// The signed parts of a request.
 #[derive(Clone, Debug)]
 pub(super) struct Signed {
-    /// Every text that may have been signed: the forms of the address, each with the parameters.
+    /// Every text that may have been signed: each form of the address with the parameters.
     texts: Vec<Vec<u8>>,
-    /// The signature as it came; none: it cannot be one.
+    /// The signature, decoded; none: it is not base64.
     signature: Option<Vec<u8>>,
     algorithm: hmac::Algorithm,
 }
 
-/// What is said to prove a request.
+/// The claimed proof of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Proof<'a> {
     /// The signature, in base64.
     pub(super) signature: &'a str,
-    /// How it is made.
+    /// Its algorithm.
     pub(super) algorithm: hmac::Algorithm,
 }
 
@@ -59,8 +60,8 @@ impl Signed {
     ) -> Self {
         let lossy = lossy(parameters);
         let mut suffixes = vec![suffix(&lossy)];
-        // Whoever signs signs text; bytes that are none are text with replacement characters. The SDK
-        // for Node sorts by UTF-16, where the others sort by code points.
+        // The signer signs text: bytes that are not UTF-8 are replacement characters there. The SDK
+        // for Node sorts by UTF-16, the others sort by code points.
         for other in [suffix(parameters), suffix_by_utf_16(&lossy)] {
             if !suffixes.contains(&other) {
                 suffixes.push(other);
@@ -76,8 +77,8 @@ impl Signed {
         }
     }
 
-    /// JSON: the address is signed, and holds the hash of the body. None: its hash is another, or it
-    /// holds none.
+    /// JSON: the address is signed, and contains the hash of the body. None: the hash is wrong or
+    /// missing.
     pub(super) fn json(
         addresses: &[String],
         query: &str,
@@ -126,7 +127,7 @@ fn lossy(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
     parameters.iter().map(|(key, value)| (text(key), text(value))).collect()
 }
 
-/// Each key with each of its different values, sorted, without anything between them.
+/// Each key with each of its different values, sorted and concatenated.
 fn suffix(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut parameters: Vec<_> = parameters.iter().collect();
     parameters.sort();
@@ -134,7 +135,7 @@ fn suffix(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     parameters.into_iter().flat_map(|(key, value)| key.iter().chain(value)).copied().collect()
 }
 
-/// As [`suffix`], in the order in which JavaScript sorts text.
+/// Like [`suffix`], in JavaScript's order of text.
 fn suffix_by_utf_16(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let units = |text: &[u8]| String::from_utf8_lossy(text).encode_utf16().collect::<Vec<u16>>();
     let mut parameters: Vec<_> = parameters.iter().collect();
@@ -143,9 +144,9 @@ fn suffix_by_utf_16(parameters: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     parameters.into_iter().flat_map(|(key, value)| key.iter().chain(value)).copied().collect()
 }
 
-/// The forms of an address that Twilio may have signed: without port and with one, its query as it
-/// came, with quotes escaped, and escaped throughout. Twilio is not consistent here, its SDKs try
-/// them all.
+/// The forms of an address that Twilio may have signed: without and with a port, and the query as
+/// received, with quotes escaped, and fully escaped. Twilio is not consistent; its SDKs try all of
+/// them.
 fn forms(addresses: &[String]) -> Vec<String> {
     let mut forms = Vec::new();
     for address in addresses {
@@ -173,7 +174,7 @@ fn forms(addresses: &[String]) -> Vec<String> {
     forms
 }
 
-/// A query with every key and value escaped anew.
+/// A query with every key and value escaped again.
 fn escaped(query: &str) -> String {
     let escape =
         |text: Vec<u8>| utf8_percent_encode(&String::from_utf8_lossy(&text), COMPONENT).to_string();
@@ -182,7 +183,7 @@ fn escaped(query: &str) -> String {
     format!("?{}", pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// Scheme and authority up to the port, the port with its colon, and the path.
+/// Splits into scheme and authority up to the port, the port with its colon, and the path.
 fn split(address: &str) -> (&str, &str, &str) {
     let authority = address.find("://").map_or(0, |at| at + 3);
     let path = address[authority..].find('/').map_or(address.len(), |at| authority + at);

@@ -1,5 +1,5 @@
-//! Signatures as Twilio's own SDKs compute them (`twilio` 9.13 for Python, 6.3 for Node), and what must
-//! not pass for one.
+//! Signatures as Twilio's own SDKs compute them (`twilio` 9.13 for Python, 6.3 for Node), and what
+//! must not pass for one.
 
 use super::*;
 
@@ -55,7 +55,7 @@ fn a_query_may_be_signed_as_it_came_or_escaped_anew() {
     let came = format!("{VOICE}?tag=it%27s+so%20(1)");
     assert!(signed_form(&came, "", "CH+LGGngXS7YnfJ0Hc1WlWQBWmM=", TOKEN));
     assert!(!signed_form(VOICE, "", "CH+LGGngXS7YnfJ0Hc1WlWQBWmM=", TOKEN));
-    // What the SDK for Node signs once it has escaped the query anew: tag=it's%20so%20(1)
+    // The SDK for Node escapes the query again and signs: tag=it's%20so%20(1)
     assert!(signed_form(&came, "", "t4O5tEli7aWdk58lQM3RxyzCPj8=", TOKEN));
 }
 
@@ -75,7 +75,7 @@ fn json_is_signed_by_the_hash_in_its_address() {
     assert!(!signed(&query, "[{\"é\":2}]", signature), "another body");
     assert!(!signed(&query, body, "CdYlF4qKdhTVklQTtkqx5R9Bfkw="), "another signature");
     assert!(!signed(&format!("{query}&x=1"), body, signature), "another address");
-    // The hash of the other body, which nobody signed.
+    // The hash of the other body, which is not signed.
     let other = hex::encode(Sha256::digest("[{\"é\":2}]"));
     assert!(!signed(&format!("bodySHA256={other}"), "[{\"é\":2}]", signature));
     for query in ["", "bodySHA256=", "bodySHA256=xyz", "bodysha256=00"] {
@@ -100,7 +100,7 @@ fn a_shared_key_signs_the_same_text_by_another_algorithm() {
         assert!(signed_by(address, form, signature, hmac::HMAC_SHA256), "{form}");
         assert!(!signed_by(address, form, signature, hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY));
         assert!(!signed_by(address, &format!("{form}&a="), signature, hmac::HMAC_SHA256));
-        // Of the right signature, but only as long as one of the other algorithm.
+        // A part of the right signature, as long as one of the other algorithm.
         let short = STANDARD.encode(&STANDARD.decode(signature).unwrap()[..20]);
         assert!(!signed_by(address, form, &short, hmac::HMAC_SHA256));
     }

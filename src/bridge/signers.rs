@@ -1,4 +1,4 @@
-//! Who may sign a message, by either scheme: auth tokens, or the shared keys of the id that it names.
+//! The secrets that may sign a message: auth tokens, or the shared keys of the id that it names.
 
 use std::collections::HashMap;
 
@@ -20,7 +20,7 @@ pub(super) struct Signers {
     pub(super) keys: SharedKeys,
 }
 
-/// A secret that may have signed, and cannot be opened.
+/// A secret that may have signed a message and cannot be opened.
 #[derive(Clone, Debug)]
 pub(super) enum Unopened {
     Token(UnopenedToken),
@@ -36,12 +36,12 @@ impl From<Unopened> for Refusal {
     }
 }
 
-/// What may sign for a Twilio account.
+/// The secrets that may sign for a Twilio account.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Candidates {
     pub(super) secrets: Vec<Secret>,
     pub(super) unopened: Option<Unopened>,
-    /// True where nobody has given anything that could sign for it, by this scheme.
+    /// True if no secret of this scheme is set for it.
     pub(super) is_mute: bool,
 }
 
@@ -54,22 +54,22 @@ pub(super) enum Anybody {
 }
 
 impl Signers {
-    /// Why nothing of a scheme can be checked; none: it can.
+    /// Why no message of a scheme can be checked; none: messages can be checked.
     pub(super) async fn why_none(
         &self,
         connection: &mut PgConnection,
         is_by_key: bool,
     ) -> Result<Option<&'static str>, Refusal> {
         Ok(if is_by_key {
-            let none = "no shared key is set, by which it could be checked";
+            let none = "no shared key is set to check it with";
             (!self.keys.exist(connection).await?).then_some(none)
         } else {
-            let none = "no auth token is set, by which it could be checked";
+            let none = "no auth token is set to check it with";
             (!self.tokens.exist(connection).await?).then_some(none)
         })
     }
 
-    /// What may sign for each of `sids`.
+    /// The secrets that may sign for each of `sids`.
     pub(super) async fn of_each(
         &self,
         connection: &mut PgConnection,
@@ -100,7 +100,7 @@ impl Signers {
         })
     }
 
-    /// Looks for anybody's secret that signed a message.
+    /// Searches all accounts for the secret that signed a message.
     pub(super) async fn anybody(
         &self,
         connection: &mut PgConnection,
@@ -132,8 +132,8 @@ impl Signers {
         }
     }
 
-    /// Whether somebody else than an account that has nothing to sign by is known to have signed: then
-    /// the message is forged, and no secret that is given later makes it right.
+    /// Whether a secret of another account signed a message, or the key that it names is known:
+    /// then the message is forged, and no secret that is set later makes it right.
     pub(super) async fn is_anothers(
         &self,
         connection: &mut PgConnection,

@@ -1,4 +1,4 @@
-//! `callmeter account …`: what an administrator does to accounts, past the API.
+//! `callmeter account …`: an administrator's changes of accounts, without the API.
 
 use callmeter_core::domain::{AccountId, AccountStatus, Money, PlanId, TwilioAccountSid};
 use chrono::{DateTime, SubsecRound, Utc};
@@ -136,11 +136,11 @@ pub(super) fn opening_balance(text: &str) -> Result<Money, String> {
 
 fn instant(text: &str) -> Result<DateTime<Utc>, String> {
     let instant = DateTime::parse_from_rfc3339(text);
-    let instant = instant.map_err(|_| "is not an instant such as 2026-12-01T00:00:00Z")?;
+    let instant = instant.map_err(|_| "is not a time such as 2026-12-01T00:00:00Z")?;
     Ok(instant.with_timezone(&Utc).trunc_subsecs(6))
 }
 
-/// What every command of an account has at hand.
+/// The state of every account command.
 struct Desk<'a> {
     settings: &'a Settings,
     store: Store,
@@ -221,10 +221,10 @@ impl Desk<'_> {
             Err(NotSubscribed::UnknownPlan { version }) => {
                 return Err(refused(match version {
                     Some(version) => format!(
-                        "catalog version {version}, which counts then, lacks this plan; \
+                        "catalog version {version}, in force then, lacks this plan; \
                          add it to the catalog and send SIGHUP to `callmeter serve`"
                     ),
-                    None => "no catalog was accepted yet; start `callmeter serve`".to_owned(),
+                    None => "no catalog has been accepted; start `callmeter serve`".to_owned(),
                 }));
             }
         };
@@ -239,8 +239,8 @@ impl Desk<'_> {
         print(&format!("{} is on {plan} from {starts_at}{already}", command.id))
     }
 
-    /// Accepts the catalog's file where no version was accepted yet, so that accounts can be set up
-    /// before the service first runs.
+    /// Accepts the catalog's file if there is no version yet, so that accounts can be created
+    /// before the first start of the service.
     async fn ensure_catalog(&self, id: &AccountId) -> Result<(), CommandError> {
         let mut connection = self.store.read().await?;
         if accounts::key_of(&mut connection, id).await?.is_none() {
@@ -277,7 +277,7 @@ impl Desk<'_> {
                 self.show(&command.id, command.json).await
             }
             Err(NotLinked::Charged { by }) => Err(refused(format!(
-                "account {by} was charged for calls of {}; it stays there for good",
+                "account {by} was charged for calls of {}, which stays with it for good",
                 command.twilio_account_sid
             ))),
             Err(NotLinked::UnknownAccount) => Err(unknown(&command.id)),
@@ -285,7 +285,7 @@ impl Desk<'_> {
     }
 }
 
-/// An account as people read it.
+/// An account as text.
 fn text(account: &accounts::Account, wallet: &WalletView) -> String {
     let sids = account.twilio_account_sids.iter().map(ToString::to_string).collect::<Vec<_>>();
     let allowance = wallet.allowance.as_ref().map_or_else(

@@ -1,4 +1,4 @@
-//! Who runs a command, for the audit: the user of the system, by name where it has one.
+//! The actor of a command, for the audit: the system user, by name if it has one.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -17,13 +17,13 @@ pub(super) struct Reason {
 }
 
 impl Reason {
-    /// By whoever runs this command, for the reason given.
+    /// The user of this command, with the given reason.
     pub(super) fn by(self, now: DateTime<Utc>) -> By {
         By::new(user(), now).because(self.reason)
     }
 }
 
-/// By whoever runs this command, for this reason.
+/// The user of this command, with this reason.
 pub(super) fn by_user(now: DateTime<Utc>, reason: Option<&str>) -> By {
     By::new(user(), now).because(reason.map(str::to_owned))
 }
@@ -43,7 +43,7 @@ pub(super) fn printable(name: &str, argument: &str) -> Result<String, CommandErr
 }
 
 fn user() -> String {
-    // The owner of a process's own folder is the user that it runs as.
+    // The owner of a process's own folder is the user of the process.
     let Ok(uid) = std::fs::metadata("/proc/self").map(|folder| folder.uid()) else {
         return "cli".to_owned();
     };

@@ -1,5 +1,5 @@
-//! `callmeter config check|show`: whether the settings, the catalog and Redis can be used, and what they
-//! are. Secrets are masked.
+//! `callmeter config check|show`: checks the settings, the catalog and Redis, or shows the
+//! settings. Secrets are masked.
 
 use callmeter_core::domain::Catalog;
 use clap::Subcommand;

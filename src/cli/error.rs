@@ -1,4 +1,4 @@
-//! Reason a command failed, and the exit code that says so.
+//! Why a command failed, and its exit code.
 
 use std::process::ExitCode;
 
@@ -14,31 +14,31 @@ use crate::ledger::store::{AsStoreError, StoreError};
 use crate::operator::catalog_file::CatalogFileError;
 use crate::operator::replay_reject::ReplayError;
 
-/// A command that did not do what it was asked to.
+/// A command that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// The settings cannot be used.
+    /// The settings are wrong.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The catalog's file cannot be used.
+    /// The catalog's file is wrong.
     #[error(transparent)]
     Catalog(#[from] CatalogFileError),
-    /// Redis cannot be used as it is.
+    /// Redis is not usable as configured.
     #[error(transparent)]
     Redis(#[from] Fault),
-    /// An argument that cannot be used.
+    /// An argument is wrong.
     #[error("{0}")]
     Usage(String),
-    /// Understood, and refused.
+    /// Valid, but refused.
     #[error("{0}")]
     Refused(String),
-    /// The schema is not the one that this program knows.
+    /// The schema is not the one of this program.
     #[error(transparent)]
     Schema(#[from] SchemaError),
-    /// The ledger could not be asked, or is broken.
+    /// The ledger did not answer, or is broken.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The change is made, and nobody can promise that the next authorization sees it.
+    /// The change is committed, but the next authorization may not see it.
     #[error(
         "the change of {account} is made, but authorizations may not see it for a while: {}; run \
          `callmeter status`, then the same command again",
@@ -47,16 +47,16 @@ pub enum CommandError {
     NotVisible {
         /// The account.
         account: AccountId,
-        /// Why neither Redis nor Postgres could be told.
+        /// Why neither Redis nor Postgres took it.
         source: BalanceError,
     },
     /// Standard output cannot be written.
-    #[error("the answer cannot be written")]
+    #[error("the result cannot be written")]
     Output(#[source] std::io::Error),
-    /// The machine has no thread for us.
+    /// The machine has no thread for the runtime.
     #[error("the runtime cannot start")]
     Runtime(#[source] std::io::Error),
-    /// The service ended by itself.
+    /// The service ended with an error.
     #[error("{}", one_line(.0.as_ref()))]
     Service(anyhow::Error),
 }
@@ -111,7 +111,7 @@ pub(super) fn unknown(id: &AccountId) -> CommandError {
     refused(format!("there is no account {id}"))
 }
 
-/// Understood, and refused for this reason.
+/// Valid, but refused for this reason.
 pub(super) fn refused(why: impl Into<String>) -> CommandError {
     CommandError::Refused(why.into())
 }

@@ -1,4 +1,4 @@
-//! What commands need of Kafka.
+//! Kafka for commands.
 
 use rdkafka::error::KafkaError;
 
@@ -14,7 +14,7 @@ pub(super) fn reached(kafka: &KafkaSettings, error: &KafkaError) -> CommandError
     ))
 }
 
-/// Asks Kafka something on a thread that may block.
+/// Queries Kafka on a thread that may block.
 pub(super) async fn ask<T: Send + 'static>(
     kafka: KafkaSettings,
     question: impl FnOnce(&Inspector) -> Result<T, KafkaError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! `callmeter key …`: keys of the API, for who sits at the machine.
+//! `callmeter key …`: API keys, for users of the machine.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use crate::ledger::keys::{self, Key, KeyId, Scope};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
 
-/// Keys read at once.
+/// Keys in one page.
 const PAGE: u16 = 1_000;
 
 #[derive(Debug, Subcommand)]
@@ -99,7 +99,7 @@ async fn create(
         (None, _) => Scope::Authorize,
     };
     let text = KeyText::random();
-    let text = text.ok_or_else(|| refused("the system gives no random bytes"))?;
+    let text = text.ok_or_else(|| refused("the system has no random bytes"))?;
     let change = CreateKey::new(printable(&command.name, "--name")?, scope.clone(), &text);
     let created = changes.run(change, command.why.by(now)).await?;
     let Ok(key) = created else {

@@ -1,4 +1,4 @@
-//! `callmeter simulate twilio`: a local Twilio, for trying the sweep without the real one.
+//! `callmeter simulate twilio`: a local Twilio, to try the sweep without the real one.
 
 use std::net::SocketAddr;
 
@@ -24,11 +24,11 @@ pub(super) struct LocalTwilio {
     broken_every: u64,
 }
 
-/// Serves until a signal: the account of the settings, and every other one as a sub-account of it.
+/// Serves until a signal: the account of the settings, and every other account as its sub-account.
 pub(super) async fn run(command: &LocalTwilio, settings: &Settings) -> Result<(), CommandError> {
     let owner = settings.twilio.account_sid.clone().zip(settings.twilio.auth_token.as_ref());
     let Some((account_sid, token)) = owner else {
-        let problem = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN say who may ask; set both";
+        let problem = "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN are its credentials; set both";
         return Err(CommandError::Usage(problem.to_owned()));
     };
     let behaviour = Behaviour {

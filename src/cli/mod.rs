@@ -1,6 +1,6 @@
 //! The commands of the program, one file each.
 //!
-//! A command answers on standard output; what is wrong with it is one line on standard error.
+//! A command prints its result on standard output; an error is one line on standard error.
 
 mod account;
 mod actor;
@@ -91,14 +91,14 @@ enum Command {
     Config(config::Config),
 }
 
-/// Runs the command that the arguments name; says in one line why it failed.
+/// Runs the command of the arguments; prints one line if it fails.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments = match usage::read(arguments) {
         Ok(arguments) => arguments,
         Err(exit_code) => return exit_code,
     };
     let ran = match arguments.command {
-        // The document is the same whatever the settings say.
+        // The document does not depend on the settings.
         Command::Openapi => openapi::run(),
         command => load(arguments.config.as_deref())
             .map_err(CommandError::from)
@@ -135,12 +135,12 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Config(command) => config::run(command, &settings).await,
         }
     });
-    // A stage that was given up must not hold the process.
+    // A task that was given up must not keep the process alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ran
 }
 
-/// Says on standard error what is wrong; nothing can be done where that is closed.
+/// Prints an error on standard error; ignores that it may be closed.
 fn complain(line: &str) {
     use std::io::Write as _;
     drop(writeln!(std::io::stderr(), "callmeter: {line}"));
@@ -157,19 +157,19 @@ fn open_balance(settings: &Settings, clock: &Clock) -> Result<Balance, CommandEr
     balance.map_err(|error| error::refused(crate::app::one_line(&error)))
 }
 
-/// Runs the changes that a command asks for.
+/// Creates the runner for the changes of a command.
 fn changes(store: &Store, balance: &Balance, clock: &Clock) -> Changes {
     let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
     Changes::new(store.clone(), balance.clone(), keys)
 }
 
-/// Opens the ledger for a command that goes over several Twilio accounts at a time.
+/// Opens the ledger for a command that processes several Twilio accounts at once.
 fn open_for_accounts(settings: &Settings) -> Result<Store, CommandError> {
     let connections = crate::app::connections_for_accounts(settings);
     Ok(Store::open(settings.database.url.expose(), connections)?)
 }
 
-/// Writes an answer to standard output. A reader that went away is no failure.
+/// Writes a result to standard output. A closed pipe is not an error.
 fn print(text: &str) -> Result<(), CommandError> {
     use std::io::Write;
     match writeln!(std::io::stdout(), "{text}") {

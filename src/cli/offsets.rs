@@ -1,4 +1,4 @@
-//! `callmeter offsets …`: where each partition goes on, and how an operator moves it.
+//! `callmeter offsets …`: shows or moves the stored offset of a partition.
 
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -86,7 +86,7 @@ async fn show(command: &Show, settings: &Settings) -> Result<(), CommandError> {
 
 async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
     let Set { topic, partition, offset, reason } = command;
-    // It is kept for ever, so it tells no phone number.
+    // It is stored forever, so it must not contain a phone number.
     let reason = masked(&printable(&reason, "--reason")?).into_owned();
     let kafka = &settings.kafka;
     if ![&kafka.topic_calls, &kafka.topic_rentals].contains(&&topic) {

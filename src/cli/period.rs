@@ -5,26 +5,26 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, SubsecRound, Utc};
 use super::CommandError;
 use crate::sweep::Period;
 
-/// One end of a period as it was written: an instant, or a whole UTC day.
+/// One end of a period as given: a time, or a whole UTC day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limit {
     Instant(DateTime<Utc>),
     Day(NaiveDate),
 }
 
-/// Reads an instant (RFC 3339) or a UTC day.
+/// Reads a time (RFC 3339) or a UTC day.
 pub(super) fn limit(text: &str) -> Result<Limit, String> {
     if let Ok(day) = text.parse::<NaiveDate>() {
         return Ok(Limit::Day(day));
     }
     let instant = DateTime::parse_from_rfc3339(text).map_err(
-        |_| "is neither a day such as 2026-12-01 nor an instant such as 2026-12-01T00:00:00Z",
+        |_| "is neither a day such as 2026-12-01 nor a time such as 2026-12-01T00:00:00Z",
     )?;
     Ok(Limit::Instant(instant.with_timezone(&Utc).trunc_subsecs(6)))
 }
 
 impl Limit {
-    /// As the beginning of a period: a day's first instant.
+    /// As the start of a period: the start of the day.
     pub(super) fn begins(self) -> DateTime<Utc> {
         match self {
             Self::Instant(instant) => instant,
@@ -32,7 +32,7 @@ impl Limit {
         }
     }
 
-    /// As the end of a period: a day belongs to it whole, an instant does not.
+    /// As the end of a period, which is excluded: the end of the day, or the time itself.
     pub(super) fn ends(self) -> DateTime<Utc> {
         match self {
             Self::Instant(instant) => instant,
@@ -44,7 +44,7 @@ impl Limit {
     }
 }
 
-/// Joins both ends.
+/// The period between both ends.
 pub(super) fn period(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Period, CommandError> {
     if from < to {
         return Ok(Period { from, to });

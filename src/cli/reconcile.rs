@@ -1,4 +1,4 @@
-//! `callmeter reconcile …`: our charges held against what others billed.
+//! `callmeter reconcile …`: compares our charges with what others billed.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -16,9 +16,9 @@ use crate::jobs::JobLock;
 use crate::ledger::schema;
 use crate::reconcile::{self, DayRange, DifferenceRow, Reason, ReconcileError, Reconciler, Report};
 
-/// How long another comparison is waited for.
+/// Longest wait for another comparison.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Calls and accounts that a line of text names.
+/// Most calls and accounts in a line of text.
 const NAMED_MAX: usize = 5;
 
 #[derive(Debug, Subcommand)]
@@ -61,7 +61,7 @@ pub(super) async fn run(command: Reconcile, settings: &Settings) -> Result<(), C
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let Some(compared) = lock.hold(reconciler.reconcile(range)).await else {
-        let problem = "Postgres went away during the comparison; run it again";
+        let problem = "Postgres was lost during the comparison; run it again";
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let report = compared.map_err(|error| match error {

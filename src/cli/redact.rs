@@ -1,4 +1,4 @@
-//! `callmeter account redact`: takes an account's name, address and phone numbers out, for good.
+//! `callmeter account redact`: removes an account's name, address and phone numbers for good.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
@@ -31,6 +31,6 @@ impl Redact {
         let redacted = changes.run(redact::Redact(self.id.clone()), by).await?;
         let redacted = redacted.map_err(|UnknownAccount| unknown(&self.id))?;
         let calls = redact::blank_charges(store, redacted).await?;
-        print(&format!("{} is redacted; {calls} charged calls lost their numbers", self.id))
+        print(&format!("{} is redacted; the numbers of {calls} charged calls are removed", self.id))
     }
 }

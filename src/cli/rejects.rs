@@ -1,4 +1,4 @@
-//! `callmeter rejects …`: what could not be charged, how it is tried once more, and how it is closed.
+//! `callmeter rejects …`: lists, replays and closes records that could not be charged.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ use crate::ledger::store::Store;
 use crate::operator::close_reject::CloseReject;
 use crate::operator::replay_reject::{ReplayError, ReplayedReject, Replays};
 
-/// Rejects read at once.
+/// Rejects in one page.
 const PAGE: i64 = 1_000;
 
 const REASONS: [&str; 4] = ["undecodable", "invalid", "unknown_account", "conflict"];

@@ -1,6 +1,6 @@
-//! `callmeter account shared-key`: sets or forgets a key by which Twilio signs an account's web hooks.
-//! The secret is read from standard input or a file, never from an argument, which other users of the
-//! machine can see.
+//! `callmeter account shared-key`: sets or forgets a key with which Twilio signs an account's
+//! webhooks. It must never read the secret from an argument, which other users of the machine can
+//! see; only from standard input or a file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -83,14 +83,14 @@ impl SharedKey {
                 Err(refused("no key to seal it with; set secrets.key"))
             }
             Err(SharedKeysRefused::TooMany) => Err(refused(format!(
-                "{id} has {SHARED_KEYS_MAX} shared keys already; forget one that is not used"
+                "{id} has {SHARED_KEYS_MAX} shared keys already; forget an unused one"
             ))),
         }
     }
 }
 
 impl Source {
-    /// The secret; none: a key is to be forgotten.
+    /// The secret; none: forget a key.
     fn read(&self) -> Result<Option<Secret>, CommandError> {
         if self.forget || self.forget_all {
             return Ok(None);

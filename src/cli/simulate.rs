@@ -1,4 +1,4 @@
-//! `callmeter simulate`: believable Twilio traffic into Kafka.
+//! `callmeter simulate`: publishes realistic Twilio traffic to Kafka.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::simulate::traffic::{Profile, Traffic};
 use crate::simulate::watch::{Watch, per_second};
 use crate::simulate::{CallReporter, Share, Skew, accounts};
 
-/// Between two looks at a run in progress.
+/// Time between two reports of progress.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! `callmeter status`: how the service does, and which command helps where it does not.
+//! `callmeter status`: the state of the service, and the command that helps with each problem.
 
 use std::fmt::Write as _;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
                 continue;
             }
             for (number, log) in partitions {
-                // A log that cannot be searched is told by the process that reads it.
+                // If a log cannot be searched, the process that reads it reports that.
                 if let Ok(first) = inspector.first_since(&topic, number, now - stall_max) {
                     let name = TopicPartition { topic: topic.clone(), partition: number };
                     logs.young_from.insert(name, first);
@@ -90,7 +90,7 @@ fn text(status: &Status) -> String {
             writeln!(text, "job {:<20}ended well last: {last}, next: {}", job.name, job.next_at);
     }
     if status.expired_holds > 0 {
-        let _ = writeln!(text, "{} expired holds to be looked up at Twilio", status.expired_holds);
+        let _ = writeln!(text, "{} expired holds to look up at Twilio", status.expired_holds);
     }
     for problem in &status.problems {
         let _ = writeln!(text, "! {}\n  {}", problem.what, problem.help);

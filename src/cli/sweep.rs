@@ -16,9 +16,9 @@ use crate::jobs::JobLock;
 use crate::ledger::schema;
 use crate::sweep::{self, Report, SweepError, Sweeper};
 
-/// How long another sweep is waited for.
+/// Longest wait for another sweep.
 const PATIENCE: Duration = Duration::from_mins(10);
-/// Accounts that a line of text names.
+/// Most accounts in a line of text.
 const NAMED_MAX: usize = 20;
 
 #[derive(Debug, Args)]
@@ -49,7 +49,7 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let Some(swept) = lock.hold(sweeper.sweep(period)).await else {
-        let problem = "Postgres went away during the sweep; run it again, nothing is charged twice";
+        let problem = "Postgres was lost during the sweep; run it again, nothing is charged twice";
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let report = swept.map_err(refused)?;
@@ -86,7 +86,7 @@ fn text(report: &Report) -> String {
         let rejected = report.rejected;
         let _ = write!(
             text,
-            "\n{rejected} cannot be charged and are kept: `callmeter rejects list --reason invalid`"
+            "\n{rejected} cannot be charged: `callmeter rejects list --reason invalid` shows them"
         );
     }
     if *unusable > 0 {

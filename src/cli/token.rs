@@ -1,5 +1,6 @@
-//! `callmeter account token`: sets or forgets the auth token of a Twilio account. The token is read
-//! from standard input or a file, never from an argument, which other users of the machine can see.
+//! `callmeter account token`: sets or forgets the auth token of a Twilio account. It must never
+//! read the token from an argument, which other users of the machine can see; only from standard
+//! input or a file.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::change::Changes;
 use crate::config::{Secret, Settings};
 use crate::ledger::tokens::{self, TwilioTokens};
 
-/// Most bytes that are read; a token has 32 characters, a shared key's secret a few more.
+/// Most bytes to read; a token has 32 characters, a shared key's secret a few more.
 const BYTES_MAX: u64 = 256;
 
 #[derive(Debug, Args)]
@@ -67,7 +68,7 @@ impl Token {
                 Err(refused("no key to seal it with; set secrets.key"))
             }
             Err(TokenRefused::NotLinked) => Err(refused(format!(
-                "{} is no Twilio account of {id}",
+                "{} is not a Twilio account of {id}",
                 twilio_account_sid.as_ref().map_or("", TwilioAccountSid::as_str)
             ))),
         }
@@ -75,7 +76,7 @@ impl Token {
 }
 
 impl Source {
-    /// The token; none: it is to be forgotten.
+    /// The token; none: forget it.
     fn read(&self) -> Result<Option<Secret>, CommandError> {
         if self.forget {
             return Ok(None);

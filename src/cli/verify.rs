@@ -1,5 +1,5 @@
-//! `callmeter verify`: proves the ledger's invariants, and holds Redis against it, also while the service
-//! works.
+//! `callmeter verify`: checks the ledger's invariants, and compares Redis with the ledger, also
+//! while the service runs.
 
 use std::fmt::Write as _;
 
@@ -39,12 +39,12 @@ pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), Comm
     }
 }
 
-/// Holds Redis against Postgres.
+/// Compares Redis with Postgres.
 async fn redis(settings: &Settings) -> Result<Finding, BalanceError> {
     let drift = Balance::from_settings(settings, Clock::system())?.verify().await?;
     Ok(Finding {
         name: "redis_agrees_with_postgres",
-        sentence: "what Redis has of wallets and holds is what Postgres has",
+        sentence: "the wallets and holds in Redis are those in Postgres",
         violations: drift.iter().take(VIOLATIONS_SHOWN_MAX).map(ToString::to_string).collect(),
         more: drift.len() > VIOLATIONS_SHOWN_MAX,
     })

@@ -1,14 +1,14 @@
-//! The allocator's one setting, which it reads from the environment before anything of ours runs.
+//! The allocator's one setting. The allocator reads it from the environment before `main` runs.
 
 use std::os::unix::process::CommandExt as _;
 
-/// Milliseconds after which memory that was freed goes back to the system. By default that is a second,
-/// in which a meter that is behind frees and takes a good part of all it has again; at once would cost
-/// authorizations a fifth of their pace.
+/// Milliseconds after which freed memory goes back to the system. The default is one second, in
+/// which a meter that catches up frees and allocates a large part of its memory again. With 0,
+/// authorizations would be a fifth slower.
 const PURGE_DELAY: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "10");
 
-/// Begins the program anew in this very process, with the allocator's setting in its environment; returns
-/// at once where that is set, or where it cannot be done.
+/// Restarts the program in this process with the allocator's setting in its environment. Returns at
+/// once if the setting is there already or the restart fails.
 #[expect(
     clippy::disallowed_methods,
     reason = "the allocator reads the environment, and so must we"
@@ -24,6 +24,6 @@ pub fn settle_allocator() {
     if let Some(own_name) = arguments.next() {
         command.arg0(own_name);
     }
-    // Only a failure returns; the service works as well, with more memory.
+    // Only a failure returns; the service then works with more memory.
     drop(command.args(arguments).env(name, value).exec());
 }

@@ -1,8 +1,8 @@
-//! What can be wrong with settings, each said in one line: what, where, and what to do.
+//! Errors in settings. Each is one line: the fault, its place, and the remedy.
 
 use std::path::PathBuf;
 
-/// Settings that cannot be used; nothing was started. The process ends with exit code 2.
+/// The settings are wrong and nothing was started. The process ends with exit code 2.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// A file that was named cannot be read.
@@ -22,10 +22,10 @@ pub enum SettingsError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What the parser says.
+        /// The parser's message.
         problem: String,
     },
-    /// A required key is given nowhere.
+    /// A required key is not set.
     #[error(
         "{key} is not set; give it as environment variable {variable} or in a file by --config"
     )]
@@ -55,7 +55,7 @@ pub enum SettingsError {
         /// The other.
         second: String,
     },
-    /// A value that the key cannot have.
+    /// A value that the key does not allow.
     #[error("{key}, from {origin}: {problem}; {remedy}")]
     Invalid {
         /// The key.
@@ -69,7 +69,7 @@ pub enum SettingsError {
     },
 }
 
-/// Why a key cannot have its value, and what to do.
+/// Why a value is wrong, and what to do.
 pub(super) struct Problem {
     pub(super) key: &'static str,
     pub(super) fault: String,

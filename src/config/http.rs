@@ -1,4 +1,4 @@
-//! `[http]`: where the API is reached, and its limits.
+//! `[http]`: the addresses and limits of the API.
 
 use std::net::SocketAddr;
 
@@ -44,18 +44,18 @@ impl Http {
             }
         }
         if let Some(fault) = self.public_url.as_deref().and_then(fault_of_public_url) {
-            let remedy = "give https://host, with a path where there is one, and nothing behind it";
+            let remedy = "give https://host, or https://host/path, and nothing after it";
             return refuse("http.public_url", fault, remedy);
         }
         self.check_rates()?;
         if self.internal_listen == Some(self.listen) && self.listen.port() != 0 {
             let remedy = "give another address or port than http.listen";
-            return refuse("http.internal_listen", "is http.listen again", remedy);
+            return refuse("http.internal_listen", "is the same as http.listen", remedy);
         }
         Ok(())
     }
 
-    /// A rate and a burst within what can be counted; no rate is no limit.
+    /// Checks the range of rates and bursts. A rate of 0 is no limit.
     fn check_rates(&self) -> Result<(), Problem> {
         const MAX: u32 = 1_000_000;
         let rates = [
@@ -74,22 +74,22 @@ impl Http {
     }
 }
 
-/// Why an address cannot be what callbacks are signed over: their path and query are put behind it.
+/// Why callbacks cannot be signed over this address; their path and query are appended to it.
 fn fault_of_public_url(url: &str) -> Option<&'static str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    let Some(rest) = rest else { return Some("is no URL") };
+    let Some(rest) = rest else { return Some("is not a URL") };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if rest.contains('#') {
         Some("has a fragment")
     } else if rest.contains('?') {
         Some("has a query")
     } else if authority.contains('@') {
-        Some("has a user in it")
+        Some("has a user")
     } else if url.parse::<axum::http::Uri>().is_err()
         || authority.is_empty()
         || authority.starts_with(':')
     {
-        Some("is no URL")
+        Some("is not a URL")
     } else {
         None
     }

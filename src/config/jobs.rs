@@ -1,4 +1,4 @@
-//! The settings of what holds this service against Twilio by the clock.
+//! The settings of the jobs that compare this service with Twilio periodically.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ pub struct Sweep {
     pub accounts_at_once: usize,
 }
 
-/// `[reconcile]`: our charges held against Twilio's usage.
+/// `[reconcile]`: the comparison of our charges with Twilio's usage.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -25,7 +25,7 @@ pub struct Reconcile {
     pub usage_categories: String,
 }
 
-const RANGE: &str = "config/callmeter.toml tells its range";
+const RANGE: &str = "config/callmeter.toml gives its range";
 
 impl Sweep {
     pub(super) fn check(&self) -> Result<(), Problem> {
@@ -65,7 +65,7 @@ impl Reconcile {
         if self.categories().all(is_category) {
             return Ok(());
         }
-        let fault = "is no list of Twilio's usage categories";
+        let fault = "is not a list of Twilio's usage categories";
         refuse("reconcile.usage_categories", fault, "give names such as \"calls,calls-client\"")
     }
 

@@ -1,4 +1,4 @@
-//! Layers the sources of settings, later ones winning: defaults, file, environment.
+//! Layers the sources of settings: defaults, file, environment. Later sources win.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -10,11 +10,11 @@ use figment::{Figment, Metadata, Profile, Provider};
 use super::variables::{self, Given, PLAIN_NAMES};
 use super::{DEFAULTS, Settings, SettingsError};
 
-/// Reads the settings from the built-in defaults, the file at `path` if one is named, and the
+/// Reads the settings from the built-in defaults, the file at `path` if one is given, and the
 /// environment of the process.
 ///
 /// # Errors
-/// The first thing that cannot be used; say it and end with exit code 2.
+/// The first wrong setting; print it and end with exit code 2.
 pub fn load(path: Option<&Path>) -> Result<Settings, SettingsError> {
     load_from(path, std::env::vars_os())
 }
@@ -75,14 +75,14 @@ fn read_table(source: &str, path: &Path) -> Result<Dict, SettingsError> {
     }
 }
 
-/// Turns figment's error into one line of ours. A secret's value is never repeated.
+/// Turns figment's error into one line. Never repeats the value of a secret.
 fn describe(error: &figment::Error) -> SettingsError {
     let origin = origin_of(error.metadata.as_ref());
     let key = error.path.join(".");
-    let remedy = "config/callmeter.toml tells its unit and default".to_owned();
+    let remedy = "config/callmeter.toml gives its unit and default".to_owned();
     let actual = |actual: &Actual| {
         let secret = variables::is_secret(&error.path);
-        if secret { "a value of another kind".to_owned() } else { actual.to_string() }
+        if secret { "a value of another type".to_owned() } else { actual.to_string() }
     };
     let problem = match &error.kind {
         Kind::UnknownField(field, known) => {
@@ -105,7 +105,7 @@ fn describe(error: &figment::Error) -> SettingsError {
             format!("found {}, expected {expected}", actual(found))
         }
         Kind::UnknownVariant(found, known) => {
-            format!("{found:?} is none of {}", known.join(", "))
+            format!("{found:?} is not one of {}", known.join(", "))
         }
         other => other.to_string(),
     };
@@ -116,7 +116,7 @@ fn origin_of(metadata: Option<&Metadata>) -> String {
     metadata.map_or_else(|| "the settings".to_owned(), |metadata| metadata.name.to_string())
 }
 
-/// One source of settings, with the name that errors give it.
+/// One source of settings, with its name in errors.
 struct Layer {
     name: String,
     table: Dict,

@@ -1,8 +1,8 @@
 //! Settings: the only reader of the environment.
 //!
-//! Stands before the flow: `main` reads the settings once and hands typed, checked values on. The
-//! defaults are `config/callmeter.toml` itself, so that its documentation cannot fall behind.
-//! Nothing here may log or print a secret, and nothing elsewhere may read an environment variable.
+//! Before the flow: `main` reads the settings once and passes on typed, checked values. The
+//! defaults are `config/callmeter.toml` itself, so that its documentation stays right. No code here
+//! may log or print a secret, and no code elsewhere may read an environment variable.
 
 mod allocator;
 mod error;

@@ -23,7 +23,7 @@ impl Privacy {
         Ok(())
     }
 
-    /// Months after which numbers and names are blanked; none: they are kept.
+    /// Months after which numbers and names are blanked; none: never.
     pub fn retention(&self) -> Option<u32> {
         (self.retention_months > 0).then_some(self.retention_months)
     }

@@ -1,4 +1,4 @@
-//! Values that must not be shown: each knows how to print itself without its secret.
+//! Values that must not be shown. Each prints itself without its secret.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ const MASK: &str = "********";
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// The secret itself, for the one place that needs it.
+    /// The secret itself. Call it only where the secret is used.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -43,17 +43,17 @@ impl Serialize for Secret {
     }
 }
 
-/// Address of a server that may hold a password; shown without it.
+/// Address of a server, perhaps with a password; shown without it.
 #[derive(Clone)]
 pub struct ConnectionUrl(SecretString);
 
 impl ConnectionUrl {
-    /// The whole address, for the one place that connects.
+    /// The whole address. Call it only to connect.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// The address with its password, and whatever its query says, replaced by asterisks.
+    /// The address with asterisks for its password and its query.
     pub fn masked(&self) -> String {
         let url = self.expose();
         let (address, query) = url.split_once('?').map_or((url, ""), |(a, _)| (a, "?********"));
@@ -91,17 +91,17 @@ impl Serialize for ConnectionUrl {
     }
 }
 
-/// Settings of librdkafka, by their own names; those that name a secret are shown masked.
+/// Settings of librdkafka, by its own names; secrets are shown masked.
 #[derive(Clone, Default)]
 pub struct KafkaOptions(BTreeMap<String, SecretString>);
 
 impl KafkaOptions {
-    /// Every option and its value, for the one place that makes clients.
+    /// Every option and its value. Call it only to create a client.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.expose_secret()))
     }
 
-    /// True where an option's value must not be shown.
+    /// True if an option's value must not be shown.
     pub(super) fn is_secret(name: &str) -> bool {
         ["password", "secret", "key"].iter().any(|word| name.contains(word))
     }

@@ -1,4 +1,4 @@
-//! `[secrets]` and `[twilio]`: keys by which others' secrets are kept, and whose word Twilio's is.
+//! `[secrets]` and `[twilio]`: the keys that seal stored secrets, and the default Twilio account.
 
 use callmeter_core::domain::TwilioAccountSid;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use super::Secret;
 use super::error::{Problem, refuse};
 use super::shared_keys::{SharedKey, read_list};
 
-/// `[secrets]`: the keys that seal what Postgres keeps.
+/// `[secrets]`: the keys that seal the secrets in Postgres.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -49,10 +49,10 @@ impl Secrets {
 impl Twilio {
     const PREVIOUS_TOKEN_HOURS_MAX: u32 = 8_760;
 
-    /// The shared keys, each with its id; none where none is set.
+    /// The shared keys, each with its id; empty if none is set.
     ///
     /// # Errors
-    /// What is wrong with the list; never in settings that were loaded, which are checked.
+    /// What is wrong with the list; never in loaded settings, which are checked.
     pub fn shared_keys(&self) -> Result<Vec<SharedKey>, String> {
         self.shared_keys.as_ref().map_or_else(|| Ok(Vec::new()), |list| read_list(list.expose()))
     }

@@ -37,7 +37,7 @@ pub struct Settings {
     pub log: Log,
 }
 
-/// `[database]`: Postgres.
+/// `[database]`: the ledger in Postgres.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -54,7 +54,7 @@ pub struct Redis {
     pub url: ConnectionUrl,
 }
 
-/// `[kafka]`: where events come from.
+/// `[kafka]`: the source of events.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -68,7 +68,7 @@ pub struct Kafka {
     pub options: KafkaOptions,
 }
 
-/// `[batch]`: what one transaction of the meter may hold.
+/// `[batch]`: the limits of one transaction of the meter.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -90,7 +90,7 @@ pub struct Charging {
     pub end_ahead_seconds_max: u32,
 }
 
-/// `[holds]`: what calls in progress keep of allowance and money.
+/// `[holds]`: how much allowance and money calls in progress reserve.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -148,7 +148,7 @@ pub struct Stripe {
     pub api_base: String,
 }
 
-/// `[log]`: what is written to standard error.
+/// `[log]`: the log lines on standard error.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
@@ -157,7 +157,7 @@ pub struct Log {
     pub level: String,
 }
 
-/// How a log line is written.
+/// The format of a log line.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -168,7 +168,7 @@ pub enum LogFormat {
 }
 
 impl Settings {
-    /// Finds the first key whose value is of the right type and still cannot be used.
+    /// Finds the first key whose value has the right type and is still wrong.
     pub(super) fn check(&self) -> Result<(), Problem> {
         self.http.check()?;
         self.check_servers()?;
@@ -208,7 +208,7 @@ impl Settings {
         if tracing_subscriber::EnvFilter::try_new(&self.log.level).is_err() {
             let remedy =
                 "give error, warn, info, debug, trace, or a filter such as \"info,sqlx=warn\"";
-            return refuse("log.level", "is no log level", remedy);
+            return refuse("log.level", "is not a log level", remedy);
         }
         Ok(())
     }
@@ -219,7 +219,7 @@ impl Settings {
         {
             return refuse(
                 "database.url",
-                "is no Postgres URL",
+                "is not a Postgres URL",
                 "give postgres://user@host:port/name",
             );
         }
@@ -227,7 +227,7 @@ impl Settings {
         if !is_redis_url(redis) {
             return refuse(
                 "redis.url",
-                "is no Redis URL",
+                "is not a Redis URL",
                 "give redis://host:port or rediss://host:port",
             );
         }
@@ -238,11 +238,11 @@ impl Settings {
         if !self.kafka.brokers.split(',').all(has_port) {
             return refuse(
                 "kafka.brokers",
-                "is no list of brokers",
+                "is not a list of brokers",
                 "give host:port, or several with commas",
             );
         }
-        let topic_problem = "is no topic name";
+        let topic_problem = "is not a topic name";
         let topic_remedy = "give 1 to 249 of letters, digits, `.`, `_` and `-`";
         if !is_topic(&self.kafka.topic_calls) {
             return refuse("kafka.topic_calls", topic_problem, topic_remedy);
@@ -261,11 +261,11 @@ impl Settings {
 }
 
 impl Holds {
-    /// The longest grant for which the scripts in Redis compute exactly; no call is longer.
+    /// The longest grant that the scripts in Redis compute exactly; no call is longer.
     const GRANT_SECONDS_MAX: u32 = 86_400;
 
     fn check(&self) -> Result<(), Problem> {
-        // A wallet stays in Redis for two idle days: longer than the longest of these together.
+        // A wallet stays in Redis for two idle days, longer than the sum of these maxima.
         let ranges = [
             ("holds.asked_seconds", self.asked_seconds, 1..=Self::GRANT_SECONDS_MAX),
             ("holds.grant_seconds_max", self.grant_seconds_max, 1..=Self::GRANT_SECONDS_MAX),
@@ -277,7 +277,7 @@ impl Holds {
         if let Some((key, value, _)) =
             ranges.iter().find(|(_, value, range)| !range.contains(value))
         {
-            let remedy = "config/callmeter.toml tells its range";
+            let remedy = "config/callmeter.toml gives its range";
             return refuse(key, format!("is {value}, out of its range"), remedy);
         }
         let counts = [
@@ -291,7 +291,7 @@ impl Holds {
     }
 }
 
-/// `redis://host:port` or `rediss://…`, with a database from 0 to 15 where there is a path.
+/// `redis://host:port` or `rediss://…`; a path is a database from 0 to 15.
 fn is_redis_url(url: &str) -> bool {
     let rest = url.strip_prefix("redis://").or_else(|| url.strip_prefix("rediss://"));
     let Some(rest) = rest else { return false };

@@ -1,25 +1,25 @@
-//! Keys by which Twilio signs web hooks in place of an auth token ("shared keys"): an id, that Twilio
-//! names in each web hook, and its secret.
+//! Shared keys, with which Twilio signs webhooks instead of an auth token: an id, which each
+//! webhook names, and a secret.
 //!
-//! Pure. Everything that takes such a key reads it here: the settings, the API, the command line. No
-//! message repeats a secret, nor what may be one.
+//! Pure. The settings, the API and the command line read shared keys with this code. No message may
+//! repeat a secret, or a text that could be one.
 
 use super::Secret;
 
-/// What is wrong with a text that cannot be a key's id; never repeats it.
+/// Why a text cannot be a key's id; never repeats the text.
 pub const NOT_A_KEY_ID: &str =
     "is not 1 to 128 visible ASCII characters without spaces, ',' and '='";
-/// What is wrong with a text that cannot be a key's secret; never repeats it.
+/// Why a text cannot be a key's secret; never repeats the text.
 pub const NOT_A_KEY_SECRET: &str = "is not 1 to 256 visible ASCII characters without spaces";
-/// Most keys that one account has, and most that the settings have.
+/// Most keys of one account, and most in the settings.
 pub const SHARED_KEYS_MAX: usize = 20;
 
 /// A key with its secret.
 #[derive(Clone, Debug)]
 pub struct SharedKey {
-    /// The id that Twilio gave it.
+    /// The id from Twilio.
     pub id: String,
-    /// The secret that Twilio signs by.
+    /// The secret that Twilio signs with.
     pub secret: Secret,
 }
 
@@ -29,16 +29,16 @@ pub fn is_key_id(text: &str) -> bool {
     (1..=128).contains(&text.len()) && text.bytes().all(fits)
 }
 
-/// Takes a text as the secret of a key; none: it cannot be one ([`NOT_A_KEY_SECRET`]).
+/// Reads the secret of a key; none: the text cannot be one ([`NOT_A_KEY_SECRET`]).
 pub fn read_key_secret(text: &str) -> Option<Secret> {
     let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret::from(text.to_owned()))
 }
 
-/// Reads `id=secret`, or several with commas. A secret may hold `=`, as base64 does.
+/// Reads `id=secret`, or several with commas. A secret may contain `=`, as base64 does.
 ///
 /// # Errors
-/// What is wrong, by the place in the list.
+/// What is wrong, with the place in the list.
 pub(super) fn read_list(text: &str) -> Result<Vec<SharedKey>, String> {
     let mut keys = Vec::<SharedKey>::new();
     for (index, item) in text.split(',').enumerate() {
@@ -47,14 +47,14 @@ pub(super) fn read_list(text: &str) -> Result<Vec<SharedKey>, String> {
             return Err(format!("has more than {SHARED_KEYS_MAX} keys"));
         }
         let Some((id, secret)) = item.split_once('=') else {
-            return Err(format!("has as key {place} what is no id=secret"));
+            return Err(format!("has a key {place} that is not id=secret"));
         };
         let (id, secret) = (id.trim(), secret.trim());
         if !is_key_id(id) {
             return Err(format!("has a key {place} whose id {NOT_A_KEY_ID}"));
         }
         if keys.iter().any(|key| key.id == id) {
-            return Err(format!("has a key {place} whose id an earlier one has"));
+            return Err(format!("has a key {place} with the id of an earlier one"));
         }
         let secret = read_key_secret(secret);
         let secret =

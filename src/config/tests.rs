@@ -1,4 +1,4 @@
-//! Settings from every source, and the line that each mistake earns.
+//! Settings from every source, and the error of each mistake.
 
 use std::ffi::OsString;
 use std::io::Write as _;

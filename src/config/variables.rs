@@ -1,4 +1,4 @@
-//! Environment variables as settings: which variable gives which key, and of which type.
+//! Environment variables as settings: the key of each variable, and its type.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use figment::value::{Dict, Value};
 
 use super::{KafkaOptions, SettingsError};
 
-/// Variables with this prefix are settings; what follows is `SECTION__KEY`.
+/// Variables with this prefix are settings; `SECTION__KEY` follows it.
 const PREFIX: &str = "CALLMETER__";
 
-/// Plain names, and the keys they give.
+/// Plain names, and their keys.
 pub(super) const PLAIN_NAMES: [(&str, &str); 9] = [
     ("DATABASE_URL", "database.url"),
     ("REDIS_URL", "redis.url"),
@@ -23,7 +23,7 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 9] = [
     ("TWILIO_SHARED_KEYS", "twilio.shared_keys"),
 ];
 
-/// Keys whose values must not be shown, and may be given as a file.
+/// Keys whose values must not be shown, and may be in a file.
 const SECRETS: [&str; 9] = [
     "http.admin_key",
     "database.url",
@@ -38,15 +38,15 @@ const SECRETS: [&str; 9] = [
 
 /// One key given by one variable.
 pub(super) struct Given {
-    /// The variable, as it was named.
+    /// The name of the variable.
     pub(super) variable: String,
-    /// The key as a path; the name of a librdkafka option is one element, dots and all.
+    /// The key as a path; the name of a librdkafka option is one element with its dots.
     pub(super) path: Vec<String>,
-    /// What it says.
+    /// The value.
     pub(super) text: String,
 }
 
-/// True where a key's value must never be repeated.
+/// True if a key's value must not be repeated.
 pub(super) fn is_secret(path: &[String]) -> bool {
     match path {
         [kafka, options, name] if kafka == "kafka" && options == "options" => {
@@ -56,7 +56,7 @@ pub(super) fn is_secret(path: &[String]) -> bool {
     }
 }
 
-/// Picks the settings out of the environment; reads the files that `NAME_FILE` variables name.
+/// Collects the settings in the environment; reads the files of `NAME_FILE` variables.
 pub(super) fn given_by(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
 ) -> Result<Vec<Given>, SettingsError> {
@@ -92,7 +92,7 @@ pub(super) fn origin(variable: &str) -> String {
     format!("environment variable {variable}")
 }
 
-/// Which key a variable gives, and whether as a file; `None` where it is no setting.
+/// The key of a variable, and whether its value is a file; `None`: it is not a setting.
 fn key_of(variable: &str) -> Option<(Vec<String>, bool)> {
     let plain = |name: &str| {
         let (_, key) = PLAIN_NAMES.iter().find(|(plain, _)| *plain == name)?;
@@ -132,7 +132,7 @@ fn read_file(path: PathBuf, variable: &str) -> Result<String, SettingsError> {
 }
 
 impl Given {
-    /// The value as a nested table, of the type that the key's default has.
+    /// The value as a nested table, with the type of the key's default.
     pub(super) fn into_table(self, defaults: &Dict) -> Result<Dict, SettingsError> {
         let value = match default_of(defaults, &self.path) {
             Some(Value::Num(..)) => {
@@ -152,7 +152,7 @@ impl Given {
             key: self.path.join("."),
             origin: origin(&self.variable),
             problem: format!("{:?} {problem}", self.text),
-            remedy: "config/callmeter.toml tells its unit and default".to_owned(),
+            remedy: "config/callmeter.toml gives its unit and default".to_owned(),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! How far a request has to reach, said by the types that its handler takes.
+//! The access that a request needs, as the types of its handler's arguments.
 //!
-//! Every handler that needs a key takes an [`Authorized`], a [`Query`] or an [`AuthorizedCommand`] of an [`Access`]:
-//! there is no other way to a credential, a query or a body. So nothing of a request is read, and no
-//! fault in it told, before its key is known to reach what the path names.
+//! Every handler that needs a key takes an [`Authorized`], a [`Query`] or an [`AuthorizedCommand`]
+//! of an [`Access`]: there is no other way to a credential, a query or a body. So no query or body
+//! may be read, and no fault in it reported, before the key is known to have access to the path.
 
 use std::future::Future;
 
@@ -16,12 +16,12 @@ use super::command::Command;
 use super::fields::{Fielded, Fields};
 use super::problem::Problem;
 
-/// What a key has to reach, as one request names it.
+/// The access that a request needs.
 pub(super) trait Access: Sized + Send {
-    /// Finds it in a request whose key is known.
+    /// Checks a request whose key is known.
     ///
     /// # Errors
-    /// 403 and 404 where the key does not reach it.
+    /// 403 or 404 if the key has no access.
     fn of(
         credential: &Credential,
         parts: &mut Parts,
@@ -29,7 +29,7 @@ pub(super) trait Access: Sized + Send {
     ) -> impl Future<Output = Result<Self, Problem>> + Send;
 }
 
-/// What needs the scope `admin` and is done to no account in particular.
+/// The scope `admin`, for a path without an account.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admin;
 
@@ -39,7 +39,7 @@ impl Access for Admin {
     }
 }
 
-/// What needs the scope `admin` and is done to the account that the path names.
+/// The scope `admin`, for the account in the path.
 #[derive(Clone, Debug)]
 pub(super) struct AdminOf(pub(super) AccountId);
 
@@ -50,13 +50,13 @@ impl Access for AdminOf {
     }
 }
 
-/// What reads the account that the path names; a key of that account may, too.
+/// Reading the account in the path: the scope `admin`, or a key of that account.
 #[derive(Clone, Debug)]
 pub(super) struct Reader(pub(super) AccountId);
 
 impl Access for Reader {
     async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        // Whoever reads no accounts learns no more than that; what cannot be an id is unknown.
+        // A key that reads no accounts gets only a 403; an invalid id is an unknown account.
         credential.require_some_account()?;
         let id = account_in(parts, api).await.ok_or_else(Problem::unknown_account)?;
         credential.require_account(&id)?;
@@ -64,7 +64,7 @@ impl Access for Reader {
     }
 }
 
-/// What every key may ask; whose call it is about is in the body.
+/// Any key; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;
 
@@ -74,7 +74,7 @@ impl Access for Dialer {
     }
 }
 
-/// What a request reaches, where nothing else of it is read.
+/// The access of a request without query or body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Authorized<R>(pub(super) R);
 
@@ -87,7 +87,7 @@ impl<R: Access> FromRequestParts<Api> for Authorized<R> {
     }
 }
 
-/// What a request reaches, and its query, read field by field.
+/// The access of a request, and its query, read field by field.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query<R, T>(pub(super) R, pub(super) T);
 
@@ -100,7 +100,7 @@ impl<R: Access, T: Fielded + Send> FromRequestParts<Api> for Query<R, T> {
     }
 }
 
-/// What a request reaches, and what it would have done there.
+/// The access of a request, and its command.
 #[derive(Clone, Debug)]
 pub(super) struct AuthorizedCommand<R>(pub(super) R, pub(super) Command);
 
@@ -119,14 +119,14 @@ impl<R: Access> FromRequest<Api> for AuthorizedCommand<R> {
 /// Reads the query of a request.
 ///
 /// # Errors
-/// 400 with every parameter at fault.
+/// 400 with every wrong parameter.
 pub(super) async fn query<T: Fielded>(parts: &mut Parts) -> Result<T, Problem> {
     let query = RawQuery::from_request_parts(parts, &()).await;
     let RawQuery(query) = query.unwrap_or_else(|never| match never {});
     Fields::read_query(query.as_deref().unwrap_or_default())
 }
 
-/// The account that the path names, where it names one.
+/// The account in the path, if there is one.
 async fn account_in(parts: &mut Parts, api: &Api) -> Option<AccountId> {
     let parameters = RawPathParams::from_request_parts(parts, api).await.ok()?;
     let mut named = parameters.iter().filter(|(name, _)| *name == "account");

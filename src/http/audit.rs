@@ -1,4 +1,4 @@
-//! `GET /v1/audit`: who did what, newest first.
+//! `GET /v1/audit`: the audit, newest first.
 
 use axum::Json;
 use axum::extract::State;
@@ -24,7 +24,7 @@ pub(super) fn admin_routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-/// One act of an administrator.
+/// One change by an administrator.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Act)]
 struct NotedJson {
@@ -36,15 +36,15 @@ struct NotedJson {
     action: String,
     #[schema(value_type = Option<schema::AccountId>)]
     account: Option<String>,
-    /// What it was done to.
+    /// What was changed.
     subject: String,
-    /// As it was; null where there was nothing.
+    /// The state before; null if there was none.
     #[schema(value_type = Option<schema::AnyObject>)]
     before: Option<Value>,
-    /// As it is then; null where nothing is left.
+    /// The state after; null if there is none.
     #[schema(value_type = Option<schema::AnyObject>)]
     after: Option<Value>,
-    /// The reason that was given.
+    /// The given reason.
     why: Option<String>,
     request_id: Option<String>,
 }
@@ -85,7 +85,7 @@ impl Fielded for AuditListRequest {
 /// Lists who changed what, newest first.
 #[utoipa::path(
     get, path = "/v1/audit", tag = "Audit", operation_id = "listAudit",
-    params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only what was done to this account"), ("action" = Option<schema::AuditAction>, Query, description = "Only this action")),
+    params(ListParameters, ("account" = Option<schema::AccountId>, Query, description = "Only changes of this account"), ("action" = Option<schema::AuditAction>, Query, description = "Only this action")),
     responses((status = 200, description = "A page of audit entries", body = List<NotedJson>)),
     extensions(("x-scopes" = json!(["admin"])))
 )]

@@ -1,8 +1,8 @@
-//! Who asks, and how far that reaches: bearer keys and their scopes.
+//! Authentication and scopes: bearer keys.
 //!
-//! The admin key of the settings is compared in the process; every other is a key of the ledger, and
-//! becomes a [`Credential`] in [`Api::credential_of`] and nowhere else. What a handler needs of it is said
-//! by its types (`reach`).
+//! The admin key of the settings is compared in the process; every other key is in the ledger. Only
+//! [`Api::credential_of`] may create a [`Credential`]. The types of a handler say which scope it
+//! needs (`access`).
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -19,25 +19,26 @@ use crate::keys::{KeyDigest, SealingKey};
 pub(super) use crate::ledger::keys::Scope;
 use crate::ledger::keys::{Key, KeyId};
 
-/// Longest key that is looked at; ours are shorter, and so should an admin key of the settings be.
+/// Longest key that is checked. Created keys are shorter; an admin key of the settings should be
+/// too.
 const KEY_CHARACTERS_MAX: usize = 1_024;
 
 /// A known key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Credential {
-    /// Its name, never the key itself: in idempotency keys, logs and audit rows.
+    /// Its name for idempotency keys, logs and audit rows; never the key itself.
     pub(super) id: String,
-    /// How far it reaches.
+    /// Its scope.
     pub(super) scope: Scope,
-    /// Seals what is kept for it alone.
+    /// Seals stored answers that only this key may read.
     pub(super) sealing: SealingKey,
 }
 
 impl Credential {
-    /// Finds that of a request; it is looked for once.
+    /// Returns the credential of a request, and caches it in the request.
     ///
     /// # Errors
-    /// 401 without a key, or with an unknown one; 429 where a limit on rates says so.
+    /// 401 without a key or with an unknown one; 429 above a rate limit.
     pub(super) async fn of(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
@@ -47,7 +48,7 @@ impl Credential {
         Ok(credential)
     }
 
-    /// Lets pass what needs the scope `admin`.
+    /// Requires the scope `admin`.
     ///
     /// # Errors
     /// 403 for every other scope.
@@ -58,11 +59,11 @@ impl Credential {
         }
     }
 
-    /// Lets pass what reads one account.
+    /// Requires access to read one account.
     ///
     /// # Errors
-    /// 403 for a key that reads no accounts; 404 for an account that is not the key's, which thus
-    /// cannot be told from one that does not exist.
+    /// 403 for a key that reads no accounts; 404 for an account that is not the key's, as for one
+    /// that does not exist.
     pub(super) fn require_account(&self, id: &AccountId) -> Result<(), Problem> {
         match &self.scope {
             Scope::Admin => Ok(()),
@@ -72,7 +73,7 @@ impl Credential {
         }
     }
 
-    /// Lets pass what reads some account, which cannot be said yet.
+    /// Requires access to read at least one account, before the account is known.
     ///
     /// # Errors
     /// 403 for a key that reads no accounts.
@@ -83,7 +84,7 @@ impl Credential {
         }
     }
 
-    /// Lets pass what concerns calls of an account: authorizing, extending, voiding.
+    /// Requires access to authorize, extend and void calls of an account.
     ///
     /// # Errors
     /// 404 for an account that is not the key's.
@@ -95,10 +96,10 @@ impl Credential {
         }
     }
 
-    /// The account whose call is meant; a key of an account need not name it.
+    /// The account of a call; with a key of one account the name is optional.
     ///
     /// # Errors
-    /// 400 where a key of many accounts names none; else as [`Self::require_calls_of`].
+    /// 400 if a key of many accounts names none; else as [`Self::require_calls_of`].
     pub(super) fn calls_account(&self, named: Option<AccountId>) -> Result<AccountId, Problem> {
         match (named, &self.scope) {
             (Some(id), _) => self.require_calls_of(&id).cloned(),
@@ -109,19 +110,19 @@ impl Credential {
 }
 
 impl Api {
-    /// Finds the credential of a request, within the limits on rates.
+    /// Returns the credential of a request, within the rate limits.
     async fn let_in(&self, parts: &Parts) -> Result<Credential, Problem> {
         let (credential, id) = self.credential_of(parts).await?;
         self.rates.take(id, &credential.scope, self.clock.now())?;
         Ok(credential)
     }
 
-    /// Finds the credential of a request whose key was let in before: is it still good?
+    /// Checks again the key of a request that was let in before; no rate limit.
     pub(super) async fn still(&self, parts: &Parts) -> Result<Credential, Problem> {
         Ok(self.credential_of(parts).await?.0)
     }
 
-    /// Finds the credential of a request, and the id of its key where the ledger has it.
+    /// Returns the credential of a request, and the id of its key if it is in the ledger.
     async fn credential_of(&self, parts: &Parts) -> Result<(Credential, Option<KeyId>), Problem> {
         let key = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
         let (digest, sealing) = (KeyDigest::of(key), SealingKey::of(key));
@@ -138,7 +139,7 @@ impl Api {
         Ok((Credential { id, scope, sealing }, Some(key.id)))
     }
 
-    /// Asks the ledger for a key that this process does not know, if the asker may guess on.
+    /// Queries the ledger for a key that is not cached, within the limit on failed logins.
     async fn first_seen(
         &self,
         digest: KeyDigest,
@@ -153,14 +154,14 @@ impl Api {
     }
 }
 
-/// The key that a request shows; nothing as long as no key is.
+/// The bearer key of a request, if there is one of an allowed length.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, key) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     let key = scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())?;
     (1..=KEY_CHARACTERS_MAX).contains(&key.len()).then_some(key)
 }
 
-/// Who is at the other end; the same nobody where requests do not come through a listener.
+/// The client's address; `0.0.0.0` for a request that did not come through a listener.
 fn peer(parts: &Parts) -> IpAddr {
     parts.extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0)
 }
@@ -175,7 +176,7 @@ mod tests {
     fn a_key_reaches_what_its_scope_says_and_nothing_else() {
         let own = AccountId::parse("own").unwrap();
         let foreign = AccountId::parse("foreign").unwrap();
-        // Each scope, and the status it gets: for what needs `admin`, its own account, another.
+        // Each scope, and its status where `admin` is needed, for its own account, for another.
         let cases = [
             (Scope::Admin, [None, None, None]),
             (Scope::Authorize, [Some(403), Some(403), Some(403)]),
@@ -198,7 +199,7 @@ mod tests {
     fn a_key_authorizes_calls_of_every_account_or_of_its_own() {
         let own = AccountId::parse("own").unwrap();
         let foreign = AccountId::parse("foreign").unwrap();
-        // Each scope, and what it gets: naming its own account, another, none.
+        // Each scope, and its result if it names its own account, another, none.
         let cases = [
             (Scope::Admin, [Ok("own"), Ok("foreign"), Err(400)]),
             (Scope::Authorize, [Ok("own"), Ok("foreign"), Err(400)]),

@@ -1,5 +1,5 @@
-//! Requests that change something. The answer is kept for the request's Idempotency-Key, in the
-//! transaction of the change itself (`crate::change`).
+//! Requests that change something. The transaction of the change also stores the answer for the
+//! request's Idempotency-Key (`crate::change`).
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -21,15 +21,15 @@ use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::idempotency::{Answer, RequestName};
 
-/// Says that an answer is an earlier one.
+/// Header that marks an answer to an earlier request.
 const REPLAYED: &str = "idempotent-replayed";
-/// How a kept answer begins that is sealed; no other does, being JSON.
+/// A sealed stored answer begins with this; others are JSON.
 const SEALED: &str = "sealed:";
 
 /// A request that changes something.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
-    /// Who asks, and reaches this.
+    /// The caller, whose access was checked.
     pub(super) credential: Credential,
     path: String,
     idempotency_key: Option<String>,
@@ -38,29 +38,29 @@ pub(super) struct Command {
     body: Bytes,
 }
 
-/// What a command answers: a change that is done, or a refusal without effect.
+/// The outcome of a command: a change, or a refusal without effect.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
-    /// The change is made.
+    /// The change is done.
     Done(StatusCode, String),
-    /// The change is made, and the answer holds a secret: it is kept sealed.
+    /// The change is done. The answer holds a secret and is stored sealed.
     DoneInSecret(StatusCode, String),
     /// Nothing was written.
     Refused(Problem),
 }
 
 impl Outcome {
-    /// Done, answering `body` as JSON.
+    /// Done; the answer is `body` as JSON.
     pub(super) fn done(status: StatusCode, body: &impl Serialize) -> Self {
         Self::written(body, |body| Self::Done(status, body))
     }
 
-    /// Done, answering `body` as JSON, which holds a secret that nobody must find in the ledger.
+    /// Done; the answer is `body` as JSON, with a secret that must not be readable in the ledger.
     pub(super) fn done_in_secret(status: StatusCode, body: &impl Serialize) -> Self {
         Self::written(body, |body| Self::DoneInSecret(status, body))
     }
 
-    /// Done, with nothing to answer.
+    /// Done, without a body.
     pub(super) const fn done_silently() -> Self {
         Self::Done(StatusCode::NO_CONTENT, String::new())
     }
@@ -77,10 +77,10 @@ impl Outcome {
 }
 
 impl Command {
-    /// Takes what a request wants, once its key is known to reach it.
+    /// Reads a request after its access was checked.
     ///
     /// # Errors
-    /// 400, 413 and 415 for headers and bodies that cannot be used.
+    /// 400, 413 and 415 for wrong headers and bodies.
     pub(super) async fn of(
         credential: Credential,
         request: Request,
@@ -90,7 +90,7 @@ impl Command {
         let (idempotency_key, why) = (idempotency_key(headers)?, reason(headers)?);
         let is_json = is_json(headers);
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
-        // One spelling, whatever was escaped: kept answers are found by it.
+        // Unescaped, so that each path has one spelling: stored answers are found by it.
         let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let body = Bytes::from_request(request, api).await;
         let body = body.map_err(|rejection| match rejection.into_response().status() {
@@ -113,12 +113,12 @@ impl Command {
     /// Reads the body.
     ///
     /// # Errors
-    /// 400 with every field at fault.
+    /// 400 with every wrong field.
     pub(super) fn read<T: Fielded>(&self) -> Result<T, Problem> {
         self.read_by(T::read)
     }
 
-    /// Reads the body by a reader that knows more than the body.
+    /// Reads the body with a closure, which may use more than the body.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -129,18 +129,18 @@ impl Command {
         Fields::read_body(&self.body, read)
     }
 
-    /// With the reason that the body gives, where a change must have one; it takes the place of `X-Reason`.
+    /// Sets the reason in the body, if the change requires one; it replaces `X-Reason`.
     #[must_use]
     pub(super) fn because(self, reason: String) -> Self {
         Self { why: Some(reason), ..self }
     }
 
-    /// Runs a change once and answers it; a request that was answered before gets that answer again.
+    /// Runs a change once and answers it; a repeated request gets the stored answer.
     /// `answer` is pure: it may run several times, as the transaction may.
     ///
     /// # Errors
-    /// 422 for a key that came with another body before; the ledger's errors; 504 where the change is
-    /// made and authorizations may miss it.
+    /// 422 for an Idempotency-Key of another body; the ledger's errors; 504 if the change is
+    /// committed but authorizations may not see it yet.
     pub(super) async fn run<C, A>(
         self,
         api: &Api,
@@ -168,7 +168,7 @@ impl Command {
             Once::Earlier(answer) => {
                 let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
                 let body = match answer.body.strip_prefix(SEALED) {
-                    // Sealed by another key of this name: the admin key was changed meanwhile.
+                    // Another key of this name sealed it: the admin key has changed since.
                     Some(sealed) => sealing.open(sealed).ok_or_else(another_request)?,
                     None => answer.body,
                 };
@@ -178,10 +178,10 @@ impl Command {
         }
     }
 
-    /// What the request is called; `None` where its sender gave no key.
+    /// The name of the request; `None` without an Idempotency-Key.
     fn name(&self) -> Result<Option<RequestName>, Problem> {
         let Some(key) = self.idempotency_key.clone() else { return Ok(None) };
-        // Written again from its parsed form, so that spaces and the order of keys do not matter.
+        // Serialized again after parsing, so that spaces and the order of keys do not matter.
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
         let body = serde_json::from_slice(body).and_then(|body: Value| serde_json::to_vec(&body));
         let body = body.map_err(|error| Problem::malformed(error.to_string()))?;
@@ -194,7 +194,7 @@ impl Command {
     }
 }
 
-/// 422: the Idempotency-Key was used before, and not for this.
+/// 422: the Idempotency-Key was used before for another request.
 fn another_request() -> Problem {
     Problem::refused(
         "idempotency_key_reused",
@@ -203,7 +203,7 @@ fn another_request() -> Problem {
     )
 }
 
-/// The answer to keep; `None` where the same request may fare better later.
+/// The answer to store; `None` if a repeated request may succeed later.
 fn answer_of(outcome: &Outcome, sealing: SealingKey) -> Result<Option<Answer>, LedgerError> {
     let answer = |status: StatusCode, body| Some(Answer { status: status.as_u16(), body });
     Ok(match outcome {
@@ -250,16 +250,16 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     if values.next().is_some() {
         return Err(Problem::malformed("the header Idempotency-Key is given twice"));
     }
-    // A header's value may hold tabs, a key may not.
+    // A header's value may contain tabs, a key must not.
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.filter(|key| key.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
     let fault = || {
-        Problem::malformed("the header Idempotency-Key has not 1 to 255 printable ASCII characters")
+        Problem::malformed("the header Idempotency-Key is not 1 to 255 printable ASCII characters")
     };
     key.map(|key| Some(key.to_owned())).ok_or_else(fault)
 }
 
-/// Why an administrator does it, as the header `X-Reason` tells it: UTF-8, one line.
+/// The administrator's reason in the header `X-Reason`: UTF-8, one line.
 fn reason(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("x-reason") else { return Ok(None) };
     let fault = |why: &str| Problem::malformed(format!("the header X-Reason {why}"));

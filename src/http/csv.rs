@@ -1,4 +1,5 @@
-//! Lists as CSV (RFC 4180): amounts as machines read them, free text safe in a spreadsheet.
+//! Lists as CSV (RFC 4180): amounts are machine-readable, and text must never be a formula in a
+//! spreadsheet.
 
 use std::cmp::Reverse;
 use std::fmt::Write as _;
@@ -14,8 +15,8 @@ use crate::ledger::history::Stretch;
 
 /// Rows of an export read at once.
 const EXPORT_PAGE: u16 = 1000;
-/// How a spreadsheet knows a formula, a tab or an end of line before it overlooked. Some take a
-/// full-width sign for the plain one.
+/// Characters with which a spreadsheet may begin a formula. It may skip a tab or an end of line
+/// before one, and some read a full-width sign as the plain one.
 const FORMULA_BEGINS: [char; 11] =
     ['=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\t', '\r', '\n'];
 /// Media type of an export.
@@ -26,7 +27,7 @@ pub(super) const MEDIA_TYPE: &str = "text/csv; charset=utf-8";
 pub(super) struct Line(String);
 
 impl Line {
-    /// Adds a value of our own making: an id, an instant, an amount.
+    /// Adds a value of this service: an id, a time, an amount.
     pub(super) fn value(mut self, value: impl std::fmt::Display) -> Self {
         self.separate();
         // Writing to a string cannot fail.
@@ -42,8 +43,8 @@ impl Line {
         }
     }
 
-    /// Adds text that somebody wrote: quoted where it must be, and never a formula. What a spreadsheet
-    /// could take for one gets a leading `'`.
+    /// Adds text from outside, quoted if needed. Text that a spreadsheet could read as a formula
+    /// gets a leading `'`.
     pub(super) fn text(mut self, text: &str) -> Self {
         self.separate();
         let formula = text.starts_with(FORMULA_BEGINS);
@@ -56,7 +57,7 @@ impl Line {
         self
     }
 
-    /// Adds an end of a line: a number as it is, since a machine dials it; anything else is text.
+    /// Adds a party of a call: a number unchanged, because machines dial it; anything else as text.
     pub(super) fn end_of_line(self, end: Option<&str>) -> Self {
         let end = end.unwrap_or_default();
         let digits = end.strip_prefix('+').unwrap_or_default();
@@ -77,8 +78,8 @@ impl Line {
     }
 }
 
-/// Reads an export page by page, as fast as it is taken; `read` answers a page's lines, and what the
-/// next page is below.
+/// Reads an export page by page, as fast as the client reads it. `read` returns the lines of a
+/// page, and the cursor of the next page.
 pub(super) fn pages<R, F>(
     head: &'static str,
     first: Stretch,
@@ -103,8 +104,8 @@ where
     })
 }
 
-/// True where a caller prefers CSV to JSON (RFC 9110, 12.5.1): by weight, then by how exactly it is
-/// named, then by which comes first. JSON is what everybody else gets.
+/// True if a caller prefers CSV to JSON (RFC 9110, 12.5.1): by weight, then by the more specific
+/// range, then by the order. The default is JSON.
 pub(super) fn wanted(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let accepted: Vec<&str> = accepted.flat_map(|value| value.split(',')).collect();
@@ -115,7 +116,7 @@ pub(super) fn wanted(headers: &HeaderMap) -> bool {
     })
 }
 
-/// How much a media type is wanted; the greater, the more. Its fields in the order of weight.
+/// The preference for a media type; greater is preferred. The order of the fields matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference {
     thousandths: u16,
@@ -123,7 +124,7 @@ struct Preference {
     place: Reverse<usize>,
 }
 
-/// What a list of media ranges says of a type, whose names are given from exact to general.
+/// The preference of a list of media ranges for a type; `names` go from exact to general.
 fn preference(accepted: &[&str], names: [&str; 3]) -> Option<Preference> {
     names.iter().enumerate().find_map(|(exactness, name)| {
         accepted.iter().enumerate().find_map(|(place, range)| {
@@ -137,7 +138,7 @@ fn preference(accepted: &[&str], names: [&str; 3]) -> Option<Preference> {
     })
 }
 
-/// The weight among a range's parameters, in thousandths; what cannot be read counts as none given.
+/// The weight in a range's parameters, in thousandths; an unreadable one counts as absent.
 fn weight(parameters: &str) -> u16 {
     let weight = parameters.split(';').find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
@@ -156,14 +157,14 @@ fn weight(parameters: &str) -> u16 {
     weight.and_then(read).unwrap_or(1000)
 }
 
-/// An answer that would be another one for another `Accept`.
+/// Marks an answer that depends on `Accept`.
 pub(super) fn varying(mut response: Response) -> Response {
     response.headers_mut().insert(header::VARY, HeaderValue::from(header::ACCEPT));
     response
 }
 
-/// Answers an export as it is read; one that fails midway breaks off, so that nobody takes it for
-/// whole.
+/// Streams an export as it is read. If it fails midway the connection breaks, so that the client
+/// knows that it is not complete.
 pub(super) fn respond<E>(parts: impl Stream<Item = Result<String, E>> + Send + 'static) -> Response
 where
     E: std::error::Error + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! Bodies and queries, field by field: every fault is found, and named by its field.
+//! Reads bodies and queries field by field; reports every fault with its field.
 
 use callmeter_core::domain::{Money, TwilioAccountSid};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, SubsecRound, Utc};
@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 
 use super::problem::{FieldError, Problem};
 
-/// Something that is read from the fields of a body or a query.
+/// A type that is read from the fields of a body or a query.
 pub(super) trait Fielded: Sized {
-    /// Takes its fields; `None` where one is missing or wrong, which `fields` then knows.
+    /// Reads its fields; `None` if one is missing or wrong: then `fields` has the fault.
     fn read(fields: &mut Fields) -> Option<Self>;
 }
 
-/// Nothing is expected in the body.
+/// A body without fields.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Nothing;
 
@@ -24,21 +24,21 @@ impl Fielded for Nothing {
     }
 }
 
-/// Fields not yet taken, and the faults found so far.
+/// The fields not read yet, and the faults found so far.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     left: Map<String, Value>,
     errors: Vec<FieldError>,
 }
 
-/// Reads one value, or says what was expected.
+/// Reads one value; the error says what is wrong.
 type Reader<T> = fn(&Value) -> Result<T, String>;
 
 impl Fields {
-    /// Reads a whole from a JSON object; an empty body is one without fields.
+    /// Reads a JSON object; an empty body is an object without fields.
     ///
     /// # Errors
-    /// 400 with every field at fault; unknown fields are faults, and those that are given twice.
+    /// 400 with every wrong field; unknown and repeated fields are wrong.
     pub(super) fn read_body<T>(
         body: &[u8],
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -53,7 +53,7 @@ impl Fields {
         Self::of(given).read_all(read)
     }
 
-    /// Reads a whole from a query string.
+    /// Reads a query string.
     ///
     /// # Errors
     /// As [`Self::read_body`].
@@ -84,7 +84,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be there.
+    /// Reads a required field.
     pub(super) fn required<T>(&mut self, name: &str, reader: Reader<T>) -> Option<T> {
         let Some(value) = self.left.remove(name) else {
             self.fault(name, "is missing");
@@ -93,13 +93,13 @@ impl Fields {
         self.value(name, &value, reader)
     }
 
-    /// Takes a field that may be absent, but not null.
+    /// Reads a field that may be absent, but not null.
     pub(super) fn optional<T>(&mut self, name: &str, reader: Reader<T>) -> Option<T> {
         let value = self.left.remove(name)?;
         self.value(name, &value, reader)
     }
 
-    /// Takes a field that may be absent (`None`) or null (`Some(None)`).
+    /// Reads a field that may be absent (`None`) or null (`Some(None)`).
     #[expect(clippy::option_option, reason = "absent and null mean different things")]
     pub(super) fn nullable<T>(&mut self, name: &str, reader: Reader<T>) -> Option<Option<T>> {
         match self.left.remove(name)? {
@@ -108,7 +108,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be there and may be null.
+    /// Reads a required field that may be null.
     #[expect(clippy::option_option, reason = "missing and null mean different things")]
     pub(super) fn required_nullable<T>(
         &mut self,
@@ -122,12 +122,12 @@ impl Fields {
         self.nullable(name, reader)
     }
 
-    /// Notes a fault.
+    /// Adds a fault.
     pub(super) fn fault(&mut self, field: &str, message: impl Into<String>) {
         self.errors.push(FieldError { field: excerpt(field), message: message.into() });
     }
 
-    /// True where a field is at fault.
+    /// True if a field has a fault.
     pub(super) fn blames(&self, field: &str) -> bool {
         self.errors.iter().any(|error| error.field == field)
     }
@@ -143,7 +143,7 @@ impl Fields {
     }
 }
 
-/// Shortens a name that the sender made up.
+/// Shortens a name of the caller.
 fn excerpt(name: &str) -> String {
     name.chars().take(64).collect()
 }
@@ -155,7 +155,7 @@ fn pairs(query: &str) -> Result<Vec<(String, String)>, Problem> {
     Ok(pairs.map_err(|_| Problem::malformed("the query cannot be read"))?.0)
 }
 
-/// The fields of a JSON object, each as often as it is given.
+/// The fields of a JSON object, with repeated ones.
 struct Given(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Given {
@@ -186,19 +186,19 @@ fn as_text(value: &Value) -> Result<&str, String> {
     value.as_str().ok_or_else(|| "is not a string".to_owned())
 }
 
-/// Reads text through a type's own `FromStr`, whose error says what is expected.
+/// Reads text with a type's own `FromStr`, whose error says what is expected.
 pub(super) fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     value: &Value,
 ) -> Result<T, String> {
     as_text(value)?.parse::<T>().map_err(|error| error.to_string())
 }
 
-/// Reads a Twilio account that an administrator names: of the form that Twilio gives them.
+/// Reads a Twilio account from an administrator, in the form that Twilio issues.
 pub(super) fn issued_account(value: &Value) -> Result<TwilioAccountSid, String> {
     TwilioAccountSid::parse_issued(as_text(value)?).map_err(|error| error.to_string())
 }
 
-/// Reads a name or description: 1 to 500 characters, none of them a control character.
+/// Reads a name or description: 1 to 500 characters without control characters.
 pub(super) fn line(value: &Value) -> Result<String, String> {
     let text = as_text(value)?.trim();
     if text.is_empty() {
@@ -213,7 +213,7 @@ pub(super) fn line(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads an e-mail address: something, an at sign, something, without spaces.
+/// Reads an e-mail address: text, an at sign and text, without spaces.
 pub(super) fn email(value: &Value) -> Result<String, String> {
     let text = line(value)?;
     let parts = text.rsplit_once('@');
@@ -245,7 +245,7 @@ pub(super) fn positive_amount(value: &Value) -> Result<Money, String> {
     if amount.is_zero() { Err("is zero".to_owned()) } else { Ok(amount) }
 }
 
-/// Reads an instant (RFC 3339); a date alone is its first instant in UTC.
+/// Reads a time (RFC 3339); a date is its start in UTC.
 pub(super) fn instant(value: &Value) -> Result<DateTime<Utc>, String> {
     // In a query an unescaped plus sign arrives as a space.
     let text = as_text(value)?.replace(' ', "+");
@@ -253,19 +253,19 @@ pub(super) fn instant(value: &Value) -> Result<DateTime<Utc>, String> {
     let date = text.parse::<NaiveDate>().ok().filter(|_| is_date);
     let date = date.map(|date| date.and_time(NaiveTime::MIN).and_utc());
     let instant = || DateTime::parse_from_rfc3339(&text).ok().map(|at| at.with_timezone(&Utc));
-    let instant = date.or_else(instant).ok_or("is not an instant such as 2026-12-01T00:00:00Z")?;
-    // Those that RFC 3339 can write, in UTC as in the caller's zone.
+    let instant = date.or_else(instant).ok_or("is not a time such as 2026-12-01T00:00:00Z")?;
+    // The years that RFC 3339 can write, in UTC too.
     if !(1..=9999).contains(&instant.year()) {
         return Err("is not within the years 0001 to 9999".to_owned());
     }
     Ok(instant.trunc_subsecs(6))
 }
 
-/// Reads what a tag may be: whatever came in a callback's address, so any text.
+/// Reads a tag: any text, because it comes from a callback's address.
 pub(super) fn tag(value: &Value) -> Result<String, String> {
     let text = as_text(value)?;
     if !(1..=500).contains(&text.chars().count()) {
-        return Err("has not 1 to 500 characters".to_owned());
+        return Err("is not 1 to 500 characters long".to_owned());
     }
     if text.contains('\0') {
         return Err("has a NUL character".to_owned());
@@ -273,7 +273,7 @@ pub(super) fn tag(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Reads a whole number of 1 or more from JSON.
+/// Reads a whole number of 1 or more.
 pub(super) fn positive_number(value: &Value) -> Result<i32, String> {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
     let number = number.filter(|number| *number > 0);

@@ -30,27 +30,27 @@ struct Alive {
     status: &'static str,
 }
 
-/// All parts at one instant.
+/// All parts at one time.
 #[derive(ToSchema)]
 #[schema(as = Readiness)]
-#[expect(dead_code, reason = "tells the document what `Report` writes")]
+#[expect(dead_code, reason = "documents what `Report` writes")]
 struct ReadinessJson {
-    /// `ready` where every part that counts is up.
+    /// `ready` if every part that counts is up, else `not_ready`.
     status: String,
     /// The parts by name.
     components: BTreeMap<String, ComponentState>,
 }
 
-/// How one part does.
+/// The state of one part.
 #[derive(ToSchema)]
-#[expect(dead_code, reason = "tells the document what `State` writes")]
+#[expect(dead_code, reason = "documents what `State` writes")]
 struct ComponentState {
     /// `up` or `down`.
     status: String,
     /// Why it is down.
     #[schema(required = false)]
     reason: String,
-    /// Since when.
+    /// When it got this status.
     since: DateTime<Utc>,
 }
 
@@ -77,8 +77,8 @@ async fn readyz(State(api): State<Api>) -> Response {
     answer(api.health.report())
 }
 
-/// Answers 200 if authorizations can be answered, else 503: for load balancers. It looks at Redis, and at
-/// Postgres until that was reached once. A role that answers no authorizations reports those of the two
+/// Answers 200 if the process can authorize calls, else 503; for load balancers. It checks Redis,
+/// and Postgres until it was reached once. A role without authorizations reports those of the two
 /// that it uses.
 #[utoipa::path(
     get, path = "/readyz/api", tag = "Service", operation_id = "showReadinessOfApi",

@@ -1,5 +1,5 @@
-//! What every request passes: an id, a place among those in progress, a time-out, a metric; and what
-//! every answer that streams carries.
+//! Around every request: an id, a permit, a time limit and metrics; and the header of an answer
+//! that streams.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,30 +17,30 @@ use super::problem::Problem;
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
 const REQUEST_ID: &str = "x-request-id";
-/// Says `no` to a proxy that would gather an answer before it passes it on; nginx reads it.
+/// With `no` a proxy does not buffer the answer; nginx reads it.
 const BUFFERING: &str = "x-accel-buffering";
 
-/// The id of a request, among its extensions.
+/// The id of a request, in its extensions.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
 
 /// Limits on requests.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
-    /// Places for requests in progress.
+    /// Permits for requests in progress.
     places: Arc<Semaphore>,
-    /// Longest time that one may take.
+    /// Longest time of a request.
     time_max: Duration,
 }
 
 impl Limits {
-    /// Sets the limits of one listener.
+    /// The limits of one listener.
     pub(super) fn new(in_progress_max: usize, time_max: Duration) -> Self {
         Self { places: Arc::new(Semaphore::new(in_progress_max)), time_max }
     }
 }
 
-/// Runs one request within its limits, and notes how it went.
+/// Runs a request within its limits, logs it and counts it.
 pub(super) async fn frame(
     State(limits): State<Limits>,
     mut request: Request,
@@ -68,8 +68,8 @@ pub(super) async fn frame(
     unbuffered(response)
 }
 
-/// Keeps proxies from holding an answer back that is sent as it is made: none but those is without a
-/// length, so no handler has to think of it.
+/// Keeps proxies from buffering an answer that streams. Only such an answer has no length, so no
+/// handler needs to set the header.
 fn unbuffered(mut response: Response) -> Response {
     if response.body().size_hint().exact().is_none() {
         response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
@@ -88,7 +88,7 @@ async fn within(limits: &Limits, request: Request, next: Next) -> Response {
     }
 }
 
-/// The caller's own id where it is harmless, else a new one.
+/// The caller's own id if it is harmless, else a new one.
 fn request_id(request: &Request) -> String {
     let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let harmless = |id: &&str| {
@@ -98,7 +98,7 @@ fn request_id(request: &Request) -> String {
     given.filter(harmless).map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
 }
 
-/// A closed set: a made-up method must not make a new series.
+/// A closed set: an invented method must not create a new series.
 fn method_label(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -112,7 +112,7 @@ fn method_label(method: &Method) -> &'static str {
     }
 }
 
-/// What a caller sees of a handler that panicked; the panic itself is logged by its hook.
+/// The answer of a handler that panicked; the panic hook logs the panic.
 pub(super) fn after_panic(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
     tracing::error!("a request's handler panicked");
     Problem::internal().into_response()

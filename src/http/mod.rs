@@ -1,7 +1,7 @@
-//! The API: one endpoint one file, all in problem+json where they fail.
+//! The API: one file for each endpoint; errors are problem+json.
 //!
-//! Beside the flow: turns requests into changes and queries. Handlers hold no SQL and no rule, and
-//! keep nothing between requests that another process could make wrong.
+//! Beside the flow: turns requests into changes and queries. A handler must hold no SQL, no rule,
+//! and no state between requests that another process could make wrong.
 
 mod access;
 mod accounts;
@@ -50,11 +50,11 @@ use middleware::Limits;
 use problem::Problem;
 use rate_limit::RateLimits;
 
-/// What handlers have at hand. Cheap to clone: each request does, more than once.
+/// The state of all handlers. Cheap to clone: each request clones it more than once.
 #[derive(Clone, Debug)]
 pub struct Api(Arc<Inner>);
 
-/// What an [`Api`] is made of.
+/// The parts of an [`Api`].
 #[derive(Clone, Debug)]
 pub struct Inner {
     store: Store,
@@ -85,17 +85,17 @@ impl std::ops::Deref for Api {
     }
 }
 
-/// Which paths a listener answers.
+/// The paths of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Surface {
-    /// The API's own paths, beside health; only processes with the role `api` have them.
+    /// The paths of the API besides health; only for processes with the role `api`.
     pub api: bool,
-    /// `/metrics`, and the API's paths that need an admin key.
+    /// `/metrics`, and the paths of the API that need an admin key.
     pub internal: bool,
 }
 
 impl Api {
-    /// Gathers what handlers need.
+    /// Creates the state of all handlers.
     pub fn new(
         settings: &config::Settings,
         store: Store,
@@ -132,13 +132,13 @@ impl Api {
         }))
     }
 
-    /// Answers Twilio's callbacks too.
+    /// Adds the bridge, which takes Twilio's callbacks.
     #[must_use]
     pub fn with_bridge(self, bridge: Bridge) -> Self {
         Self(Arc::new(Inner { bridge: Some(bridge), ..Arc::unwrap_or_clone(self.0) }))
     }
 
-    /// Builds what one listener answers.
+    /// Builds the router of one listener.
     pub fn router(self, surface: Surface) -> Router {
         let limits = Limits::new(self.requests_in_progress_max, self.request_time_max);
         Router::from(routes_of(surface))
@@ -157,8 +157,8 @@ impl Api {
     }
 }
 
-/// True where a method of a path needs an admin key: where an internal address alone has those, the
-/// others know nothing of it, though they have the path.
+/// True if a method of a path needs an admin key. If only the internal address serves such methods,
+/// the other answers 404 for them, even if it serves the path.
 fn is_internal(method: &Method, path: &MatchedPath) -> bool {
     static PATHS: LazyLock<serde_json::Value> = LazyLock::new(|| {
         let document = serde_json::to_value(internal_api_routes().into_openapi());
@@ -167,13 +167,13 @@ fn is_internal(method: &Method, path: &MatchedPath) -> bool {
     PATHS[path.as_str()][method.as_str().to_ascii_lowercase()].is_object()
 }
 
-/// The API's paths that need an admin key.
+/// The routes that need an admin key.
 fn internal_api_routes() -> OpenApiRouter<Api> {
     let router = accounts::admin_routes().merge(keys::admin_routes());
     router.merge(audit::admin_routes()).merge(rejects::admin_routes())
 }
 
-/// The routes of a surface, each with its part of the document.
+/// The routes of a surface, with their parts of the document.
 fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     let mut router = OpenApiRouter::new().merge(health::routes()).merge(openapi::routes());
     if surface.internal {
@@ -189,7 +189,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     router
 }
 
-/// Every route that there is, for the document: it is the same in every role.
+/// Every route, for the document, which is the same in every role.
 fn every_route() -> OpenApiRouter<Api> {
     routes_of(Surface { api: true, internal: true })
 }

@@ -16,7 +16,7 @@ const LIMIT_MAX: u16 = 1000;
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct List<T> {
     items: Vec<T>,
-    /// What `after` must be for the next page; null: this was the last.
+    /// The value of `after` for the next page; null on the last page.
     #[schema(value_type = Option<schema::Cursor>)]
     next: Option<String>,
 }
@@ -31,24 +31,24 @@ impl<T> List<T> {
     }
 }
 
-/// The parameters that every list has.
+/// The parameters of every list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "tells the document what `stretch` reads")]
+#[expect(dead_code, reason = "documents what `stretch` reads")]
 pub(super) struct ListParameters {
-    /// Most items of a page; 100 where absent.
+    /// Most items of a page; the default is 100.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u16>,
-    /// The `next` of the page before.
+    /// The `next` of the previous page.
     #[param(value_type = Option<schema::Cursor>)]
     after: Option<String>,
-    /// Only items at or after this instant; a date alone is its first instant in UTC.
+    /// Only items at or after this time; a date is its start in UTC.
     from: Option<DateTime<Utc>>,
-    /// Only items before this instant.
+    /// Only items before this time.
     to: Option<DateTime<Utc>>,
 }
 
-/// Takes the parameters that every list has.
+/// Reads the parameters of every list.
 pub(super) fn stretch(fields: &mut Fields) -> Stretch {
     let limit = fields.optional("limit", limit);
     let below = fields.optional("after", cursor);
@@ -70,5 +70,5 @@ fn limit(value: &Value) -> Result<u16, String> {
 
 fn cursor(value: &Value) -> Result<i64, String> {
     let number = value.as_str().and_then(|text| text.parse().ok());
-    number.filter(|number| *number > 0).ok_or_else(|| "is no `next` of this list".to_owned())
+    number.filter(|number| *number > 0).ok_or_else(|| "is not a `next` of this list".to_owned())
 }

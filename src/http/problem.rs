@@ -1,4 +1,4 @@
-//! Errors as problem+json (RFC 9457), each with a code that stays.
+//! Errors as problem+json (RFC 9457), each with a code that never changes.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -15,20 +15,20 @@ use crate::ledger::store::StoreError;
 /// Media type of an error's body.
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Seconds after which a caller should try again what failed for want of a server.
+/// Seconds after which a caller should retry if a server was not available.
 const RETRY_AFTER_SECONDS: u32 = 2;
 
-/// An error as it is answered.
+/// An error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct Problem {
-    /// Names the kind of problem; made of the code.
+    /// A URN of the code.
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
     status: StatusCode,
-    /// Stays as it is; callers may rely on it.
+    /// Never changes; callers may rely on it.
     code: &'static str,
     #[serde(skip_serializing_if = "String::is_empty")]
     #[schema(required = false)]
@@ -43,14 +43,14 @@ pub(super) struct Problem {
 /// What is wrong with one field of a body or a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(super) struct FieldError {
-    /// Its name; empty for the body as a whole.
+    /// The field's name; empty for the body or query as a whole.
     pub(super) field: String,
-    /// What is wrong and what is expected.
+    /// What is wrong, and what is expected.
     pub(super) message: String,
 }
 
 impl Problem {
-    /// Makes a problem of a status, a code that stays, a title, and what is particular to this one.
+    /// Creates a problem; `detail` is about this request.
     pub(super) fn new(
         status: StatusCode,
         code: &'static str,
@@ -68,7 +68,7 @@ impl Problem {
         }
     }
 
-    /// 400, naming the fields.
+    /// 400 with the wrong fields.
     pub(super) fn invalid(errors: Vec<FieldError>) -> Self {
         let detail = errors
             .iter()
@@ -82,7 +82,7 @@ impl Problem {
         Self { errors, ..Self::new(status, "invalid_request", "The request is not valid", detail) }
     }
 
-    /// 400 for a field that is well-formed and names what does not exist.
+    /// 400 for a well-formed field that names something unknown.
     pub(super) fn unknown_name(code: &'static str, field: &str, message: &str) -> Self {
         let error = FieldError { field: field.to_owned(), message: message.to_owned() };
         let problem = Self::invalid(vec![error]);
@@ -94,7 +94,7 @@ impl Problem {
         Self::invalid(vec![FieldError { field: String::new(), message: message.into() }])
     }
 
-    /// 400 for a field that has to be there.
+    /// 400 for a missing field.
     pub(super) fn missing(field: &str, message: &str) -> Self {
         Self::wrong(field, message)
     }
@@ -108,13 +108,13 @@ impl Problem {
     /// 401: no key, or an unknown one.
     pub(super) fn unauthorized() -> Self {
         let detail = "send `Authorization: Bearer <key>` with a key of this service";
-        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "No key, or an unknown one", detail)
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", "No key, or an unknown key", detail)
     }
 
     /// 403: the key lacks the scope.
     pub(super) fn forbidden() -> Self {
-        let detail = "this needs a key of another scope";
-        Self::new(StatusCode::FORBIDDEN, "forbidden", "The key does not reach here", detail)
+        let detail = "use a key of another scope";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The key's scope does not allow this", detail)
     }
 
     /// 404: an account that does not exist or is not the key's.
@@ -138,12 +138,12 @@ impl Problem {
         Self::new(status, "method_not_allowed", "The path has no such method", "")
     }
 
-    /// 409: something is taken.
+    /// 409: an id is taken, or a state forbids the change.
     pub(super) fn taken(code: &'static str, title: &'static str) -> Self {
         Self::new(StatusCode::CONFLICT, code, title, "")
     }
 
-    /// 422: understood, and refused.
+    /// 422: valid, but refused.
     pub(super) fn refused(
         code: &'static str,
         title: &'static str,
@@ -152,51 +152,50 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
     }
 
-    /// 503: a server that this needs is away.
+    /// 503: a server is not available.
     pub(super) fn unavailable(code: &'static str, title: &'static str) -> Self {
         let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, title, "try again");
         Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
     }
 
-    /// 429: more often than a limit allows; it has a token again after `wait`.
+    /// 429: a rate limit was exceeded; the next token comes after `wait`.
     pub(super) fn rate_limited(wait: TimeDelta) -> Self {
         let whole = u32::try_from(wait.num_seconds()).unwrap_or(0);
         let problem = Self::new(
             StatusCode::TOO_MANY_REQUESTS,
             "rate_limited",
             "Too many requests in a short time",
-            "try again after as many seconds as Retry-After says",
+            "try again after the seconds in Retry-After",
         );
         Self { retry_after_seconds: Some(whole.saturating_add(1)), ..problem }
     }
 
-    /// 413: more than is read.
+    /// 413: the body exceeds its limit.
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         let status = StatusCode::PAYLOAD_TOO_LARGE;
         Self::new(status, "body_too_large", "The body is too large", detail)
     }
 
-    /// 503: the settings lack what this needs.
+    /// 503: a setting that the request needs is missing.
     pub(super) fn not_configured(detail: impl Into<String>) -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Self::new(status, "not_configured", "The service lacks a setting for this", detail)
+        Self::new(status, "not_configured", "A setting of the service is missing", detail)
     }
 
-    /// 503: Redis is away, or an account cannot be loaded into it.
+    /// 503: Redis is down, or an account cannot be loaded into it.
     pub(super) fn holds_unavailable() -> Self {
         let title = "Holds are unknown right now: a call is neither allowed nor denied";
         Self::unavailable("holds_unavailable", title)
     }
 
-    /// 504: nobody can tell in time whether it had its effect.
+    /// 504: it is not known in time whether the request took effect.
     pub(super) fn timeout() -> Self {
-        let detail =
-            "it may or may not have had its effect: repeat it with the same Idempotency-Key";
+        let detail = "it may or may not have taken effect: repeat it with the same Idempotency-Key";
         Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", "The request took too long", detail)
     }
 
-    /// 503 for a call that nothing could be decided about or done for, whichever server it was for
-    /// want of: never that it is denied.
+    /// 503 for a call that could not be decided or changed because a server is not available. Such
+    /// a call must never be answered as denied.
     pub(super) fn undecided(error: BalanceError) -> Self {
         match error {
             BalanceError::Ledger(error) if !error.is_transient() => error.into(),
@@ -207,9 +206,9 @@ impl Problem {
         }
     }
 
-    /// 500: a fault of ours, which the log describes.
+    /// 500: a fault of the service, which the log describes.
     pub(super) fn internal() -> Self {
-        let detail = "the log has more under this request's id";
+        let detail = "the log has more under the id of this request";
         let title = "The service failed";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, detail)
     }
@@ -219,7 +218,7 @@ impl Problem {
         self.status
     }
 
-    /// True where the answer is final for this request: the same one would be refused again.
+    /// True if the answer is final: the same request would be refused again.
     pub(super) fn is_final(&self) -> bool {
         matches!(self.status, StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY)
     }
@@ -266,7 +265,7 @@ impl From<LedgerError> for Problem {
             LedgerError::BalanceOutOfRange { .. } => Self::refused(
                 "balance_out_of_range",
                 "The balance would leave the range of amounts",
-                "9007199254.740991 dollars are the most a wallet can have, with its credit limit, or owe",
+                "a wallet can have (with its credit limit) or owe 9007199254.740991 dollars at most",
             ),
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "request failed");
@@ -277,7 +276,7 @@ impl From<LedgerError> for Problem {
 }
 
 impl From<BalanceError> for Problem {
-    /// Where what is held cannot be told.
+    /// For a request that must know the holds.
     fn from(error: BalanceError) -> Self {
         match error {
             BalanceError::Ledger(error) => error.into(),

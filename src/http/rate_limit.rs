@@ -1,8 +1,8 @@
-//! Limits on rates: of requests by one key, and of failed logins from one address.
+//! Rate limits: requests of one key, and failed logins from one address.
 //!
-//! Asked before the ledger is, so that guessing keys costs us nothing but this. Each process counts
-//! for itself, and forgets everything with its end: that is enough to keep one caller from taking
-//! what others need, and not meant for more.
+//! Checked before the ledger, so that a caller who guesses keys costs almost nothing. Each process
+//! counts alone, and in memory only: that is enough to keep one caller from taking the capacity of
+//! others, and is not meant for more.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -16,20 +16,20 @@ use crate::config;
 use crate::ledger::keys::{KeyId, Scope};
 use crate::metrics::HTTP_RATE_LIMITED;
 
-/// Buckets that are kept at once; whoever comes beyond that shares one more.
+/// Most buckets at once; all further callers share one more.
 const BUCKETS_MAX: usize = 10_000;
 
-/// The limits of a process; `None`: there is none.
+/// The limits of a process; `None`: no limit.
 #[derive(Debug)]
 pub(super) struct RateLimits {
     account_keys: Option<Buckets<KeyId>>,
-    /// Keys of the scopes `admin` and `authorize`; without an id that of the settings.
+    /// Keys of the scopes `admin` and `authorize`; no id: the admin key of the settings.
     other_keys: Option<Buckets<Option<KeyId>>>,
     failed_logins: Option<Buckets<IpAddr>>,
 }
 
 impl RateLimits {
-    /// Takes the limits of the settings.
+    /// The limits of the settings.
     pub(super) fn of(http: &config::Http) -> Self {
         Self {
             account_keys: Buckets::new(
@@ -44,10 +44,10 @@ impl RateLimits {
         }
     }
 
-    /// Lets a request of a known key pass; `id` none: the admin key of the settings.
+    /// Counts a request of a known key; `id` none: the admin key of the settings.
     ///
     /// # Errors
-    /// 429 where the key asked too often.
+    /// 429 if the key exceeds its limit.
     pub(super) fn take(
         &self,
         id: Option<KeyId>,
@@ -63,16 +63,16 @@ impl RateLimits {
         taken.unwrap_or(Ok(())).map_err(|wait| limited(limit, wait))
     }
 
-    /// Lets an address try a key that is not known yet.
+    /// Checks whether an address may try a key that is not cached.
     ///
     /// # Errors
-    /// 429 where too many that it tried were no keys.
+    /// 429 if too many of its keys were unknown.
     pub(super) fn may_try(&self, peer: IpAddr, now: DateTime<Utc>) -> Result<(), Problem> {
         let Some(logins) = &self.failed_logins else { return Ok(()) };
         logins.look(&network(peer), now).map_err(|wait| limited("failed_login", wait))
     }
 
-    /// Notes that an address tried what is no key.
+    /// Counts a failed login of an address.
     pub(super) fn failed(&self, peer: IpAddr, now: DateTime<Utc>) {
         if let Some(logins) = &self.failed_logins {
             logins.spend(&network(peer), now);
@@ -85,7 +85,7 @@ fn limited(limit: &'static str, wait: TimeDelta) -> Problem {
     Problem::rate_limited(wait)
 }
 
-/// What one customer of a provider usually has: an address, or 64 bits of one.
+/// The network of one customer of a provider: an IPv4 address, or the first 64 bits of an IPv6 one.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(address) => {
@@ -95,28 +95,28 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// One bucket of tokens for each `K`: it holds so many, and fills up again at a steady rate.
+/// A token bucket for each `K`: it has a size, and refills at a steady rate.
 #[derive(Debug)]
 struct Buckets<K> {
-    /// Time in which one token comes.
+    /// Time to add one token.
     interval: TimeDelta,
-    /// Time in which an empty bucket fills up.
+    /// Time to fill an empty bucket.
     whole: TimeDelta,
     state: Mutex<State<K>>,
 }
 
-/// When each bucket is full again; one that is full need not be there.
+/// When each bucket is full again; a full bucket may be absent.
 #[derive(Debug)]
 struct State<K> {
     each: HashMap<K, DateTime<Utc>>,
-    /// That of all those for whom there was no room.
+    /// The shared bucket of all further callers.
     others: DateTime<Utc>,
-    /// When those that were full were forgotten last.
+    /// When full buckets were dropped last.
     swept: DateTime<Utc>,
 }
 
 impl<K: Eq + Hash + Clone> Buckets<K> {
-    /// Buckets of `burst` tokens; `None` where none would ever come: there is no limit.
+    /// Buckets of `burst` tokens; `None` for a rate of 0: no limit.
     fn new(per_second: u32, burst: u32) -> Option<Self> {
         let interval = TimeDelta::nanoseconds(1_000_000_000_i64.checked_div(per_second.into())?);
         let never = DateTime::UNIX_EPOCH;
@@ -125,7 +125,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Some(Self { interval, whole, state: Mutex::new(state) })
     }
 
-    /// Takes a token; or says how long it takes until there is one.
+    /// Takes a token; the error is the time until there is one.
     fn take(&self, key: &K, now: DateTime<Utc>) -> Result<(), TimeDelta> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let full_at = state.bucket(key, now, self.latest(now));
@@ -134,13 +134,13 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         Ok(())
     }
 
-    /// Says whether there is a token, or how long it takes until there is one.
+    /// Checks for a token; the error is the time until there is one.
     fn look(&self, key: &K, now: DateTime<Utc>) -> Result<(), TimeDelta> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         self.wait(*state.bucket(key, now, self.latest(now)), now)
     }
 
-    /// Takes a token, whether there is one or not.
+    /// Takes a token, even if there is none.
     fn spend(&self, key: &K, now: DateTime<Utc>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let latest = self.latest(now);
@@ -148,7 +148,7 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
         *full_at = ((*full_at).max(now) + self.interval).min(latest);
     }
 
-    /// Nobody owes more than a bucket of tokens.
+    /// No caller owes more than one bucket of tokens.
     fn latest(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now + self.whole * 2
     }
@@ -160,10 +160,10 @@ impl<K: Eq + Hash + Clone> Buckets<K> {
 }
 
 impl<K: Eq + Hash + Clone> State<K> {
-    /// When a bucket is full again; no later than `latest`, though the clock went back.
+    /// When a bucket is full again; at most `latest`, even if the clock went back.
     fn bucket(&mut self, key: &K, now: DateTime<Utc>, latest: DateTime<Utc>) -> &mut DateTime<Utc> {
         let is_crowded = self.each.len() >= BUCKETS_MAX && !self.each.contains_key(key);
-        // Once a second: it looks at all of them.
+        // At most once a second: it scans all of them.
         if is_crowded && (now - self.swept).abs() >= TimeDelta::seconds(1) {
             self.each.retain(|_, full_at| *full_at > now);
             self.swept = now;

@@ -1,4 +1,4 @@
-//! What the ledger holds, as JSON says it.
+//! Transactions and calls as JSON and CSV.
 
 use callmeter_core::domain::{Money, TransactionKind, TransactionStatus, TransactionType};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -60,7 +60,7 @@ impl From<Transaction> for TransactionJson {
 }
 
 impl TransactionJson {
-    /// Writes it as a line of CSV, its fields in the order of the JSON.
+    /// Writes a line of CSV, in the field order of the JSON.
     pub(super) fn write(&self, line: Line) -> Line {
         line.value(&self.id)
             .value(self.sequence)
@@ -78,7 +78,7 @@ impl TransactionJson {
     }
 }
 
-/// Writes an instant as JSON does.
+/// A time in the form of the JSON.
 fn rfc3339(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
@@ -135,7 +135,7 @@ impl From<ChargedCall> for CallJson {
 }
 
 impl CallJson {
-    /// Writes it as a line of CSV, its fields in the order of the JSON.
+    /// Writes a line of CSV, in the field order of the JSON.
     pub(super) fn write(&self, line: Line) -> Line {
         line.text(&self.call_sid)
             .text(self.parent_call_sid.as_deref().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! An account, as JSON says it.
+//! An account as JSON.
 
 use callmeter_core::domain::{AccountId, AccountStatus, Money, TwilioAccountSid};
 use chrono::{DateTime, Utc};
@@ -18,7 +18,7 @@ pub(crate) struct AccountJson {
     email: Option<String>,
     #[schema(value_type = schema::AccountStatus)]
     status: AccountStatus,
-    /// The first of them.
+    /// The first of `twilio_account_sids`.
     #[schema(value_type = Option<schema::TwilioAccountSid>)]
     twilio_account_sid: Option<TwilioAccountSid>,
     #[schema(value_type = Vec<schema::TwilioAccountSid>)]

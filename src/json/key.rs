@@ -1,4 +1,4 @@
-//! A key without its text, as JSON says it.
+//! A key without its text, as JSON.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 use super::schema;
 use crate::ledger::keys::Key;
 
-/// How far a key reaches.
+/// The scope of a key.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 pub(crate) enum KeyScope {
     /// Everything.
     Admin,
@@ -21,7 +21,7 @@ pub(crate) enum KeyScope {
     Account,
 }
 
-/// A key, without what makes it one.
+/// A key without its text.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Key)]
 pub(crate) struct KeyJson {
@@ -32,11 +32,11 @@ pub(crate) struct KeyJson {
     scope: &'static str,
     #[schema(value_type = Option<schema::AccountId>)]
     account: Option<AccountId>,
-    /// How the key begins.
+    /// The first characters of the key.
     prefix: String,
     created_at: DateTime<Utc>,
     revoked_at: Option<DateTime<Utc>>,
-    /// Within about a minute.
+    /// Accurate to about a minute.
     last_used_at: Option<DateTime<Utc>>,
 }
 

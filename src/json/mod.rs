@@ -1,6 +1,6 @@
-//! JSON that more than one door writes: HTTP answers it, the command line prints it.
+//! JSON that both the API and the command line write.
 //!
-//! Beside the flow, below the doors. Nothing here reads or decides anything.
+//! Beside the flow, below both. Nothing here may read data or decide anything.
 
 mod account;
 mod key;

@@ -1,4 +1,4 @@
-//! A reject without its bytes, as JSON says it.
+//! A reject without its bytes, as JSON.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,9 +17,9 @@ pub(crate) struct RejectJson {
     offset: i64,
     #[schema(value_type = schema::RejectReason)]
     reason: String,
-    /// When it was kept.
+    /// When it was stored.
     at: DateTime<Utc>,
-    /// What exactly was found.
+    /// The exact fault.
     detail: String,
     /// How often it came; only a conflict comes more than once.
     count: i64,
@@ -27,13 +27,13 @@ pub(crate) struct RejectJson {
     bytes: i32,
     /// Its Kafka timestamp.
     record_at: Option<DateTime<Utc>>,
-    /// `AccountSid` of the record; null where it cannot be read.
+    /// `AccountSid` of the record; null if it cannot be read.
     twilio_account_sid: Option<String>,
-    /// `CallSid` of the record; null where it cannot be read.
+    /// `CallSid` of the record; null if it cannot be read.
     call_sid: Option<String>,
-    /// When a replay settled it; null: none did.
+    /// When a replay settled it; null if none did.
     replayed_at: Option<DateTime<Utc>>,
-    /// When it was closed; null: it was not.
+    /// When it was closed; null if it was not.
     closed_at: Option<DateTime<Utc>>,
     /// Why it was closed.
     closed_reason: Option<String>,
@@ -67,12 +67,12 @@ impl From<Reject> for RejectJson {
 pub(crate) struct ClosedJson {
     #[serde(flatten)]
     shown: RejectJson,
-    /// False where it was closed before; then nothing was changed.
+    /// False if it was closed before; then nothing changed.
     changed: bool,
 }
 
 impl ClosedJson {
-    /// As a command and the API answer it.
+    /// The JSON of a closed reject.
     pub(crate) fn of(closed: Closed) -> Self {
         Self { shown: closed.reject.into(), changed: closed.changed }
     }

@@ -1,5 +1,5 @@
-//! How the texts of the API look, for its document. The types here are never made: they stand for
-//! what the core's types read and write.
+//! Schemas of the API's texts, for its document. These types are never created: they stand for the
+//! core's types.
 
 use std::borrow::Cow;
 
@@ -35,10 +35,10 @@ macro_rules! texts {
 }
 
 texts! {
-    /// An amount as it is answered.
+    /// An amount in an answer.
     Amount = r"^-?[0-9]+\.[0-9]{6}$", "0.014000",
         "Dollars with six decimal places, as a string; never a number, never null.";
-    /// An amount as it is taken.
+    /// An amount in a request.
     AmountGiven = r"^[0-9]{1,10}(\.[0-9]{1,6})?$", "12.50",
         "Dollars with at most six decimal places, as a string; zero or more, at most 9007199254.740991.";
     /// An account's id.
@@ -58,10 +58,10 @@ texts! {
         "A call (`CallSid`): 1 to 64 bytes without control characters.";
     /// A line of text.
     Line = r"^[!-~]([ -~]{0,498}[!-~])?$", "Acme Ltd",
-        "One line of text: 1 to 500 characters, any of Unicode save control characters.";
+        "One line of text: 1 to 500 characters, any of Unicode except control characters.";
     /// A tag.
     Tag = r"^[ -~]{1,500}$", "spring",
-        "What a callback's address or an authorization called the call: 1 to 500 characters, any but NUL.";
+        "The tag in a callback's address or an authorization: 1 to 500 characters, any except NUL.";
     /// An e-mail address.
     Email = r"^[a-z0-9.]{1,32}@[a-z0-9-]{1,32}\.[a-z]{2,8}$", "billing@example.com",
         "An e-mail address of at most 254 bytes.";
@@ -76,7 +76,7 @@ texts! {
         "A key; send it as `Authorization: Bearer`.";
     /// A cursor.
     Cursor = r"^[1-9][0-9]{0,17}$", "1042",
-        "The `next` of the page before.";
+        "The `next` of the previous page.";
     /// A month.
     Month = r"^[0-9]{4}-(0[1-9]|1[0-2])$", "2026-11",
         "A UTC calendar month.";
@@ -158,7 +158,7 @@ impl ToSchema for TwilioSharedKeys {
     }
 }
 
-/// A JSON object of whatever keys.
+/// A JSON object with any keys.
 pub(crate) struct AnyObject;
 
 impl PartialSchema for AnyObject {

@@ -1,15 +1,15 @@
-//! What a process knows of keys, and for how long it may believe it.
+//! The keys that a process has confirmed, and how long it accepts them.
 //!
-//! A key that was found in the ledger is believed for [`LEASE`], counted from before the question
-//! was sent. Whoever revokes a key commits, and answers no sooner than one lease later: by then no
-//! process believes it any more, whatever became of messages between them. So authorizations ask the
-//! ledger once a second for a key, and not once a call.
+//! A key found in the ledger is accepted for [`LEASE`], counted from before the query was sent. A
+//! revocation commits, then answers one lease later or more: by then no process accepts the key,
+//! even if messages between processes were lost. So a process queries the ledger for a key once a
+//! second, not once a call.
 //!
-//! While the ledger cannot be asked, nothing can be revoked through this process, but perhaps through
-//! another. So a key that was believed goes on to be, as long as Redis, where revocations are noted
-//! too, says nothing else: authorizations outlast an outage of Postgres, and need Redis anyway.
+//! While the ledger does not answer, this process cannot revoke a key, but another may. A confirmed
+//! key stays accepted while Redis, which notes revocations too, does not list it as revoked. So
+//! authorizations continue during an outage of Postgres; they need Redis anyway.
 //!
-//! It must never believe a key that the ledger did not confirm within a day.
+//! It must never accept a key that the ledger did not confirm within a day.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,20 +26,20 @@ use crate::ledger::LedgerError;
 use crate::ledger::keys::{self, Key, KeyId};
 use crate::ledger::store::{Store, StoreError};
 
-/// How long a key is believed without asking again.
+/// How long a key is accepted without another query.
 pub const LEASE: Duration = Duration::from_secs(1);
-/// From this age on it is asked for again, beside the requests that use it.
+/// At this age a query in the background confirms the key again.
 const RENEWED_AFTER: Duration = Duration::from_millis(400);
 /// Longest wait for the ledger's answer.
 const ANSWER_MAX: Duration = Duration::from_millis(500);
-/// How long a key is believed while the ledger cannot be asked. Redis remembers revocations longer.
+/// How long a key is accepted while the ledger does not answer. Redis keeps revocations longer.
 const UNCONFIRMED_MAX: Duration = Duration::from_hours(24);
-/// Time between two notes that a key was used.
+/// Time between two updates of when a key was last used.
 const USE_NOTED_EVERY: TimeDelta = TimeDelta::minutes(1);
-/// Keys that a process knows at once.
+/// Most keys in the cache.
 const KNOWN_MAX: usize = 10_000;
 
-/// The keys that this process knows; cheap to clone.
+/// The keys that this process has confirmed; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct KeyCache(Arc<Inner>);
 
@@ -51,15 +51,15 @@ struct Inner {
     known: Mutex<HashMap<[u8; 32], Arc<Known>>>,
 }
 
-/// A key that this process has let in before.
+/// A key that this process has confirmed before.
 #[derive(Debug)]
 pub struct Known {
     key: Arc<Key>,
-    /// When the ledger was asked that confirmed it last.
+    /// When the last query that confirmed it was sent.
     confirmed_at: Mutex<Instant>,
-    /// The last question was not answered.
+    /// The last query got no answer.
     is_unanswered: AtomicBool,
-    /// Somebody asks.
+    /// A query is in progress.
     is_asked: AtomicBool,
 }
 
@@ -70,20 +70,20 @@ impl Known {
 }
 
 impl KeyCache {
-    /// Knows nothing yet.
+    /// An empty cache.
     pub fn new(store: Store, balance: Balance, clock: Clock) -> Self {
         Self(Arc::new(Inner { store, balance, clock, known: Mutex::default() }))
     }
 
-    /// What this process knows of a key, if anything; nobody is asked.
+    /// A key in the cache, if it is there; sends no query.
     pub fn known(&self, digest: KeyDigest) -> Option<Arc<Known>> {
         lock(&self.0.known).get(digest.bytes()).cloned()
     }
 
-    /// Says whether a key that is known is still good; `None`: it is not.
+    /// Returns a cached key if it is still valid, otherwise `None`.
     ///
     /// # Errors
-    /// `Unavailable` where neither the ledger nor Redis can tell.
+    /// `Unavailable` if neither the ledger nor Redis answers.
     pub async fn confirm(
         &self,
         digest: KeyDigest,
@@ -108,11 +108,11 @@ impl KeyCache {
         if known.is_unanswered.load(Ordering::Acquire) {
             return self.without_the_ledger(&known).await;
         }
-        // Somebody else asks; those who wait here are as many as requests may be in progress.
+        // Another request has sent the query; at most all requests in progress wait here.
         self.ask_or_trust(digest, &known).await
     }
 
-    /// What is believed now that the ledger was asked.
+    /// The result after the query.
     async fn after_asking(
         &self,
         digest: KeyDigest,
@@ -140,11 +140,11 @@ impl KeyCache {
         }
     }
 
-    /// Asks the ledger for a key, and remembers it; `None`: it is unknown or revoked. For a key that
-    /// is not [`Self::known`] each call is a question: limit who may ask.
+    /// Queries the ledger for a key and caches it; `None`: it is unknown or revoked. Each call
+    /// sends a query: limit the callers whose key is not [`Self::known`].
     ///
     /// # Errors
-    /// `Unavailable` where the ledger cannot be asked.
+    /// `Unavailable` if the ledger does not answer.
     pub async fn ask(&self, digest: KeyDigest) -> Result<Option<Arc<Key>>, LedgerError> {
         let asked_at = Instant::now();
         let asking = async {
@@ -185,7 +185,7 @@ impl KeyCache {
         Ok(Some(key))
     }
 
-    /// Whether a key that was believed still is, while the ledger cannot be asked.
+    /// Whether a confirmed key is still accepted while the ledger does not answer.
     async fn without_the_ledger(&self, known: &Known) -> Result<Option<Arc<Key>>, LedgerError> {
         let unavailable = || StoreError::Unavailable(sqlx::Error::PoolTimedOut).into();
         if known.age() > UNCONFIRMED_MAX {
@@ -198,19 +198,20 @@ impl KeyCache {
         }
     }
 
-    /// Returns when no process believes a key any more whose revocation was committed before.
+    /// Call it after the revocation of a key was committed: returns when no process accepts the
+    /// key.
     pub async fn until_refused(&self, id: KeyId) {
         let committed_at = Instant::now();
         lock(&self.0.known).retain(|_, known| known.key.id != id);
         if let Err(error) = self.0.balance.redis().note_key_revoked(id).await {
             let error = &error as &dyn std::error::Error;
-            tracing::warn!(%id, error, "redis did not hear of a revocation; the ledger did");
+            tracing::warn!(%id, error, "a revocation is in the ledger, but not in redis");
         }
         tokio::time::sleep_until(committed_at + LEASE).await;
     }
 }
 
-/// Nothing panics while one of these is held, so what a poisoned lock guards is whole.
+/// Nothing panics while a lock is held, so the data behind a poisoned lock is consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

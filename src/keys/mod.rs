@@ -1,6 +1,6 @@
-//! Bearer keys: what one looks like, and how long a process may believe what it knows of one.
+//! Bearer keys: their text, and a cache of those that a process has confirmed.
 //!
-//! Between the ledger, which holds the digests, and the API, which asks with every request.
+//! Between the ledger, which holds the digests, and the API, which checks a key at every request.
 
 mod cache;
 mod text;

@@ -1,4 +1,4 @@
-//! A key as text: made of random bytes, shown once, kept as its digest.
+//! A key as text: created from random bytes, shown once, stored as its digest.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -7,35 +7,35 @@ use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-/// How every key begins, so that a key that went astray is known for what it is.
+/// Every key begins with this mark, so that a leaked key is recognized.
 const MARK: &str = "cmk_";
 /// Random bytes of a key.
 const RANDOM_BYTES: usize = 32;
-/// Characters by which a key is recognized: the mark, and 36 of its 256 random bits.
+/// Characters that identify a key: the mark, and 36 of its 256 random bits.
 const PREFIX_CHARACTERS: usize = MARK.len() + 6;
 
-/// A key as its holder sees it, once.
+/// A key as its holder sees it once.
 pub struct KeyText(String);
 
 impl KeyText {
-    /// Makes a key of random bytes of the operating system; `None` where it has none to give.
+    /// Creates a key from random bytes of the operating system; `None` if it has none.
     pub fn random() -> Option<Self> {
         let mut bytes = [0; RANDOM_BYTES];
         SystemRandom::new().fill(&mut bytes).ok()?;
         Some(Self(format!("{MARK}{}", URL_SAFE_NO_PAD.encode(bytes))))
     }
 
-    /// Gives the text away.
+    /// The whole text.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// How it begins.
+    /// The first characters, which identify the key.
     pub fn prefix(&self) -> &str {
         &self.0[..PREFIX_CHARACTERS]
     }
 
-    /// What is kept of it.
+    /// The digest, which is stored.
     pub fn digest(&self) -> KeyDigest {
         KeyDigest::of(&self.0)
     }
@@ -47,7 +47,7 @@ impl std::fmt::Debug for KeyText {
     }
 }
 
-/// SHA-256 of a key: what is compared and kept, so that no key lies around in memory.
+/// SHA-256 of a key, for comparison and storage, so that no key stays in memory.
 #[derive(Clone, Copy)]
 pub struct KeyDigest([u8; 32]);
 
@@ -74,13 +74,13 @@ impl std::fmt::Debug for KeyDigest {
     }
 }
 
-/// What seals an answer that is kept for the holder of a key: only who has the key can open it, and
-/// what is kept of keys opens nothing.
+/// Seals an answer that is stored for the holder of a key. Only the key itself can open it; the
+/// stored digest cannot.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct SealingKey([u8; 32]);
 
 impl SealingKey {
-    /// Derives it from a key; nothing that is kept of the key leads to it.
+    /// Derives it from a key; it cannot be derived from the stored digest.
     pub fn of(key: &str) -> Self {
         Self(
             Sha256::new_with_prefix(b"callmeter: kept answers\0")
@@ -90,7 +90,7 @@ impl SealingKey {
         )
     }
 
-    /// Seals a text; `None` where the system has no random bytes.
+    /// Seals a text; `None` if the system has no random bytes.
     pub fn seal(&self, text: &str) -> Option<String> {
         let mut nonce = [0; NONCE_LEN];
         SystemRandom::new().fill(&mut nonce).ok()?;
@@ -100,7 +100,7 @@ impl SealingKey {
         Some(STANDARD.encode([nonce.as_slice(), &bytes].concat()))
     }
 
-    /// Opens what was sealed; `None` where it was sealed by another key, or altered.
+    /// Opens a sealed text; `None` if another key sealed it or it was altered.
     pub fn open(&self, sealed: &str) -> Option<String> {
         let bytes = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = bytes.split_at_checked(NONCE_LEN)?;

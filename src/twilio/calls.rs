@@ -1,4 +1,4 @@
-//! The Calls resource: what Twilio keeps of each leg.
+//! The Calls resource: Twilio's record of each leg.
 
 use callmeter_core::domain::{CallSid, TwilioAccountSid};
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
@@ -7,40 +7,40 @@ use serde_json::value::RawValue;
 
 use super::{Credentials, TwilioClient, TwilioError};
 
-/// Calls on a page: the most that Twilio gives.
+/// Calls on a page: Twilio's maximum.
 const PAGE_SIZE: &str = "1000";
-/// Pages of one listing, so that one without an end has one: ten million calls of an account.
+/// Most pages of one listing, so that an endless one ends: ten million calls of an account.
 const PAGES_MAX: usize = 10_000;
 
-/// One leg, as Twilio keeps it. All values are strings there; empty ones are read as absent.
+/// One leg in Twilio's records. All values are strings there; empty ones are read as absent.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct CallRecord {
     /// `CallSid`.
     pub sid: String,
-    /// `AccountSid`; absent only where an answer lacks it.
+    /// `AccountSid`; absent only if the answer lacks it.
     #[serde(default, deserialize_with = "text")]
     pub account_sid: Option<String>,
-    /// The leg that made this one.
+    /// The leg that created this one.
     #[serde(default, deserialize_with = "text")]
     pub parent_call_sid: Option<String>,
     /// `queued`, `ringing`, `in-progress`, `completed`, `busy`, `failed`, `no-answer`, `canceled`.
     pub status: String,
-    /// The far or near end: E.164, `client:…`, `sip:…`.
+    /// The caller: E.164, `client:…`, `sip:…`.
     #[serde(default, deserialize_with = "text")]
     pub from: Option<String>,
-    /// The other end.
+    /// The callee.
     #[serde(default, deserialize_with = "text")]
     pub to: Option<String>,
     /// `inbound`, `outbound-api`, `outbound-dial`, `trunking-…`.
     #[serde(default, deserialize_with = "text")]
     pub direction: Option<String>,
-    /// Empty until it is dialled; RFC 2822, GMT.
+    /// Empty until the leg is dialled; RFC 2822, GMT.
     #[serde(default, deserialize_with = "instant")]
     pub start_time: Option<DateTime<Utc>>,
-    /// Empty until it ends; RFC 2822, GMT.
+    /// Empty until the leg ends; RFC 2822, GMT.
     #[serde(default, deserialize_with = "instant")]
     pub end_time: Option<DateTime<Utc>>,
-    /// Seconds as a string; empty for calls in progress and calls that nobody answered.
+    /// Seconds as a string; empty for calls in progress and unanswered calls.
     #[serde(default, deserialize_with = "seconds")]
     pub duration: Option<u32>,
 }
@@ -48,9 +48,9 @@ pub struct CallRecord {
 /// One page of a listing.
 #[derive(Clone, Debug)]
 pub struct CallsPage {
-    /// The calls, as they came: the same sid may come twice, on one page or on two.
+    /// The calls, as received: the same sid may come twice, on one page or on two.
     pub calls: Vec<CallRecord>,
-    /// Rows that are no calls as documented, each by its sid where it has one.
+    /// Rows that are not calls as documented, each by its sid if it has one.
     pub unreadable: Vec<Option<String>>,
     next: Option<reqwest::Url>,
     number: usize,
@@ -58,38 +58,38 @@ pub struct CallsPage {
 
 #[derive(Deserialize)]
 struct Listing {
-    /// Read one by one: what is wrong with one row says nothing of the others.
+    /// Read one by one: a fault in one row does not affect the others.
     calls: Vec<Box<RawValue>>,
     #[serde(default)]
     next_page_uri: Option<String>,
 }
 
 impl CallRecord {
-    /// True where it is a leg of this account, as far as is told.
+    /// True if the leg is of this account, or names none.
     pub fn is_of(&self, sid: &TwilioAccountSid) -> bool {
         self.account_sid.as_deref().is_none_or(|account| account == sid.as_str())
     }
 
-    /// True where the leg is billed: `completed` alone.
+    /// True if the leg is billed: only `completed` is.
     pub fn is_completed(&self) -> bool {
         self.status == "completed"
     }
 
-    /// True where the leg has not ended.
+    /// True if the leg has not ended.
     pub fn is_under_way(&self) -> bool {
         matches!(self.status.as_str(), "queued" | "initiated" | "ringing" | "in-progress")
     }
 
-    /// When it started: as Twilio says, else reckoned from its end.
+    /// When it started: Twilio's value, else computed from its end.
     pub fn started_at(&self) -> Option<DateTime<Utc>> {
         let reckoned = || Some(self.end_time? - TimeDelta::seconds(self.duration?.into()));
         self.start_time.or_else(reckoned)
     }
 
-    /// When it ended: as Twilio says; else, for a completed leg, its start and duration tell it. Only
-    /// an instant that RFC 2822 can write.
+    /// When it ended: Twilio's value; else, for a completed leg, start plus duration. Only a time
+    /// that RFC 2822 can write.
     ///
-    /// No other leg is reckoned: one that nobody answered has a duration of 0, however long it rang.
+    /// Not computed for other legs: an unanswered leg has a duration of 0, however long it rang.
     pub fn ended_at(&self) -> Option<DateTime<Utc>> {
         let reckoned = || Some(self.start_time? + TimeDelta::seconds(self.duration?.into()));
         let ended_at = self.end_time.or_else(|| reckoned().filter(|_| self.is_completed()));
@@ -99,14 +99,14 @@ impl CallRecord {
 
 impl TwilioClient {
     /// Lists the first page of an account's completed calls that started on the UTC days from
-    /// `first` to `last`, both included. The next ones by [`Self::more_calls`].
+    /// `first` to `last`, both included. [`Self::more_calls`] lists the next pages.
     ///
-    /// Twilio documents its filters for dates alone, each of which "defaults to midnight": hence
-    /// `StartTime>=` the first day, and `StartTime<` the day after the last. Who needs a finer
-    /// period looks at each call.
+    /// Twilio documents its filters only for dates, each of which "defaults to midnight": hence
+    /// `StartTime>=` the first day, and `StartTime<` the day after the last. For a finer period
+    /// check each call.
     ///
     /// # Errors
-    /// Those of Twilio.
+    /// If Twilio does not answer, or refuses the request.
     pub async fn calls(
         &self,
         credentials: &Credentials,
@@ -126,10 +126,10 @@ impl TwilioClient {
         self.page(credentials, &url, 1).await
     }
 
-    /// The page after `page`; none where that was the last.
+    /// The page after `page`; none if that was the last.
     ///
     /// # Errors
-    /// Those of Twilio; `TooManyPages` where there seems to be no end.
+    /// As for [`Self::calls`]; `TooManyPages` if the listing does not end.
     pub async fn more_calls(
         &self,
         credentials: &Credentials,
@@ -161,10 +161,10 @@ impl TwilioClient {
         Ok(CallsPage { calls, unreadable, next, number })
     }
 
-    /// Looks one call up; none: Twilio knows no such call under this account.
+    /// Looks up one call; none: Twilio has no such call of this account.
     ///
     /// # Errors
-    /// Those of Twilio but 404.
+    /// As for [`Self::calls`], except for 404.
     pub async fn call(
         &self,
         credentials: &Credentials,
@@ -181,7 +181,7 @@ impl TwilioClient {
     }
 }
 
-/// A member of a row that cannot be read as a whole.
+/// One text of a row that cannot be read as a whole.
 pub(super) fn text_of(row: &RawValue, name: &str) -> Option<String> {
     let row: serde_json::Value = serde_json::from_str(row.get()).ok()?;
     row.get(name)?.as_str().map(str::to_owned)
@@ -199,7 +199,7 @@ fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime
 }
 
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
-    // Documented as a string; a number would mean the same.
+    // Documented as a string; a number means the same.
     let seconds = match Option::<serde_json::Value>::deserialize(deserializer)? {
         None => return Ok(None),
         Some(serde_json::Value::String(text)) if text.is_empty() => return Ok(None),

@@ -1,4 +1,4 @@
-//! Asks Twilio: one GET with its time limit, and the attempts around it.
+//! Requests to Twilio: a GET with a time limit, and its retries.
 
 use std::time::Duration;
 
@@ -11,21 +11,21 @@ use serde::de::DeserializeOwned;
 use super::{Credentials, TwilioError};
 use crate::http_client;
 
-/// Longest time until a connection stands.
+/// Longest time to connect.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// Longest time for one answer with its body; a page of 1,000 calls takes Twilio seconds.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
-/// How often a question is asked where the answer is "not now".
+/// Most attempts of one request.
 const ATTEMPTS_MAX: u32 = 5;
-/// The first wait between two attempts; each next one is twice as long, and all are shortened at
-/// random, so that processes that failed together do not come back together.
+/// The first wait between two attempts. Each next one is twice as long, and all are shortened at
+/// random, so that processes that failed together do not retry together.
 const WAIT_FIRST: Duration = Duration::from_millis(250);
-/// The longest wait, also where Twilio asks for more.
+/// The longest wait, even if Twilio asks for more.
 const WAIT_MAX: Duration = Duration::from_secs(20);
-/// Bytes of an answer that are read; a page of 1,000 calls has about 2.5 million.
+/// Most bytes of an answer; a page of 1,000 calls has about 2.5 million.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// The way to Twilio; cheap to clone.
+/// A client of Twilio's API; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct TwilioClient {
     http: Client,
@@ -33,7 +33,7 @@ pub struct TwilioClient {
 }
 
 /// Twilio's error body: `{"code": 20003, "message": …, "more_info": …, "status": 401}`. The message
-/// may repeat what was asked, so it is not kept.
+/// may repeat the request, so it is not kept.
 #[derive(Default, Deserialize)]
 struct Complaint {
     #[serde(default)]
@@ -41,21 +41,21 @@ struct Complaint {
 }
 
 impl TwilioClient {
-    /// Prepares the way to the API at `base` (`twilio.api_base`); connects when it is first used.
+    /// Prepares a client of the API at `base` (`twilio.api_base`); connects at the first request.
     ///
     /// # Errors
-    /// `Client` where `base` is no HTTP address, or there are no root certificates.
+    /// `Client` if `base` is not an HTTP address or the client cannot be created.
     pub fn open(base: &str) -> Result<Self, TwilioError> {
         let problem = |problem: String| TwilioError::Client { problem };
         let base = Url::parse(base).map_err(|error| problem(error.to_string()))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(problem("twilio.api_base is no HTTP address".to_owned()));
+            return Err(problem("twilio.api_base is not an HTTP address".to_owned()));
         }
         let http = http_client::client(|client| {
             client
                 .connect_timeout(CONNECT_MAX)
                 .timeout(ANSWER_MAX)
-                // Credentials go to the API and nowhere else.
+                // Credentials go only to the API.
                 .redirect(reqwest::redirect::Policy::none())
         });
         let http =
@@ -70,23 +70,24 @@ impl TwilioClient {
             path.pop_if_empty().extend(["2010-04-01", "Accounts"]).extend(parts);
         }
         if !query.is_empty() {
-            // `StartTime>` and a date make `StartTime%3E=2026-11-24`, as Twilio's own clients send it.
+            // `StartTime>` and a date become `StartTime%3E=2026-11-24`, as Twilio's own clients
+            // send.
             url.query_pairs_mut().extend_pairs(query);
         }
         url
     }
 
-    /// The address of a listing's next page, which Twilio gives as a path with its query.
+    /// The address of a listing's next page; Twilio gives a path with a query.
     pub(super) fn next_page(&self, next: &str) -> Result<Url, TwilioError> {
         let unreadable = || TwilioError::Unreadable {
-            problem: "next_page_uri is no path of this API".to_owned(),
+            problem: "next_page_uri is not a path of this API".to_owned(),
         };
         let url = self.base.join(next).map_err(|_| unreadable())?;
-        // Credentials are never carried to another place.
+        // Credentials never go to another host.
         if url.origin() == self.base.origin() { Ok(url) } else { Err(unreadable()) }
     }
 
-    /// Asks for a resource, again where Twilio is busy or out of reach.
+    /// Reads a resource; retries if Twilio is busy or unreachable.
     pub(super) async fn get<T: DeserializeOwned>(
         &self,
         credentials: &Credentials,
@@ -103,12 +104,12 @@ impl TwilioClient {
                 return Err(error);
             }
             let wait = wait_before(attempt, asked_wait);
-            tracing::debug!(%error, attempt, ?wait, "twilio is asked again");
+            tracing::debug!(%error, attempt, ?wait, "a request to twilio is retried");
             tokio::time::sleep(wait).await;
         }
     }
 
-    /// Asks once; an error comes with the wait that Twilio asks for.
+    /// Sends one request; an error comes with the wait that Twilio asks for.
     async fn ask<T: DeserializeOwned>(
         &self,
         credentials: &Credentials,
@@ -124,7 +125,7 @@ impl TwilioClient {
         let body = read(response).await.map_err(|error| (error, None))?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| {
-                // serde's own text may repeat a value; the place of the fault is enough.
+                // serde's message may repeat a value; the place of the fault is enough.
                 let problem = format!("line {}, column {}", error.line(), error.column());
                 (TwilioError::Unreadable { problem }, None)
             });
@@ -158,7 +159,7 @@ async fn read(mut response: Response) -> Result<Vec<u8>, TwilioError> {
     Ok(body)
 }
 
-/// The address is left out: a query holds what was asked for.
+/// Omits the address: its query may hold personal data.
 fn unavailable(error: reqwest::Error) -> TwilioError {
     TwilioError::Unavailable { what: crate::telemetry::one_line(&error.without_url()) }
 }

@@ -1,4 +1,4 @@
-//! As whom Twilio is asked.
+//! The credentials for requests to Twilio.
 
 use callmeter_core::domain::TwilioAccountSid;
 
@@ -10,20 +10,20 @@ use crate::ledger::store::Store;
 use crate::ledger::tokens::{TokenError, TwilioTokens, UnopenedToken};
 use crate::telemetry::one_line;
 
-/// A Twilio account and its auth token. A parent account's may ask for its sub-accounts too
+/// A Twilio account and its auth token. The token of a parent account also reads its sub-accounts
 /// (<https://www.twilio.com/docs/iam/api/subaccounts>).
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Whose token it is.
+    /// The account of the token.
     pub account_sid: TwilioAccountSid,
     /// The auth token.
     pub auth_token: Secret,
 }
 
-/// Why it is not known as whom to ask.
+/// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// Postgres cannot be asked: no account can.
+    /// Postgres does not answer: no account has credentials.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The token of this account cannot be used.
@@ -39,17 +39,17 @@ pub struct Accesses {
 }
 
 impl Accesses {
-    /// The tokens of all accounts; for those that have none `twilio.account_sid` with its token.
+    /// The tokens of all accounts, and those of the settings for accounts without a token.
     pub fn of(settings: &Settings, clock: Clock) -> Self {
         Self { tokens: TwilioTokens::of(settings), clock }
     }
 
-    /// As whom to ask for a Twilio account, the likeliest first: by its own token, by that of another
-    /// Twilio account of the same account (its parent, perhaps), else by that of the settings. None:
-    /// nobody gave a token that can log in.
+    /// The credentials for a Twilio account, the likeliest first: its own token, that of another
+    /// Twilio account of the same account (perhaps its parent), else that of the settings. Empty:
+    /// no token is set that can log in.
     ///
     /// # Errors
-    /// Where a token cannot be read.
+    /// If Postgres does not answer, or the only token cannot be opened.
     pub async fn for_account(
         &self,
         store: &Store,
@@ -69,7 +69,7 @@ impl Accesses {
             return Err(sealed(unopened).into());
         }
         let credentials = tokens.map(|token| Credentials {
-            // The settings may name a token without its account: then it is each one's own.
+            // The settings may have a token without its account: then it counts for each account.
             account_sid: token.account_sid.unwrap_or_else(|| sid.clone()),
             auth_token: token.token,
         });

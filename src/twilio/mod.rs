@@ -1,12 +1,12 @@
-//! Twilio's REST API, as far as this service reads it: calls, and usage records.
+//! Twilio's REST API, as far as this service reads it: calls and usage records.
 //!
-//! Beside the flow: what Twilio itself says of calls, for those whose callbacks were lost. It only
-//! reads. Every request has a time limit, is tried again within limits where that can help, and its
-//! errors say whether it can. No error holds a token, a phone number or a body.
+//! Beside the flow: Twilio's own record of calls, to find those whose callbacks were lost. It only
+//! reads. Every request has a time limit, and a limited number of retries if they can help; an
+//! error says whether they can. No error may hold a token, a phone number or a body.
 //!
 //! Sources: Twilio's documentation of the Call resource
 //! (<https://www.twilio.com/docs/voice/api/call-resource>), of usage records
-//! (<https://www.twilio.com/docs/usage/api/usage-record>) and of the two held against each other
+//! (<https://www.twilio.com/docs/usage/api/usage-record>) and of differences between the two
 //! (<https://www.twilio.com/docs/voice/resolve-call-log-usage-discrepancies>).
 
 mod calls;

@@ -1,4 +1,4 @@
-//! Usage records: how many minutes Twilio billed an account, by UTC start day.
+//! Usage records: the minutes that Twilio billed an account, by UTC day of the start.
 
 use callmeter_core::domain::{Money, TwilioAccountSid};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use super::calls::text_of;
 use super::{Credentials, TwilioClient, TwilioError};
 
-/// Pages of one listing: there is one record a day and category.
+/// Most pages of one listing; it has one record for each day and category.
 const PAGES_MAX: usize = 100;
 
-/// What Twilio billed an account in one category on one UTC day; calls count on the day of their
+/// Twilio's bill of an account for one category and one UTC day; a call counts on the day of its
 /// start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UsageRecord {
@@ -21,24 +21,24 @@ pub struct UsageRecord {
     pub calls: i64,
     /// Billed minutes, each leg rounded up.
     pub minutes: i64,
-    /// What Twilio took for them; none where it is not told in US dollars.
+    /// Twilio's price for them; none if it is not in US dollars.
     pub cost: Option<Money>,
-    /// Up to when the record counts; none where Twilio does not say.
+    /// The time up to which the record counts; none if Twilio does not give it.
     pub as_of: Option<DateTime<Utc>>,
 }
 
-/// What Twilio told of an account in one category.
+/// The usage of an account in one category.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// The days.
     pub records: Vec<UsageRecord>,
-    /// The days of records that are not as documented; none: it cannot be told which.
+    /// The days of records that are not as documented; none: the day is unknown.
     pub unreadable: Vec<Option<NaiveDate>>,
 }
 
 #[derive(Deserialize)]
 struct Listing {
-    /// Read one by one: what is wrong with one day says nothing of the others.
+    /// Read one by one: a fault in one day does not affect the others.
     usage_records: Vec<Box<RawValue>>,
     #[serde(default)]
     next_page_uri: Option<String>,
@@ -60,11 +60,11 @@ struct Row {
 }
 
 impl TwilioClient {
-    /// Reads the days from `first` to `last`, both included, of one category. Sub-accounts are
-    /// left out: Twilio adds them to their parent by default, and each is asked for by itself.
+    /// Reads the days from `first` to `last`, both included, of one category. Excludes
+    /// sub-accounts: Twilio adds them to their parent by default, and each one is read separately.
     ///
     /// # Errors
-    /// Those of Twilio.
+    /// If Twilio does not answer, refuses the request, or the listing does not end.
     pub async fn usage(
         &self,
         credentials: &Credentials,
@@ -113,13 +113,13 @@ impl TwilioClient {
 }
 
 impl Row {
-    /// The day's figures; none: a field is not as documented.
+    /// The record of the day; none: a field is not as documented.
     fn read(&self) -> Option<UsageRecord> {
         if self.end_date != self.start_date {
             return None;
         }
         let is_dollars = self.price_unit.as_deref().is_none_or(|it| it.eq_ignore_ascii_case("usd"));
-        // Documented as a number, and sent as a string.
+        // Documented as a number, but sent as a string.
         let price = self.price.as_ref().map(|price| match price {
             serde_json::Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -128,14 +128,14 @@ impl Row {
             day: self.start_date,
             calls: whole(&self.count)?,
             minutes: whole(&self.usage)?,
-            // Without it the minutes still count.
+            // Without a cost the minutes still count.
             cost: price.filter(|_| is_dollars).and_then(|price| money(&price)),
             as_of: self.as_of.as_deref().and_then(crate::ingest::decode::parse_instant),
         })
     }
 }
 
-/// A whole number, also as `12.0`.
+/// A whole number; `12.0` is one.
 fn whole(text: &str) -> Option<i64> {
     let (digits, fraction) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
     if fraction.bytes().all(|byte| byte == b'0') { digits.parse().ok() } else { None }

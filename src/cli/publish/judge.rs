@@ -1,7 +1,7 @@
-//! Says of an event which topic it belongs to, and whether the meter could read it.
+//! Finds the topic of an event, and checks that the meter can read it.
 //!
-//! It asks the code that the meter reads records with, so that what is published here is never
-//! rejected later for its form. Whether an account has the event's `AccountSid` it does not know.
+//! It uses the decoder of the meter, so that a published event must never be rejected later for its
+//! form. It does not know whether an account has the event's `AccountSid`.
 
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -15,7 +15,7 @@ pub(super) struct Judge {
     pub(super) rentals: String,
     limits: Limits,
     clock: Clock,
-    /// The topic that every event goes to; none: the event decides.
+    /// The topic of every event; none: the event decides.
     chosen: Option<Topic>,
 }
 
@@ -24,15 +24,15 @@ pub(super) struct Judge {
 pub(super) struct Judged {
     pub(super) topic: Topic,
     pub(super) record: NewRecord,
-    /// Whether the meter skips it, since its type is not one that is charged.
+    /// Whether the meter skips it because its type is never charged.
     pub(super) is_skipped: bool,
 }
 
 impl Judge {
-    /// Judges by these settings; `topic` is the topic named on the command line.
+    /// Judges with these settings; `topic` is the topic of the command line.
     ///
     /// # Errors
-    /// Where the meter does not read that topic.
+    /// If the meter does not read that topic.
     pub(super) fn of(
         settings: &Settings,
         clock: Clock,
@@ -66,10 +66,10 @@ impl Judge {
     /// Judges one event.
     ///
     /// # Errors
-    /// What is wrong with it, without phone numbers.
+    /// What is wrong, without phone numbers.
     pub(super) fn judge(&self, value: Vec<u8>) -> Result<Judged, String> {
         let (topic, is_skipped) = self.topic(&value)?;
-        // As the bridge does: events of one account share a partition.
+        // As in the bridge: events of one account share a partition.
         let key = decode::subject(&value).twilio_account_sid.map(|sid| sid.as_str().to_owned());
         Ok(Judged { topic, record: NewRecord { key, value }, is_skipped })
     }
@@ -86,13 +86,13 @@ impl Judge {
             (false, Some(_)) => Ok((first, true)),
             (false, None) => {
                 Err("its type is neither a call's nor a rental's; with --topic it is \
-                                  published all the same"
+                                  published anyway"
                     .to_owned())
             }
         }
     }
 
-    /// Whether the meter would take the event from this topic and not skip it.
+    /// Whether the meter would accept the event from this topic and not skip it.
     fn is_ours(&self, topic: Topic, value: &[u8]) -> Result<bool, String> {
         match decode::decode(topic, value, self.clock.now(), self.limits) {
             Event::CallEnded(_) | Event::CallSignalled(_) | Event::RentalDue(_) => Ok(true),

@@ -7,21 +7,21 @@ use std::path::Path;
 
 use crate::ingest::publisher::RECORD_BYTES_MAX;
 
-/// Bytes read at once: as many lines share a request to Kafka.
+/// Bytes read at once; the lines in them share a request to Kafka.
 const READ_BYTES: usize = 1 << 20;
 
-/// Where the lines come from.
+/// The source of the lines.
 pub(super) struct Source {
     file: File,
-    /// The place of the first line in a regular file, which can be read twice; none: a stream.
+    /// The position of the first line in a regular file, which can be read twice; none: a stream.
     start: Option<u64>,
 }
 
 impl Source {
-    /// Opens a file; standard input where none is named.
+    /// Opens a file, or standard input if none is given.
     ///
     /// # Errors
-    /// Where it cannot be opened.
+    /// If it cannot be opened.
     pub(super) fn open(path: Option<&Path>) -> std::io::Result<Self> {
         let mut file = match path {
             Some(path) => File::open(path)?,
@@ -32,7 +32,7 @@ impl Source {
         Ok(Self { file, start })
     }
 
-    /// Whether it can be read twice.
+    /// True for a regular file, which can be read twice.
     pub(super) fn is_regular(&self) -> bool {
         self.start.is_some()
     }
@@ -40,7 +40,7 @@ impl Source {
     /// Its lines, from the first one.
     ///
     /// # Errors
-    /// Where the file cannot be set to its start.
+    /// If the file cannot be rewound.
     pub(super) fn lines(&self) -> std::io::Result<Lines> {
         let mut file = self.file.try_clone()?;
         if let Some(start) = self.start {
@@ -55,21 +55,21 @@ impl Source {
 pub(super) struct BadLine {
     /// Its number, from 1.
     pub(super) number: u64,
-    /// What is wrong with it.
+    /// What is wrong.
     pub(super) fault: String,
 }
 
-/// The lines of a source that are not blank.
+/// The lines of a source, without blank ones.
 pub(super) struct Lines {
     reader: BufReader<File>,
     number: u64,
 }
 
 impl Lines {
-    /// The next line, without the white space around it; none: the source has ended.
+    /// The next line, trimmed; none: the source has ended.
     ///
     /// # Errors
-    /// Where the line is too long, or cannot be read.
+    /// If the line is too long or cannot be read.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Vec<u8>)>, BadLine> {
         loop {
             self.number += 1;
@@ -84,13 +84,13 @@ impl Lines {
         }
     }
 
-    /// Whether another line can be had without waiting.
+    /// Whether another line can be read without waiting.
     pub(super) fn another_waits(&self) -> bool {
         self.reader.buffer().contains(&b'\n')
     }
 
     fn read(&mut self) -> Result<Option<Vec<u8>>, BadLine> {
-        // Permit for the line's end, too.
+        // Includes the end of the line.
         let bytes_max = RECORD_BYTES_MAX + 2;
         let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
         let mut line = Vec::new();

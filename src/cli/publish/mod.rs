@@ -1,8 +1,8 @@
-//! `callmeter publish`: puts events into Kafka, one JSON object per line.
+//! `callmeter publish`: publishes events to Kafka, one JSON object per line.
 //!
-//! Before the flow, for producers that have no Kafka client at hand. A regular file is checked to its
-//! end before anything of it is published; of a stream, the events before a bad line are published. A
-//! command that ends with 2 has published nothing.
+//! Before the flow, for producers without a Kafka client. A regular file is checked to its end
+//! before any event is published; of a stream, the events before a bad line are published. A
+//! command that ends with exit code 2 must have published nothing.
 
 mod judge;
 mod lines;
@@ -20,9 +20,9 @@ use judge::{Judge, Judged};
 use lines::{BadLine, Lines, Source};
 use sink::Sink;
 
-/// Events handed to Kafka at once.
+/// Most events in one group.
 const GROUP_EVENTS_MAX: usize = 1_000;
-/// Bytes of them.
+/// Most bytes in one group.
 const GROUP_BYTES_MAX: usize = 8 << 20;
 
 #[derive(Debug, Args)]
@@ -77,7 +77,7 @@ pub(super) async fn run(command: Publish, settings: &Settings) -> Result<(), Com
     }
 }
 
-/// Why no further line is read.
+/// Why reading stops.
 enum Stop {
     Unreadable(std::io::Error),
     Bad(BadLine),
@@ -101,13 +101,13 @@ fn next(lines: &mut Lines, judge: &Judge) -> Result<Option<Judged>, BadLine> {
     judge.judge(value).map(Some).map_err(|fault| BadLine { number, fault })
 }
 
-/// Judges every line.
+/// Checks every line.
 fn check(mut lines: Lines, judge: &Judge) -> Result<(), BadLine> {
     while next(&mut lines, judge)?.is_some() {}
     Ok(())
 }
 
-/// Sends all events in groups. An event waits for others only while their lines are there already.
+/// Sends all events in groups. An event waits for others only if their lines are already there.
 fn send(mut lines: Lines, judge: &Judge, groups: &mpsc::Sender<Vec<Judged>>) -> Result<(), Stop> {
     let mut group: Vec<Judged> = Vec::new();
     let mut bytes = 0;
@@ -129,7 +129,7 @@ fn send(mut lines: Lines, judge: &Judge, groups: &mpsc::Sender<Vec<Judged>>) -> 
         if is_last || is_full || !lines.another_waits() {
             bytes = 0;
             let group = std::mem::take(&mut group);
-            // Nobody listens any more where Kafka failed, which is told in place of this.
+            // The receiver is gone only if Kafka failed; that error is reported instead.
             if groups.blocking_send(group).is_err() || is_last {
                 return ended;
             }

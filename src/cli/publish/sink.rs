@@ -1,4 +1,4 @@
-//! Hands events to Kafka and counts what it has acknowledged.
+//! Publishes events to Kafka and counts those that it acknowledged.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::ingest::decode::Topic;
 use crate::ingest::publisher::{NewRecord, Publisher};
 use crate::ingest::topics;
 
-/// Longest time until a record is acknowledged.
+/// Longest wait for the acknowledgement of a record.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 
-/// The two topics, each opened when its first event comes.
+/// The two topics, each opened at its first event.
 pub(super) struct Sink {
     kafka: KafkaSettings,
     partitions: i32,
@@ -32,19 +32,19 @@ struct Destination {
 }
 
 impl Sink {
-    /// Prepares the topics of calls and of rentals; connects later.
+    /// Prepares the topics of calls and rentals; connects later.
     pub(super) fn of(settings: &Settings, names: [String; 2]) -> Self {
         let topics = names.map(|name| Destination { name, publisher: None, published: 0 });
         let partitions = settings.kafka.partitions;
         Self { kafka: KafkaSettings::from(&settings.kafka), partitions, topics, skipped: 0 }
     }
 
-    /// Events that Kafka has acknowledged.
+    /// Events that Kafka acknowledged.
     pub(super) fn published(&self) -> u64 {
         self.topics.iter().map(|topic| topic.published).sum()
     }
 
-    /// Publishes events; returns when all of them are acknowledged.
+    /// Publishes events; returns after all are acknowledged.
     pub(super) async fn publish(&mut self, events: Vec<Judged>) -> Result<(), CommandError> {
         let mut records: [Vec<NewRecord>; 2] = [Vec::new(), Vec::new()];
         let mut skipped = 0;

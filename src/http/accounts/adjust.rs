@@ -1,4 +1,4 @@
-//! `POST /v1/accounts/{id}/adjustments`: corrects a wallet by hand.
+//! `POST /v1/accounts/{id}/adjustments`: corrects a wallet manually.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -26,18 +26,18 @@ struct AdjustmentRequest {
 /// A correction.
 #[derive(ToSchema)]
 #[schema(example = json!({ "type": "credit", "amount": "2.50", "description": "Goodwill" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AdjustmentBody {
-    /// A credit favours the customer, a debit us.
+    /// A credit favours the customer, a debit the operator.
     #[schema(value_type = schema::TransactionType)]
     r#type: String,
     /// More than zero.
     #[schema(value_type = schema::AmountGiven)]
     amount: String,
-    /// Why; customers read it.
+    /// The reason; the customer reads it.
     #[schema(value_type = schema::Line)]
     description: String,
-    /// The transaction that it corrects.
+    /// The corrected transaction.
     #[schema(value_type = Option<schema::TransactionId>)]
     refers_to: Option<String>,
 }

@@ -1,5 +1,5 @@
-//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as CSV all
-//! of them, below the filters.
+//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as
+//! CSV without pages.
 
 use axum::Json;
 use axum::extract::State;
@@ -59,7 +59,7 @@ pub(super) async fn calls(
     Ok(csv::varying(Json(List::of(page, CallJson::from)).into_response()))
 }
 
-/// All of it, page by page.
+/// Exports all calls, page by page.
 fn export(
     api: Api,
     account_key: i32,

@@ -1,4 +1,4 @@
-//! `POST /v1/accounts`: makes an account and its wallet.
+//! `POST /v1/accounts`: creates an account with its wallet.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -22,16 +22,16 @@ use crate::ledger::accounts::{NewAccount, NotCreated};
     "id": "acme", "name": "Acme Ltd", "opening_balance": "25.00",
     "twilio_account_sid": "AC0123456789abcdef0123456789abcdef",
 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct NewAccountBody {
     #[schema(value_type = schema::AccountId)]
     id: String,
     #[schema(value_type = schema::Line)]
     name: String,
-    /// The first Twilio account whose calls it pays for.
+    /// The first Twilio account that it pays for.
     #[schema(value_type = schema::IssuedAccountSid)]
     twilio_account_sid: String,
-    /// More than zero is transaction 1.
+    /// If more than zero, it is transaction 1.
     #[schema(value_type = schema::AmountGiven, required = false)]
     opening_balance: String,
     #[schema(value_type = Option<schema::Email>)]

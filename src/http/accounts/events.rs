@@ -1,8 +1,8 @@
 //! `GET /v1/accounts/{id}/events`: the wallet, live, as server-sent events.
 //!
-//! The first event is the wallet as it is, so whoever reconnects misses nothing, and its
-//! `Last-Event-ID` needs no memory here. A stream ends with its key, with the account, and with the
-//! process; it is never cut by the time that a request may take.
+//! The first event is the present wallet, so a client that reconnects misses nothing, and the
+//! server needs no memory for `Last-Event-ID`. A stream ends with its key, its account, or the
+//! process; the time limit of requests must never cut it.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -22,17 +22,18 @@ use crate::http::problem::Problem;
 use crate::json::schema;
 use crate::wallet::{WalletView, Watcher};
 
-/// Between two comments that keep the connection open, and between two looks at the key. Proxies cut
-/// a silent one after 60 seconds or less.
+/// Time between two comments that keep the connection open, and between two checks of the key.
+/// Proxies cut a silent connection after 60 seconds or less.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// How long a client waits before it connects again.
+/// Time that a client waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(2);
 
-/// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet` answers.
+/// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet`
+/// answers.
 ///
-/// The first event is the wallet as it is. Changes that follow each other faster than five times a second
-/// are sent as one. `id` is the instant of the data in microseconds. After a broken connection nothing is
-/// sent again, because the first event has everything.
+/// The first event is the present wallet. Changes faster than five a second are sent as one. `id`
+/// is the time of the data in microseconds. After a broken connection nothing is sent again,
+/// because the first event has everything.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/events", tag = "Accounts", operation_id = "watchWallet",
     params(("account" = schema::AccountId, Path, description = "The account's id")),
@@ -50,7 +51,7 @@ pub(super) async fn events(
     let now = api.clock.now();
     let first = api.wallets.view(&id, now).await?.ok_or_else(Problem::unknown_account)?;
     let Some(watcher) = api.live.watch(&id) else {
-        return Err(Problem::unavailable("overloaded", "Too many watch wallets already"));
+        return Err(Problem::unavailable("overloaded", "Too many clients watch wallets"));
     };
     let (parts, _) = request.into_parts();
     let watching = Watching { api, id, parts, watcher, last: None, next: Some(first) };
@@ -62,12 +63,12 @@ pub(super) async fn events(
 struct Watching {
     api: Api,
     id: AccountId,
-    /// Of the request: they hold the key.
+    /// The request, which holds the key.
     parts: Parts,
     watcher: Watcher,
-    /// What was told last.
+    /// The last wallet sent.
     last: Option<WalletView>,
-    /// What is to be told.
+    /// The wallet to send next.
     next: Option<WalletView>,
 }
 
@@ -105,7 +106,7 @@ impl Watching {
         }
     }
 
-    /// Whether the key still stands; while that cannot be told it does.
+    /// Whether the key is still valid; if a server is not available, it counts as valid.
     async fn is_let_in(&mut self) -> bool {
         match self.api.still(&self.parts).await {
             Ok(credential) => credential.require_account(&self.id).is_ok(),
@@ -114,7 +115,7 @@ impl Watching {
     }
 }
 
-/// Whether two states of a wallet differ in nothing but the instant.
+/// Whether two states of a wallet are equal except for their time.
 fn is_same(one: &WalletView, other: &WalletView) -> bool {
     let timeless = |view: &WalletView| WalletView { as_of: DateTime::UNIX_EPOCH, ..view.clone() };
     timeless(one) == timeless(other)

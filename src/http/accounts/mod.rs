@@ -17,7 +17,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 
-/// Paths that a key of the account may reach too.
+/// Paths for a key of the account too.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(show::show))

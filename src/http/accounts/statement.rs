@@ -1,4 +1,5 @@
-//! `GET /v1/accounts/{id}/statements/{yyyy-mm}`: a month of a wallet. A closed one never changes.
+//! `GET /v1/accounts/{id}/statements/{yyyy-mm}`: a month of a wallet. A closed month must never
+//! change.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -26,21 +27,21 @@ struct StatementJson {
     account: AccountId,
     #[schema(value_type = schema::Month)]
     month: String,
-    /// `closed`: it never changes any more. `open`: the month is not over.
+    /// `closed`: it never changes again. `open`: the month is not over.
     #[schema(value_type = StatementStatus)]
     status: &'static str,
     /// Always `USD`.
     currency: &'static str,
-    /// Balance at its start.
+    /// Balance at the start.
     #[schema(value_type = schema::Amount)]
     opening: Money,
-    /// What moved it; pending and failed transactions did not.
+    /// Totals of the transactions that changed the balance; pending and failed ones do not.
     totals: Vec<TotalJson>,
     #[schema(value_type = schema::Amount)]
     credits: Money,
     #[schema(value_type = schema::Amount)]
     debits: Money,
-    /// Balance at its end; of an open month as of now.
+    /// Balance at the end; for an open month the present balance.
     #[schema(value_type = schema::Amount)]
     closing: Money,
 }
@@ -48,13 +49,13 @@ struct StatementJson {
 /// Whether a statement may change.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 enum StatementStatus {
     Open,
     Closed,
 }
 
-/// What one kind of transaction came to.
+/// The total of one kind of transaction.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = StatementTotal)]
 struct TotalJson {
@@ -63,7 +64,7 @@ struct TotalJson {
     direction: TransactionType,
     #[schema(value_type = schema::TransactionKind)]
     kind: TransactionKind,
-    /// How many.
+    /// The number of transactions.
     transactions: i64,
     #[schema(value_type = schema::Amount)]
     amount: Money,
@@ -129,8 +130,7 @@ pub(super) async fn statement(
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let unknown =
-        || Problem::not_found("unknown_statement", "There is no statement of such a month");
+    let unknown = || Problem::not_found("unknown_statement", "There is no statement of this month");
     let now = api.clock.now();
     let month = path.ok().and_then(|Path((_, month))| month.parse::<Month>().ok());
     let account = accounts_key(&api, &id).await?;

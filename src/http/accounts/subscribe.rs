@@ -1,4 +1,5 @@
-//! `PUT /v1/accounts/{id}/subscription`: puts an account on a plan, or on none, from an instant on.
+//! `PUT /v1/accounts/{id}/subscription`: sets the account's plan, or none, effective from a given
+//! time.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,15 +24,15 @@ struct SubscriptionRequest {
     starts_at: DateTime<Utc>,
 }
 
-/// A plan and the time from which it counts.
+/// A plan, and the time from which it is effective.
 #[derive(ToSchema)]
 #[schema(example = json!({ "plan": "starter", "starts_at": "2026-12-01T00:00:00Z" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct SubscriptionBody {
     /// Null ends the subscription.
     #[schema(value_type = Option<schema::PlanId>, required = true)]
     plan: Option<String>,
-    /// Past instants too.
+    /// May be in the past.
     starts_at: DateTime<Utc>,
 }
 
@@ -42,7 +43,7 @@ struct ChangedJson<'a> {
     #[schema(value_type = Option<schema::PlanId>)]
     plan: Option<&'a PlanId>,
     starts_at: DateTime<Utc>,
-    /// False where the plan was in force then already.
+    /// False if the plan was already in force then.
     changed: bool,
 }
 
@@ -77,8 +78,8 @@ pub(super) async fn subscribe(
         Err(NotSubscribed::UnknownAccount) => Outcome::Refused(Problem::unknown_account()),
         Err(NotSubscribed::UnknownPlan { version }) => {
             let message = match version {
-                Some(version) => format!("catalog version {version} counts then and lacks it"),
-                None => "no catalog was accepted yet".to_owned(),
+                Some(version) => format!("catalog version {version} is in force then and lacks it"),
+                None => "no catalog has been accepted".to_owned(),
             };
             Outcome::Refused(Problem::unknown_name("unknown_plan", "plan", &message))
         }

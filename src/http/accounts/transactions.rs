@@ -1,5 +1,5 @@
 //! `GET /v1/accounts/{id}/transactions`: the ledger of an account, newest first; with
-//! `Accept: text/csv` all of it, below the filters.
+//! `Accept: text/csv` without pages.
 
 use axum::Json;
 use axum::extract::State;
@@ -41,7 +41,7 @@ impl Fielded for TransactionListRequest {
     }
 }
 
-/// Lists the account's transactions, newest first; as CSV all that the filters leave.
+/// Lists the account's transactions, newest first; as CSV all that match the filters.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/transactions", tag = "Accounts", operation_id = "listTransactions",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("type" = Option<schema::TransactionType>, Query, description = "Only of this type"), ("kind" = Option<schema::TransactionKind>, Query, description = "Only of this kind"), ("status" = Option<schema::TransactionStatus>, Query, description = "Only transactions of this status")),
@@ -65,7 +65,7 @@ pub(super) async fn transactions(
     Ok(csv::varying(Json(List::of(page, TransactionJson::from)).into_response()))
 }
 
-/// All of it, page by page.
+/// Exports all transactions, page by page.
 fn export(
     api: Api,
     account_key: i32,

@@ -1,5 +1,5 @@
-//! `PATCH /v1/accounts/{id}`: changes an account; what is not named stays. The auth token of its
-//! Twilio account and its shared keys can be written here, and read nowhere.
+//! `PATCH /v1/accounts/{id}`: changes the named fields of an account. The auth token of its Twilio
+//! account and its shared keys are write-only: no path may return them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,10 +27,10 @@ use crate::ledger::accounts::{AccountChanges, OnRedisLoss};
 use crate::ledger::shared_keys::KeyChanges;
 use crate::ledger::tokens;
 
-/// Most keys that one request names: all may be forgotten, and as many set.
+/// Most keys in one request: enough to forget all and set as many.
 const KEYS_AT_ONCE_MAX: usize = 2 * SHARED_KEYS_MAX;
 
-/// What the body asks for.
+/// The changes in the body.
 #[derive(Clone, Debug)]
 struct SettingsRequest {
     changes: AccountChanges,
@@ -38,10 +38,10 @@ struct SettingsRequest {
     keys: Option<KeyChanges>,
 }
 
-/// What to change; what is not named stays.
+/// The changes; absent fields stay.
 #[derive(ToSchema)]
 #[schema(example = json!({ "credit_limit": "10.00", "calls_in_progress_max": 50 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AccountChangesBody {
     #[schema(value_type = schema::Line, required = false)]
     name: String,
@@ -52,7 +52,7 @@ struct AccountChangesBody {
     credit_limit: String,
     #[schema(value_type = schema::OnRedisLoss, required = false)]
     on_redis_loss: String,
-    /// What `fail_open` may grant while holds are unknown.
+    /// Most money that `fail_open` may grant while holds are unknown.
     #[schema(value_type = schema::AmountGiven, required = false)]
     redis_loss_cap: String,
     /// Most calls in progress; null: no limit.
@@ -61,11 +61,11 @@ struct AccountChangesBody {
     /// Null forgets it.
     #[schema(value_type = Option<schema::TwilioAuthToken>)]
     twilio_auth_token: Option<String>,
-    /// Whose token it is; the account's first Twilio account where absent.
+    /// The account of the token; the default is the account's first Twilio account.
     #[schema(value_type = schema::IssuedAccountSid, required = false)]
     twilio_account_sid: String,
-    /// By these Twilio signs web hooks in place of the auth token, where a Webhook Rule says so. Sets
-    /// those that are named, by their ids; null forgets one, or all. Those that are not named stay.
+    /// With these Twilio signs webhooks instead of the auth token, if a Webhook Rule says so. Sets
+    /// the keys with these ids; null forgets one key, or all. Other keys stay.
     #[schema(value_type = schema::TwilioSharedKeys, required = false)]
     twilio_shared_keys: String,
 }
@@ -83,7 +83,7 @@ impl Fielded for SettingsRequest {
         let token = fields.nullable("twilio_auth_token", token);
         let account_sid = fields.optional("twilio_account_sid", issued_account);
         if account_sid.is_some() && token.is_none() {
-            let message = "only says whose twilio_auth_token is given, and none is";
+            let message = "is only for twilio_auth_token, which is missing";
             fields.fault("twilio_account_sid", message);
         }
         let keys = fields.nullable("twilio_shared_keys", shared_keys);
@@ -104,7 +104,7 @@ fn token(value: &Value) -> Result<Secret, String> {
 
 /// Reads shared keys: a secret for each id, or null.
 fn shared_keys(value: &Value) -> Result<BTreeMap<String, Option<Secret>>, String> {
-    let wrong = "is no object of ids and their secrets, each of them or the whole perhaps null";
+    let wrong = "is not null or an object of ids with their secrets or null";
     let each = value.as_object().ok_or_else(|| wrong.to_owned())?;
     if each.len() > KEYS_AT_ONCE_MAX {
         return Err(format!("names more than {KEYS_AT_ONCE_MAX} keys"));
@@ -155,16 +155,16 @@ fn problem_of(refused: SettingsRefused) -> Problem {
         SettingsRefused::Token(TokenRefused::NotLinked) => Problem::unknown_name(
             "not_linked",
             "twilio_account_sid",
-            "is no Twilio account of this account",
+            "is not a Twilio account of this account",
         ),
         SettingsRefused::Token(TokenRefused::NotConfigured) => {
-            Problem::not_configured("set secrets.key: tokens are kept sealed by it")
+            Problem::not_configured("set secrets.key: it seals stored tokens")
         }
         SettingsRefused::SharedKeys(SharedKeysRefused::NotConfigured) => {
-            Problem::not_configured("set secrets.key: shared keys are kept sealed by it")
+            Problem::not_configured("set secrets.key: it seals stored shared keys")
         }
         SettingsRefused::SharedKeys(SharedKeysRefused::TooMany) => {
-            let message = format!("would be more than {SHARED_KEYS_MAX}; forget those not used");
+            let message = format!("would be more than {SHARED_KEYS_MAX}; forget unused ones");
             Problem::wrong("twilio_shared_keys", &message)
         }
     }

@@ -1,8 +1,7 @@
-//! `GET /v1/accounts/{id}/wallet`: what the account has. One round trip to Postgres and one to Redis;
-//! more after a new catalog was accepted, and where Redis is behind or does not know the account.
+//! `GET /v1/accounts/{id}/wallet`: the balance, holds and allowance. One round trip to Postgres and
+//! one to Redis; more after a new catalog, or if Redis is behind or does not know the account.
 //!
-//! While Redis is away the wallet is shown all the same: what is held is then the journal's word,
-//! which `held_source` says.
+//! While Redis is down the held amount comes from the journal, and `held_source` says so.
 
 use axum::Json;
 use axum::extract::State;
@@ -15,14 +14,14 @@ use crate::http::problem::Problem;
 use crate::json::schema;
 use crate::wallet::WalletView;
 
-/// What an account has.
+/// The wallet of an account.
 #[derive(ToSchema)]
 #[schema(as = Wallet)]
-#[expect(dead_code, reason = "tells the document what `WalletView` writes")]
+#[expect(dead_code, reason = "documents what `WalletView` writes")]
 pub(in crate::http) struct WalletJson {
     #[schema(value_type = schema::Amount)]
     balance: String,
-    /// What calls in progress hold.
+    /// Money held by calls in progress.
     #[schema(value_type = schema::Amount)]
     held: String,
     /// Balance + credit limit - held.
@@ -43,7 +42,7 @@ pub(in crate::http) struct WalletJson {
 /// The allowance of the current cycle.
 #[derive(ToSchema)]
 #[schema(as = Allowance)]
-#[expect(dead_code, reason = "tells the document what `AllowanceView` writes")]
+#[expect(dead_code, reason = "documents what `AllowanceView` writes")]
 pub(in crate::http) struct AllowanceJson {
     #[schema(value_type = schema::PlanId)]
     plan: String,
@@ -55,10 +54,11 @@ pub(in crate::http) struct AllowanceJson {
     remaining_seconds: u64,
 }
 
-/// Who says what is held: `live` is Redis; `journal` is Postgres, while Redis does not know the account.
+/// The source of the held amount: `live` is Redis; `journal` is Postgres, while Redis does not know
+/// the account.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
-#[expect(dead_code, reason = "tells the document the words")]
+#[expect(dead_code, reason = "documents the words")]
 enum HeldSource {
     Live,
     Journal,

@@ -1,4 +1,4 @@
-//! What an authorization is answered.
+//! The answers to authorizations.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) enum DecisionJson<'a> {
         /// The call's total since its answer.
         granted_seconds: u32,
         valid_until: DateTime<Utc>,
-        /// No more can be had now.
+        /// True if no more can be granted now.
         #[serde(rename = "final")]
         is_final: bool,
         #[schema(value_type = schema::Amount)]
@@ -34,13 +34,13 @@ pub(super) enum DecisionJson<'a> {
     Deny {
         #[schema(value_type = schema::DenialReason)]
         reason: &'static str,
-        /// The money missing; zero where money would not help.
+        /// The missing money; zero if money would not help.
         #[schema(value_type = schema::Amount)]
         shortfall: Money,
     },
 }
 
-/// Counts what a call that asked to go ahead was answered; extensions are told by their route.
+/// Counts the answer to an authorization; extensions are counted by their route.
 pub(super) fn count(decision: &Result<Decision, BalanceError>, took: Duration) {
     let (decision, reason) = match decision {
         Ok(Decision::Allow(_)) => ("allow", "none"),
@@ -53,7 +53,7 @@ pub(super) fn count(decision: &Result<Decision, BalanceError>, took: Duration) {
     metrics::histogram!(AUTHORIZATION_SECONDS).record(took);
 }
 
-/// Answers a decision; `absent` is what is said where there is nothing to decide on.
+/// Answers a decision; `absent` is the problem if the account or the hold does not exist.
 pub(super) fn decided(
     decision: Result<Decision, BalanceError>,
     call_sid: &CallSid,

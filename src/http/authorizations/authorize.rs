@@ -1,5 +1,5 @@
-//! `POST /v1/authorizations`: may this call go ahead? Holds what it may cost. One round trip to Redis
-//! for an account that Redis knows, and none to Postgres.
+//! `POST /v1/authorizations`: authorizes a call and holds its possible cost. For an account that
+//! Redis knows: one round trip to Redis, none to Postgres.
 
 use std::time::Instant;
 
@@ -18,7 +18,7 @@ use crate::http::fields::{Fields, line, parsed};
 use crate::http::problem::Problem;
 use crate::json::schema;
 
-/// Whose call a body says it is.
+/// The account of a call, as the body names it.
 #[derive(Clone, Debug)]
 enum Whose {
     Account(AccountId),
@@ -36,15 +36,16 @@ struct AuthorizationRequest {
     tag: Option<String>,
 }
 
-/// A call that asks to go ahead.
+/// A call to authorize.
 #[derive(ToSchema)]
 #[schema(example = json!({
     "account": "acme", "call_sid": "CA00000000000000000000000000000001",
     "from": "+15005550100", "to": "+15005550101", "seconds": 300,
 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct AuthorizationBody {
-    /// Whose call it is; by this or by `twilio_account_sid`. A key of an account need not say it.
+    /// The account of the call; give this or `twilio_account_sid`. Optional with a key of an
+    /// account.
     #[schema(value_type = Option<schema::AccountId>)]
     account: Option<String>,
     #[schema(value_type = Option<schema::TwilioAccountSid>)]
@@ -57,7 +58,7 @@ struct AuthorizationBody {
     to: String,
     #[schema(value_type = Option<schema::Line>)]
     direction: Option<String>,
-    /// How long it would like to last, since its answer; the settings say how long where absent.
+    /// The requested duration since the call's answer; the default is a setting.
     #[schema(minimum = 1, maximum = 86400)]
     seconds: Option<u32>,
     #[schema(value_type = Option<schema::Line>)]
@@ -65,13 +66,13 @@ struct AuthorizationBody {
 }
 
 impl AuthorizationRequest {
-    /// Takes the fields; whoever has a key of many accounts must say whose call it is.
+    /// Reads the fields; with a key of many accounts the account is required.
     fn read(fields: &mut Fields, scope: &Scope) -> Option<Self> {
         let account = fields.nullable("account", parsed::<AccountId>);
         let sid = fields.nullable("twilio_account_sid", parsed::<TwilioAccountSid>);
         let whose = match (account.flatten(), sid.flatten()) {
             (Some(_), Some(_)) => {
-                fields.fault("twilio_account_sid", "is given beside account: give one of them");
+                fields.fault("twilio_account_sid", "is given with account: give only one of them");
                 None
             }
             (Some(account), None) => Some(Whose::Account(account)),
@@ -103,7 +104,7 @@ impl AuthorizationRequest {
     }
 }
 
-/// Authorizes a call and says for how long. Asking again for an allowed call answers the same hold.
+/// Authorizes a call and says for how long. Repeating it for an allowed call returns the same hold.
 #[utoipa::path(
     post, path = "/v1/authorizations", tag = "Authorizations", operation_id = "authorizeCall",
     request_body = AuthorizationBody,
@@ -118,7 +119,7 @@ pub(super) async fn authorize(
     let payer = match (&wanted.whose, &act.credential.scope) {
         (Whose::Account(account), _) => Payer::Account(act.credential.require_calls_of(account)?),
         (Whose::TwilioAccount(sid), Scope::Account(own)) => {
-            // One that another account pays for is as unknown to this key as one that is nobody's.
+            // To this key a Twilio account of another account is unknown, as one of no account is.
             Payer::AccountOf(own, sid)
         }
         (Whose::TwilioAccount(sid), _) => Payer::TwilioAccount(sid),

@@ -1,5 +1,5 @@
-//! `POST /v1/authorizations/{call_sid}/extend?account=`: lets a call in progress go on. The seconds
-//! asked for are the call's total since its answer, so a request that is repeated asks for no more.
+//! `POST /v1/authorizations/{call_sid}/extend?account=`: extends a call in progress. The requested
+//! seconds are the call's total since its answer, so a repeated request adds nothing.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -18,10 +18,10 @@ struct ExtensionRequest {
     seconds: u32,
 }
 
-/// How long a call in progress may last.
+/// The duration of a call in progress.
 #[derive(ToSchema)]
 #[schema(example = json!({ "seconds": 600 }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct ExtensionBody {
     /// The call's total since its answer.
     #[schema(minimum = 1, maximum = 86400)]
@@ -37,7 +37,7 @@ impl Fielded for ExtensionRequest {
 /// Extends a call in progress to a longer total.
 #[utoipa::path(
     post, path = "/v1/authorizations/{call_sid}/extend", tag = "Authorizations", operation_id = "extendCall",
-    params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "Whose call it is; a key of an account need not say it")),
+    params(("call_sid" = schema::CallSid, Path, description = "The call"), ("account" = Option<schema::AccountId>, Query, description = "The account of the call; optional with a key of an account")),
     request_body = ExtensionBody,
     responses((status = 200, description = "Allowed or denied", body = DecisionJson<'_>)),
     extensions(("x-scopes" = json!(["admin", "authorize", "account"])), ("x-problems" = json!(["unknown_account", "unknown_authorization", "holds_unavailable"])))

@@ -1,6 +1,7 @@
-//! Authorizations of calls, under `/v1/authorizations`: may this call go ahead, and for how long?
+//! Authorizations of calls, under `/v1/authorizations`: whether a call may go ahead, and how long.
 //!
-//! Idempotent by call, so that they take no Idempotency-Key: a caller that lost an answer asks again.
+//! Idempotent by call, without an Idempotency-Key: a caller that lost an answer repeats the
+//! request.
 
 mod answer;
 mod authorize;
@@ -20,10 +21,10 @@ use super::auth::Credential;
 use super::fields::{Fielded, Fields, parsed};
 use super::problem::Problem;
 
-/// The longest time that a call may ask for; a grant is capped by the settings besides.
+/// The longest duration that a call may request; the settings limit a grant further.
 const ASKED_SECONDS_MAX: u32 = 86_400;
 
-/// Paths that a key of the scope `authorize`, or of the account, may reach.
+/// Paths for keys of the scope `authorize` and of the account.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(authorize::authorize))
@@ -31,7 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(extend::extend))
 }
 
-/// The call that the path names, of the account that the query names or the key is of.
+/// The call in the path, of the account in the query or of the key.
 #[derive(Clone, Debug)]
 struct CallPath {
     account: AccountId,
@@ -61,9 +62,9 @@ impl Access for CallPath {
     }
 }
 
-/// 404: the call has no hold that this key could reach.
+/// 404: the call has no hold of an account of this key.
 fn unknown_authorization() -> Problem {
-    let title = "The call has no authorization that stands";
+    let title = "The call has no authorization in force";
     Problem::not_found("unknown_authorization", title)
 }
 

@@ -1,4 +1,4 @@
-//! What one connection is doing: told by its requests and its bytes, asked by its listener.
+//! The activity of one connection: its requests and bytes report it, its listener reads it.
 
 use std::io;
 use std::pin::Pin;
@@ -11,14 +11,14 @@ use hyper::body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What a connection does, after how many requests.
+/// The phase of a connection, and the number of requests before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// A request is answered.
+    /// A request is in progress.
     Working,
-    /// Something was sent, perhaps nothing yet on a new connection, and no head is whole.
+    /// The head of a request is incomplete; a new connection starts here, even without bytes.
     HalfSent { requests: u32 },
-    /// Nothing was sent since the last answer.
+    /// No bytes came since the last answer.
     Idle { requests: u32 },
 }
 
@@ -28,22 +28,22 @@ impl Phase {
     }
 }
 
-/// What a connection tells of itself. Its listener only looks, now and then, so the order in which
-/// it sees these does not matter.
+/// The state that a connection reports. Its listener only polls it, so the order of the writes does
+/// not matter.
 #[derive(Debug)]
 pub(super) struct Activity {
-    /// Requests whose answers are not sent yet.
+    /// Requests whose answers are not fully sent.
     in_progress: AtomicU32,
     /// Requests so far; it may wrap.
     requests: AtomicU32,
-    /// Bytes came, or are due, that no request was made of yet.
+    /// Bytes of a next request came, or are due.
     is_half_sent: AtomicBool,
 }
 
 impl Default for Activity {
     fn default() -> Self {
         let none = AtomicU32::new(0);
-        // Whoever connects has something to say: it is not left waiting as long as one that said it.
+        // A new connection must send a head: it may wait less long than one that sent a request.
         Self { in_progress: none, requests: AtomicU32::new(0), is_half_sent: AtomicBool::new(true) }
     }
 }
@@ -74,13 +74,13 @@ impl InProgress {
 
 impl Drop for InProgress {
     fn drop(&mut self) {
-        // What came meanwhile was the body.
+        // Bytes that came during the request were its body.
         self.0.is_half_sent.store(false, Ordering::Relaxed);
         self.0.in_progress.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The body of an answer; the request is in progress until it is sent.
+/// The body of an answer; the request is in progress until the body is sent.
 pub(super) struct Answered {
     body: Body,
     _in_progress: InProgress,
@@ -112,7 +112,7 @@ impl HttpBody for Answered {
     }
 }
 
-/// A stream whose bytes are noticed as they come.
+/// A stream that reports incoming bytes.
 pub(super) struct Heard {
     pub(super) stream: TcpStream,
     pub(super) activity: Arc<Activity>,

@@ -1,11 +1,10 @@
-//! The connections of one listener: taken up to a limit, watched, and brought to an end.
+//! The connections of one listener: accepts them up to a limit, watches them, and ends them.
 //!
-//! Before the requests: what each of these must pass is in `layers`. One task takes connections and
-//! knows all of them; a connection tells it what it is doing by a few atomics, so that a request pays
-//! for neither a timer nor a lock. A connection whose head stays half-sent is closed, and so is one
-//! that does nothing for long.
+//! Before the requests, which then pass `middleware`. One task accepts connections and knows all of
+//! them. A connection reports its activity through a few atomics, so that a request needs no timer
+//! and no lock. A connection is closed if its head stays incomplete, or if it is idle for long.
 //!
-//! It must never cut a request in progress, save at the end of the process and of its patience.
+//! It must never cut a request in progress, except after the time limit of the shutdown.
 
 mod activity;
 
@@ -33,31 +32,31 @@ use tokio_util::sync::CancellationToken;
 use self::activity::{Activity, Answered, Heard, InProgress, Phase};
 use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED};
 
-/// Longest time for which a connection may do nothing; those before us in a pool wait less.
+/// Longest idle time of a connection; proxies and clients close pooled ones earlier.
 const IDLE_MAX: Duration = Duration::from_mins(3);
-/// At the end: longest time for which a request in progress may go on.
+/// At the shutdown: longest time for requests in progress.
 const ENDING_MAX: Duration = Duration::from_secs(5);
-/// At the end: longest time for the last bytes of an answer. A half-sent head is not waited for.
+/// At the shutdown: longest time for the last bytes of an answer. Incomplete heads are not awaited.
 const LAST_BYTES_MAX: Duration = Duration::from_millis(500);
-/// Time to wait where the system has no room for one more connection.
+/// Pause after the system could not accept a connection.
 const NO_ROOM: Duration = Duration::from_millis(100);
 /// Time between two warnings about refused connections.
 const WARNED_EVERY: Duration = Duration::from_mins(1);
 
-/// Who is at the other end of a request's connection, among its extensions.
+/// The client's address, in the extensions of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
 
 /// Limits on the connections of a listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections at once; one more is closed at once.
+    /// Most connections at the same time; further ones are closed at once.
     pub connections_max: usize,
-    /// Longest time from the first byte of a request's head to its last, give or take a quarter.
+    /// Longest time from the first to the last byte of a request's head, plus or minus a quarter.
     pub head_max: Duration,
 }
 
-/// Answers requests until `shutdown`, lets those in progress end, and drops what is left.
+/// Serves requests until `shutdown`, lets those in progress end, and drops the rest.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -86,7 +85,7 @@ pub async fn serve(
     held.end().await;
 }
 
-/// True where whoever wanted to connect is gone, and the listener is well.
+/// True if the client hung up before it was accepted; the listener itself is fine.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
@@ -101,13 +100,13 @@ struct Connections {
     warned_at: Option<Instant>,
 }
 
-/// One of them, as the listener knows it.
+/// One connection, for the listener.
 struct Held {
     activity: Arc<Activity>,
-    /// Tells it to end after what it does.
+    /// Tells it to end after the present request.
     end: Option<oneshot::Sender<()>>,
     task: AbortHandle,
-    /// What it was doing when it was looked at last, and since when it does that.
+    /// Its phase at the last check, and when that phase was first seen.
     seen: Phase,
     since: Instant,
 }
@@ -143,7 +142,7 @@ impl Connections {
         }
     }
 
-    /// Closes what waits too long for the rest of a head, or for a request at all.
+    /// Closes connections that wait too long for the rest of a head, or for a request.
     fn close_overdue(&mut self) {
         let now = Instant::now();
         for held in self.held.values_mut() {
@@ -153,12 +152,12 @@ impl Connections {
         }
     }
 
-    /// Lets requests in progress end, and drops what is left.
+    /// Lets requests in progress end, and drops the rest.
     async fn end(mut self) {
         let asked = Instant::now();
         for held in self.held.values_mut() {
             if let Some(end) = held.end.take() {
-                // It may have ended by itself.
+                // It may have ended already.
                 let _ = end.send(());
             }
         }
@@ -187,7 +186,7 @@ impl Connections {
 }
 
 impl Held {
-    /// Looks at it, and says whether it has been waiting for too long.
+    /// Checks the connection; true if it has waited too long.
     fn is_overdue(&mut self, head_max: Duration, now: Instant) -> bool {
         let phase = self.activity.phase();
         if phase != self.seen {
@@ -202,7 +201,7 @@ impl Held {
     }
 }
 
-/// Answers the requests of one connection.
+/// Serves the requests of one connection.
 async fn attend(
     stream: TcpStream,
     peer: SocketAddr,
@@ -210,7 +209,7 @@ async fn attend(
     activity: Arc<Activity>,
     ended: oneshot::Receiver<()>,
 ) {
-    // Answers are small, and nothing follows them: to hold one back helps nobody.
+    // Answers are small, and nothing follows them: to delay one helps nobody.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY cannot be set");
     }

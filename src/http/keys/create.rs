@@ -1,5 +1,5 @@
-//! `POST /v1/keys`: makes a key. Its text is in this answer and nowhere else; the answer kept for an
-//! Idempotency-Key is sealed by the key that asked for it.
+//! `POST /v1/keys`: creates a key. Its text is only in this answer; the answer stored for an
+//! Idempotency-Key is sealed with the caller's key.
 
 use std::sync::Arc;
 
@@ -29,17 +29,17 @@ struct KeyRequest {
     scope: Scope,
 }
 
-/// A key to be made.
+/// A key to create.
 #[derive(ToSchema)]
 #[schema(example = json!({ "name": "Acme's dialer", "scope": "account", "account": "acme" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct KeyBody {
     /// Display name.
     #[schema(value_type = schema::Line)]
     name: String,
     #[schema(value_type = KeyScope)]
     scope: String,
-    /// For the scope `account`, and for no other.
+    /// Only for the scope `account`.
     #[schema(value_type = Option<schema::AccountId>)]
     account: Option<String>,
 }
@@ -52,11 +52,11 @@ impl Fielded for KeyRequest {
         let scope = match (word?, account.flatten()) {
             ("account", Some(account)) => Some(Scope::Account(account)),
             ("account", None) => {
-                fields.fault("account", "is missing; a key of the scope account is of one");
+                fields.fault("account", "is missing; the scope account needs it");
                 None
             }
             (_, Some(_)) => {
-                fields.fault("account", "is for keys of the scope account only");
+                fields.fault("account", "is only for keys of the scope account");
                 None
             }
             ("admin", None) => Some(Scope::Admin),
@@ -69,7 +69,7 @@ impl Fielded for KeyRequest {
 fn scope_word(value: &Value) -> Result<&'static str, String> {
     let known = ["admin", "authorize", "account"];
     let word = known.into_iter().find(|word| value.as_str() == Some(word));
-    word.ok_or_else(|| "is none of admin, authorize and account".to_owned())
+    word.ok_or_else(|| "is not one of admin, authorize and account".to_owned())
 }
 
 /// A key with its text.

@@ -1,4 +1,4 @@
-//! `GET /v1/keys`: every key, newest first, revoked ones too; none with its text.
+//! `GET /v1/keys`: every key without its text, newest first, including revoked ones.
 
 use axum::Json;
 use axum::extract::State;

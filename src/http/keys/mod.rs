@@ -1,4 +1,4 @@
-//! Keys of the API, under `/v1/keys`: made, listed, revoked; all of it needs the scope `admin`.
+//! API keys, under `/v1/keys`: create, list, revoke. All need the scope `admin`.
 
 mod create;
 mod list;

@@ -1,5 +1,5 @@
-//! `DELETE /v1/keys/{key}`: revokes a key. Answered when no process lets it pass any more, which
-//! takes a second. Repeating it is answered the same.
+//! `DELETE /v1/keys/{key}`: revokes a key. Answers when every process refuses it, after one second.
+//! A repeated request has the same answer.
 
 use axum::extract::{Path, State};
 use axum::response::Response;

@@ -1,19 +1,20 @@
-//! Every code of a problem, with its status. A code stays; a test finds those that are missing here.
+//! Every problem code with its status. A code never changes; a test finds codes that are missing
+//! here.
 
-/// Code, status, what it means.
+/// Code, status, meaning.
 pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("invalid_request", 400, "The request is not valid; `errors` names the fields"),
-    ("unknown_plan", 400, "No such plan in a catalog that counts then"),
+    ("unknown_plan", 400, "The catalog in force then has no such plan"),
     ("unknown_reference", 400, "`refers_to` names no transaction of this account"),
-    ("not_linked", 400, "The Twilio account is not one of this account's"),
+    ("not_linked", 400, "The account does not pay for this Twilio account"),
     ("unauthorized", 401, "No key, or one that is unknown or revoked"),
-    ("forbidden", 403, "The key's scope does not reach here"),
+    ("forbidden", 403, "The key's scope does not allow this"),
     ("bad_signature", 403, "The signature is missing or wrong"),
     ("unknown_account", 404, "There is no such account, or it is not the key's"),
-    ("unknown_authorization", 404, "The call has no authorization that stands"),
+    ("unknown_authorization", 404, "The call has no authorization in force"),
     ("unknown_key", 404, "There is no such key"),
     ("unknown_reject", 404, "There is no such reject"),
-    ("unknown_statement", 404, "There is no statement of such a month"),
+    ("unknown_statement", 404, "There is no statement of this month"),
     ("unknown_path", 404, "There is nothing at this path"),
     ("method_not_allowed", 405, "The path has no such method; `Allow` names those it has"),
     ("id_taken", 409, "Another account has this id"),
@@ -23,14 +24,14 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("unsupported_media_type", 415, "The body is not declared as JSON"),
     ("balance_out_of_range", 422, "The balance would leave the range of amounts"),
     ("idempotency_key_reused", 422, "The Idempotency-Key came with another body before"),
-    ("rate_limited", 429, "Too many requests of this key, or too many unknown keys from there"),
-    ("internal", 500, "A fault of the service, which its log describes"),
+    ("rate_limited", 429, "Too many requests of this key, or unknown keys from this address"),
+    ("internal", 500, "A fault of the service; its log has more"),
     ("holds_unavailable", 503, "Holds are unknown right now: neither allowed nor denied"),
     ("kafka_unavailable", 503, "Kafka does not acknowledge right now"),
     ("ledger_unavailable", 503, "The ledger cannot be reached right now"),
-    ("not_configured", 503, "The service lacks a setting that this needs"),
+    ("not_configured", 503, "A setting of the service is missing"),
     ("overloaded", 503, "Too many requests are in progress"),
-    ("timeout", 504, "It took too long, and may or may not have had its effect"),
+    ("timeout", 504, "It took too long, and may or may not have taken effect"),
 ];
 
 /// Status and meaning of a code.

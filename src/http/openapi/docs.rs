@@ -1,4 +1,5 @@
-//! `/docs`: the document for people (Swagger UI, compiled in: nothing is fetched from elsewhere).
+//! `/docs`: the document for people (Swagger UI, compiled in, so that nothing is loaded from
+//! outside).
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +14,7 @@ use utoipa_swagger_ui::{Config, serve};
 use crate::http::Api;
 use crate::http::problem::Problem;
 
-/// Swagger UI sets styles in its elements; everything else comes from here.
+/// Swagger UI sets inline styles; everything else comes from this service.
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; \
     frame-ancestors 'none'";
 
@@ -50,7 +51,7 @@ fn answer(name: &str) -> Response {
     let media_type = HeaderValue::from_str(media_type);
     let mut bytes = found.bytes.into_owned();
     if name == "index.html" {
-        // The page is at `/docs`, its files are below.
+        // The page is at `/docs`, its files are below `/docs/`.
         let page =
             String::from_utf8_lossy(&bytes).replace("<head>", "<head><base href=\"/docs/\">");
         bytes = page.into_bytes();

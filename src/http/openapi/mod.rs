@@ -1,9 +1,9 @@
-//! The API's document (OpenAPI 3.1): made of the handlers' own annotations and the types that they
-//! answer, and completed here by what holds for all of them.
+//! The API's document (OpenAPI 3.1): built from the annotations of the handlers and the types of
+//! their answers, and completed here with the parts that all share.
 //!
-//! An operation says what it takes, what it answers where all is well, who may call it (`x-scopes`),
-//! whether it changes something on somebody's behalf (`x-act`), whether an answer streams (`x-streams`),
-//! and which problems are its own (`x-problems`). Its other answers follow from that.
+//! An operation declares its parameters, its successful answers, its callers (`x-scopes`), whether
+//! it is a command (`x-act`), whether its answer streams (`x-streams`), and its own problems
+//! (`x-problems`). Its other answers follow from these.
 
 mod codes;
 mod docs;
@@ -24,7 +24,7 @@ static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
     shared::complete(&document)
 });
 
-/// The document, as `GET /openapi.json` and `callmeter openapi` give it.
+/// The document of `GET /openapi.json` and `callmeter openapi`.
 pub(crate) fn document() -> &'static str {
     &DOCUMENT
 }
@@ -50,7 +50,7 @@ mod tests {
 
     use super::codes;
 
-    /// Words that follow what makes a problem, in all files of this module.
+    /// The codes of all problems that the files of this module create.
     fn codes_in(folder: &Path, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();

@@ -1,4 +1,4 @@
-//! Completes the document by what holds for all operations: keys, headers, problems.
+//! Completes the document with the parts that operations share: keys, headers, problems.
 
 use serde_json::{Map, Value, json};
 use utoipa::openapi::OpenApi;
@@ -10,15 +10,15 @@ use crate::http::problem::Problem;
 const DESCRIPTION: &str = "\
 Charging for live phone calls: plan allowances first, then the prepaid wallet, exactly once.
 
-Send a key as `Authorization: Bearer <key>`. Its scope is `admin`, `authorize` (authorizations of every \
-account) or `account` (one account); `x-scopes` of an operation names those that reach it. An account \
-that is not the key's cannot be told from one that does not exist. Amounts are dollars as strings with \
-six decimal places; instants are UTC. Lists are newest first: `limit`, and `after`, which takes the \
-page's `next`. Errors are problem+json (RFC 9457) with a `code` that stays. What changes something \
-takes an `Idempotency-Key`: the same key, path and body is answered the first answer again for 24 hours, \
-with `Idempotent-Replayed: true`. A change that was answered is seen by the next request. \
-A key that asks too often, or an address that sends too \
-many unknown ones, is answered 429 with `Retry-After`.";
+Send a key as `Authorization: Bearer <key>`. Its scope is `admin`, `authorize` (authorizations of \
+every account) or `account` (one account); `x-scopes` of an operation lists the scopes that may \
+call it. For an account that is not the key's the answer is the same as for one that does not \
+exist. Amounts are dollars as strings with six decimal places; times are UTC. Lists are newest \
+first, with `limit` and `after`, which is the `next` of the previous page. Errors are \
+problem+json (RFC 9457) with a `code` that never changes. Commands take an `Idempotency-Key`: for \
+24 hours the same key, path and body returns the first answer, with `Idempotent-Replayed: true`. \
+The next request sees a change that was answered. A key that sends too many requests, or an \
+address that sends too many unknown keys, gets 429 with `Retry-After`.";
 
 /// Problems of every operation.
 const OF_ALL: &[&str] = &["internal", "overloaded", "timeout"];
@@ -54,7 +54,7 @@ pub(super) fn complete(document: &OpenApi) -> String {
     text.map(|text| text + "\n").unwrap_or_default()
 }
 
-/// Adds a type, and those that it is made of.
+/// Adds a type, and the types of its fields.
 fn add_schema<T: ToSchema + PartialSchema>(whole: &mut Value) {
     let mut parts = vec![(T::name().into_owned(), T::schema())];
     T::schemas(&mut parts);
@@ -63,7 +63,8 @@ fn add_schema<T: ToSchema + PartialSchema>(whole: &mut Value) {
     }
 }
 
-/// What is answered has every field, save of a problem; what is taken has no other fields.
+/// In an answer every field is required, except in a problem; a request body allows no other
+/// fields.
 fn complete_schema(name: &str, schema: &mut Value) {
     if name == "Problem" {
         let codes: Vec<&str> = CODES.iter().map(|(code, ..)| *code).collect();
@@ -95,7 +96,7 @@ fn complete_operation(method: &str, operation: &mut Value) {
     let (scopes, own) = (listed("x-scopes"), listed("x-problems"));
     let is_act = operation["x-act"] == json!(true);
     if operation["x-streams"] == json!(true) {
-        let text = "`no`, where the answer streams: proxies are not to hold it back.";
+        let text = "`no` if the answer streams: proxies must not buffer it.";
         operation["responses"]["200"]["headers"]["X-Accel-Buffering"] = header(text);
     }
     let has_query = operation["parameters"]
@@ -127,7 +128,7 @@ fn complete_operation(method: &str, operation: &mut Value) {
     operation["responses"] = Value::Object(add_problems(answers, &problems, is_act));
 }
 
-/// Headers that every act takes.
+/// The headers of every command.
 fn add_parameters(operation: &mut Value) {
     let header = |name: &str, description: &str, longest: u32, example: &str| {
         json!({
@@ -140,11 +141,11 @@ fn add_parameters(operation: &mut Value) {
     let more = [
         header(
             "Idempotency-Key",
-            "Names this request, so that it can be repeated.",
+            "Identifies this request, so that it can be repeated.",
             255,
             "order-7",
         ),
-        header("X-Reason", "Why; it is kept in the audit.", 500, "agreed on the phone"),
+        header("X-Reason", "The reason; it is stored in the audit.", 500, "agreed on the phone"),
     ];
     match operation["parameters"].as_array_mut() {
         Some(parameters) => parameters.extend(more),
@@ -163,7 +164,7 @@ fn add_problems(
         }
         answer["headers"]["X-Request-Id"] = header("The request's id, for the log.");
         if is_act {
-            let text = "`true` where this is the answer to an earlier request.";
+            let text = "`true` if this is the answer to an earlier request.";
             answer["headers"]["Idempotent-Replayed"] = header(text);
         }
     }

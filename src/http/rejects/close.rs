@@ -1,5 +1,5 @@
-//! `POST /v1/rejects/{reject}/close`: an administrator saw it, and it is done with. It is listed with
-//! `all=true`, and no longer counted as open. Repeating it changes nothing.
+//! `POST /v1/rejects/{reject}/close`: closes a reject for good. It no longer counts as open, and is
+//! listed only with `all=true`. Repeating it changes nothing.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -23,9 +23,9 @@ struct ClosingRequest {
 /// Why a reject is closed.
 #[derive(ToSchema)]
 #[schema(example = json!({ "reason": "charged by hand, see ticket 4711" }))]
-#[expect(dead_code, reason = "tells the document what `Fields` reads")]
+#[expect(dead_code, reason = "documents what `Fields` reads")]
 struct RejectClosingBody {
-    /// Kept with the reject and in the audit, in place of `X-Reason`.
+    /// Stored with the reject and in the audit, instead of `X-Reason`.
     #[schema(value_type = schema::Line)]
     reason: String,
 }

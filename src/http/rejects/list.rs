@@ -1,4 +1,4 @@
-//! `GET /v1/rejects`: records that could not be charged, newest first; the open ones, or all.
+//! `GET /v1/rejects`: records that could not be charged, newest first; open ones, or all.
 
 use axum::Json;
 use axum::extract::State;

@@ -1,6 +1,6 @@
-//! Records that could not be charged, under `/v1/rejects`: listed, and closed for good; all of it
-//! needs the scope `admin`. They are replayed by command only, since what the cap left in Kafka is
-//! read from there.
+//! Records that could not be charged, under `/v1/rejects`: list, and close for good. All need the
+//! scope `admin`. Only the command line replays them, because that reads from Kafka the bytes that
+//! the cap did not store.
 
 mod close;
 mod list;

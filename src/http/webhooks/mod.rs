@@ -1,4 +1,4 @@
-//! What others post to us: signed by them, without a key of ours.
+//! Webhooks: requests that others sign, without a key of this service.
 
 mod twilio;
 
@@ -8,7 +8,7 @@ use utoipa_axum::routes;
 
 use super::Api;
 
-/// Paths without a key: the signature stands for it. They have their own limit of bytes.
+/// Paths with a signature instead of a key. They have their own limit of bytes.
 pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(twilio::voice))

@@ -1,8 +1,8 @@
-//! `POST /webhooks/twilio/voice` and `/webhooks/twilio/events`: Twilio's callbacks and events, on
-//! their way to Kafka.
+//! `POST /webhooks/twilio/voice` and `/webhooks/twilio/events`: takes Twilio's callbacks and events
+//! and publishes them to Kafka.
 //!
-//! Twilio gives up what is answered 4xx, so only what can never be taken is; everything else that
-//! does not work out is answered 5xx, and comes again.
+//! Twilio does not retry after a 4xx, so only a request that can never be accepted may get one;
+//! every other failure is a 5xx, and Twilio posts again.
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -18,13 +18,13 @@ use crate::ledger::LedgerError;
 use crate::ledger::tokens::TokenError;
 use crate::metrics::{CALLBACK_RECORDS, CALLBACKS};
 
-/// Twilio's headers, as the official SDKs name them: the signature, and the shared key that made it
-/// where it was no auth token.
+/// Twilio's headers, as the official SDKs name them: the signature, and the shared key that created
+/// it, if one did.
 const SIGNATURE: &str = "x-twilio-signature";
 const SIGNATURE_SETTINGS: &str = "x-twilio-webhooks-signature-settings";
 
-/// Receives a status callback from Twilio: a form, signed by `X-Twilio-Signature`, with an auth token or
-/// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
+/// Receives a status callback from Twilio: a form, signed by `X-Twilio-Signature`, with an auth
+/// token or with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
     post, path = "/webhooks/twilio/voice", tag = "Twilio", operation_id = "takeTwilioCallback",
     responses((status = 204, description = "Kafka has acknowledged it")),
@@ -38,9 +38,9 @@ pub(in crate::http) async fn voice(
     receive(&api, Kind::Voice, request).await
 }
 
-/// Receives events from a sink of Twilio's Event Streams: an array, signed by
-/// `X-Twilio-Signature` over the address, which holds its hash as `bodySHA256`; with an auth token or
-/// with the shared key that `X-Twilio-Webhooks-Signature-Settings` names.
+/// Receives events from a sink of Twilio's Event Streams: an array, signed by `X-Twilio-Signature`
+/// over the address, which holds its hash as `bodySHA256`; with an auth token or with the shared
+/// key that `X-Twilio-Webhooks-Signature-Settings` names.
 #[utoipa::path(
     post, path = "/webhooks/twilio/events", tag = "Twilio", operation_id = "takeTwilioEvents",
     responses((status = 204, description = "Kafka has acknowledged it")),
@@ -66,7 +66,7 @@ async fn receive(api: &Api, kind: Kind, request: Request) -> Result<Response, Pr
     }
 }
 
-/// Why a callback is not taken.
+/// Why a callback is refused.
 enum Fault {
     /// Longer than the limit.
     TooLarge(usize),
@@ -74,7 +74,7 @@ enum Fault {
     Overloaded,
     /// The connection broke.
     Unreadable,
-    /// What the bridge says.
+    /// The bridge refused it.
     Refused(Refusal),
 }
 
@@ -82,7 +82,7 @@ async fn take(bridge: &Bridge, kind: Kind, request: Request) -> Result<Taken, Fa
     let (uri, headers) = (request.uri().clone(), request.headers().clone());
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bytes_max = bridge.bytes_max();
-    // A body that does not tell its length may be as long as any.
+    // A body without a length counts as the longest.
     let length = text(header::CONTENT_LENGTH.as_str()).and_then(|length| length.parse().ok());
     let length: usize = length.unwrap_or(bytes_max);
     if length > bytes_max {
@@ -154,18 +154,18 @@ impl From<Refusal> for Problem {
                 StatusCode::FORBIDDEN,
                 "bad_signature",
                 "The signature is missing or wrong",
-                "X-Twilio-Signature has to be made by an auth token of the account, or by its shared \
-                 key that X-Twilio-Webhooks-Signature-Settings names, with HMAC_SHA256",
+                "sign with an auth token of the account, or with HMAC_SHA256 and the shared key of \
+                 the account that X-Twilio-Webhooks-Signature-Settings names",
             ),
             Refusal::NotConfigured(why) => Self::not_configured(why),
             Refusal::Token(TokenError::Ledger(error)) => LedgerError::into(error),
             Refusal::Token(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a callback waits");
-                Self::not_configured("an auth token cannot be opened; the log says which")
+                Self::not_configured("an auth token cannot be opened; the log names it")
             }
             Refusal::SharedKey(error) => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a callback waits");
-                Self::not_configured("a shared key cannot be opened; the log says which")
+                Self::not_configured("a shared key cannot be opened; the log names it")
             }
             Refusal::Publish(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "a callback waits");
