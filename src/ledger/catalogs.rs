@@ -110,7 +110,7 @@ pub struct CatalogStamp {
 /// The version accepted last; `None` where none was accepted yet.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn latest(connection: &mut PgConnection) -> Result<Option<CatalogStamp>, StoreError> {
     let row = sqlx::query(
         "-- catalogs::latest
@@ -247,7 +247,7 @@ pub enum Purpose {
 /// every plan in use is in the catalog.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn lock(connection: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
     let statement = match purpose {
         Purpose::Accept => {

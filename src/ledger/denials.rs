@@ -30,7 +30,7 @@ pub struct Denied {
 /// Adds to the counts by account, day and reason, and keeps some calls.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn write(
     store: &Store,
     counts: &[((i32, NaiveDate, &'static str), i64)],
@@ -73,7 +73,7 @@ pub async fn write(
 /// Deletes what is old, so many rows at a time. True where some may be left.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn forget(store: &Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let forgotten = sqlx::query(
         "-- denials::forget

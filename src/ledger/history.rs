@@ -153,7 +153,7 @@ pub async fn transaction(
 /// start.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn calls(
     connection: &mut PgConnection,
     account_key: i32,

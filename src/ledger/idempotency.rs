@@ -47,7 +47,7 @@ pub enum Earlier {
 /// Looks for an earlier answer.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn earlier(
     connection: &mut PgConnection,
     name: &RequestName,
@@ -114,7 +114,7 @@ pub async fn keep(
 /// Forgets answers that are too old, `limit` at most; answers how many.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn purge(
     connection: &mut PgConnection,
     limit: i64,

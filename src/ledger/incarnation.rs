@@ -7,7 +7,7 @@ use super::store::{Store, StoreError};
 /// The present incarnation.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn current(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query("/* incarnation::current */ SELECT incarnation FROM ledger_identity")
         .fetch_one(&mut *store.read().await?)
@@ -18,7 +18,7 @@ pub async fn current(store: &Store) -> Result<i64, StoreError> {
 /// Raises the incarnation, because a witness outside was ahead of Postgres; answers the new one.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query(
         "/* incarnation::raise */
@@ -32,7 +32,7 @@ pub async fn raise(store: &Store) -> Result<i64, StoreError> {
 /// Raises the incarnation unless another witness did since `seen` was read; answers the present one.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn raise_from(store: &Store, seen: i64) -> Result<i64, StoreError> {
     sqlx::query(
         "-- incarnation::raise_from

@@ -102,7 +102,7 @@ const COLUMNS: &str = "k.key_id, k.name, k.scope, a.id AS account, k.prefix, k.c
 /// Makes a key; `None`: there is no such account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn create(
     connection: &mut PgConnection,
     new: &NewKey,
@@ -148,7 +148,7 @@ pub async fn create(
 /// Revokes a key; one that was revoked before stays so. `None`: there is no such key.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn revoke(
     connection: &mut PgConnection,
     id: KeyId,
@@ -182,7 +182,7 @@ pub async fn revoke(
 /// Lists keys, newest first, revoked ones too; those of one account, or all.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn list(
     connection: &mut PgConnection,
     account: Option<&AccountId>,
@@ -211,7 +211,7 @@ pub async fn list(
 /// Finds a key that is good by its SHA-256.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn find(
     connection: &mut PgConnection,
     sha256: &[u8; 32],
@@ -228,7 +228,7 @@ pub async fn find(
 /// Notes that a key was used.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note_use(
     connection: &mut PgConnection,
     id: KeyId,

@@ -28,7 +28,7 @@ pub struct LinkedAccount {
 /// Lists Twilio accounts in the order of their keys, `limit` of those after `after`.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn linked_accounts(
     connection: &mut PgConnection,
     after: i32,
@@ -50,7 +50,7 @@ pub async fn linked_accounts(
 /// Lists the Twilio accounts that one account pays for.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn linked_to(
     connection: &mut PgConnection,
     account_key: i32,
@@ -81,7 +81,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<LinkedAccount, LedgerError> {
 /// Tells which of these calls were charged, and for how many seconds.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn charged(
     connection: &mut PgConnection,
     linked: &LinkedAccount,
@@ -115,7 +115,7 @@ pub async fn charged(
 /// Tells which of these calls are kept as rejects that cannot be charged.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn rejected(
     connection: &mut PgConnection,
     sid: &TwilioAccountSid,

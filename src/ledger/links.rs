@@ -72,7 +72,7 @@ pub async fn payers(
 /// committed before, and found here, or reads the link afterwards.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn link(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -154,7 +154,7 @@ async fn link_unnoted(
 /// Whether an account pays for one of these Twilio accounts.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn any_linked(
     connection: &mut PgConnection,
     sids: &[TwilioAccountSid],

@@ -60,7 +60,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
 /// The stored offset of a partition; a partition seen for the first time starts at `low`.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn open(
     store: &Store,
     topic: &str,
@@ -93,7 +93,7 @@ pub async fn open(
 /// The stored offset of a partition, where it was ever opened.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn find(
     connection: &mut PgConnection,
     topic: &str,
@@ -110,7 +110,7 @@ pub async fn find(
 /// Every stored offset, by topic and partition.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, StoreError> {
     let statement = format!(
         "/* offsets::list */ SELECT {COLUMNS} FROM partition_offsets ORDER BY topic, partition"
@@ -131,7 +131,7 @@ pub(super) enum Advanced {
 /// Moves the offset of a batch's partition on, if it is still where the batch expects it.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     stream: &Stream,
@@ -161,7 +161,7 @@ pub(super) async fn advance(
 /// beyond what is charged was of before an operator set the offset, and changes nothing.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note_signals(
     store: &Store,
     stream: &Stream,
@@ -182,7 +182,7 @@ pub async fn note_signals(
 /// Sets a partition's offset by hand, and keeps who changed what and why.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn set(
     store: &Store,
     topic: &str,

@@ -48,7 +48,7 @@ pub struct CycleUsed {
 /// The version of each wallet.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn versions(
     connection: &mut PgConnection,
     accounts: &[AccountId],

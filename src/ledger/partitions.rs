@@ -18,7 +18,7 @@ impl Partitions {
     /// Makes the partition of the month of `instant` and of the next, where they are missing.
     ///
     /// # Errors
-    /// Where Postgres cannot be asked.
+    /// If Postgres is unavailable or refuses the statement.
     pub(super) async fn ensure(
         &self,
         store: &Store,

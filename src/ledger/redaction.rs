@@ -25,7 +25,7 @@ pub const NO_NAME: &str = "(redacted)";
 /// Blanks some of what is older than `before`; answers whether there may be more. Safe to run twice.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, StoreError> {
     let more = sqlx::query_scalar("-- redaction::blank_before\nSELECT blank_before($1, $2)")
         .bind(before)
@@ -39,7 +39,7 @@ pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, 
 /// last charge, for [`blank_charges`]. None: there is no such account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn redact(
     connection: &mut PgConnection,
     id: &AccountId,

@@ -174,7 +174,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Reject, sqlx::Error> {
 /// At most `limit` rejects with a number above `after`, by number.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn list(
     store: &Store,
     filter: &RejectFilter,
@@ -194,7 +194,7 @@ pub async fn list(
 /// A page of rejects, newest first; `from` and `to` look at when they were kept.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn page(
     connection: &mut PgConnection,
     filter: &RejectFilter,
@@ -261,7 +261,7 @@ pub async fn close(
 /// One reject with its bytes.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, StoreError> {
     let statement = format!(
         "/* rejects::show */ SELECT {COLUMNS}, record_key, record_value FROM rejects
@@ -279,7 +279,7 @@ pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, Stor
 /// Open rejects by reason.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn totals(store: &Store) -> Result<Vec<RejectTotal>, StoreError> {
     let statement = format!(
         "/* rejects::totals */
@@ -319,7 +319,7 @@ pub async fn replayed_amounts(store: &Store) -> Result<Vec<(TransactionKind, Mon
 /// How many bytes the kept records take on disk, all together.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn bytes_on_disk(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query("/* rejects::bytes_on_disk */ SELECT pg_table_size('rejects')")
         .fetch_one(&mut *store.read().await?)

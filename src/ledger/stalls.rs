@@ -32,7 +32,7 @@ pub struct StoredPlace {
 /// The places of all partitions of some topics.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn places(
     store: &Store,
     topics: &[&str],
@@ -62,7 +62,7 @@ pub async fn places(
 /// Those that are kept and not over.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn list(
     connection: &mut PgConnection,
 ) -> Result<Vec<(TopicPartition, Kept)>, StoreError> {
@@ -85,7 +85,7 @@ pub async fn list(
 /// Keeps that a partition stands still; at the same record it does so since it was kept first.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(), StoreError> {
     sqlx::query(
         "-- stalls::keep
@@ -109,7 +109,7 @@ pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(
 /// Forgets what is kept about a partition.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn forget(store: &Store, name: &TopicPartition) -> Result<(), StoreError> {
     sqlx::query(
         "-- stalls::forget

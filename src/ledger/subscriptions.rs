@@ -40,7 +40,7 @@ pub enum NotSubscribed {
 /// Concerns calls that are committed afterwards; nothing is rated again.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn change(
     connection: &mut PgConnection,
     id: &AccountId,

@@ -20,7 +20,7 @@ pub const LEASE: Duration = Duration::from_secs(1);
 /// Notes that Redis may not have the wallet of an account as it is now.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note(
     connection: &mut PgConnection,
     account: &AccountId,
@@ -84,7 +84,7 @@ pub async fn look(
 /// Notes that Redis has the wallet of an account, at this version or a later one.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn projected(
     connection: &mut PgConnection,
     account: &AccountId,

@@ -76,7 +76,7 @@ pub struct Entry {
 /// statements: a wait for the lock does not refresh the snapshot of the statement that waited.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn lock(
     connection: &mut PgConnection,
     account_key: i32,
@@ -104,7 +104,7 @@ pub async fn lock(
 /// The versions of wallets, by account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn versions(
     connection: &mut PgConnection,
     account_keys: &[i32],

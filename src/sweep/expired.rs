@@ -58,7 +58,7 @@ enum Decision {
 /// the oldest is due.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn overdue(
     connection: &mut PgConnection,
     at: DateTime<Utc>,

@@ -24,7 +24,7 @@ pub struct Failing {
 /// Lists the Twilio accounts that fail longest, `limit` at most.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn failing(
     connection: &mut PgConnection,
     limit: i64,

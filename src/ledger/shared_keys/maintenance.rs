@@ -23,7 +23,7 @@ impl SharedKeys {
     /// Seals anew what an older key sealed, some rows at a time.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn tend(&self, connection: &mut PgConnection) -> Result<KeysTended, LedgerError> {
         let mut tended = KeysTended::default();
         let Some(vault) = &self.vault else { return Ok(tended) };

@@ -103,7 +103,7 @@ impl SharedKeys {
     /// transaction ends. For a caller that changes something else first.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn look(
         &self,
         connection: &mut PgConnection,
@@ -172,7 +172,7 @@ impl SharedKeys {
     /// Whether there is any shared key at all.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, LedgerError> {
         if !self.defaults.is_empty() {
             return Ok(true);
@@ -189,7 +189,7 @@ impl SharedKeys {
     /// Whether anybody has a key of this id.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn is_known(
         &self,
         connection: &mut PgConnection,

@@ -86,7 +86,7 @@ impl SharedKeys {
     /// Every key of this id, whoever has it, for a message that names no account.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn of_id(
         &self,
         connection: &mut PgConnection,

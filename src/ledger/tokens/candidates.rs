@@ -92,7 +92,7 @@ impl TwilioTokens {
     /// Looks through every token there is, the default one first, for a message that names no account.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn any(
         &self,
         connection: &mut PgConnection,

@@ -38,7 +38,7 @@ impl TwilioTokens {
     /// time.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn tend(
         &self,
         connection: &mut PgConnection,

@@ -205,7 +205,7 @@ impl TwilioTokens {
     /// Whether there is any token at all.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, TokenError> {
         if self.default.is_some() {
             return Ok(true);
