@@ -1,6 +1,6 @@
-//! Calls that were refused, kept for 30 days: every one is counted, some are kept as they came.
+//! Denied calls, for 30 days: every one is counted, some are kept in full.
 //!
-//! No money: written behind by the stage that answers authorizations.
+//! No money: the authorization service writes them behind.
 
 use callmeter_core::domain::{CallSid, Money};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -9,21 +9,21 @@ use super::store::{Store, StoreError};
 
 /// Days that denials are kept.
 const DAYS: i64 = 30;
-/// Rows deleted at once, at each write: more than are kept at one.
+/// Rows deleted with each write: more than one write adds.
 const FORGOTTEN_MAX: u32 = 10_000;
 
-/// A refused call.
+/// A denied call.
 #[derive(Debug)]
 pub struct Denied {
-    /// Whose call.
+    /// Its account.
     pub account_key: i32,
-    /// When it was refused.
+    /// When it was denied.
     pub denied_at: DateTime<Utc>,
     /// The call.
     pub call_sid: CallSid,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
-    /// The money missing.
+    /// The missing money.
     pub shortfall: Money,
 }
 
@@ -45,7 +45,7 @@ pub async fn write(
     let sids: Vec<&str> = kept.iter().map(|it| it.call_sid.as_str()).collect();
     let kept_reasons: Vec<&str> = kept.iter().map(|it| it.reason).collect();
     let shortfalls: Vec<i64> = kept.iter().map(|it| it.shortfall.micros().max(0)).collect();
-    // Ordered, so that two processes that write the same rows take their locks alike.
+    // Ordered, so that two processes that write the same rows lock them in the same order.
     sqlx::query(
         "-- denials::write
          WITH kept AS (
@@ -70,7 +70,7 @@ pub async fn write(
     Ok(())
 }
 
-/// Deletes what is old, so many rows at a time. True where some may be left.
+/// Deletes expired rows, a limited number at a time. True if some may be left.
 ///
 /// # Errors
 /// If Postgres is unavailable or refuses the statement.

@@ -4,10 +4,10 @@ use sqlx::Row;
 
 use super::store::{Store, StoreError};
 
-/// The present incarnation.
+/// The current incarnation.
 ///
 /// # Errors
-/// If Postgres is unavailable or refuses the statement.
+/// If Postgres is unavailable.
 pub async fn current(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query("/* incarnation::current */ SELECT incarnation FROM ledger_identity")
         .fetch_one(&mut *store.read().await?)
@@ -15,10 +15,10 @@ pub async fn current(store: &Store) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
-/// Raises the incarnation, because a witness outside was ahead of Postgres; answers the new one.
+/// Raises the incarnation, because an outside witness was ahead of Postgres; returns the new one.
 ///
 /// # Errors
-/// If Postgres is unavailable or refuses the statement.
+/// If Postgres is unavailable.
 pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query(
         "/* incarnation::raise */
@@ -29,10 +29,11 @@ pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
-/// Raises the incarnation unless another witness did since `seen` was read; answers the present one.
+/// Raises the incarnation unless another witness did since `seen` was read; returns the current
+/// one.
 ///
 /// # Errors
-/// If Postgres is unavailable or refuses the statement.
+/// If Postgres is unavailable.
 pub async fn raise_from(store: &Store, seen: i64) -> Result<i64, StoreError> {
     sqlx::query(
         "-- incarnation::raise_from

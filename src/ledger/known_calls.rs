@@ -1,8 +1,8 @@
-//! What the ledger knows of calls that Twilio tells of: whose they are, which were charged, and which
-//! cannot be.
+//! What the ledger knows about calls that Twilio lists: their accounts, which are charged, and
+//! which cannot be.
 //!
-//! Reads only. A call that is not found may be on its way through Kafka: who publishes it again does
-//! no harm, since its key charges it once.
+//! Reads only. A call that is not found may still be in Kafka. Publishing it again is harmless: its
+//! key charges it once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,11 +21,11 @@ pub struct LinkedAccount {
     pub account_key: i32,
     /// The account.
     pub account: AccountId,
-    /// Its name at Twilio.
+    /// Its SID at Twilio.
     pub sid: TwilioAccountSid,
 }
 
-/// Lists Twilio accounts in the order of their keys, `limit` of those after `after`.
+/// Lists at most `limit` Twilio accounts with keys above `after`, by key.
 ///
 /// # Errors
 /// If Postgres fails, or holds a value that cannot be read.
@@ -78,7 +78,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<LinkedAccount, LedgerError> {
     })
 }
 
-/// Tells which of these calls were charged, and for how many seconds.
+/// Which of these calls are charged, and for how many seconds.
 ///
 /// # Errors
 /// If Postgres fails, or holds a value that cannot be read.
@@ -112,7 +112,7 @@ pub async fn charged(
     Ok(charged)
 }
 
-/// Tells which of these calls are kept as rejects that cannot be charged.
+/// Which of these calls are kept as rejects that cannot be charged.
 ///
 /// # Errors
 /// If Postgres fails, or holds a value that cannot be read.
