@@ -1,4 +1,4 @@
-//! The catalog's file: read at start and on SIGHUP, offered to the ledger as a version.
+//! The catalog file: read at start and on SIGHUP, offered to the ledger as a version.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
 
-/// Why the catalog's file has no effect; the version in force stays.
+/// Why the catalog file has no effect; the version in force stays.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogFileError {
     /// The file cannot be read.
@@ -19,7 +19,7 @@ pub enum CatalogFileError {
         /// Why.
         source: std::io::Error,
     },
-    /// What it says was not accepted.
+    /// Its content was not accepted.
     #[error("catalog {}: {source}", path.display())]
     Refused {
         /// The file.
@@ -30,7 +30,7 @@ pub enum CatalogFileError {
 }
 
 impl CatalogFileError {
-    /// True where Postgres is merely away: offer the file again.
+    /// True if Postgres is only unavailable: offer the file again.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused { source: CatalogRefused::Ledger(error), .. } => error.is_transient(),
@@ -39,8 +39,8 @@ impl CatalogFileError {
     }
 }
 
-/// Reads the file and offers it; tells metrics what became of it. Returns when no process authorizes by
-/// the version before any more.
+/// Reads the file, offers it, and counts the result in metrics. Returns when no process authorizes
+/// by the previous version any more.
 ///
 /// # Errors
 /// Why it was not accepted.
@@ -67,7 +67,7 @@ pub async fn offer(store: &Store, path: &Path, by: By) -> Result<Accepted, Catal
 /// Reads the file.
 ///
 /// # Errors
-/// `Unreadable`.
+/// `Unreadable` if the file cannot be read.
 pub fn read(path: &Path) -> Result<String, CatalogFileError> {
     std::fs::read_to_string(path)
         .map_err(|source| CatalogFileError::Unreadable { path: path.to_owned(), source })

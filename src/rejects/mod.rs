@@ -1,5 +1,5 @@
-//! What may be changed about records that could not be charged.
+//! Changes of rejected records.
 //!
-//! Beside the flow, as [`accounts`](crate::accounts): use cases that every door runs.
+//! Beside the flow: use cases as in [`accounts`](crate::accounts).
 
 pub mod close;
