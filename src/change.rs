@@ -179,7 +179,7 @@ impl Changes {
         for account in affected.accounts {
             if let Err(source) = self.balance.show(&account).await {
                 let error = &source as &dyn std::error::Error;
-                tracing::error!(%account, error, "a change cannot be shown to authorizations");
+                tracing::error!(%account, error, "authorizations may not see a change yet");
                 return Err(ChangeError::NotVisible { account, source });
             }
         }

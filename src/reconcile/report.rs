@@ -112,7 +112,7 @@ impl Report {
             }
             Err(ReconcileError::Twilio(error)) => {
                 let (twilio_account_sid, error) = (linked.sid.to_string(), one_line(&error));
-                tracing::warn!(account = %linked.account, error, "not compared");
+                tracing::warn!(account = %linked.account, error, "twilio account not compared");
                 self.failed.push(Failure { twilio_account_sid, error });
             }
             Err(error) => return Err(error),

@@ -202,7 +202,7 @@ impl Sweeper {
         };
         if outcome == "waiting" && now - hold.expired_at > GIVEN_UP_AFTER {
             outcome = "given_up";
-            tracing::warn!(call = %hold.call_sid, error, "an expired hold is given up");
+            tracing::warn!(call = %hold.call_sid, error, "expired hold given up");
         }
         let doubled = RETRY_FIRST * (1 << hold.attempts.clamp(0, 5));
         let next_at = (outcome == "waiting").then(|| now + doubled.min(RETRY_MAX));

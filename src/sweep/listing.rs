@@ -126,7 +126,7 @@ impl Sweeper {
             return Ok(Listed::NotConfigured);
         }
         let sid = &linked.sid;
-        tracing::warn!(account = %linked.account, %sid, %error, "not swept");
+        tracing::warn!(account = %linked.account, %sid, %error, "twilio account not swept");
         Ok(Listed::Failed(error))
     }
 
@@ -228,7 +228,7 @@ impl Sweeper {
                 Told::Rejected(record) => drop(rejected.insert(sid.clone(), record)),
                 Told::NotYet => {
                     counts.unusable += 1;
-                    tracing::warn!(account = %linked.account, call = %sid, "cannot be charged");
+                    tracing::warn!(account = %linked.account, call = %sid, "no usable end yet");
                 }
             }
         }

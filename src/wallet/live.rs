@@ -91,7 +91,7 @@ impl Live {
                 }
                 match self.look(&accounts).await {
                     Ok(marks) => self.tell(&accounts, &marks),
-                    Err(error) => tracing::debug!(%error, "wallets cannot be watched"),
+                    Err(error) => tracing::debug!(%error, "watched wallets cannot be read"),
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
