@@ -1,4 +1,4 @@
-//! The catalog file: what it means, and what each fault is told.
+//! The catalog file: its meaning, and the message of each error.
 
 use callmeter_core::domain::{Catalog, Increments, Legs, Money, NumberType, Overage, PrefixRate};
 
