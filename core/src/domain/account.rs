@@ -34,7 +34,7 @@ named_enum! {
     }
 }
 
-/// Gives what new calls may use: balance + credit limit − held.
+/// Returns what new calls may use: balance + credit limit − held.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars.
@@ -43,13 +43,13 @@ pub fn available(balance: Money, credit_limit: Money, held: Money) -> Result<Mon
     Money::try_from_wide(balance + credit_limit - held)
 }
 
-/// Gives the threshold below which a wallet is `low`: the account's highest alert threshold, or the
-/// setting if it has none.
+/// Returns the threshold below which a wallet is `low`: the account's highest alert threshold, or
+/// the setting if it has none.
 pub fn low_threshold(alert_thresholds: &[Money], setting: Money) -> Money {
     alert_thresholds.iter().copied().max().unwrap_or(setting)
 }
 
-/// Gives the state of a wallet (docs/charging.md, "Available, and states"). The most severe state
+/// Returns the state of a wallet (docs/charging.md, "Available, and states"). The most severe state
 /// that applies wins: closed, then empty, then low.
 ///
 /// `allowance_remaining_seconds` is the rest of the current cycle's allowance, 0 without a plan;
@@ -72,8 +72,8 @@ pub fn wallet_state(
     }
 }
 
-/// Gives how far one debit takes the balance beyond the credit limit. The overshoots of a series of
-/// debits add up to the final overshoot (docs/charging.md, "What pays").
+/// Returns how far one debit takes the balance beyond the credit limit. The overshoots of a series
+/// of debits add up to the final overshoot (docs/charging.md, "What pays").
 ///
 /// `before` and `after` are balances of the ledger, without holds. A credit has no overshoot.
 pub fn overshoot(before: Money, after: Money, credit_limit: Money) -> Money {
@@ -81,8 +81,8 @@ pub fn overshoot(before: Money, after: Money, credit_limit: Money) -> Money {
     Money::from_wide_saturating((beyond(after) - beyond(before)).max(0))
 }
 
-/// Gives the balance after `change` (a debit is negative), or `None` if that would take the wallet
-/// further out of its range (docs/charging.md, "Money and time").
+/// Returns the balance after `change` (a debit is negative), or `None` if that would take the
+/// wallet further out of its range (docs/charging.md, "Money and time").
 ///
 /// In its range, a wallet's balance and its balance with the credit limit are within plus and minus
 /// [`Money::EXACT_IN_LUA`], which Redis counts exactly. A change that brings a wallet nearer to its

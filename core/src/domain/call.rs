@@ -74,15 +74,15 @@ pub struct Call {
 }
 
 impl Call {
-    /// Gives the start: the end minus the duration. It decides the cycle, the subscription and the
-    /// catalog version (docs/charging.md, "A call").
+    /// Returns the start: the end minus the duration. It decides the cycle, the subscription and
+    /// the catalog version (docs/charging.md, "A call").
     pub fn started_at(&self) -> DateTime<Utc> {
         self.ended_at
             .checked_sub_signed(TimeDelta::seconds(i64::from(self.seconds)))
             .unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// Gives the number that prefix rates apply to; see [`far_end`].
+    /// Returns the number that prefix rates apply to; see [`far_end`].
     pub fn far_end(&self) -> Option<&str> {
         far_end(self.direction.as_deref(), self.from.as_deref(), self.to.as_deref())
     }

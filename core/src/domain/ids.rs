@@ -137,7 +137,7 @@ macro_rules! id {
                 Ok(Self(text.into()))
             }
 
-            /// Gives the text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -66,8 +66,8 @@ impl Increments {
         self.increment
     }
 
-    /// Gives the billed seconds of a call: `initial`, then whole `increment`s. A call of 0 seconds
-    /// is billed `initial`; [`ZeroDurationCompleted`] decides whether it is billed at all.
+    /// Returns the billed seconds of a call: `initial`, then whole `increment`s. A call of 0
+    /// seconds is billed `initial`; [`ZeroDurationCompleted`] decides whether it is billed at all.
     /// Saturates at 32 bits.
     pub const fn billed_seconds(self, seconds: u32) -> u32 {
         let beyond = seconds.saturating_sub(self.initial);
@@ -75,14 +75,14 @@ impl Increments {
         self.initial.saturating_add(steps.saturating_mul(self.increment))
     }
 
-    /// Gives the shortest billing length that covers the seconds: as [`Self::billed_seconds`],
+    /// Returns the shortest billing length that covers the seconds: as [`Self::billed_seconds`],
     /// without its limit of 32 bits.
     pub(crate) fn length_holding(self, seconds: u32) -> u64 {
         let steps = seconds.saturating_sub(self.initial).div_ceil(self.increment);
         u64::from(self.initial) + u64::from(steps) * u64::from(self.increment)
     }
 
-    /// Gives the longest billing length within the seconds, or `None` if they are less than the
+    /// Returns the longest billing length within the seconds, or `None` if they are less than the
     /// initial one.
     pub(crate) fn longest_length_within(self, seconds: u64) -> Option<u64> {
         let (initial, increment) = (u64::from(self.initial), u64::from(self.increment));

@@ -35,7 +35,7 @@ impl Money {
         Self(micros)
     }
 
-    /// Gives the amount in micro-dollars.
+    /// Returns the amount in micro-dollars.
     pub const fn micros(self) -> i64 {
         self.0
     }

@@ -39,12 +39,12 @@ impl RatePerMinute {
         Self::try_from(Money::from_micros(micros))
     }
 
-    /// Gives micro-dollars per minute.
+    /// Returns micro-dollars per minute.
     pub const fn micros(self) -> i64 {
         self.0.micros()
     }
 
-    /// Gives the price of one whole minute.
+    /// Returns the price of one whole minute.
     pub const fn per_minute(self) -> Money {
         self.0
     }
@@ -65,7 +65,7 @@ impl RatePerMinute {
         divide_half_away_from_zero(exact, SECONDS_PER_MINUTE)
     }
 
-    /// Gives the most seconds whose price is at most this many micro-dollars, zero or more: the
+    /// Returns the most seconds whose price is at most this many micro-dollars, zero or more: the
     /// inverse of [`Self::price_wide`]. `None` if the rate is zero: there is no maximum.
     pub(crate) fn seconds_payable(self, micros: i128) -> Option<u64> {
         // (rate × s + 30) / 60 <= micros  is  rate × s < 60 × micros + 30.

@@ -25,7 +25,7 @@ named_enum! {
 /// The last day that every month has.
 const DAY_IN_EVERY_MONTH: u32 = 28;
 
-/// Gives the day on which the `n`th period after the first begins; the 0th is `first` itself.
+/// Returns the day on which the `n`th period after the first begins; the 0th is `first` itself.
 ///
 /// `None` past the end of the calendar (docs/charging.md, "Numbers").
 pub fn rental_period_start(first: NaiveDate, n: u32, anchor: RentalAnchor) -> Option<NaiveDate> {

@@ -48,8 +48,8 @@ impl SubscriptionTimeline {
         Self(entries)
     }
 
-    /// Gives the plan and the cycle at a given time, or `None` if no subscription is in force. The
-    /// cycle ends early if the next entry starts within it (docs/charging.md, "What pays").
+    /// Returns the plan and the cycle at a given time, or `None` if no subscription is in force.
+    /// The cycle ends early if the next entry starts within it (docs/charging.md, "What pays").
     pub fn in_force(&self, at: DateTime<Utc>) -> Option<SubscriptionInForce<'_>> {
         let started = self.started_by(at);
         let subscription = self.0[..started].last()?;
@@ -61,12 +61,12 @@ impl SubscriptionTimeline {
         Some(SubscriptionInForce { subscription, plan, cycle })
     }
 
-    /// Gives the entry at a given time, which may end a subscription; `None` before the first.
+    /// Returns the entry at a given time, which may end a subscription; `None` before the first.
     pub fn entry_at(&self, at: DateTime<Utc>) -> Option<&Subscription> {
         self.0[..self.started_by(at)].last()
     }
 
-    /// Gives the entries in order of time, without those that were replaced.
+    /// Returns the entries in order of time, without those that were replaced.
     pub fn iter(&self) -> std::slice::Iter<'_, Subscription> {
         self.0.iter()
     }

@@ -61,7 +61,7 @@ named_enum! {
 }
 
 impl TransactionKind {
-    /// Gives the direction of the kind.
+    /// Returns the direction of the kind.
     pub const fn transaction_type(self) -> TransactionType {
         match self {
             Self::RefillManual
@@ -80,7 +80,7 @@ impl TransactionKind {
         }
     }
 
-    /// Gives the description on the wallet page if a transaction has none of its own.
+    /// Returns the description on the wallet page if a transaction has none of its own.
     pub const fn default_description(self) -> &'static str {
         match self {
             Self::RefillManual => "Wallet refill",

@@ -41,14 +41,14 @@ pub enum Terms<'a> {
 }
 
 impl<'a> Terms<'a> {
-    /// Gives the catalog version of the rates.
+    /// Returns the catalog version of the rates.
     pub const fn version(&self) -> CatalogVersion {
         match self {
             Self::Standard { version, .. } | Self::Plan { version, .. } => *version,
         }
     }
 
-    /// Gives the tariff: the standard one, or the plan's.
+    /// Returns the tariff: the standard one, or the plan's.
     pub const fn tariff(&self) -> &'a Tariff {
         match self {
             Self::Standard { tariff, .. } => tariff,
@@ -56,7 +56,7 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the plan, if there is one.
+    /// Returns the plan, if there is one.
     pub const fn plan(&self) -> Option<&'a Plan> {
         match self {
             Self::Standard { .. } => None,
@@ -64,7 +64,7 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the cycle, if there is one: with the subscription, the key of the used seconds.
+    /// Returns the cycle, if there is one: with the subscription, the key of the used seconds.
     pub const fn cycle(&self) -> Option<Cycle> {
         match self {
             Self::Standard { .. } => None,
@@ -72,12 +72,12 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the rate of a number.
+    /// Returns the rate of a number.
     pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'a> {
         self.tariff().deck.rate_for(far_end)
     }
 
-    /// Gives the rest of the cycle's allowance, in seconds; 0 without a plan, or if a catalog
+    /// Returns the rest of the cycle's allowance, in seconds; 0 without a plan, or if a catalog
     /// version removed minutes that were already used.
     pub const fn allowance_left(&self, used_seconds: u64) -> u64 {
         match self {

@@ -71,7 +71,7 @@ fn days_in_month(year: i32, month: u32) -> u32 {
     }
 }
 
-/// Any instant of 1990 to 2110, half of them on one of a month's last three days.
+/// Any time of 1990 to 2110, half of them on one of a month's last three days.
 fn instants() -> impl Strategy<Value = DateTime<Utc>> {
     let dates = (1990..2110_i32, 1..=12_u32, 1..=31_u32, any::<bool>()).prop_map(
         |(year, month, day, late)| {
@@ -97,7 +97,7 @@ proptest! {
     ) {
         let cycle = cycle_containing(anchor, at);
         prop_assert!(cycle.contains(at), "{cycle:?}");
-        // Whatever instant of the cycle is asked for, the answer is this cycle and no other.
+        // Any time of the cycle gives this cycle and no other.
         let inside = cycle.start + (cycle.end - cycle.start) * share / 1000;
         for instant in [cycle.start, inside, cycle.end - TICK] {
             prop_assert_eq!(cycle_containing(anchor, instant), cycle);

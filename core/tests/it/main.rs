@@ -1,7 +1,7 @@
 //! Scenarios and properties of the core.
 //!
 //! Scenarios are text tables that run through [`world`]; properties are proptest's. Every input is
-//! made so that a wrong answer shows: each plan has its own rate, each call its own length.
+//! chosen so that a wrong answer shows: each plan has its own rate, each call its own length.
 
 mod catalog_file;
 mod catalog_history;

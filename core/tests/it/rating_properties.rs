@@ -61,7 +61,7 @@ pub(crate) fn price(terms: &Terms<'_>, used_seconds: u64, seconds: u32) -> Price
     rate(&call, terms, used_seconds, ZeroDurationCompleted::Minimum).expect("a price in range")
 }
 
-/// Charges calls in order against one cycle; answers (wallet seconds, amount in micro-dollars).
+/// Charges calls in order against one cycle; returns (wallet seconds, amount in micro-dollars).
 fn charge_all(terms: &Terms<'_>, lengths: &[u32]) -> (u64, i64) {
     let (mut used_seconds, mut wallet_seconds, mut micros) = (0, 0, 0);
     for seconds in lengths {

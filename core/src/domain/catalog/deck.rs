@@ -30,12 +30,12 @@ impl RateDeck {
         Self { default_rate, by_prefix, lengths: lengths.into_iter().rev().collect() }
     }
 
-    /// Gives the rate if no prefix matches.
+    /// Returns the rate if no prefix matches.
     pub const fn default_rate(&self) -> RatePerMinute {
         self.default_rate
     }
 
-    /// Gives the exceptions, in order of prefix.
+    /// Returns the exceptions, in order of prefix.
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, PrefixRate)> {
         self.by_prefix.iter().map(|(prefix, rate)| (prefix.as_str(), *rate))
     }
@@ -98,7 +98,7 @@ impl Prefix {
         Ok(Self(text.into()))
     }
 
-    /// Gives the text, with its `+`.
+    /// Returns the text, with its `+`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

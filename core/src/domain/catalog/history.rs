@@ -65,13 +65,13 @@ impl CatalogHistory {
         Ok(Self { in_order: versions, latest })
     }
 
-    /// Gives the version in force at a given time: the one that took effect last, and of several
+    /// Returns the version in force at a given time: the one that took effect last, and of several
     /// the one accepted last.
     pub fn at(&self, at: DateTime<Utc>) -> &VersionedCatalog {
         &self.in_order[self.place_at(at)]
     }
 
-    /// Gives a plan as of a given time. The version in force may lack it: a subscription was
+    /// Returns a plan as of a given time. The version in force may lack it: a subscription was
     /// backdated to before the plan existed, or the plan was dropped before the call. Then it is
     /// the plan of the earliest later version that has it, else of the latest earlier one. `None`
     /// if no version has it.
@@ -81,12 +81,12 @@ impl CatalogHistory {
         candidates.find_map(|entry| Some((entry.version, entry.catalog.plans.get(plan)?)))
     }
 
-    /// Gives the version accepted last, whether or not it is in effect yet.
+    /// Returns the version accepted last, whether or not it is in effect yet.
     pub fn latest(&self) -> &VersionedCatalog {
         &self.in_order[self.latest]
     }
 
-    /// Gives all versions: the first, then the others in the order they take effect.
+    /// Returns all versions: the first, then the others in the order they take effect.
     pub fn iter(&self) -> std::slice::Iter<'_, VersionedCatalog> {
         self.in_order.iter()
     }

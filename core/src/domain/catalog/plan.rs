@@ -81,7 +81,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Gives the overage rate per minute, prefix rates aside.
+    /// Returns the overage rate per minute, prefix rates aside.
     pub fn rate(&self) -> RatePerMinute {
         self.tariff.deck.default_rate()
     }

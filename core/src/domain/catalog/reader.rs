@@ -43,13 +43,13 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// Gives the value of an optional key.
+    /// Returns the value of an optional key.
     pub(super) fn optional(&self, key: &str) -> Option<Node<'t>> {
         let value = self.table.get(key)?;
         Some(Node { source: self.source, path: self.path_of(key), value })
     }
 
-    /// Gives the value of a required key; `example` says what to add.
+    /// Returns the value of a required key; `example` says what to add.
     pub(super) fn required(
         &self,
         key: &str,
@@ -61,7 +61,7 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// Gives the elements of an optional array of tables.
+    /// Returns the elements of an optional array of tables.
     pub(super) fn sections(&self, key: &str) -> Result<Vec<Section<'t>>, CatalogError> {
         let Some(node) = self.optional(key) else {
             return Ok(Vec::new());
