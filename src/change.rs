@@ -1,10 +1,10 @@
-//! Runs every change that somebody asks for: over HTTP, from the command line, or by a job.
+//! Runs every change, requested over HTTP, from the command line, or by a job.
 //!
-//! Beside the flow, below the doors. A door parses, hands a [`Change`] to [`Changes::run`], and
-//! renders what it answers. A change is one named transaction. The runner commits it only if the
-//! audit notes it, and returns only when every later authorization sees it.
+//! Beside the flow. A caller parses, passes a [`Change`] to [`Changes::run`], and renders the
+//! result. A change is one named transaction. It is committed only with its audit entry, and
+//! returned only when every later authorization sees it.
 //!
-//! It must never commit a change that the audit does not know, nor report a change as done while an
+//! It must never commit a change without an audit entry, nor report a change as done while an
 //! authorization may still miss it.
 
 use std::future::Future;
@@ -22,17 +22,17 @@ use crate::ledger::keys::KeyId;
 use crate::ledger::store::Store;
 use crate::ledger::{LedgerError, Refusable};
 
-/// One use case that changes something, with all that it needs to run.
+/// A use case that changes something, with its input.
 pub trait Change: Clone + Send + Sync + 'static {
-    /// What the caller learns when it is done.
+    /// The result.
     type Done: Send + 'static;
-    /// Why it is refused: a result, without effect.
+    /// Why it is refused, without effect.
     type Refusal: Send + 'static;
-    /// Names the transaction in logs and metrics.
+    /// Name of the transaction in logs and metrics.
     const NAME: &'static str;
 
-    /// Makes the change within a transaction. The transaction may run several times, so the
-    /// connection is the only effect. Notes itself in the audit through `by`, or calls
+    /// Makes the change within a transaction. The transaction may run several times, so the only
+    /// effects must be through the connection. Writes an audit entry through `by`, or calls
     /// [`By::changed_nothing`].
     fn apply(
         &self,
@@ -40,22 +40,22 @@ pub trait Change: Clone + Send + Sync + 'static {
         by: &By,
     ) -> impl Future<Output = Refusable<Self::Done, Self::Refusal>> + Send;
 
-    /// What every process must see before the change is answered. `done` is `None` where an earlier
-    /// request made the change and only its answer is known.
+    /// What every process must see before the change is answered. `done` is `None` if an earlier
+    /// request made the change and only its stored answer is known.
     fn affects(&self, done: Option<&Self::Done>) -> Affected;
 }
 
-/// What a change makes old in the memory of processes and in Redis.
+/// What a change invalidates in the memory of processes and in Redis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Affected {
     /// Accounts whose wallet or policy changed.
     pub accounts: Vec<AccountId>,
-    /// The key that was revoked.
+    /// The revoked key.
     pub revoked_key: Option<KeyId>,
 }
 
 impl Affected {
-    /// Nothing that an authorization reads.
+    /// Nothing that authorizations read.
     pub fn nothing() -> Self {
         Self::default()
     }
@@ -65,19 +65,19 @@ impl Affected {
         Self { accounts: vec![id.clone()], revoked_key: None }
     }
 
-    /// A key that is revoked.
+    /// A revoked key.
     pub fn key(id: KeyId) -> Self {
         Self { accounts: Vec::new(), revoked_key: Some(id) }
     }
 }
 
-/// Why a change was not reported as done.
+/// Why a change cannot be reported as done.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangeError {
     /// Nothing was changed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The change is committed, and an authorization may still miss it for a while.
+    /// The change is committed, but authorizations may still miss it for a while.
     #[error("the change of account {account} is made, but authorizations may not see it yet")]
     NotVisible {
         /// The account.
@@ -87,12 +87,12 @@ pub enum ChangeError {
     },
 }
 
-/// What became of a request that may have been sent before.
+/// The result of a request that may be a repetition.
 #[derive(Debug)]
 pub enum Once<T> {
     /// It ran now.
     Now(T),
-    /// It ran before, and was answered so.
+    /// It ran before, with this answer.
     Earlier(Answer),
     /// Its Idempotency-Key belongs to a request with another body. Nothing was changed.
     OtherBody,
@@ -107,7 +107,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Runs changes in the ledger, and shows them to authorizations through `balance` and `keys`.
+    /// Runs changes in the ledger, and makes them visible to authorizations through `balance` and
+    /// `keys`.
     pub fn new(store: Store, balance: Balance, keys: KeyCache) -> Self {
         Self { store, balance, keys }
     }
@@ -115,7 +116,7 @@ impl Changes {
     /// Runs a change. When this returns a result, every later authorization sees it.
     ///
     /// # Errors
-    /// `Ledger`: nothing was changed. `NotVisible`: it is changed, and may be missed for a while.
+    /// `Ledger`: nothing was changed. `NotVisible`: it is changed, but may be missed for a while.
     pub async fn run<C: Change>(
         &self,
         change: C,
@@ -130,8 +131,8 @@ impl Changes {
         }
     }
 
-    /// As [`Self::run`], once for a `request`. `answer` turns the result into the caller's answer,
-    /// and into the text that is kept for the next request of the same name; both are pure.
+    /// Runs a change once per `request`. `answer` turns the result into the caller's answer and
+    /// into the text stored for the next request of the same name; both must be pure.
     ///
     /// # Errors
     /// As [`Self::run`].
@@ -164,7 +165,7 @@ impl Changes {
                 Once::Now(answer)
             }
             Ran::Earlier(answer) => {
-                // The process that made it may have died before others could see it.
+                // The process that made it may have died before the change was visible.
                 self.show(affected_before).await?;
                 Once::Earlier(answer)
             }
@@ -181,7 +182,7 @@ impl Changes {
         for account in affected.accounts {
             if let Err(source) = self.balance.show(&account).await {
                 let error = &source as &dyn std::error::Error;
-                tracing::error!(%account, error, "a change cannot be shown to authorizations");
+                tracing::error!(%account, error, "authorizations may not see a change yet");
                 return Err(ChangeError::NotVisible { account, source });
             }
         }

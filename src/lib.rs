@@ -4,8 +4,8 @@
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis.
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
-//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`],
-//! [`change`], [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
+//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
+//! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
 //! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
 //! [`cli`].
 //!

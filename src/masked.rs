@@ -1,19 +1,19 @@
-//! Phone numbers, as they may be shown to whoever reads logs.
+//! Masks phone numbers in logs.
 //!
-//! Beside the flow, and under all of it: every log line passes here before it is written, so that an
-//! error of Postgres's or Kafka's that repeats a number does not tell it either.
+//! Beside the flow: every log line passes through here before it is written. So an error of
+//! Postgres or Kafka that repeats a number does not show it either.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-/// Digits of the shortest and longest number of E.164, with its country code.
+/// Digits of the shortest and the longest E.164 number, with its country code.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
-/// What is left of a number: the plus sign with two digits, and its last two.
+/// What stays of a number: the plus sign with two digits, and its last two.
 const SHOWN: usize = 2;
 
 /// Masks every phone number in a text: `+442071838750` is shown as `+44********50`.
 ///
-/// A number is a plus sign, or its escape `%2B`, and 7 to 15 digits.
+/// A number is a plus sign, or its escape `%2B`, with 7 to 15 digits.
 pub fn masked(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut done = 0;
@@ -29,7 +29,7 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Where the digits of each number begin, and how many there are.
+/// Start and length of the digits of each number.
 fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let begins = |at: usize| text[..at].ends_with(b"+") || text[..at].ends_with(b"%2B");
     let starts = (1..text.len()).filter(move |at| text[*at].is_ascii_digit() && begins(*at));
@@ -44,7 +44,7 @@ pub struct MaskedWriter<W>(pub W);
 
 impl<W: Write> Write for MaskedWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        // A line is handed over whole. Its text is UTF-8; if it were not, its numbers still are.
+        // A line comes whole. Its text is UTF-8; if it were not, its numbers still are.
         let text = String::from_utf8_lossy(bytes);
         self.0.write_all(masked(&text).as_bytes())?;
         Ok(bytes.len())

@@ -1,7 +1,7 @@
 //! Every metric in one file: names, help and the recorder. Base units, no account or phone labels.
 //!
-//! Counters of money are kept in whole micro-dollars and written as dollars when they are rendered,
-//! so that no float ever adds amounts up.
+//! Counters of money hold whole micro-dollars and are rendered as dollars, so that amounts are
+//! never added as floats.
 
 use std::time::Duration;
 
@@ -9,102 +9,103 @@ use callmeter_core::domain::Money;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-/// Records read from Kafka, by what became of them.
+/// Records read from Kafka, by outcome.
 pub const EVENTS: &str = "callmeter_events_total";
 /// Dollars charged by this process, by kind of transaction. Count with [`add_dollars`].
 pub const CHARGED_DOLLARS: &str = "callmeter_charged_dollars_total";
-/// Seconds that one batch took to commit.
+/// Seconds to commit one batch.
 pub const BATCH_COMMIT_SECONDS: &str = "callmeter_batch_commit_seconds";
 /// Records in one committed batch.
 pub const BATCH_RECORDS: &str = "callmeter_batch_records";
-/// Seconds from a call's end to the commit of its charge, of calls that are charged within
-/// [`EVENT_LAG_MAX`]: how fast Twilio, Kafka and this service are together.
+/// Seconds from a call's end to the commit of its charge, for calls charged within
+/// [`EVENT_LAG_MAX`]: the delay of Twilio, Kafka and this service together.
 pub const EVENT_LAG_SECONDS: &str = "callmeter_event_lag_seconds";
-/// Calls charged later than [`EVENT_LAG_MAX`] after their end, which the lag's histogram leaves out.
+/// Calls charged later than [`EVENT_LAG_MAX`] after their end, which are not in the lag's
+/// histogram.
 pub const EVENTS_LATE: &str = "callmeter_events_late_total";
 /// Records in Kafka that are not yet charged, by topic and partition.
 pub const CONSUMER_LAG_RECORDS: &str = "callmeter_consumer_lag_records";
-/// 1 where a partition waits for an operator to decide where it goes on, by topic and partition.
+/// 1 if a partition waits for an operator to decide where it continues, by topic and partition.
 pub const PARTITION_HALTED: &str = "callmeter_partition_halted";
-/// 1 where a partition stands still though records wait, by topic and partition.
+/// 1 if a partition makes no progress although records wait, by topic and partition.
 pub const PARTITION_STALLED: &str = "callmeter_partition_stalled";
 /// Dollars by which charges took balances beyond their credit limits. Count with [`add_dollars`].
 pub const OVERSHOOT_DOLLARS: &str = "callmeter_overshoot_dollars_total";
-/// Rejected records that are open: neither replayed nor closed.
+/// Open rejects: neither replayed nor closed.
 pub const REJECTED_RECORDS: &str = "callmeter_rejected_records";
-/// Dollars that replays debited so far, whoever ran them, by kind of transaction: a sum of the
-/// ledger's, the same in every process. Show with [`show_dollars`].
+/// Dollars debited by all replays so far, by kind of transaction: a sum in the ledger, the same in
+/// every process. Show with [`show_dollars`].
 pub const REPLAYED_DOLLARS: &str = "callmeter_replayed_dollars_total";
-/// Bytes of rejected records that are kept.
+/// Bytes of kept rejects.
 pub const REJECTED_BYTES: &str = "callmeter_rejected_bytes";
-/// Twilio's own count of minutes that disagreed with the call's seconds.
+/// Calls whose count of minutes by Twilio disagreed with their seconds.
 pub const DURATION_DISAGREEMENTS: &str = "callmeter_duration_disagreements_total";
-/// Dollars by which the ledger disagrees with itself or with Redis, as last verified.
+/// Dollars by which the ledger disagrees with itself, as last verified.
 pub const LEDGER_DRIFT_DOLLARS: &str = "callmeter_ledger_drift_dollars";
-/// Further attempts at rents that could not be paid at once, by what they came to.
+/// Retries of unpaid rents, by outcome.
 pub const RENTAL_ATTEMPTS: &str = "callmeter_rental_attempts_total";
-/// Transactions that ran again because another was in the way.
+/// Transactions retried after a conflict.
 pub const TRANSACTION_RETRIES: &str = "callmeter_transaction_retries_total";
 /// Authorizations, by decision and reason.
 pub const AUTHORIZATIONS: &str = "callmeter_authorizations_total";
-/// Seconds that an authorization took to decide.
+/// Seconds to decide an authorization.
 pub const AUTHORIZATION_SECONDS: &str = "callmeter_authorization_seconds";
-/// Holds of calls in progress, as last swept.
+/// Holds of calls in progress, as of the last patrol.
 pub const HOLDS_ACTIVE: &str = "callmeter_holds_active";
-/// Dollars that they hold.
+/// Dollars held by them.
 pub const HELD_DOLLARS: &str = "callmeter_held_dollars";
-/// Seconds that the oldest hold waits to be journaled.
+/// Seconds that the oldest hold has waited to be journaled.
 pub const HOLD_JOURNAL_LAG_SECONDS: &str = "callmeter_hold_journal_lag_seconds";
-/// Holds that were due and were released.
+/// Expired holds that were released.
 pub const HOLDS_EXPIRED: &str = "callmeter_holds_expired_total";
-/// Dollars granted beyond the pool: holds that Redis lost before they were journaled. Count with
+/// Dollars granted beyond the pool, because Redis lost holds before they were journaled. Count with
 /// [`add_dollars`].
 pub const HOLDS_BEYOND_POOL_DOLLARS: &str = "callmeter_holds_beyond_pool_dollars_total";
-/// Holds that were journaled too late for the load after a loss of Redis, and looked after.
+/// Holds restored after a loss of Redis because they were journaled too late for the load.
 pub const HOLDS_RESTORED_LATE: &str = "callmeter_holds_restored_late_total";
-/// Projections that were dropped because too many waited; the patrol catches up.
+/// Projections dropped because too many waited; the patrol makes up for them.
 pub const PROJECTIONS_DROPPED: &str = "callmeter_projections_dropped_total";
-/// Records that are charged and whose status events are not applied to holds yet, by topic and
-/// partition; what was missed is read from Kafka again.
+/// Charged records whose status events are not yet applied to holds, by topic and partition; missed
+/// events are read from Kafka again.
 pub const SIGNALS_LAG_RECORDS: &str = "callmeter_signals_lag_records";
-/// Status events of calls that placed or freed no hold, for good: a script refused them.
+/// Status events that will never change a hold, because a script refused them.
 pub const SIGNALS_DROPPED: &str = "callmeter_signals_dropped_total";
-/// Callbacks and events that Twilio posted, by kind, by what signs such requests (`token`,
-/// `shared_key`) and by what became of the request.
+/// Callbacks and events posted by Twilio, by kind, by what signs them (`token`, `shared_key`) and
+/// by outcome of the request.
 pub const CALLBACKS: &str = "callmeter_callbacks_total";
-/// What they held: records published to Kafka, and events refused as another account's.
+/// Records in these requests: published to Kafka, or events refused as another account's.
 pub const CALLBACK_RECORDS: &str = "callmeter_callback_records_total";
-/// Requests answered, by method, route and status.
+/// Answered requests, by method, route and status.
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
-/// Seconds from a request's head to its answer's head, by method and route.
+/// Seconds from a request's head to its response's head, by method and route.
 pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
-/// Connections to the API's listeners that are open.
+/// Open connections to the API's listeners.
 pub const HTTP_CONNECTIONS: &str = "callmeter_http_connections";
-/// Connections that were closed at once, because too many were open.
+/// Connections closed at once because too many were open.
 pub const HTTP_CONNECTIONS_REFUSED: &str = "callmeter_http_connections_refused_total";
-/// Requests refused by a limit on their rate, by limit.
+/// Requests refused by a rate limit, by limit.
 pub const HTTP_RATE_LIMITED: &str = "callmeter_http_rate_limited_total";
-/// Records whose offset was not the one after the last: transaction markers, compaction.
+/// Records whose offset does not follow the last one: transaction markers, compaction.
 pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";
-/// Unix time of the start of each job's last run that ended well.
+/// Unix time of the start of each job's last successful run.
 pub const JOB_LAST_SUCCESS_TIMESTAMP: &str = "callmeter_job_last_success_timestamp_seconds";
-/// Runs of jobs by this process, by job and outcome.
+/// Job runs by this process, by job and outcome.
 pub const JOB_RUNS: &str = "callmeter_job_runs_total";
-/// Calls that the sweep found uncharged at Twilio and published, by what found them.
+/// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
 pub const SWEEP_FAILURES: &str = "callmeter_sweep_failures_total";
-/// Expired holds that Twilio was asked about, by outcome.
+/// Expired holds looked up at Twilio, by outcome.
 pub const EXPIRED_HOLDS: &str = "callmeter_expired_holds_total";
-/// Minutes by which our charges and Twilio's usage differ, by reason, over the days compared last.
+/// Minutes by which our charges and Twilio's usage differ, by reason, over the last compared days.
 pub const TWILIO_DRIFT_MINUTES: &str = "callmeter_twilio_drift_minutes";
-/// Dollars that we charged for calls less what Twilio took for them, over the days compared last.
+/// Dollars charged for calls minus Twilio's price, over the last compared days.
 pub const TWILIO_MARGIN_DOLLARS: &str = "callmeter_twilio_margin_dollars";
-/// Number of the catalog version accepted last, whoever accepted it.
+/// Number of the last accepted catalog version, whichever process accepted it.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
-/// Catalog files that were refused.
+/// Refused catalog files.
 pub const CATALOG_REFUSED: &str = "callmeter_catalog_refused_total";
-/// 1 where a part of the service works, 0 where it does not.
+/// 1 if a part of the service works, 0 if not.
 pub const COMPONENT_UP: &str = "callmeter_component_up";
 /// 1, with the version as a label.
 pub const BUILD_INFO: &str = "callmeter_build_info";
@@ -113,11 +114,11 @@ pub const BUILD_INFO: &str = "callmeter_build_info";
 const MONEY_COUNTERS: [&str; 4] =
     [CHARGED_DOLLARS, REPLAYED_DOLLARS, OVERSHOOT_DOLLARS, HOLDS_BEYOND_POOL_DOLLARS];
 
-/// Bounds of histograms in seconds: from a fast answer to a stuck one.
+/// Bounds of histograms in seconds: from a fast response to a stuck one.
 const SECONDS: [f64; 15] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-/// Longest lag of an event that its histogram observes: the greatest of its bounds. One event that is
-/// months late would outweigh millions in the sum.
+/// Longest lag that the histogram observes: its highest bound. One event that is months late would
+/// outweigh millions in the sum.
 pub const EVENT_LAG_MAX: Duration = Duration::from_hours(24);
 /// Bounds of event lag.
 const LAG_SECONDS: [f64; 14] =
@@ -126,17 +127,17 @@ const LAG_SECONDS: [f64; 14] =
 const RECORDS: [f64; 10] =
     [1.0, 10.0, 50.0, 100.0, 500.0, 1_000.0, 2_500.0, 5_000.0, 10_000.0, 20_000.0];
 
-/// How often histograms are folded, so that an unscraped process does not grow.
+/// How often histograms are compacted, so that a process that is not scraped does not grow.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// The recorder of this process; renders what `/metrics` answers.
+/// The recorder of this process; renders the answer of `/metrics`.
 #[derive(Clone)]
 pub struct Recorder(PrometheusHandle);
 
 /// Why metrics cannot be recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum MetricsError {
-    /// A recorder is installed already, or the bounds of a histogram are empty.
+    /// A recorder is already installed, or the bounds of a histogram are empty.
     #[error("the recorder of metrics cannot be installed")]
     Build(#[from] metrics_exporter_prometheus::BuildError),
 }
@@ -145,7 +146,7 @@ impl Recorder {
     /// Installs the recorder for the whole process and describes every metric.
     ///
     /// # Errors
-    /// Where one is installed already.
+    /// If one is already installed.
     pub fn install() -> Result<Self, MetricsError> {
         let bounds = |name: &str| Matcher::Full(name.to_owned());
         let handle = PrometheusBuilder::new()
@@ -157,17 +158,17 @@ impl Recorder {
             .install_recorder()?;
         describe();
         metrics::gauge!(BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-        // Present from the start, so that an alert on their rate sees the first refusal.
+        // Present from the start, so that an alert on its rate sees the first refusal.
         metrics::counter!(CATALOG_REFUSED).absolute(0);
         Ok(Self(handle))
     }
 
-    /// Renders everything in Prometheus's text format.
+    /// Renders all metrics in Prometheus's text format.
     pub fn render(&self) -> String {
         dollars_from_micros(&self.0.render())
     }
 
-    /// Folds histograms; call it every [`UPKEEP_EVERY`].
+    /// Compacts histograms; call it every [`UPKEEP_EVERY`].
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
@@ -179,7 +180,7 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-/// Adds an amount to a counter of money; `kind` is its label where it has one.
+/// Adds an amount to a counter of money; `kind` is its label, if it has one.
 pub fn add_dollars(name: &'static str, kind: Option<&'static str>, amount: Money) {
     let micros = u64::try_from(amount.micros()).unwrap_or(0);
     match kind {
@@ -188,14 +189,14 @@ pub fn add_dollars(name: &'static str, kind: Option<&'static str>, amount: Money
     }
 }
 
-/// Shows a sum that is kept elsewhere as a counter of money; it never falls while the process lives.
+/// Shows a sum from elsewhere as a counter of money; it never falls while the process lives.
 pub fn show_dollars(name: &'static str, kind: &'static str, sum: Money) {
     metrics::counter!(name, "kind" => kind).absolute(u64::try_from(sum.micros()).unwrap_or(0));
 }
 
 /// Sets a gauge of money.
 pub fn set_dollars(name: &'static str, amount: Money) {
-    // Six decimal places of up to nine billion dollars are within a float's precision.
+    // Six decimal places of up to nine billion dollars fit a float's precision.
     metrics::gauge!(name).set(amount.to_string().parse::<f64>().unwrap_or(f64::NAN));
 }
 

@@ -1,9 +1,9 @@
-//! The vault: seals secrets that Postgres keeps, and opens them again.
+//! The vault: seals secrets for Postgres, and opens them.
 //!
-//! Beside the flow. What it seals can be read only with the key of the settings, and only as the
-//! secret of the owner that it was sealed for: ChaCha20-Poly1305 with the owner's name as associated
-//! data. Each key is made of a text by HKDF-SHA256 and has an id, so that older keys go on opening
-//! what they sealed. Nothing here may write a secret anywhere in the clear.
+//! Beside the flow. A sealed secret can be read only with a key in the settings, and only as the
+//! secret of the owner that it was sealed for: ChaCha20-Poly1305 with the owner's name as
+//! associated data. Each key is derived from a text by HKDF-SHA256 and has an id, so that older
+//! keys still open what they sealed. Nothing here may write a secret in the clear.
 
 use ring::aead::{self, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use ring::hkdf::{HKDF_SHA256, Salt};
@@ -11,14 +11,14 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::{Secret, Settings};
 
-/// What keys are derived for; another purpose has another text, and so other keys.
+/// Purpose of the derived keys; another purpose has another text, and so other keys.
 const KEY_PURPOSE: &[u8] = b"callmeter vault: key, version 1";
 const KEY_ID_PURPOSE: &[u8] = b"callmeter vault: key id, version 1";
 
-/// A sealed secret: of no use without the vault's key.
+/// A sealed secret: useless without the vault's key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
-    /// Which key sealed it.
+    /// The key that sealed it.
     pub key_id: String,
     /// Nonce, ciphertext and tag.
     pub bytes: Vec<u8>,
@@ -27,7 +27,7 @@ pub struct Sealed {
 /// Why a secret cannot be sealed or opened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
-    /// The key that sealed it is not among the settings' keys.
+    /// The settings do not have the key that sealed it.
     #[error("it was sealed by key {key_id}, which is neither secrets.key nor secrets.previous_key")]
     UnknownKey {
         /// Id of the key.
@@ -36,15 +36,15 @@ pub enum VaultError {
     /// The bytes were changed, or belong to another owner.
     #[error("its sealed bytes are not what was sealed for this owner")]
     Damaged,
-    /// The system gives no random numbers.
+    /// The system provides no random numbers.
     #[error("the system gives no random numbers")]
     NoRandomness,
 }
 
-/// The keys of the settings.
+/// The keys in the settings.
 #[derive(Clone)]
 pub struct Vault {
-    /// The first one seals; all of them open.
+    /// The first one seals; all open.
     keys: Vec<Key>,
 }
 
@@ -55,8 +55,8 @@ struct Key {
 }
 
 impl Vault {
-    /// Takes the keys from the settings: `secrets.key`, or the admin key where it is not set; then the
-    /// keys of before. None: there is no key to seal with.
+    /// Takes the keys from the settings: `secrets.key`, or the admin key if it is not set; then the
+    /// previous keys. `None`: there is no key to seal with.
     pub fn of(settings: &Settings) -> Option<Self> {
         let secrets = &settings.secrets;
         let texts = [&secrets.key, &settings.http.admin_key, &secrets.previous_key];
@@ -71,7 +71,7 @@ impl Vault {
         has_current.then_some(Self { keys })
     }
 
-    /// Ids of all keys, the one that seals first.
+    /// Ids of all keys, the sealing one first.
     pub fn key_ids(&self) -> Vec<&str> {
         self.keys.iter().map(|key| key.id.as_str()).collect()
     }
@@ -84,7 +84,7 @@ impl Vault {
     /// Seals a secret for its owner.
     ///
     /// # Errors
-    /// `NoRandomness`.
+    /// `NoRandomness` if the system provides no random numbers.
     pub fn seal(&self, owner: &str, secret: &Secret) -> Result<Sealed, VaultError> {
         let key = self.keys.first().ok_or(VaultError::NoRandomness)?;
         let mut nonce = [0; aead::NONCE_LEN];
@@ -98,10 +98,10 @@ impl Vault {
         Ok(Sealed { key_id: key.id.clone(), bytes })
     }
 
-    /// Opens what was sealed for this owner.
+    /// Opens a secret sealed for this owner.
     ///
     /// # Errors
-    /// `UnknownKey`, `Damaged`.
+    /// `UnknownKey` or `Damaged`.
     pub fn open(&self, owner: &str, sealed: &Sealed) -> Result<Secret, VaultError> {
         let key = self.keys.iter().find(|key| key.id == sealed.key_id);
         let key = key.ok_or_else(|| VaultError::UnknownKey { key_id: sealed.key_id.clone() })?;

@@ -1,4 +1,4 @@
-//! Corrects a wallet by hand.
+//! Posts a correction by an administrator.
 
 use callmeter_core::domain::AccountId;
 use sqlx::PgConnection;
@@ -15,9 +15,9 @@ use crate::ledger::history::{Transaction, TransactionId};
 pub struct Adjust {
     /// The account.
     pub account: AccountId,
-    /// The correction; [`Self::refers_to`] fills its reference in.
+    /// The correction; its reference is filled in from [`Self::refers_to`].
     pub adjustment: Adjustment,
-    /// The transaction that it corrects, as outsiders name it.
+    /// The transaction it corrects, by its public id.
     pub refers_to: Option<TransactionId>,
 }
 

@@ -25,7 +25,7 @@ impl Change for CreateAccount {
     }
 
     fn affects(&self, _: Option<&Account>) -> Affected {
-        // No process knows a wallet that did not exist.
+        // No process can know a wallet that did not exist.
         Affected::nothing()
     }
 }

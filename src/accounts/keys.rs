@@ -14,7 +14,7 @@ use crate::ledger::keys::{self, Key, KeyId, NewKey, Scope};
 pub struct CreateKey(NewKey);
 
 impl CreateKey {
-    /// Prepares a key of this text.
+    /// Prepares a key with this text.
     pub fn new(name: String, scope: Scope, text: &KeyText) -> Self {
         let (prefix, sha256) = (text.prefix().to_owned(), *text.digest().bytes());
         Self(NewKey { name, scope, prefix, sha256 })
@@ -35,7 +35,7 @@ impl Change for CreateKey {
     }
 
     fn affects(&self, _: Option<&Key>) -> Affected {
-        // No process knows a key that did not exist.
+        // No process can know a key that did not exist.
         Affected::nothing()
     }
 }
@@ -44,7 +44,7 @@ impl Change for CreateKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownKey;
 
-/// The key to revoke. The next request refuses it, in every process.
+/// The key to revoke. Every process refuses it from the next request.
 #[derive(Clone, Copy, Debug)]
 pub struct RevokeKey(pub KeyId);
 

@@ -1,4 +1,4 @@
-//! Makes an account pay for one more Twilio account.
+//! Links one more Twilio account to an account.
 
 use callmeter_core::domain::{AccountId, TwilioAccountSid};
 use sqlx::PgConnection;
@@ -8,7 +8,7 @@ use crate::ledger::Refusable;
 use crate::ledger::audit::By;
 use crate::ledger::links::{self, Linked, NotLinked};
 
-/// A Twilio account, and the account that is to pay for it.
+/// A Twilio account, and the account that shall pay for it.
 #[derive(Clone, Debug)]
 pub struct LinkTwilioAccount {
     /// The account.

@@ -1,8 +1,8 @@
-//! What may be changed about an account and about keys: one file per use case.
+//! Changes of accounts and keys: one file per use case.
 //!
-//! Beside the flow. Each use case is a [`Change`](crate::change::Change), and holds the rules that
-//! go beyond one statement of the ledger. HTTP, the command line and jobs all run the same ones. None
-//! of them knows who asked: that is the doors' work.
+//! Beside the flow. Each use case is a [`Change`](crate::change::Change) with the rules that go
+//! beyond one statement of the ledger. HTTP, the command line and jobs run the same ones. A use
+//! case must never depend on who calls it.
 
 pub mod adjust;
 pub mod create;

@@ -1,7 +1,7 @@
-//! Takes an account's name, address and phone numbers out of the ledger, for good.
+//! Redacts an account's name, address and phone numbers in the ledger, permanently.
 //!
-//! The change itself is one transaction. Charges follow in pieces ([`blank_charges`]), each safe to
-//! run twice: a redaction that was interrupted is run again.
+//! The change itself is one transaction. Charges follow in steps ([`blank_charges`]), each safe to
+//! repeat: an interrupted redaction is run again.
 
 use callmeter_core::domain::AccountId;
 use sqlx::PgConnection;
@@ -32,7 +32,7 @@ impl Change for Redact {
     }
 
     fn affects(&self, _: Option<&Redacted>) -> Affected {
-        // Authorizations read no name and no number of the past.
+        // Authorizations read no names and no past numbers.
         Affected::nothing()
     }
 }

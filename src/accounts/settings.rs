@@ -1,4 +1,4 @@
-//! Changes what is set about an account: name, address, limits, policies, and secrets of Twilio's.
+//! Changes an account's settings: name, address, limits, policies, and Twilio secrets.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use crate::ledger::audit::By;
 use crate::ledger::shared_keys::{KeyChanges, SharedKeys};
 use crate::ledger::tokens::TwilioTokens;
 
-/// What to change of one account, in one transaction. What is not named stays.
+/// Changes of one account, in one transaction. Values that are not given stay.
 #[derive(Clone, Debug)]
 pub struct ChangeSettings {
     /// The account.
     pub account: AccountId,
-    /// Everything but secrets.
+    /// All changes but secrets.
     pub changes: AccountChanges,
     /// A token to set or to forget.
     pub token: Option<NewToken>,
@@ -36,9 +36,9 @@ pub struct ChangeSettings {
 pub enum SettingsRefused {
     /// There is no such account.
     UnknownAccount,
-    /// The token.
+    /// The token is refused.
     Token(TokenRefused),
-    /// The shared keys.
+    /// The shared keys are refused.
     SharedKeys(SharedKeysRefused),
 }
 
@@ -74,7 +74,7 @@ impl Change for ChangeSettings {
             let (keys, account) = (Arc::clone(&self.keys), self.account.clone());
             ChangeSharedKeys { keys, account, changes }
         });
-        // A refusal changes nothing, so the keys are checked before anything is changed.
+        // A refusal must change nothing, so the keys are checked first.
         if let Some(keys) = &keys
             && let Err(refused) = keys.check(connection).await?
         {

@@ -1,4 +1,4 @@
-//! Sets and forgets the keys by which Twilio signs an account's web hooks.
+//! Sets and forgets the shared keys with which Twilio signs an account's web hooks.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct ChangeSharedKeys {
     pub keys: Arc<SharedKeys>,
     /// The account.
     pub account: AccountId,
-    /// What to set and to forget.
+    /// The changes.
     pub changes: KeyChanges,
 }
 
@@ -33,11 +33,11 @@ pub enum SharedKeysRefused {
 }
 
 impl ChangeSharedKeys {
-    /// Whether the keys can be changed, for a change that does something else first. Locks the
-    /// account, so that the answer holds until the transaction ends.
+    /// Checks whether the keys can be changed, for a change that does something else first. Locks
+    /// the account, so that the result stays valid until the transaction ends.
     ///
     /// # Errors
-    /// Where the ledger cannot be read.
+    /// If the ledger cannot be read.
     pub async fn check(
         &self,
         connection: &mut PgConnection,
@@ -49,10 +49,10 @@ impl ChangeSharedKeys {
         Ok(result_of(found))
     }
 
-    /// Changes the keys within a transaction of another change.
+    /// Changes the keys, in the transaction of another change.
     ///
     /// # Errors
-    /// Where the ledger cannot be written.
+    /// If the ledger cannot be written.
     pub async fn change(
         &self,
         connection: &mut PgConnection,
@@ -88,7 +88,7 @@ impl Change for ChangeSharedKeys {
     }
 
     fn affects(&self, _: Option<&()>) -> Affected {
-        // Keys are read from the ledger for each callback.
+        // Each callback reads the keys from the ledger.
         Affected::nothing()
     }
 }

@@ -1,4 +1,4 @@
-//! Closes an account, or opens it again. Late calls of a closed account are still charged.
+//! Closes or reopens an account. Late calls of a closed account are still charged.
 
 use callmeter_core::domain::{AccountId, AccountStatus};
 use sqlx::PgConnection;
@@ -9,12 +9,12 @@ use crate::ledger::Refusable;
 use crate::ledger::accounts::{self, Account};
 use crate::ledger::audit::By;
 
-/// The status that an account is to have.
+/// The new status of an account.
 #[derive(Clone, Debug)]
 pub struct SetStatus {
     /// The account.
     pub account: AccountId,
-    /// Its status afterwards.
+    /// The new status.
     pub status: AccountStatus,
 }
 

@@ -9,14 +9,14 @@ use crate::ledger::Refusable;
 use crate::ledger::audit::By;
 use crate::ledger::subscriptions::{self, NotSubscribed, SubscriptionChanged};
 
-/// The plan that an account is to have.
+/// The new plan of an account.
 #[derive(Clone, Debug)]
 pub struct Subscribe {
     /// The account.
     pub account: AccountId,
     /// The plan; `None` ends the subscription.
     pub plan: Option<PlanId>,
-    /// First instant of the plan; it may be past.
+    /// Start of the plan; it may be in the past.
     pub starts_at: DateTime<Utc>,
 }
 

@@ -11,7 +11,7 @@ use crate::ledger::audit::By;
 use crate::ledger::tokens::{TokenChanged, TwilioTokens};
 use crate::ledger::{LedgerError, Refusable};
 
-/// A token to set, or to forget.
+/// A token to set or forget.
 #[derive(Clone, Debug)]
 pub struct SetToken {
     /// How tokens are sealed.
@@ -22,12 +22,12 @@ pub struct SetToken {
     pub token: NewToken,
 }
 
-/// A token, and the Twilio account that it belongs to.
+/// A token and its Twilio account.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// The Twilio account; `None`: the account's first.
     pub account_sid: Option<TwilioAccountSid>,
-    /// The token; `None` forgets it and all before it.
+    /// The token; `None` forgets it with all earlier ones.
     pub token: Option<Secret>,
 }
 
@@ -36,17 +36,17 @@ pub struct NewToken {
 pub enum TokenRefused {
     /// There is no such account.
     UnknownAccount,
-    /// The Twilio account is not one of the account's.
+    /// The Twilio account is not linked to the account.
     NotLinked,
     /// `secrets.key` is not set, so nothing can be sealed.
     NotConfigured,
 }
 
 impl SetToken {
-    /// Sets the token within a transaction of another change.
+    /// Sets the token, in the transaction of another change.
     ///
     /// # Errors
-    /// Where the ledger cannot be written.
+    /// If the ledger cannot be written.
     pub async fn set(
         &self,
         connection: &mut PgConnection,
@@ -75,7 +75,7 @@ impl Change for SetToken {
     }
 
     fn affects(&self, _: Option<&()>) -> Affected {
-        // Tokens are read from the ledger for each callback.
+        // Each callback reads the tokens from the ledger.
         Affected::nothing()
     }
 }

@@ -1,7 +1,8 @@
-//! Accounts: made, shown, changed, closed, and linked to their Twilio accounts.
+//! Accounts: created, read, changed, opened and closed.
 //!
-//! Every act takes the caller's connection, so that what must go with it (the answer kept for an
-//! idempotency key) is in the same transaction. Refusals are results; they come before any write.
+//! Every function takes the caller's connection, so that what belongs to the change (the answer
+//! kept for an idempotency key) is in the same transaction. A refusal is a result, before any
+//! write.
 
 use callmeter_core::domain::{
     AccountId, AccountStatus, Money, TransactionKind, TransactionStatus, TwilioAccountSid,
@@ -22,30 +23,30 @@ use super::wallets::{self, Entry, WalletHead};
 pub struct Account {
     /// Internal key.
     pub account_key: i32,
-    /// The name that outsiders use.
+    /// The public name.
     pub id: AccountId,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// Where it is written to.
+    /// Email address.
     pub email: Option<String>,
     /// Open or closed.
     pub status: AccountStatus,
-    /// Twilio accounts that it pays for, in order of their linking.
+    /// Twilio accounts that it pays for, in the order they were linked.
     pub twilio_account_sids: Vec<TwilioAccountSid>,
     /// How far below zero the balance may go before calls are refused.
     pub credit_limit: Money,
-    /// What authorizations do while holds are unknown.
+    /// How authorizations are decided while Redis is lost.
     pub on_redis_loss: OnRedisLoss,
-    /// What `fail_open` may grant meanwhile.
+    /// The most that `fail_open` grants meanwhile.
     pub redis_loss_cap: Money,
-    /// Most calls in progress; none: no limit.
+    /// Limit of calls in progress; `None`: no limit.
     pub calls_in_progress_max: Option<i32>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
 }
 
 impl Account {
-    /// What the audit keeps of it: people masked.
+    /// What the audit keeps of it; personal data is masked.
     pub(super) fn audited(&self) -> Value {
         json!({
             "name": audit::masked(&self.name),
@@ -60,7 +61,7 @@ impl Account {
     }
 }
 
-/// Notes what was done to an account, as it was and as it is.
+/// Writes an audit entry about an account, with its state before and after.
 pub(super) async fn note(
     connection: &mut PgConnection,
     by: &By,
@@ -72,7 +73,7 @@ pub(super) async fn note(
     audit::note(connection, by, &AuditEntry { action, account_key, subject, before, after }).await
 }
 
-/// What authorizations do while holds are unknown.
+/// How authorizations are decided while Redis is lost.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnRedisLoss {
@@ -86,7 +87,7 @@ impl OnRedisLoss {
     /// Both policies.
     pub const ALL: [Self; 2] = [Self::FailClosed, Self::FailOpen];
 
-    /// Gives the one spelling of this policy.
+    /// The policy's spelling.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FailClosed => "fail_closed",
@@ -94,24 +95,24 @@ impl OnRedisLoss {
         }
     }
 
-    /// Reads a policy by its one spelling.
+    /// Reads a policy by its spelling.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|policy| policy.as_str() == text)
     }
 }
 
-/// An account to be made.
+/// An account to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewAccount {
-    /// The name that outsiders use; never changes.
+    /// The public name; never changes.
     pub id: AccountId,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// Where it is written to.
+    /// Email address.
     pub email: Option<String>,
     /// The first Twilio account that it pays for.
     pub twilio_account_sid: TwilioAccountSid,
-    /// Zero or more; more than zero is transaction 1.
+    /// Zero or more; if more, it is posted as transaction 1.
     pub opening_balance: Money,
 }
 
@@ -148,7 +149,7 @@ pub async fn create(
     if taken.try_get("sid_taken")? {
         return Ok(Err(NotCreated::TwilioAccountSidTaken));
     }
-    // Whoever takes the id or the sid in between lets this transaction run again, and be refused.
+    // If another transaction takes the id or the SID meanwhile, this one runs again and is refused.
     let account_key: i32 = sqlx::query_scalar(
         "-- accounts::create
          WITH account AS (
@@ -191,7 +192,7 @@ pub async fn create(
 /// Reads an account; `None`: there is none.
 ///
 /// # Errors
-/// `Unreadable` where the row holds what this program never writes.
+/// `Unreadable` if the row holds what this program never writes.
 pub async fn find(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -214,7 +215,7 @@ pub async fn find(
 /// Reads the internal key of an account; `None`: there is none.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn key_of(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -229,27 +230,27 @@ pub async fn key_of(
     Ok(key)
 }
 
-/// What to change about an account; `None` leaves a value as it is.
+/// Changes of an account; `None` leaves a value as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountChanges {
-    /// Another name.
+    /// New name.
     pub name: Option<String>,
-    /// Another address, or none.
+    /// New address, or none.
     pub email: Option<Option<String>>,
-    /// Another credit limit.
+    /// New credit limit.
     pub credit_limit: Option<Money>,
-    /// Another policy.
+    /// New policy.
     pub on_redis_loss: Option<OnRedisLoss>,
-    /// Another cap.
+    /// New cap.
     pub redis_loss_cap: Option<Money>,
-    /// Another limit, or none.
+    /// New limit, or none.
     pub calls_in_progress_max: Option<Option<i32>>,
 }
 
-/// Changes an account and answers it as it is then; `None`: there is none.
+/// Changes an account and returns it as changed; `None`: there is none.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn update(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -292,11 +293,11 @@ pub async fn update(
     Ok(Some(account))
 }
 
-/// Opens or closes an account and answers it as it is then; `None`: there is none. An account that
-/// is so already stays as it is.
+/// Opens or closes an account and returns it; `None`: there is none. Does nothing if the account
+/// has that status already.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn set_status(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -327,10 +328,10 @@ pub async fn set_status(
     Ok(Some(account))
 }
 
-/// Locks the wallet of an account by the id that outsiders use; `None`: there is none.
+/// Locks the wallet of an account by its public id; `None`: there is none.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn lock(
     connection: &mut PgConnection,
     id: &AccountId,

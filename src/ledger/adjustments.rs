@@ -1,4 +1,4 @@
-//! Corrections by hand: a credit or a debit with its reason.
+//! Corrections by an administrator: a credit or a debit with its reason.
 
 use callmeter_core::domain::{
     AccountId, Money, TransactionKind, TransactionStatus, TransactionType,
@@ -11,16 +11,16 @@ use super::error::{LedgerError, Refusable};
 use super::history::{self, Transaction};
 use super::{accounts, wallets};
 
-/// A correction to be made.
+/// A correction to post.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Adjustment {
-    /// Whom it favours: a credit the customer, a debit us.
+    /// A credit favours the customer, a debit us.
     pub direction: TransactionType,
     /// Positive.
     pub amount: Money,
-    /// Why; customers read it.
+    /// The reason; customers read it.
     pub description: String,
-    /// Sequence of the transaction that it corrects.
+    /// Sequence of the transaction it corrects.
     pub refers_to: Option<i64>,
 }
 
@@ -29,14 +29,14 @@ pub struct Adjustment {
 pub enum NotAdjusted {
     /// There is no such account.
     UnknownAccount,
-    /// The account has no transaction of the number that it refers to.
+    /// The account has no transaction with the number it refers to.
     UnknownReference,
 }
 
-/// Puts a correction on a wallet. A debit may take it below zero: it is a correction.
+/// Posts a correction. A debit may take the balance below zero: it is a correction.
 ///
 /// # Errors
-/// `BalanceOutOfRange` where the balance cannot hold it.
+/// `BalanceOutOfRange` if the new balance is out of range.
 pub async fn adjust(
     connection: &mut PgConnection,
     id: &AccountId,

@@ -1,9 +1,9 @@
-//! Who did what: one row for each act of an administrator, in the act's own transaction.
+//! The audit: one row for each change by an administrator, in the transaction of that change.
 //!
-//! Whatever an administrator may do takes a [`By`], and notes itself here with what was before and
-//! after, or says that it changed nothing. The API refuses to commit an act that did neither, so that
-//! none is forgotten. It must
-//! never hold a secret, and names people only [`masked`]: rows here are never blanked.
+//! Every such change takes a [`By`]. It either writes an entry here, with the state before and
+//! after, or declares that it changed nothing. The API refuses to commit a change that did neither,
+//! so none is missed. An entry must never hold a secret. It names people only [`masked`], since
+//! rows here are never redacted.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -17,14 +17,14 @@ use super::history::{Page, Stretch, page};
 use super::store::StoreError;
 use crate::masked as phone_numbers;
 
-/// By whom something is done, when, and why.
+/// Who makes a change, when, and why.
 #[derive(Debug)]
 pub struct By {
     /// The id of a credential, `cli:USER`, or a part of the service.
     pub who: String,
-    /// The reason that was given.
+    /// The given reason.
     pub why: Option<String>,
-    /// The id of the request that asked for it.
+    /// The id of the request.
     pub request_id: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
@@ -32,29 +32,29 @@ pub struct By {
 }
 
 impl By {
-    /// By `who`, at an instant, without a reason.
+    /// By `who`, at a time, without a reason.
     pub fn new(who: impl Into<String>, at: DateTime<Utc>) -> Self {
         Self { who: who.into(), why: None, request_id: None, at, noted: AtomicU32::new(0) }
     }
 
-    /// With the reason that was given, if any; a phone number in it loses its middle.
+    /// Adds the given reason, if any; phone numbers in it are masked.
     #[must_use]
     pub fn because(self, why: Option<String>) -> Self {
         Self { why: why.map(|why| phone_numbers::masked(&why).into_owned()), ..self }
     }
 
-    /// At the request of this id.
+    /// Adds the id of the request.
     #[must_use]
     pub fn at_request(self, request_id: Option<String>) -> Self {
         Self { request_id, ..self }
     }
 
-    /// Says that an act changed nothing, so that there is nothing to note.
+    /// Declares that a change had no effect, so that there is nothing to write.
     pub fn changed_nothing(&self) {
         self.noted.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many acts were noted with this, or changed nothing; a transaction that ran again counts again.
+    /// How many changes wrote an entry, or had no effect; each attempt of a transaction counts.
     pub fn noted(&self) -> u32 {
         self.noted.load(Ordering::Relaxed)
     }
@@ -72,7 +72,7 @@ macro_rules! actions {
             /// Every action.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// Its one spelling.
+            /// The action's spelling.
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $word,)+
@@ -83,19 +83,19 @@ macro_rules! actions {
 }
 
 actions! {
-    /// An account was made.
+    /// An account was created.
     AccountCreated = "account_created",
-    /// Something about an account was changed.
+    /// An account was changed.
     AccountChanged = "account_changed",
     /// An account takes no new calls.
     AccountClosed = "account_closed",
     /// An account takes calls again.
     AccountReopened = "account_reopened",
-    /// An account's name, address and numbers were taken out.
+    /// An account's name, address and phone numbers were redacted.
     AccountRedacted = "account_redacted",
     /// An account pays for one more Twilio account.
     TwilioAccountLinked = "twilio_account_linked",
-    /// An account is on another plan from an instant on.
+    /// An account's plan was set, effective from a given time.
     SubscriptionChanged = "subscription_changed",
     /// The auth token of a Twilio account was set.
     TwilioTokenSet = "twilio_token_set",
@@ -107,15 +107,15 @@ actions! {
     TwilioSharedKeyForgotten = "twilio_shared_key_forgotten",
     /// A wallet was corrected by hand.
     WalletAdjusted = "wallet_adjusted",
-    /// A key was made.
+    /// A key was created.
     KeyCreated = "key_created",
-    /// A key is refused from now on.
+    /// A key was revoked.
     KeyRevoked = "key_revoked",
-    /// A partition goes on at another offset.
+    /// A partition's offset was set.
     OffsetSet = "offset_set",
-    /// A record that could not be charged was tried once more.
+    /// A rejected record was replayed.
     RejectReplayed = "reject_replayed",
-    /// A record that could not be charged was closed for good.
+    /// A rejected record was closed for good.
     RejectClosed = "reject_closed",
     /// A catalog was accepted.
     CatalogAccepted = "catalog_accepted",
@@ -130,25 +130,25 @@ impl std::str::FromStr for Action {
     }
 }
 
-/// One act, as it is noted.
+/// An audit entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEntry {
     /// What was done.
     pub action: Action,
-    /// The account that it was done to, where it was one.
+    /// The account concerned, if it is one.
     pub account_key: Option<i32>,
-    /// What it was done to.
+    /// What was changed.
     pub subject: String,
-    /// As it was; null where there was nothing.
+    /// State before; null if there was nothing.
     pub before: Value,
-    /// As it is then; null where nothing is left.
+    /// State after; null if nothing is left.
     pub after: Value,
 }
 
-/// Notes an act in its own transaction.
+/// Writes an entry, in the transaction of the change.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note(
     connection: &mut PgConnection,
     by: &By,
@@ -175,7 +175,7 @@ pub async fn note(
     Ok(())
 }
 
-/// Shows that a text about people is there and how long it is, and not what it says.
+/// Shows the first character and the length of a personal text, nothing else.
 pub fn masked(text: &str) -> String {
     let first = text.chars().next().map(String::from).unwrap_or_default();
     format!("{first}*** ({})", text.chars().count())
@@ -197,10 +197,10 @@ pub struct Noted {
     pub request_id: Option<String>,
 }
 
-/// Lists what was done, newest first: to one account, of one action, or all.
+/// Lists entries, newest first; `account` and `action` narrow the list.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn list(
     connection: &mut PgConnection,
     account: Option<&AccountId>,

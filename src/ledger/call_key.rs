@@ -2,7 +2,7 @@
 
 use callmeter_core::domain::ids::CallSid;
 
-/// A `CallSid`, as `call_keys.call_key` stores it: exact, and 17 bytes for Twilio's usual form.
+/// A `CallSid` as stored in `call_keys.call_key`: exact, and 17 bytes in Twilio's usual form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct CallKey(Form);
 
@@ -10,12 +10,12 @@ pub(super) struct CallKey(Form);
 enum Form {
     /// `CA` and 32 lower-case hexadecimal digits.
     Usual([u8; 17]),
-    /// Any other text, behind a byte 1.
+    /// Any other text, after a byte 1.
     Other(Box<[u8]>),
 }
 
 impl CallKey {
-    /// The key of a sid.
+    /// The key of a SID.
     pub(super) fn of(sid: &CallSid) -> Self {
         let text = sid.as_str();
         if let Some(bytes) = usual_bytes(text.as_bytes()) {
@@ -27,7 +27,7 @@ impl CallKey {
         Self(Form::Other(other.into_boxed_slice()))
     }
 
-    /// A number by which most keys differ already: for sorting, before the bytes are compared.
+    /// A number in which most keys differ: for sorting before the bytes are compared.
     pub(super) fn leading(&self) -> u64 {
         let first = self.as_bytes().get(1..9).and_then(|bytes| bytes.try_into().ok());
         first.map_or(0, u64::from_be_bytes)
@@ -42,11 +42,11 @@ impl CallKey {
     }
 }
 
-/// The stored bytes of a sid of the usual form.
+/// The stored bytes of a SID in the usual form.
 fn usual_bytes(sid: &[u8]) -> Option<[u8; 17]> {
     let digits: &[u8; 32] = sid.strip_prefix(b"CA")?.try_into().ok()?;
     let mut bytes = [0; 17];
-    // No digit has this bit; gathered, so that nothing branches on each of them.
+    // No digit has this bit. It is collected, so that there is no branch per digit.
     let mut at_fault = 0;
     for (byte, pair) in bytes[1..].iter_mut().zip(digits.as_chunks::<2>().0) {
         let (high, low) = (DIGITS[usize::from(pair[0])], DIGITS[usize::from(pair[1])]);
@@ -56,10 +56,10 @@ fn usual_bytes(sid: &[u8]) -> Option<[u8; 17]> {
     (at_fault & NO_DIGIT == 0).then_some(bytes)
 }
 
-/// Stands for whatever is no lower-case hexadecimal digit.
+/// Marks a byte that is no lower-case hexadecimal digit.
 const NO_DIGIT: u8 = 0x80;
 
-/// What each byte counts as a lower-case hexadecimal digit.
+/// The value of each byte as a lower-case hexadecimal digit.
 const DIGITS: [u8; 256] = {
     let mut digits = [NO_DIGIT; 256];
     let mut value = 0;

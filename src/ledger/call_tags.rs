@@ -1,6 +1,6 @@
-//! Tags that callers gave with their authorizations, for charges whose events bring none.
+//! Tags given with authorizations, for charges whose events bring none.
 //!
-//! No money: written behind by the stage that answers authorizations, read by the charging of a batch.
+//! No money: the authorization service writes them behind; charging reads them.
 
 use callmeter_core::domain::ids::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -9,13 +9,13 @@ use sqlx::{PgConnection, Row};
 
 use super::store::{Store, StoreError};
 
-/// How long a tag waits for its call's charge.
+/// How long a tag waits for the charge of its call.
 const LIFE: TimeDelta = TimeDelta::days(7);
 
-/// Keeps tags, of each call the first.
+/// Writes tags; of each call only the first is kept.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn write(
     store: &Store,
     account_keys: &[i32],
@@ -40,7 +40,7 @@ pub async fn write(
     Ok(())
 }
 
-/// Whether any tag waits: most batches need look no further.
+/// True if any tag waits. Mostly none does, and a batch skips the look-up.
 pub(super) async fn are_there(connection: &mut PgConnection) -> Result<bool, StoreError> {
     let query = "/* call_tags::are_there */ SELECT EXISTS (SELECT FROM call_tags)";
     Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
@@ -67,10 +67,10 @@ pub(super) async fn of(
     tags.collect()
 }
 
-/// Deletes tags that waited long enough, so many at a time; answers how many.
+/// Deletes expired tags, at most `most`; returns how many.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn forget(store: &Store, now: DateTime<Utc>, most: i64) -> Result<u64, StoreError> {
     let statement = || {
         sqlx::query(

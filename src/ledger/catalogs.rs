@@ -1,7 +1,7 @@
 //! The accepted versions of the catalog: how one is accepted, and how all are loaded.
 //!
-//! A version never changes once it was accepted, so what was loaded stays right; whether there is
-//! a newer one must be asked of Postgres each time it matters.
+//! An accepted version never changes, so a loaded one stays valid. Whether a newer one exists must
+//! be read from Postgres each time it matters.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,22 +18,22 @@ use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::store::{AsStoreError, StoreError};
 
-/// What became of a catalog that was offered.
+/// The result of offering a catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Accepted {
     /// The version that holds the source.
     pub version: CatalogVersion,
-    /// False where it was the latest version already.
+    /// False if it was the latest version already.
     pub new: bool,
 }
 
-/// Why a catalog was not accepted; the versions before it stay.
+/// Why a catalog was not accepted; earlier versions stay.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogRefused {
-    /// The source cannot be read as a catalog.
+    /// The source is no valid catalog.
     #[error(transparent)]
     Invalid(#[from] CatalogError),
-    /// Accounts are on a plan that it lacks.
+    /// Accounts are subscribed to a plan that it lacks.
     #[error("it lacks plan {plan}, which is in use from {effective_at} on; add the plan again")]
     LacksPlan {
         /// The plan.
@@ -41,7 +41,7 @@ pub enum CatalogRefused {
         /// When the catalog would take effect.
         effective_at: DateTime<Utc>,
     },
-    /// The ledger could not be asked.
+    /// The ledger could not be read or written.
     #[error("the ledger could not be asked")]
     Ledger(#[source] LedgerError),
 }
@@ -67,10 +67,10 @@ impl AsStoreError for CatalogRefused {
     }
 }
 
-/// Loads every accepted version; `None` where none was accepted yet.
+/// Loads every accepted version; `None`: none was accepted yet.
 ///
 /// # Errors
-/// `Unreadable` where a stored version is no catalog: a newer program accepted it.
+/// `Unreadable` if a newer program accepted a version that this one cannot read.
 pub async fn load_history(
     connection: &mut PgConnection,
 ) -> Result<Option<CatalogHistory>, LedgerError> {
@@ -97,7 +97,7 @@ pub async fn load_history(
     history.map(Some).map_err(|error| LedgerError::unreadable("the catalog's history", error))
 }
 
-/// Tells one state of the catalog's history from any other, also after a restored backup.
+/// Identifies one state of the catalog's history, also after a restored backup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatalogStamp {
     /// The version accepted last.
@@ -106,10 +106,10 @@ pub struct CatalogStamp {
     pub accepted_at: DateTime<Utc>,
 }
 
-/// The version accepted last; `None` where none was accepted yet.
+/// The version accepted last; `None`: none was accepted yet.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn latest(connection: &mut PgConnection) -> Result<Option<CatalogStamp>, StoreError> {
     let row = sqlx::query(
         "-- catalogs::latest
@@ -124,30 +124,30 @@ pub async fn latest(connection: &mut PgConnection) -> Result<Option<CatalogStamp
     Ok(stamp.transpose()?)
 }
 
-/// The history as it was read last. An accepted version never changes, so the stamp tells whether what is
-/// kept is right; it stays usable while Postgres is away.
+/// The history as last read. Accepted versions never change, so the stamp shows whether the cached
+/// history is right; it stays usable while Postgres is unavailable.
 #[derive(Debug, Default)]
 pub struct Cache {
     kept: ArcSwapOption<(CatalogStamp, Arc<CatalogHistory>)>,
 }
 
 impl Cache {
-    /// The history that belongs to a stamp, where it is kept.
+    /// The cached history of a stamp.
     pub fn get(&self, stamp: CatalogStamp) -> Option<Arc<CatalogHistory>> {
         let kept = self.kept.load();
         kept.as_ref().filter(|kept| kept.0 == stamp).map(|kept| Arc::clone(&kept.1))
     }
 
-    /// The history that is kept, where it has this version.
+    /// The cached history, if it contains this version.
     pub fn with(&self, version: CatalogVersion) -> Option<Arc<CatalogHistory>> {
         let kept = self.kept.load();
         kept.as_ref().filter(|kept| kept.0.version >= version).map(|kept| Arc::clone(&kept.1))
     }
 
-    /// The history that belongs to a stamp, read where it is not kept.
+    /// The history of a stamp, read if it is not cached.
     ///
     /// # Errors
-    /// `Unreadable` where there is no catalog after all, or one is of a newer program.
+    /// `Unreadable` if there is no catalog after all, or a newer program accepted one.
     pub async fn at(
         &self,
         connection: &mut PgConnection,
@@ -240,20 +240,20 @@ pub async fn accept(
     Ok(Accepted { version: CatalogVersion(version), new: true })
 }
 
-/// Why the set of catalogs and subscriptions is locked.
+/// Why catalogs and subscriptions are locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// To accept a catalog: no subscription may start on a plan that it drops.
     Accept,
-    /// To subscribe: many at once, but no catalog in between.
+    /// To subscribe: many may at once, but no catalog may be accepted meanwhile.
     Subscribe,
 }
 
-/// Holds, until the transaction ends, what a catalog and a subscription promise each other: that
-/// every plan in use is in the catalog.
+/// Locks catalogs and subscriptions until the transaction ends, so that every plan in use stays in
+/// the catalog.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn lock(connection: &mut PgConnection, purpose: Purpose) -> Result<(), StoreError> {
     let statement = match purpose {
         Purpose::Accept => {
@@ -269,7 +269,7 @@ pub async fn lock(connection: &mut PgConnection, purpose: Purpose) -> Result<(),
     Ok(())
 }
 
-/// Plans that some subscription is on at `from` or later.
+/// Plans with a subscription at `from` or later.
 async fn plans_in_use(
     connection: &mut PgConnection,
     from: DateTime<Utc>,

@@ -10,12 +10,12 @@ use sqlx::postgres::PgCopyIn;
 
 use super::store::StoreError;
 
-/// Microseconds from the Unix epoch to 2000-01-01, where Postgres's instants begin.
+/// Microseconds from the Unix epoch to 2000-01-01, the epoch of Postgres.
 const POSTGRES_EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// Signature, flags and length of the header's extension.
 const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Sent whenever so much is written: Postgres works while the rest is written, and a batch of any size
-/// takes no more memory than this and one row.
+/// Sent whenever this much is written: Postgres works while the rest is written, and a batch of any
+/// size takes only this much memory and one row.
 const PIECE_BYTES: usize = 128 * 1024;
 
 /// Rows on their way to one table.
@@ -27,10 +27,10 @@ pub(crate) struct CopyRows<'c> {
 }
 
 impl<'c> CopyRows<'c> {
-    /// Begins with `statement` (`COPY … FROM STDIN BINARY`); each row will have `fields` fields.
+    /// Begins `statement` (`COPY … FROM STDIN BINARY`); each row has `fields` fields.
     ///
     /// # Errors
-    /// Where Postgres refuses the statement or is gone.
+    /// If Postgres refuses the statement or is unavailable.
     pub(crate) async fn begin(
         connection: &'c mut PgConnection,
         statement: &'static str,
@@ -49,7 +49,7 @@ impl<'c> CopyRows<'c> {
         self
     }
 
-    /// A field whose length is known when this is compiled, as most are: nothing is measured.
+    /// A field of a length known at compile time, as most are.
     #[inline]
     fn number<const BYTES: usize>(&mut self, value: [u8; BYTES]) -> &mut Self {
         let length = i32::try_from(BYTES).unwrap_or(i32::MAX);
@@ -114,10 +114,10 @@ impl<'c> CopyRows<'c> {
         }
     }
 
-    /// Sends what is written, where it is enough to be worth it; call it after each row.
+    /// Sends the buffer if it is full enough; call it after each row.
     ///
     /// # Errors
-    /// Where Postgres is gone.
+    /// If Postgres is unavailable.
     pub(crate) async fn send(&mut self) -> Result<(), StoreError> {
         if self.bytes.len() >= PIECE_BYTES {
             self.copy.send(self.bytes.as_slice()).await?;
@@ -129,7 +129,7 @@ impl<'c> CopyRows<'c> {
     /// Sends the rest and waits until Postgres has taken all rows.
     ///
     /// # Errors
-    /// Where Postgres refuses a row or is gone.
+    /// If Postgres refuses a row or is unavailable.
     pub(crate) async fn finish(mut self) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(&(-1_i16).to_be_bytes());
         self.copy.send(self.bytes.as_slice()).await?;

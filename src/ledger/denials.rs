@@ -1,6 +1,6 @@
-//! Calls that were refused, kept for 30 days: every one is counted, some are kept as they came.
+//! Denied calls, for 30 days: every one is counted, some are kept in full.
 //!
-//! No money: written behind by the stage that answers authorizations.
+//! No money: the authorization service writes them behind.
 
 use callmeter_core::domain::{CallSid, Money};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -9,28 +9,28 @@ use super::store::{Store, StoreError};
 
 /// Days that denials are kept.
 const DAYS: i64 = 30;
-/// Rows deleted at once, at each write: more than are kept at one.
+/// Rows deleted with each write: more than one write adds.
 const FORGOTTEN_MAX: u32 = 10_000;
 
-/// A refused call.
+/// A denied call.
 #[derive(Debug)]
 pub struct Denied {
-    /// Whose call.
+    /// Its account.
     pub account_key: i32,
-    /// When it was refused.
+    /// When it was denied.
     pub denied_at: DateTime<Utc>,
     /// The call.
     pub call_sid: CallSid,
-    /// Why.
+    /// The reason.
     pub reason: &'static str,
-    /// The money missing.
+    /// The missing money.
     pub shortfall: Money,
 }
 
 /// Adds to the counts by account, day and reason, and keeps some calls.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn write(
     store: &Store,
     counts: &[((i32, NaiveDate, &'static str), i64)],
@@ -71,10 +71,10 @@ pub async fn write(
     Ok(())
 }
 
-/// Deletes what is old, so many rows at a time. True where some may be left.
+/// Deletes expired rows, a limited number at a time. True if some may be left.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn forget(store: &Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
     let statement = || {
         sqlx::query(

@@ -1,13 +1,13 @@
-//! What can go wrong while the ledger is written.
+//! Errors of the ledger.
 
 use callmeter_core::domain::Money;
 
 use super::store::{AsStoreError, StoreError};
 
-/// A write that did not happen; nothing of its transaction is kept.
+/// A failed write; nothing of its transaction is kept.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// Postgres: its kind says whether to run the transaction again.
+    /// Postgres: the kind says whether to retry the transaction.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The balance would leave the range of amounts: refuse the request.
@@ -17,10 +17,11 @@ pub enum LedgerError {
         account_key: i32,
         /// Its balance before.
         balance: Money,
-        /// The amount that did not fit.
+        /// The amount that does not fit.
         amount: Money,
     },
-    /// The wallet is not where its locked head says: written without its lock. Stop the process.
+    /// The wallet is not where its locked head says: somebody wrote it without its lock. Stop the
+    /// process.
     #[error("wallet {account_key} moved on from transaction {sequence} under its lock")]
     HeadMoved {
         /// The wallet.
@@ -28,10 +29,10 @@ pub enum LedgerError {
         /// The sequence that the head holds.
         sequence: i64,
     },
-    /// An administrator's act was not noted in the audit: a fault of this program.
+    /// A change by an administrator wrote no audit entry: a bug of this program.
     #[error("an act of an administrator was not noted in the audit")]
     Unaudited,
-    /// Postgres holds what this program never writes: stop and look.
+    /// Postgres holds what this program never writes: stop and investigate.
     #[error("the ledger holds {what} that cannot be read: {problem}")]
     Unreadable {
         /// Which value.
@@ -42,12 +43,12 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
-    /// True where the same transaction may succeed when it is run again.
+    /// True if a retry of the same transaction may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// Says that a stored value cannot be read.
+    /// Reports a stored value that cannot be read.
     pub fn unreadable(what: &'static str, problem: impl std::fmt::Display) -> Self {
         Self::Unreadable { what, problem: problem.to_string() }
     }
@@ -68,5 +69,5 @@ impl AsStoreError for LedgerError {
     }
 }
 
-/// A change within a transaction: what was done, or why it is refused and had no effect.
+/// A change within a transaction: its result, or why it is refused, without effect.
 pub type Refusable<T, R> = Result<Result<T, R>, LedgerError>;

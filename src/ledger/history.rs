@@ -1,6 +1,6 @@
 //! The ledger as customers read it: transactions and charged calls, newest first, page by page.
 //!
-//! Reads only. A page goes on below a number of the account's own gapless order, so that rows
+//! Reads only. A page begins below a number of the account's own gapless order, so that rows
 //! written meanwhile shift nothing.
 
 use callmeter_core::domain::{Money, TransactionKind, TransactionStatus, TransactionType};
@@ -55,29 +55,29 @@ pub struct ChargedCall {
     pub transaction_sequence: Option<i64>,
 }
 
-/// A stretch of a list, and where the next one begins.
+/// A page of a list, and where the next one begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// Number below which the next page begins; none: this was the last.
+    /// The next page begins below this number; `None`: this was the last.
     pub next: Option<i64>,
 }
 
-/// Which stretch of a list to read.
+/// Which page of a list to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stretch {
     /// Only rows below this number.
     pub below: Option<i64>,
-    /// Only rows at or after this instant.
+    /// Only rows at or after this time.
     pub from: Option<DateTime<Utc>>,
-    /// Only rows before this instant.
+    /// Only rows before this time.
     pub to: Option<DateTime<Utc>>,
-    /// How many rows at most; 1 or more.
+    /// Most rows; 1 or more.
     pub limit: u16,
 }
 
-/// Which transactions to list; none: all.
+/// Which transactions to list; `None`: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionFilter {
     /// Only credits, or only debits.
@@ -88,10 +88,10 @@ pub struct TransactionFilter {
     pub status: Option<TransactionStatus>,
 }
 
-/// Lists transactions of an account; `from` and `to` look at their commit.
+/// Lists transactions of an account; `from` and `to` apply to their commit time.
 ///
 /// # Errors
-/// `Unreadable` where a row holds what this program never writes.
+/// `Unreadable` if a row holds what this program never writes.
 pub async fn transactions(
     connection: &mut PgConnection,
     account_key: i32,
@@ -126,7 +126,7 @@ pub async fn transactions(
     Ok(page(items, stretch.limit, |transaction| transaction.sequence))
 }
 
-/// Reads one transaction of an account; `None`: it has none of that number.
+/// Reads one transaction of an account; `None`: it has none with that number.
 ///
 /// # Errors
 /// As [`transactions`].
@@ -149,11 +149,11 @@ pub async fn transaction(
     row.as_ref().map(read_transaction).transpose()
 }
 
-/// Lists charged calls of an account in the order of their charging; `from` and `to` look at their
+/// Lists charged calls of an account in the order they were charged; `from` and `to` apply to their
 /// start.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn calls(
     connection: &mut PgConnection,
     account_key: i32,
@@ -178,7 +178,7 @@ pub async fn calls(
     .bind(stretch.to)
     .bind(tag)
     .bind(i64::from(stretch.limit) + 1)
-    // An event's tag is cut where it is stored.
+    // A stored event tag is truncated, so the filter is too.
     .bind(tag.and_then(storable))
     .fetch_all(connection)
     .await?;
@@ -186,7 +186,7 @@ pub async fn calls(
     Ok(page(items, stretch.limit, |call| call.charge_sequence))
 }
 
-/// Cuts what was read one row too far, which tells whether there is a next page.
+/// Drops the extra row, which only shows whether there is a next page.
 pub(super) fn page<T>(mut items: Vec<T>, limit: u16, number: impl Fn(&T) -> i64) -> Page<T> {
     let more = items.len() > usize::from(limit);
     items.truncate(usize::from(limit));

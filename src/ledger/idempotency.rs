@@ -1,7 +1,7 @@
-//! Answers kept for requests that carry an Idempotency-Key, in the transaction of their effect.
+//! Stored answers to requests with an Idempotency-Key, in the transaction of their effect.
 //!
-//! Two requests with one key at once: both run, the second to commit finds the first's key in its
-//! way, runs again and finds the first's answer.
+//! If two requests with the same key run at once, the second to commit conflicts with the first's
+//! row, runs again, and finds the first's answer.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
@@ -11,43 +11,43 @@ use super::store::{Store, StoreError};
 /// How long an answer is kept.
 pub const KEPT_FOR: TimeDelta = TimeDelta::hours(24);
 
-/// One request, as its sender names it.
+/// Identifies a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestName {
-    /// Who sends it.
+    /// Its credential.
     pub credential: String,
-    /// Where to.
+    /// Its path.
     pub path: String,
     /// Its Idempotency-Key.
     pub key: String,
-    /// What it asks for.
+    /// SHA-256 of its body.
     pub body_sha256: [u8; 32],
 }
 
-/// An answer that was given.
+/// A given answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// Body, as it was sent.
+    /// Body, as sent.
     pub body: String,
 }
 
-/// What was answered before to a request of this name.
+/// What an earlier request of the same name got.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// Nothing: it is new, or its answer is too old to count.
+    /// There is none, or its answer has expired.
     Nothing,
-    /// This, to the same body.
+    /// The stored answer; the body is the same.
     Answered(Answer),
-    /// Something, to another body.
+    /// An answer to another body.
     OtherBody,
 }
 
-/// Looks for an earlier answer.
+/// Looks up an earlier answer.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn earlier(
     connection: &mut PgConnection,
     name: &RequestName,
@@ -83,10 +83,10 @@ pub async fn earlier(
     Ok(Earlier::Answered(Answer { status: status.unsigned_abs(), body: row.try_get("response")? }))
 }
 
-/// Keeps an answer.
+/// Stores an answer.
 ///
 /// # Errors
-/// `Conflict` where a request of the same name was answered meanwhile: run the transaction again.
+/// `Conflict` if a request of the same name was answered meanwhile: run the transaction again.
 pub async fn keep(
     connection: &mut PgConnection,
     name: &RequestName,
@@ -111,7 +111,7 @@ pub async fn keep(
     Ok(())
 }
 
-/// Forgets answers that are too old, `limit` at most; answers how many.
+/// Deletes expired answers, at most `limit`; returns how many.
 ///
 /// # Errors
 /// Those of the store.

@@ -5,10 +5,10 @@ use sqlx::Row;
 
 use super::store::{Store, StoreError};
 
-/// The present incarnation.
+/// The current incarnation.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn current(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query("/* incarnation::current */ SELECT incarnation FROM ledger_identity")
         .fetch_one(&mut *store.read().await?)
@@ -16,10 +16,10 @@ pub async fn current(store: &Store) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
-/// Raises the incarnation, because a witness outside was ahead of Postgres; answers the new one.
+/// Raises the incarnation, because an outside witness was ahead of Postgres; returns the new one.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     let raised = store.transact("incarnation::raise", |connection| {
         let statement = "/* incarnation::raise */
@@ -29,10 +29,11 @@ pub async fn raise(store: &Store) -> Result<i64, StoreError> {
     raised.await
 }
 
-/// Raises the incarnation unless another witness did since `seen` was read; answers the present one.
+/// Raises the incarnation unless another witness did since `seen` was read; returns the current
+/// one.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn raise_from(store: &Store, seen: i64) -> Result<i64, StoreError> {
     let statement = || {
         sqlx::query(

@@ -1,7 +1,7 @@
-//! Keys of the API: made, listed, found by their digest, revoked.
+//! API keys: created, listed, found by their digest, revoked.
 //!
-//! The ledger never sees a key, only its SHA-256. How long a process may believe what it found here
-//! is decided in `src/keys`.
+//! The ledger never sees a key, only its SHA-256. `src/keys` decides how long a process may cache
+//! what it read here.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
@@ -15,19 +15,19 @@ use super::error::LedgerError;
 use super::history::{Page, Stretch, page};
 use super::store::{Store, StoreError};
 
-/// How far a key reaches.
+/// What a key may access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Everything.
     Admin,
-    /// Authorizations of every account, and nothing else.
+    /// Authorizations of every account, nothing else.
     Authorize,
     /// One account.
     Account(AccountId),
 }
 
 impl Scope {
-    /// Its word.
+    /// Its spelling.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Admin => "admin",
@@ -36,7 +36,7 @@ impl Scope {
         }
     }
 
-    /// The account, where it reaches one only.
+    /// The account, if the scope is one account.
     pub const fn account(&self) -> Option<&AccountId> {
         match self {
             Self::Account(account) => Some(account),
@@ -64,45 +64,45 @@ impl std::str::FromStr for KeyId {
     }
 }
 
-/// A key, as everybody may see it.
+/// A key without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     /// Its id.
     pub id: KeyId,
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// How far it reaches.
+    /// What it may access.
     pub scope: Scope,
-    /// How it begins.
+    /// Its first characters.
     pub prefix: String,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTime<Utc>,
-    /// Since when it is refused.
+    /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
-    /// When it was used last, within about a minute.
+    /// When it was last used, to about a minute.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
-/// A key to be made.
+/// A key to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewKey {
-    /// What people call it.
+    /// Display name.
     pub name: String,
-    /// How far it reaches.
+    /// What it may access.
     pub scope: Scope,
-    /// How it begins.
+    /// Its first characters.
     pub prefix: String,
-    /// SHA-256 of it.
+    /// Its SHA-256.
     pub sha256: [u8; 32],
 }
 
 const COLUMNS: &str = "k.key_id, k.name, k.scope, a.id AS account, k.prefix, k.created_at,
     k.revoked_at, k.last_used_at, k.account_key";
 
-/// Makes a key; `None`: there is no such account.
+/// Creates a key; `None`: there is no such account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn create(
     connection: &mut PgConnection,
     new: &NewKey,
@@ -145,10 +145,10 @@ pub async fn create(
     Ok(Some(key))
 }
 
-/// Revokes a key; one that was revoked before stays so. `None`: there is no such key.
+/// Revokes a key; has no effect on a revoked one. `None`: there is no such key.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn revoke(
     connection: &mut PgConnection,
     id: KeyId,
@@ -179,10 +179,10 @@ pub async fn revoke(
     Ok(after)
 }
 
-/// Lists keys, newest first, revoked ones too; those of one account, or all.
+/// Lists keys, newest first, with revoked ones; of one account, or all.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn list(
     connection: &mut PgConnection,
     account: Option<&AccountId>,
@@ -208,10 +208,10 @@ pub async fn list(
     Ok(page(items, stretch.limit, |key| i64::from(key.id.0)))
 }
 
-/// Finds a key that is good by its SHA-256.
+/// Finds a valid key by its SHA-256.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn find(
     connection: &mut PgConnection,
     sha256: &[u8; 32],
@@ -225,7 +225,7 @@ pub async fn find(
     row.as_ref().map(read).transpose()
 }
 
-/// Notes that a key was used.
+/// Records that a key was used.
 ///
 /// # Errors
 /// Those of the store.

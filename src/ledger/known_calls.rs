@@ -1,8 +1,8 @@
-//! What the ledger knows of calls that Twilio tells of: whose they are, which were charged, and which
-//! cannot be.
+//! What the ledger knows about calls that Twilio lists: their accounts, which are charged, and
+//! which cannot be.
 //!
-//! Reads only. A call that is not found may be on its way through Kafka: who publishes it again does
-//! no harm, since its key charges it once.
+//! Reads only. A call that is not found may still be in Kafka. Publishing it again is harmless: its
+//! key charges it once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,14 +21,14 @@ pub struct LinkedAccount {
     pub account_key: i32,
     /// The account.
     pub account: AccountId,
-    /// Its name at Twilio.
+    /// Its SID at Twilio.
     pub sid: TwilioAccountSid,
 }
 
-/// Lists Twilio accounts in the order of their keys, `limit` of those after `after`.
+/// Lists at most `limit` Twilio accounts with keys above `after`, by key.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn linked_accounts(
     connection: &mut PgConnection,
     after: i32,
@@ -50,7 +50,7 @@ pub async fn linked_accounts(
 /// Lists the Twilio accounts that one account pays for.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn linked_to(
     connection: &mut PgConnection,
     account_key: i32,
@@ -78,10 +78,10 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<LinkedAccount, LedgerError> {
     })
 }
 
-/// Tells which of these calls were charged, and for how many seconds.
+/// Which of these calls are charged, and for how many seconds.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn charged(
     connection: &mut PgConnection,
     linked: &LinkedAccount,
@@ -112,10 +112,10 @@ pub async fn charged(
     Ok(charged)
 }
 
-/// Tells which of these calls are kept as rejects that cannot be charged.
+/// Which of these calls are kept as rejects that cannot be charged.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn rejected(
     connection: &mut PgConnection,
     sid: &TwilioAccountSid,

@@ -1,4 +1,4 @@
-//! Which account pays for a Twilio account: one, and for good once a call was charged under it.
+//! Which account pays for a Twilio account: one, and permanently once a call under it is charged.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ use super::audit::{Action, By};
 use super::error::{LedgerError, Refusable};
 use super::wallets;
 
-/// How an account came to pay for a Twilio account.
+/// The result of linking a Twilio account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Linked {
-    /// The account pays for it from now on.
+    /// The account pays for it now.
     Linked,
     /// It did already.
     AlreadyLinked,
-    /// Another account paid for it, and no call was charged there: it was moved.
+    /// Another account paid for it without a charged call: the link was moved.
     Moved {
         /// The other account.
         from: AccountId,
@@ -29,7 +29,7 @@ pub enum Linked {
 /// Why a Twilio account is not linked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotLinked {
-    /// Another account was charged for its calls: it stays there.
+    /// Another account was charged for its calls: the link stays.
     Charged {
         /// The other account.
         by: AccountId,
@@ -38,10 +38,10 @@ pub enum NotLinked {
     UnknownAccount,
 }
 
-/// The accounts that pay for Twilio accounts, by `AccountSid`; those that are nobody's are left out.
+/// The accounts that pay for Twilio accounts, by `AccountSid`; unlinked ones are left out.
 ///
 /// # Errors
-/// `Unreadable` where an id is none.
+/// `Unreadable` if an id is invalid.
 pub async fn payers(
     connection: &mut PgConnection,
     sids: &[&TwilioAccountSid],
@@ -66,13 +66,13 @@ pub async fn payers(
     payers.collect()
 }
 
-/// Makes an account pay for a Twilio account.
+/// Links a Twilio account to the account that pays for it.
 ///
-/// Both wallets are locked, in order of their keys: a charge under the Twilio account is either
-/// committed before, and found here, or reads the link afterwards.
+/// Both wallets are locked, in order of their keys. So a charge under the Twilio account is either
+/// committed before and found here, or it reads the link afterwards.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn link(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -140,7 +140,8 @@ async fn link_unnoted(
     .execute(&mut *connection)
     .await?;
     if moved.rows_affected() != 1 {
-        // Moved by somebody else since it was read: tell it as a conflict, so that this runs again.
+        // Moved by another transaction since it was read: report a conflict, so that this runs
+        // again.
         return Err(LedgerError::Store(super::store::StoreError::Conflict(
             sqlx::Error::RowNotFound,
         )));
@@ -151,10 +152,10 @@ async fn link_unnoted(
     Ok(Ok(Linked::Moved { from: holder.account }))
 }
 
-/// Whether an account pays for one of these Twilio accounts.
+/// True if an account pays for one of these Twilio accounts.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn any_linked(
     connection: &mut PgConnection,
     sids: &[TwilioAccountSid],
@@ -170,7 +171,7 @@ pub async fn any_linked(
     Ok(linked)
 }
 
-/// Lets the projection see which Twilio accounts an account pays for.
+/// Raises the version, so that the projection reads the links again.
 async fn raise(
     connection: &mut PgConnection,
     head: Option<wallets::WalletHead>,

@@ -1,7 +1,7 @@
 //! The only writer of money: accounts, transactions, charges and offsets in Postgres.
 //!
-//! Stage 3 of the flow. Everything here happens in named transactions of [`store::Store`]; nothing
-//! here reads Kafka, Redis or the clock.
+//! In the flow between ingest and the projection. Money changes only in transactions of
+//! [`store::Store`]; nothing here reads Kafka, Redis or the clock.
 
 pub mod accounts;
 pub mod adjustments;

@@ -1,4 +1,4 @@
-//! Where each partition goes on: stored with the effects, moved by compare-and-set.
+//! Where each partition continues: stored with the effects, moved by compare-and-set.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -8,7 +8,7 @@ use super::audit::{self, Action, AuditEntry, By};
 use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
 
-/// A partition of a topic, as the ledger knows it.
+/// A partition of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
     /// Compact key of topic and partition.
@@ -26,13 +26,13 @@ pub struct StoredOffset {
     pub stream: Stream,
     /// First offset not yet charged.
     pub next_offset: i64,
-    /// The status events of every record below it are applied to holds; it follows `next_offset`.
+    /// Status events of every record below it are applied to holds; it follows `next_offset`.
     pub signals_offset: i64,
     /// The Kafka cluster it belongs to.
     pub cluster_id: String,
     /// Kafka timestamp of the record before `next_offset`.
     pub last_record_at: Option<DateTime<Utc>>,
-    /// When `next_offset` moved last.
+    /// When `next_offset` last moved.
     pub moved_at: DateTime<Utc>,
 }
 
@@ -54,10 +54,10 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<StoredOffset, sqlx::Error> {
     })
 }
 
-/// The stored offset of a partition; a partition seen for the first time starts at `low`.
+/// The stored offset of a partition; a new partition starts at `low`.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn open(
     store: &Store,
     topic: &str,
@@ -87,10 +87,10 @@ pub async fn open(
     stored.ok_or(StoreError::Refused(sqlx::Error::RowNotFound))
 }
 
-/// The stored offset of a partition, where it was ever opened.
+/// The stored offset of a partition; `None`: it was never opened.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn find(
     connection: &mut PgConnection,
     topic: &str,
@@ -107,7 +107,7 @@ pub async fn find(
 /// Every stored offset, by topic and partition.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable.
 pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, StoreError> {
     let statement = format!(
         "/* offsets::list */ SELECT {COLUMNS} FROM partition_offsets ORDER BY topic, partition"
@@ -116,19 +116,16 @@ pub async fn list(connection: &mut PgConnection) -> Result<Vec<StoredOffset>, St
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
-/// What became of moving a partition's offset on.
+/// The result of moving a partition's offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Advanced {
-    /// It is where the batch ends.
+    /// It is at the end of the batch.
     Moved,
-    /// Another consumer moved it before: it was no longer here.
+    /// Another consumer moved it: it was no longer at this offset.
     Expected(i64),
 }
 
-/// Moves the offset of a batch's partition on, if it is still where the batch expects it.
-///
-/// # Errors
-/// Where Postgres cannot be asked.
+/// Moves a partition's offset to the end of a batch, if it is still where the batch expects it.
 pub(super) async fn advance(
     connection: &mut PgConnection,
     stream: &Stream,
@@ -154,11 +151,11 @@ pub(super) async fn advance(
     })
 }
 
-/// Notes how far the status events of a partition are applied to holds. It only rises; one that is
-/// beyond what is charged was of before an operator set the offset, and changes nothing.
+/// Stores up to where the status events of a partition are applied to holds. It only rises. A value
+/// above `next_offset` is from before an operator set the offset, and is ignored.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note_signals(
     store: &Store,
     stream: &Stream,
@@ -195,7 +192,7 @@ pub struct ManualOffset {
 /// Sets a partition's offset by hand, and keeps who changed what and why. Returns the offset before.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn set(
     connection: &mut PgConnection,
     set: &ManualOffset,

@@ -1,4 +1,4 @@
-//! One account as its wallet page needs it, read in one statement: one round trip, one snapshot.
+//! One account as its wallet page needs it, in one statement: one round trip, one snapshot.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::error::LedgerError;
 use super::store::StoreError;
 use super::subscriptions;
 
-/// What a wallet page is computed from.
+/// The data of a wallet page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     /// Internal key.
@@ -30,7 +30,7 @@ pub struct Overview {
     pub timeline: SubscriptionTimeline,
     /// Used seconds of recent cycles.
     pub cycles_used: Vec<CycleUsed>,
-    /// The catalog accepted last; none: none was accepted yet.
+    /// The catalog accepted last; `None`: none was accepted yet.
     pub catalog: Option<CatalogStamp>,
 }
 
@@ -39,16 +39,16 @@ pub struct Overview {
 pub struct CycleUsed {
     /// The subscription of the cycle.
     pub subscription: SubscriptionId,
-    /// First instant of the cycle.
+    /// Start of the cycle.
     pub start: DateTime<Utc>,
-    /// Allowance seconds that its charges used.
+    /// Used allowance seconds.
     pub seconds: i64,
 }
 
 /// The version of each wallet.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn versions(
     connection: &mut PgConnection,
     accounts: &[AccountId],
@@ -72,7 +72,7 @@ pub async fn versions(
 }
 
 impl Overview {
-    /// Used seconds of a cycle; zero where it saw no call.
+    /// Used seconds of a cycle; zero if it has no call.
     pub fn used_seconds(&self, subscription: SubscriptionId, start: DateTime<Utc>) -> u64 {
         let of_cycle = |used: &&CycleUsed| used.subscription == subscription && used.start == start;
         let used = self.cycles_used.iter().find(of_cycle);
@@ -80,16 +80,16 @@ impl Overview {
     }
 }
 
-/// Reads what the wallet page of an account needs; `None`: there is no such account.
+/// Reads the data of an account's wallet page; `None`: there is no such account.
 ///
 /// # Errors
-/// `Unreadable` where a row holds what this program never writes.
+/// `Unreadable` if a row holds what this program never writes.
 pub async fn read(
     connection: &mut PgConnection,
     id: &AccountId,
     now: DateTime<Utc>,
 ) -> Result<Option<Overview>, LedgerError> {
-    // A cycle lasts 31 days at most: one that began earlier is not the current one.
+    // A cycle lasts at most 31 days: one that began earlier is not the current one.
     let row = sqlx::query(
         "-- overview::read
          SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros,

@@ -1,4 +1,4 @@
-//! The monthly partitions of `charges`, made before a batch needs them.
+//! The monthly partitions of `charges`, created before a batch needs them.
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -7,18 +7,15 @@ use chrono::{DateTime, Datelike, Months, Utc};
 
 use super::store::{Store, StoreError};
 
-/// Remembers which months have their partition; a partition is never dropped while serving, but a
-/// restored backup may lack it.
+/// Remembers which months have a partition. Partitions are never dropped while serving, but a
+/// restored backup may lack one.
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     known: Mutex<HashSet<(i32, u32)>>,
 }
 
 impl Partitions {
-    /// Makes the partition of the month of `instant` and of the next, where they are missing.
-    ///
-    /// # Errors
-    /// Where Postgres cannot be asked.
+    /// Creates the missing partitions for the month of `instant` and the next one.
     pub(super) async fn ensure(
         &self,
         store: &Store,
@@ -36,7 +33,7 @@ impl Partitions {
         Ok(())
     }
 
-    /// Forgets what is known.
+    /// Forgets which partitions exist.
     pub(super) fn forget(&self) {
         self.lock().clear();
     }

@@ -1,8 +1,8 @@
-//! Taking phone numbers and names out of the ledger: after their time, and for one account at once.
+//! Redaction: removes phone numbers and names, after their retention or for one account at once.
 //!
-//! The database allows its append-only rows to lose just these, and nothing else (the migration
-//! `blanking`, which also has the statement of retention). Amounts and the matched prefix stay, by
-//! which every charge can still be rated again.
+//! The database allows its append-only rows to lose exactly these values (migration `blanking`,
+//! which also has the retention statement). Amounts and matched prefixes stay, so every charge can
+//! still be rated again.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, Utc};
@@ -15,18 +15,18 @@ use super::audit::{self, Action, AuditEntry, By};
 use super::error::LedgerError;
 use super::store::{Store, StoreError};
 
-/// Rows of each table that one step looks at.
+/// Rows of each table examined in one step.
 const ROWS_MAX: i32 = 8_192;
-/// Charges of an account that one step blanks.
+/// Charges of an account redacted in one step.
 const CHARGES_MAX: i64 = 5_000;
 
-/// What stands for an account's name once it is blanked.
+/// Replaces the name of a redacted account.
 pub const NO_NAME: &str = "(redacted)";
 
-/// Blanks some of what is older than `before`; answers whether there may be more. Safe to run twice.
+/// Redacts some rows older than `before`; returns whether more may be left. Safe to repeat.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, StoreError> {
     let blanked = store.transact("redaction::blank_before", move |connection| {
         let statement = "/* redaction::blank_before */ SELECT blank_before($1, $2)";
@@ -36,11 +36,11 @@ pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, 
     blanked.await
 }
 
-/// Takes an account's name, address and numbers out of all but its charges; answers the number of its
-/// last charge, for [`blank_charges`]. None: there is no such account.
+/// Redacts an account's name, address and numbers in all tables but its charges; returns the number
+/// of its last charge, for [`blank_charges`]. `None`: there is no such account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn redact(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -82,14 +82,14 @@ pub async fn redact(
     Ok(Some(Redacted { account_key, last_charge }))
 }
 
-/// An account whose charges are left to be blanked.
+/// An account whose charges are still to be redacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Redacted {
     account_key: i32,
     last_charge: i64,
 }
 
-/// Each is given the account's key, what stands for its name, and its id.
+/// The parameters of each: the account's key, the replacement of its name, and its id.
 const STATEMENTS: [&str; 5] = [
     "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
@@ -99,7 +99,8 @@ const STATEMENTS: [&str; 5] = [
     "-- redaction::redact, rents
      UPDATE rental_periods SET phone_number = ''
      WHERE account_key = $1 AND phone_number <> '' AND $2 <> $3",
-    // What can be read names a Twilio account as decoding found it; what cannot may do so by its bytes.
+    // Readable rejects name a Twilio account in a column; unreadable ones may name it in their
+    // bytes.
     "-- redaction::redact, rejects
      UPDATE rejects SET record_key = NULL, record_value = NULL, detail = ''
      WHERE $2 <> $3 AND EXISTS (
@@ -107,7 +108,7 @@ const STATEMENTS: [&str; 5] = [
          WHERE t.account_key = $1 AND (rejects.twilio_account_sid = t.twilio_account_sid
              OR record_key = convert_to(t.twilio_account_sid, 'UTF8')
              OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
-    // Answers kept for a day, to be given again.
+    // Stored answers, kept for a day.
     "-- redaction::redact, answers
      UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (
          response::jsonb
@@ -121,10 +122,10 @@ const STATEMENTS: [&str; 5] = [
              THEN response::jsonb ->> 'id' = $3 ELSE false END)",
 ];
 
-/// Blanks the ends of an account's charges, some at a time; answers how many.
+/// Redacts the numbers in some of an account's charges; returns how many.
 ///
 /// # Errors
-/// Those of the store: what was blanked stays so; run it again.
+/// If Postgres is unavailable or refuses it. What is redacted stays so; run it again.
 pub async fn blank_charges(store: &Store, redacted: Redacted) -> Result<i64, StoreError> {
     let mut blanked = 0;
     let mut from = 1;

@@ -1,7 +1,7 @@
-//! Records that could not be charged: kept by the charging loop; listed, replayed and closed from here.
+//! Records that could not be charged: kept by the charging loop; listed, replayed and closed here.
 //!
-//! A reject is open until a replay settles it or an administrator closes it. Closing is for good: a
-//! conflict that comes again only raises the count of its row.
+//! A reject is open until a replay settles it or an administrator closes it. Closing is final: if a
+//! conflict is repeated, only the count of its row rises.
 
 use callmeter_core::domain::{AccountId, Money, TransactionKind, TwilioAccountSid};
 use chrono::{DateTime, Utc};
@@ -19,14 +19,14 @@ use super::store::{Store, StoreError};
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::{Limits, RejectReason, Topic, decode};
 
-/// A kept record, without its bytes.
+/// A rejected record, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Its number.
     pub id: i64,
-    /// Topic it came from.
+    /// Its topic.
     pub topic: String,
-    /// Partition it came from.
+    /// Its partition.
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
@@ -34,19 +34,19 @@ pub struct Reject {
     pub record_at: Option<DateTime<Utc>>,
     /// `undecodable`, `invalid`, `unknown_account` or `conflict`.
     pub reason: String,
-    /// What exactly was found.
+    /// The details.
     pub detail: String,
-    /// How often it came, for a conflict.
+    /// How often it came; above 1 only for a conflict.
     pub count: i64,
-    /// When it was kept.
+    /// When it was rejected.
     pub at: DateTime<Utc>,
     /// When a replay settled it.
     pub replayed_at: Option<DateTime<Utc>>,
-    /// How long the record is.
+    /// Length of the record's value.
     pub bytes: i32,
-    /// `AccountSid` of the record, where it can be read.
+    /// `AccountSid` of the record, if readable.
     pub twilio_account_sid: Option<String>,
-    /// `CallSid` of the record, where it can be read.
+    /// `CallSid` of the record, if readable.
     pub call_sid: Option<String>,
     /// When it was closed.
     pub closed_at: Option<DateTime<Utc>>,
@@ -54,74 +54,74 @@ pub struct Reject {
     pub closed_reason: Option<String>,
 }
 
-/// A kept record with its bytes.
+/// A rejected record with its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectedRecord {
-    /// What is known about it.
+    /// The record without its bytes.
     pub reject: Reject,
-    /// Key, as it came.
+    /// Key, unchanged.
     pub key: Option<Vec<u8>>,
-    /// Value, as it came; `None` where it was empty or is left in Kafka because of the cap.
+    /// Value, unchanged; `None` if it was empty, or was left in Kafka because of the cap.
     pub value: Option<Vec<u8>>,
 }
 
 impl RejectedRecord {
-    /// True where the total cap was reached: Kafka alone has the bytes.
+    /// True if the total cap was reached: only Kafka has the bytes.
     pub const fn is_left_in_kafka(&self) -> bool {
         self.value.is_none() && self.reject.bytes > 0
     }
 }
 
-/// Which rejects are meant.
+/// Selects rejects.
 #[derive(Clone, Debug, Default)]
 pub struct RejectFilter {
-    /// Of this reason only.
+    /// Only this reason.
     pub reason: Option<RejectReason>,
     /// Only records of Twilio accounts that this account pays for.
     pub account: Option<AccountId>,
     /// Only records of this Twilio account.
     pub twilio_account_sid: Option<TwilioAccountSid>,
-    /// Replayed and closed ones, too.
+    /// Include replayed and closed ones.
     pub all: bool,
 }
 
-/// A reject that is closed.
+/// The result of closing a reject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// As it is now.
+    /// Its current state.
     pub reject: Reject,
-    /// False where it was closed before; then nothing was changed.
+    /// False if it was closed before; then nothing changed.
     pub changed: bool,
 }
 
-/// Why a reject is not closed.
+/// Why a reject cannot be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotClosed {
     /// There is no such reject.
     Unknown,
-    /// A replay settled it before: there is nothing to close.
+    /// A replay settled it before.
     Replayed,
 }
 
 /// What a replay came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
-    /// What the record is now.
+    /// The outcome of the record.
     pub outcome: Outcome,
-    /// What it took from the wallet.
+    /// The debited amount.
     pub debited: Money,
     /// The accounts whose wallets changed.
     pub accounts: Vec<AccountId>,
 }
 
-/// How many open rejects there are of a reason, and how many bytes.
+/// Open rejects of one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RejectTotal {
     /// The reason.
     pub reason: String,
     /// How many.
     pub records: i64,
-    /// The oldest one's instant.
+    /// When the oldest was rejected.
     pub oldest_at: DateTime<Utc>,
 }
 
@@ -129,18 +129,18 @@ const COLUMNS: &str =
     "reject_id, topic, partition, record_offset, record_at, reason, detail, count,
     rejected_at, replayed_at, record_bytes, twilio_account_sid, call_sid, closed_at, closed_reason";
 
-/// What a [`RejectFilter`] means, beside whether a reject is open.
+/// The condition of a [`RejectFilter`], except whether a reject is open.
 const MEANT: &str = "($1::text IS NULL OR reason = $1)
     AND ($2::text IS NULL OR twilio_account_sid = $2)
     AND ($3::text IS NULL OR EXISTS (
         SELECT FROM accounts AS a JOIN twilio_accounts AS t USING (account_key)
         WHERE a.id = $3 AND t.twilio_account_sid = rejects.twilio_account_sid))";
 
-/// Neither replayed nor closed; an index has just these.
+/// Neither replayed nor closed; an index covers these.
 const OPEN: &str = "replayed_at IS NULL AND closed_at IS NULL";
 
 impl RejectFilter {
-    /// The condition for a statement that begins with the parameters of [`Self::bind`].
+    /// The condition for a statement whose first parameters are those of [`Self::bind`].
     fn condition(&self) -> String {
         if self.all { MEANT.to_owned() } else { format!("{MEANT} AND {OPEN}") }
     }
@@ -176,7 +176,7 @@ fn read(row: &sqlx::postgres::PgRow) -> Result<Reject, sqlx::Error> {
 /// At most `limit` rejects with a number above `after`, by number.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn list(
     store: &Store,
     filter: &RejectFilter,
@@ -193,10 +193,10 @@ pub async fn list(
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
 
-/// A page of rejects, newest first; `from` and `to` look at when they were kept.
+/// A page of rejects, newest first; `from` and `to` apply to when they were rejected.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn page(
     connection: &mut PgConnection,
     filter: &RejectFilter,
@@ -216,10 +216,10 @@ pub async fn page(
     Ok(page_of(rejects, stretch.limit, |reject| reject.id))
 }
 
-/// Closes a reject for good, for the reason that `by` gives. Closing it again changes nothing.
+/// Closes a reject for good, for the reason given in `by`. Closing it again changes nothing.
 ///
 /// # Errors
-/// Where Postgres refuses it, or `by` gives no reason.
+/// If Postgres refuses it, or `by` gives no reason.
 pub async fn close(
     connection: &mut PgConnection,
     id: i64,
@@ -263,7 +263,7 @@ pub async fn close(
 /// One reject with its bytes.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, StoreError> {
     let statement = format!(
         "/* rejects::show */ SELECT {COLUMNS}, record_key, record_value FROM rejects
@@ -281,7 +281,7 @@ pub async fn show(store: &Store, id: i64) -> Result<Option<RejectedRecord>, Stor
 /// Open rejects by reason.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn totals(store: &Store) -> Result<Vec<RejectTotal>, StoreError> {
     let statement = format!(
         "/* rejects::totals */
@@ -300,10 +300,10 @@ pub async fn totals(store: &Store) -> Result<Vec<RejectTotal>, StoreError> {
         .collect()
 }
 
-/// What replays debited so far, by kind.
+/// Total amounts debited by replays, by kind.
 ///
 /// # Errors
-/// `Unreadable` where a row holds what this program never writes.
+/// `Unreadable` if a row holds what this program never writes.
 pub async fn replayed_amounts(store: &Store) -> Result<Vec<(TransactionKind, Money)>, LedgerError> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "/* rejects::replayed_amounts */ SELECT kind::text, amount_micros FROM replayed_amounts",
@@ -318,10 +318,10 @@ pub async fn replayed_amounts(store: &Store) -> Result<Vec<(TransactionKind, Mon
     rows.iter().map(read).collect()
 }
 
-/// How many bytes the kept records take on disk, all together.
+/// Total size of the rejected records on disk, in bytes.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn bytes_on_disk(store: &Store) -> Result<i64, StoreError> {
     let row = sqlx::query("/* rejects::bytes_on_disk */ SELECT pg_table_size('rejects')")
         .fetch_one(&mut *store.read().await?)
@@ -329,11 +329,12 @@ pub async fn bytes_on_disk(store: &Store) -> Result<i64, StoreError> {
     Ok(row.try_get(0)?)
 }
 
-/// Tries a kept record once more, by the rules and limits of now, in one transaction that also marks
-/// it where it is settled. One that was closed may be replayed; the audit says that it was. `value` is the record's value, from [`show`] or from Kafka.
+/// Replays a rejected record under the current rules and limits, in one transaction that also marks
+/// it if it is settled. A closed one may be replayed; the audit records that. `value` is the
+/// record's value, from [`show`] or from Kafka.
 ///
 /// # Errors
-/// Nothing changed; the kind says whether to try again.
+/// Nothing changed; the kind says whether to retry.
 pub async fn replay(
     charger: &Charger,
     record: &RejectedRecord,

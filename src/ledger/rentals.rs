@@ -1,4 +1,4 @@
-//! Rents that could not be paid: tried again daily, and given up after a week.
+//! Unpaid rents: retried daily, given up after a week.
 
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
@@ -10,25 +10,25 @@ use super::error::LedgerError;
 use super::store::{AsStoreError, Store, StoreError};
 use super::wallets::{self, Entry};
 
-/// When a rent is tried again, and for how long.
+/// When and for how long an unpaid rent is retried.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     /// Seconds between two attempts (a day).
     pub interval_seconds: u32,
-    /// Seconds from the first attempt after which no further one is made (7 days).
+    /// Seconds after the first attempt until the rent is given up (7 days).
     pub give_up_seconds: u32,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug)]
 pub enum Attempt {
-    /// Paid this much; nothing where the period costs nothing.
+    /// Paid this amount; zero if the period costs nothing.
     Paid(Money),
-    /// Still too little money.
+    /// Still not enough money.
     Failed,
-    /// Too little money, and the time is over: the number is to be suspended.
+    /// Not enough money, and the time is over: the number is to be suspended.
     GivenUp,
-    /// It could not be made at all, and is put off; an operator has to look at it.
+    /// The attempt itself failed and is postponed; an operator has to look at it.
     Refused {
         /// The number.
         phone_number_sid: String,
@@ -39,7 +39,7 @@ pub enum Attempt {
     },
 }
 
-/// The text of a rent's transaction.
+/// The description of a rent's transaction.
 pub fn description(phone_number: Option<&str>, sid: &str, start: NaiveDate) -> String {
     format!("Monthly fee of {} from {start}", phone_number.unwrap_or(sid))
 }
@@ -55,10 +55,10 @@ struct Due {
     first_sequence: Option<i64>,
 }
 
-/// Tries the next rent that is due again, in a transaction of its own; `None`: none is due.
+/// Retries the next due rent, in its own transaction; `None`: none is due.
 ///
 /// # Errors
-/// Nothing changed; transient ones may be tried again.
+/// Nothing changed; transient errors may be retried.
 pub async fn retry_next(
     store: &Store,
     policy: RetryPolicy,
@@ -67,7 +67,7 @@ pub async fn retry_next(
     store.transact("retry_rental", move |connection| retry(connection, policy, now).boxed()).await
 }
 
-/// An attempt that cannot be made is undone, and put off: it must not hold up those behind it.
+/// A failed attempt is undone and postponed, so that it does not block those behind it.
 async fn retry(
     connection: &mut PgConnection,
     policy: RetryPolicy,
@@ -89,8 +89,8 @@ async fn retry(
     Ok(Some(Attempt::Refused { phone_number_sid, period_start, error }))
 }
 
-/// True where another row may well be tried: what is refused for other reasons than its values, or
-/// for want of Postgres, would befall them all.
+/// True if the error concerns this row only, so that another row may succeed. Other refusals, or an
+/// unavailable Postgres, would affect every row.
 fn is_of_the_row(error: &LedgerError) -> bool {
     error.as_store_error().is_none_or(StoreError::is_of_the_values)
 }
@@ -142,7 +142,8 @@ async fn attempt(
         payment_intent_id: None,
         call_sid: None,
     };
-    // What costs nothing leaves no row; older programs could not pay it below zero.
+    // A rent of zero writes no transaction; older programs could not pay it below a balance of
+    // zero.
     let sequence = if due.price.is_zero() {
         None
     } else {
@@ -151,7 +152,7 @@ async fn attempt(
     let interval = TimeDelta::seconds(policy.interval_seconds.into());
     let mut next_at = due.next_attempt_at + interval;
     if next_at <= now {
-        // After an outage one attempt makes up for those missed.
+        // After an outage one attempt replaces the missed ones.
         next_at = now + interval;
     }
     let last_at = due.first_attempt_at + TimeDelta::seconds(policy.give_up_seconds.into());

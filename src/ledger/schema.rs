@@ -1,4 +1,4 @@
-//! The schema: how it is brought up to date, and whether this program knows the one it finds.
+//! The schema: how it is migrated, and whether this program knows the version it finds.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,13 @@ use super::store::{Store, StoreError};
 /// Every migration, compiled in.
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
-/// Why the schema cannot be used, or could not be brought up to date.
+/// Why the schema cannot be used or migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
     /// Migrations are missing: the database is empty or older than this program.
     #[error("the database lacks migration {version} ({description}); run `callmeter migrate`")]
     Missing {
-        /// The first one that is missing.
+        /// The first missing one.
         version: i64,
         /// Its name.
         description: String,
@@ -35,10 +35,10 @@ pub enum SchemaError {
         "the database has migration {version}, which this program does not know; run the newer program"
     )]
     Newer {
-        /// The first one that is unknown.
+        /// The first unknown one.
         version: i64,
     },
-    /// A migration was applied with another text than this program has.
+    /// A migration was applied with a text that differs from this program's.
     #[error(
         "migration {version} was applied with another text than this program's; use the program that applied it"
     )]
@@ -46,20 +46,20 @@ pub enum SchemaError {
         /// Which one.
         version: i64,
     },
-    /// A migration failed; it left nothing behind.
+    /// A migration failed and was rolled back.
     #[error("a migration failed: {0}")]
     Failed(#[source] MigrateError),
-    /// Postgres could not be asked.
+    /// Postgres could not be queried.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Brings the schema up to date; answers how many migrations were applied.
+/// Migrates the schema; returns how many migrations were applied.
 ///
 /// # Errors
-/// As [`check`], save for missing ones; `Failed` where one cannot be applied.
+/// As [`check`], except for missing ones; `Failed` if one cannot be applied.
 pub async fn migrate(store: &Store) -> Result<usize, SchemaError> {
-    // Two programs must not migrate at once: sqlx takes a lock of the session.
+    // Two programs must not migrate at once: sqlx takes a session lock.
     let mut connection = store.connect_directly().await?;
     let before = applied(&mut connection).await?.len();
     MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
@@ -72,10 +72,10 @@ pub async fn migrate(store: &Store) -> Result<usize, SchemaError> {
     Ok(after - before)
 }
 
-/// Checks that the schema is exactly the one that this program was made for.
+/// Checks that the schema is exactly the one this program was built for.
 ///
 /// # Errors
-/// What is different. `Store` with a transient kind where Postgres is merely down.
+/// The difference. `Store` with a transient kind if Postgres is unavailable.
 pub async fn check(store: &Store) -> Result<(), SchemaError> {
     let mut connection = store.connect().await?;
     let mut applied = applied(&mut connection).await?;
@@ -99,7 +99,7 @@ pub async fn check(store: &Store) -> Result<(), SchemaError> {
     }
 }
 
-/// Migrations found in the database: whether each ended, and its checksum.
+/// Migrations in the database: whether each ended, and its checksum.
 async fn applied(
     connection: &mut PgConnection,
 ) -> Result<BTreeMap<i64, (bool, Vec<u8>)>, StoreError> {

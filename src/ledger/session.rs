@@ -1,15 +1,15 @@
-//! What each session and each transaction of Postgres is set to, with a connection pooler in between
-//! or without.
+//! The settings of each Postgres session and transaction, with or without a connection pooler.
 //!
-//! A pooler that lends connections out by transaction (pgbouncer) knows no session of ours: what is set
-//! for one would be lost, or be left to strangers. So a transaction carries its settings in the message
-//! that begins it, which costs no round trip. What a session is set to besides is for single statements,
-//! and stands in the start of the connection, where a pooler refuses or drops it and nobody else sees it.
+//! A pooler that lends connections by transaction (pgbouncer) has no session of ours: its settings
+//! would be lost, or left to strangers. So a transaction carries its settings in the message that
+//! begins it, which costs no round trip. Session settings only bound single statements. They are
+//! sent at the start of the connection, where a pooler refuses or drops them and nobody else gets
+//! them.
 
 use sqlx::postgres::PgConnectOptions;
 
-/// `BEGIN…` and what every transaction is set to: a statement that hangs must not hold a wallet's lock
-/// for ever, and a process that hangs inside a transaction gives its locks up soon.
+/// `BEGIN…` with the settings of every transaction: a hanging statement must not hold a wallet's
+/// lock for ever, and a process that hangs inside a transaction soon loses its locks.
 macro_rules! begin {
     ($begin:literal $(, $more:literal)*) => {
         concat!(
@@ -22,24 +22,24 @@ macro_rules! begin {
     };
 }
 
-/// How a transaction begins.
+/// The kind of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
-    /// A change, and what it reads.
+    /// A change, with its reads.
     Usual,
     /// A batch of the charging loop, whose statements look rows up by array and index.
     ///
-    /// The planner is told so: an array of thousands of keys would lead it to read whole tables for
-    /// as long as they are small, and it would stay with that plan while they grow. A pooler shares
-    /// prepared statements, and their plans, among all who send the same text; so every transaction
-    /// that charges says this.
+    /// The planner needs this setting: for an array of thousands of keys it would read whole tables
+    /// while they are small, and keep that plan while they grow. A pooler shares prepared
+    /// statements, with their plans, among all that send the same text; so every charging
+    /// transaction sets it.
     Batch,
-    /// One state of the ledger for several statements that only read.
+    /// One snapshot for several statements that only read.
     Snapshot,
 }
 
 impl Begin {
-    /// The one message that begins it.
+    /// The message that begins it.
     pub(super) const fn statement(self) -> &'static str {
         match self {
             Self::Usual => begin!("BEGIN READ WRITE"),
@@ -55,20 +55,20 @@ impl Begin {
     }
 }
 
-/// What marks a session as one that Postgres began for this very connection.
+/// Marks a session that Postgres itself began for this connection.
 const MARK: [(&str, &str); 1] = [("callmeter.connection", "direct")];
 
-/// Finds the mark; nothing where a pooler dropped it.
+/// Reads the mark; no row if a pooler dropped it.
 pub(super) const IS_MARKED: &str = "-- store::connect_directly
      SELECT coalesce(current_setting('callmeter.connection', true) = 'direct', false)";
 
-/// What any pooler and Postgres take. The time zone is UTC, as sqlx tells both.
+/// Options that every pooler and Postgres accept. The time zone is UTC, as sqlx sets for both.
 pub(super) fn plain(options: PgConnectOptions) -> PgConnectOptions {
-    // No column is a float, and poolers refuse what sqlx would say of them.
+    // No column is a float, and poolers refuse what sqlx would set for floats.
     options.application_name("callmeter").extra_float_digits(None)
 }
 
-/// Bounds single statements as transactions are.
+/// Bounds single statements as transactions are bounded.
 pub(super) fn bounded(plain: &PgConnectOptions) -> PgConnectOptions {
     plain
         .clone()
@@ -89,8 +89,8 @@ pub(super) fn marked(plain: &PgConnectOptions) -> PgConnectOptions {
     ])
 }
 
-/// True where a connection was refused as poolers refuse settings of a session: `protocol_violation`
-/// (all that pgbouncer says for itself), `feature_not_supported`.
+/// True if a connection was refused as poolers refuse session settings: `protocol_violation` (the
+/// only code of pgbouncer itself) or `feature_not_supported`.
 pub(super) fn is_refused_by_a_pooler(error: &sqlx::Error) -> bool {
     let state = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     matches!(state.as_deref(), Some("08P01" | "0A000"))

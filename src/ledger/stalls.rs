@@ -1,7 +1,7 @@
-//! Partitions that stand still though records wait: kept so that `callmeter status` knows of them.
+//! Partitions that make no progress although records wait, stored for `callmeter status`.
 //!
-//! The process that has the partition keeps and forgets them. Nothing is decided by them, and charging
-//! neither reads nor writes them.
+//! The process that has the partition writes and deletes these rows. They decide nothing, and
+//! charging neither reads nor writes them.
 
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
@@ -9,30 +9,30 @@ use sqlx::{PgConnection, Row};
 use super::store::{Store, StoreError};
 use crate::ingest::client::TopicPartition;
 
-/// A partition that stands still.
+/// A stalled partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// The record that it does not get beyond. Where the stored offset is another one, it is over.
+    /// The record at which it stalls. If the stored offset differs, the stall is over.
     pub next_offset: i64,
     /// Since when records have waited.
     pub since: DateTime<Utc>,
-    /// What is known of the cause.
+    /// The known cause.
     pub cause: String,
 }
 
-/// Where a partition goes on, and what is kept about it.
+/// Where a partition continues, and its stored stall.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPlace {
     /// First offset not yet charged.
     pub next_offset: i64,
-    /// What is kept.
+    /// The stored stall.
     pub kept: Option<Kept>,
 }
 
-/// The places of all partitions of some topics.
+/// The stored places of all partitions of some topics.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn places(
     store: &Store,
     topics: &[&str],
@@ -59,10 +59,10 @@ pub async fn places(
     Ok(places.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Those that are kept and not over.
+/// The stalls that are not over.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn list(
     connection: &mut PgConnection,
 ) -> Result<Vec<(TopicPartition, Kept)>, StoreError> {
@@ -82,10 +82,10 @@ pub async fn list(
     Ok(stalls.collect::<Result<_, sqlx::Error>>()?)
 }
 
-/// Keeps that a partition stands still; at the same record it does so since it was kept first.
+/// Stores a stall; at the same record, `since` stays that of the first time.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(), StoreError> {
     let statement = || {
         sqlx::query(
@@ -107,10 +107,10 @@ pub async fn keep(store: &Store, name: &TopicPartition, kept: &Kept) -> Result<(
     Ok(())
 }
 
-/// Forgets what is kept about a partition.
+/// Deletes the stored stall of a partition.
 ///
 /// # Errors
-/// Where Postgres cannot be asked.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn forget(store: &Store, name: &TopicPartition) -> Result<(), StoreError> {
     let statement = || {
         sqlx::query(

@@ -1,9 +1,9 @@
-//! Statements: what a wallet had when a month began, what moved it, and what it had at the end.
+//! Statements: a wallet's opening balance of a month, its movements, and its closing balance.
 //!
-//! By `at`, the instant of commit, in UTC months. A month that is closed never changes again: it is
-//! closed by raising the wallet's `last_at` to the month's end, under the wallet's lock. Every row
-//! is written at `last_at` or later, so that none can come to lie in the month, however long its
-//! transaction takes and whatever its clock says.
+//! Months are UTC, by `at`, the commit time. A closed month never changes again: closing raises the
+//! wallet's `last_at` to the end of the month, under the wallet's lock. Every row is written at
+//! `last_at` or later, so none can fall into the month, however long its transaction takes and
+//! whatever its clock says.
 
 use callmeter_core::domain::{AccountId, Money, TransactionKind, TransactionType};
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveTime, Utc};
@@ -18,12 +18,12 @@ use super::wallets;
 pub struct Month(NaiveDate);
 
 impl Month {
-    /// Its first instant.
+    /// Its start.
     pub fn start(self) -> DateTime<Utc> {
         self.0.and_time(NaiveTime::MIN).and_utc()
     }
 
-    /// The first instant after it.
+    /// Its end, exclusive.
     pub fn end(self) -> DateTime<Utc> {
         let next = self.0.checked_add_months(Months::new(1)).unwrap_or(NaiveDate::MAX);
         next.and_time(NaiveTime::MIN).and_utc()
@@ -44,48 +44,48 @@ impl std::str::FromStr for Month {
             let (year, month) = text.split_once('-')?;
             let first = NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1)?;
             let month = Self(first);
-            // Of the many spellings of a number only one.
+            // Only one of the many spellings of a number.
             (1900..=9999).contains(&first.year()).then_some(month)
         };
         read().filter(|month| month.to_string() == text).ok_or("is no month such as 2026-11")
     }
 }
 
-/// What one kind of transaction came to in a month.
+/// The total of one kind of transaction in a month.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total {
     /// Credit or debit.
     pub direction: TransactionType,
-    /// What for.
+    /// The kind.
     pub kind: TransactionKind,
-    /// How many; those that moved money.
+    /// How many moved money.
     pub transactions: i64,
     /// Their sum.
     pub amount: Money,
 }
 
-/// A month of a wallet.
+/// One month of a wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// True where nothing can change it any more.
+    /// True if it can no longer change.
     pub is_closed: bool,
     /// Balance at its start.
     pub opening: Money,
-    /// What moved it, by kind.
+    /// Its movements, by kind.
     pub totals: Vec<Total>,
     /// Sum of the credits.
     pub credits: Money,
     /// Sum of the debits.
     pub debits: Money,
-    /// Balance at its end, or as of now.
+    /// Balance at its end, or now.
     pub closing: Money,
 }
 
-/// Closes a month that is over, and reads it; `None`: there is no such account, or the month has not
-/// begun.
+/// Closes a month that is over, and reads it; `None`: there is no such account, or the month has
+/// not begun.
 ///
 /// # Errors
-/// `Unreadable` where opening, totals and closing do not add up.
+/// `Unreadable` if opening balance, totals and closing balance do not add up.
 pub async fn read(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -119,7 +119,7 @@ pub async fn read(
     Ok(Some(Statement { is_closed, opening, totals, credits, debits, closing }))
 }
 
-/// Sees to it that no row can come before `end` any more, once that has passed; answers whether.
+/// Once `end` has passed, ensures that no later row falls before it; returns whether that is so.
 async fn close(
     connection: &mut PgConnection,
     account_key: i32,
@@ -136,7 +136,7 @@ async fn close(
     if last_at >= end || now < end {
         return Ok(last_at >= end);
     }
-    // Whoever writes a row has the wallet's lock until it is committed.
+    // Every writer of a row has the wallet's lock until it commits.
     wallets::lock(connection, account_key).await?;
     sqlx::query(
         "-- statements::close
@@ -149,8 +149,8 @@ async fn close(
     Ok(true)
 }
 
-/// Numbers of the month's first row and of the first after it. Rows below the latter never change, so
-/// that what is read of them afterwards fits together.
+/// Numbers of the month's first row and of the first one after it. Rows below the latter never
+/// change, so later reads of them are consistent.
 async fn rows_of(
     connection: &mut PgConnection,
     account_key: i32,

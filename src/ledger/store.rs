@@ -5,7 +5,7 @@
 //! through [`Store::execute`], [`Store::transact`] or [`Reserved::begin`]. Behind a connection pooler
 //! sessions have no default of ours; the tests run without one and hold the rule.
 //!
-//! The body of a transaction may run several times, so it must have no effect but through its
+//! The body of a transaction may run several times, so its only effects must be through its
 //! connection.
 
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
 use super::session;
 pub use super::session::Begin;
 
-/// How often a transaction is tried before its conflict is given to the caller.
+/// Attempts before a conflict is returned to the caller.
 const ATTEMPTS_MAX: u32 = 8;
 
-/// Longest wait for a connection: long enough for a burst, short enough that a request can still answer
-/// 503 in time.
+/// Longest wait for a connection: long enough for a burst, short enough that a request can still be
+/// answered with 503 in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What went wrong between us and Postgres; the kind says what to do.
+/// An error of Postgres; the kind says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another transaction was in the way (serialization, deadlock, unique key): run it again.
@@ -37,10 +37,10 @@ pub enum StoreError {
     /// Postgres cannot be reached, or is starting or stopping: wait, then run it again.
     #[error("postgres cannot be reached")]
     Unavailable(#[source] sqlx::Error),
-    /// The statement itself is wrong, or the data break a constraint: do not run it again.
+    /// The statement is wrong, or the data violate a constraint: do not run it again.
     #[error("postgres refused a statement")]
     Refused(#[source] sqlx::Error),
-    /// A connection pooler answers, where a lock of a session is to be held: change the settings.
+    /// A connection pooler answers where a session lock is needed: change the settings.
     #[error(
         "a connection pooler such as pgbouncer answers at DATABASE_URL (database.url); the role `jobs`, \
          `migrate`, `sweep` and `reconcile` hold locks of a session: give them a URL that leads to \
@@ -50,13 +50,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// True where the same transaction may succeed when it is run again.
+    /// True if a retry of the same transaction may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Conflict(_) | Self::Unavailable(_))
     }
 
-    /// True where the very values were refused: out of a type's range, or against a constraint. What
-    /// else is refused (a missing table, a right that was taken away) is no fault of a record.
+    /// True if the values themselves were refused: out of a type's range, or against a constraint.
+    /// Other refusals (a missing table, a revoked right) are not the fault of a record.
     pub fn is_of_the_values(&self) -> bool {
         let Self::Refused(source) = self else { return false };
         let Some(error) = source.as_database_error() else {
@@ -66,15 +66,15 @@ impl StoreError {
         state.starts_with("22") || (state.starts_with("23") && error.constraint().is_some())
     }
 
-    /// True where a row belongs to a partition that is not there; Postgres calls it a check that is
-    /// violated, and names no constraint.
+    /// True if the partition of a row is missing. Postgres reports this as a check violation
+    /// without the name of a constraint.
     pub fn is_without_partition(&self) -> bool {
         let Self::Refused(source) = self else { return false };
         let error = source.as_database_error();
         error.is_some_and(|it| it.code().as_deref() == Some("23514") && it.constraint().is_none())
     }
 
-    /// Name of the constraint that was violated, if that is what happened.
+    /// Name of the violated constraint, if any.
     pub fn constraint(&self) -> Option<&str> {
         let (Self::Conflict(source) | Self::Unavailable(source) | Self::Refused(source)) = self
         else {
@@ -116,26 +116,26 @@ impl From<sqlx::Error> for StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
-    /// What connects through poolers too.
+    /// Options that also connect through poolers.
     plain: Arc<PgConnectOptions>,
-    /// A pooler refused what bounds single statements; it is not said any more.
+    /// A pooler refused the bounds of single statements; they are no longer sent.
     is_pooled: Arc<AtomicBool>,
 }
 
 impl Store {
-    /// Prepares a pool; connects when it is first used, so that a service can start before Postgres.
+    /// Prepares a pool. It connects on first use, so that a service can start before Postgres.
     ///
     /// # Errors
-    /// `Refused` where the URL cannot be read.
+    /// `Refused` if the URL cannot be read.
     pub fn open(url: &str, connections_max: u32) -> Result<Self, StoreError> {
         Ok(Self::with_options(url.parse()?, connections_max, PATIENCE))
     }
 
-    /// Prepares a pool for what authorizations read: a caller would rather be told soon that nobody knows
-    /// than wait for a connection.
+    /// Prepares a pool for the reads of authorizations: they would rather fail soon than wait for a
+    /// connection.
     ///
     /// # Errors
-    /// `Refused` where the URL cannot be read.
+    /// `Refused` if the URL cannot be read.
     pub fn open_for_authorizations(url: &str, connections_max: u32) -> Result<Self, StoreError> {
         let patience = Duration::from_secs(1);
         Ok(Self::with_options(url.parse()?, connections_max, patience))
@@ -151,7 +151,8 @@ impl Store {
         Self { pool, plain, is_pooled: Arc::default() }
     }
 
-    /// Another pool, of one connection, to the same database: for what must not wait behind others.
+    /// Another pool, of one connection, to the same database: for work that must not wait behind
+    /// others.
     #[must_use]
     pub fn apart(&self) -> Self {
         Self::with_pool(PgPoolOptions::new().max_connections(1), Arc::clone(&self.plain))
@@ -160,7 +161,7 @@ impl Store {
     /// Borrows a connection for reading; Postgres refuses to change anything on it.
     ///
     /// # Errors
-    /// `Unavailable` where none can be had in time.
+    /// `Unavailable` if there is none in time.
     pub async fn read(&self) -> Result<PoolConnection<Postgres>, StoreError> {
         let was_pooled = self.is_pooled.load(Ordering::Acquire);
         let error = match self.pool.acquire().await {
@@ -178,24 +179,24 @@ impl Store {
     /// Borrows a connection for a transaction.
     ///
     /// # Errors
-    /// `Unavailable` where none can be had in time.
+    /// `Unavailable` if there is none in time.
     pub async fn for_transaction(&self) -> Result<Reserved, StoreError> {
         Ok(Reserved { connection: self.read().await?, is_clean: true })
     }
 
-    /// Connects past the pool, which hides why it cannot connect behind its time-out.
+    /// Connects outside the pool, whose time-out hides why it cannot connect.
     ///
     /// # Errors
-    /// `Unavailable` where Postgres cannot be reached.
+    /// `Unavailable` if Postgres cannot be reached.
     pub async fn connect(&self) -> Result<PgConnection, StoreError> {
         Ok(self.plain.connect().await?)
     }
 
-    /// Connects to Postgres itself, for what holds locks of a session. The session is known by a mark
-    /// that only the start of the connection can give it.
+    /// Connects to Postgres itself, for session locks. A mark that only the start of the connection
+    /// can set proves that no pooler is in between.
     ///
     /// # Errors
-    /// `Pooled` where a pooler answers. `Unavailable` where nobody does.
+    /// `Pooled` if a pooler answers. `Unavailable` if nobody answers.
     pub async fn connect_directly(&self) -> Result<PgConnection, StoreError> {
         let mut connection = match session::marked(&self.plain).connect().await {
             Ok(connection) => connection,
@@ -242,8 +243,8 @@ impl Store {
     /// it. `name` is for logs and metrics.
     ///
     /// # Errors
-    /// The body's own errors end the transaction without effect; transient ones are returned after
-    /// eight attempts.
+    /// An error of the body rolls the transaction back; transient ones are returned after eight
+    /// attempts.
     pub async fn transact<T, E, F>(&self, name: &'static str, mut body: F) -> Result<T, E>
     where
         E: From<StoreError> + AsStoreError,
@@ -289,8 +290,8 @@ fn is_worth_another(name: &'static str, attempt: &mut u32, error: Option<&StoreE
 
 /// A connection for a transaction, which carries its settings with it (`session.rs`).
 ///
-/// Where nobody waited for the transaction's beginning to be answered, it may have begun all the same:
-/// such a connection is closed, for the next one's statements would be part of it.
+/// If nobody waited for the reply to the transaction's `BEGIN`, the transaction may still have
+/// begun. Such a connection is closed: the next statements would be part of that transaction.
 #[derive(Debug)]
 pub struct Reserved {
     connection: PoolConnection<Postgres>,
@@ -320,9 +321,9 @@ impl Drop for Reserved {
     }
 }
 
-/// Lets [`Store::transact`] see whether a body's own error was Postgres's.
+/// Lets [`Store::transact`] check whether a body's own error came from Postgres.
 pub trait AsStoreError {
-    /// The error of the store inside, if it is one.
+    /// The inner error of the store, if it is one.
     fn as_store_error(&self) -> Option<&StoreError>;
 }
 

@@ -1,4 +1,4 @@
-//! The timelines of plans: read whole, extended by one row at a time.
+//! Timelines of plans: read whole, extended one row at a time.
 
 use callmeter_core::domain::{
     AccountId, CatalogHistory, CatalogVersion, PlanId, Subscription, SubscriptionId,
@@ -14,12 +14,12 @@ use super::catalogs::{self, Purpose};
 use super::error::{LedgerError, Refusable};
 use super::wallets;
 
-/// What became of a change of plan.
+/// The result of a change of plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SubscriptionChanged {
     /// It was written.
     Changed(Subscription),
-    /// The plan was in force then already.
+    /// The plan was in force at that time already.
     Unchanged,
 }
 
@@ -28,19 +28,19 @@ pub enum SubscriptionChanged {
 pub enum NotSubscribed {
     /// There is no such account.
     UnknownAccount,
-    /// No such plan in a catalog that counts from then on.
+    /// A catalog in force at some time of the subscription lacks the plan.
     UnknownPlan {
-        /// The first such catalog; none: no catalog was accepted yet.
+        /// The first such catalog; `None`: no catalog was accepted yet.
         version: Option<CatalogVersion>,
     },
 }
 
-/// Puts an account on a plan, or on none, from `starts_at` on, until its next entry.
+/// Sets the account's plan, or none, effective from `starts_at` until its next entry.
 ///
-/// Concerns calls that are committed afterwards; nothing is rated again.
+/// Applies to calls that are committed afterwards; nothing is rated again.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn change(
     connection: &mut PgConnection,
     id: &AccountId,
@@ -74,7 +74,8 @@ pub async fn change(
         let Some(history) = history else {
             return Ok(Err(NotSubscribed::UnknownPlan { version: None }));
         };
-        // Calls before now are rated by the catalog of their time, or by the next that has the plan.
+        // Calls before now are rated by the catalog of their time, or by the next one with the
+        // plan.
         let lacking = first_lacking(&history, plan, starts_at.max(by.at), ends_at);
         if let Some(version) = lacking {
             return Ok(Err(NotSubscribed::UnknownPlan { version: Some(version) }));
@@ -100,7 +101,7 @@ pub async fn change(
 /// Reads the timeline of one account.
 ///
 /// # Errors
-/// `Unreadable` where a plan's id cannot be read.
+/// `Unreadable` if a plan's id cannot be read.
 pub async fn timeline(
     connection: &mut PgConnection,
     account_key: i32,
@@ -126,7 +127,7 @@ pub async fn timeline(
 /// Builds one entry of a timeline from its columns.
 ///
 /// # Errors
-/// `Unreadable` where the plan's id cannot be read.
+/// `Unreadable` if the plan's id cannot be read.
 pub(super) fn entry(
     subscription_id: i64,
     plan: Option<&str>,
@@ -137,7 +138,7 @@ pub(super) fn entry(
     Ok(Subscription { id: SubscriptionId(subscription_id), plan, starts_at })
 }
 
-/// The first catalog version in force somewhere in `from .. until` that lacks a plan.
+/// The first catalog version in force between `from` and `until` that lacks a plan.
 fn first_lacking(
     history: &CatalogHistory,
     plan: &PlanId,

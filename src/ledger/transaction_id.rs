@@ -1,6 +1,6 @@
-//! A transaction's id, as outsiders hold on to it.
+//! The public id of a transaction.
 
-/// A transaction's id outside: made of the account's key and the number in its ledger.
+/// A transaction's public id: the account's key and the number in its ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionId {
     /// The account's key.

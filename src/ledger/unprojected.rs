@@ -1,7 +1,7 @@
-//! Wallets that were changed while Redis could not be told, until somebody has projected them.
+//! Wallets that changed while Redis was unavailable, until they are projected.
 //!
-//! Written by whoever changed them, read by every process that authorizes calls, several times a
-//! second; empty as long as Redis answers.
+//! Written by the process that changed them, read several times a second by every process that
+//! authorizes calls; empty as long as Redis is available.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use super::catalogs::CatalogStamp;
 use super::error::LedgerError;
 use super::store::{Store, StoreError};
 
-/// How long a process may authorize by what it last read of the ledger. Whoever changes what no wallet
-/// in Redis tells of commits, waits as long, and answers then: nobody goes by what was before.
+/// How long a process may authorize by its last read of the ledger. A change that Redis could not
+/// be told about is answered one lease after its commit; by then no process acts on the old state.
 pub const LEASE: Duration = Duration::from_secs(1);
 
-/// Notes that Redis may not have the wallet of an account as it is now.
+/// Records that Redis may lack the current wallet of an account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn note(
     store: &Store,
     account: &AccountId,
@@ -42,11 +42,11 @@ pub async fn note(
     Ok(())
 }
 
-/// The latest catalog's stamp and up to `most` noted wallets, the oldest first: one statement, because
-/// every process asks this several times a second.
+/// The latest catalog's stamp and at most `most` recorded wallets, oldest first: one statement,
+/// because every process runs it several times a second.
 ///
 /// # Errors
-/// `Unreadable` where an id is none.
+/// `Unreadable` if an id is invalid.
 pub async fn look(
     connection: &mut PgConnection,
     most: i64,
@@ -82,7 +82,7 @@ pub async fn look(
     Ok((stamp, wallets))
 }
 
-/// Notes that Redis has the wallet of an account, at this version or a later one.
+/// Records that Redis has the wallet of an account, at this version or a later one.
 ///
 /// # Errors
 /// Those of the store.

@@ -1,7 +1,7 @@
-//! The head of a wallet, and how one transaction is put on it.
+//! The head of a wallet, and how one transaction is posted to it.
 //!
-//! Single postings (adjustments, refills, opening balances) go through here; the charging loop
-//! writes many at once and holds the same lock. Nothing may write a wallet without its lock.
+//! Single postings (adjustments, refills, opening balances) use this module; the charging loop
+//! writes many at once under the same lock. Nothing may write a wallet without its lock.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use sqlx::{PgConnection, Row};
 use super::error::LedgerError;
 use super::store::StoreError;
 
-/// A wallet as it stands, read under its lock.
+/// A wallet, read under its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletHead {
-    /// Whose wallet.
+    /// Its account.
     pub account_key: i32,
     /// Balance after the last transaction.
     pub balance: Money,
@@ -29,38 +29,38 @@ pub struct WalletHead {
     pub charge_sequence: i64,
     /// Raised by every change that a projection must see.
     pub version: i64,
-    /// Instant of the last row; the next is never earlier.
+    /// Time of the last row; the next is never earlier.
     pub last_at: DateTime<Utc>,
 }
 
 impl WalletHead {
-    /// Whether a rent can be paid: with the credit limit, holds ignored; what is free always can.
+    /// True if a rent can be paid: with the credit limit, holds ignored. A rent of zero always can.
     pub fn affords(&self, price: Money) -> bool {
         let funds = self.balance.checked_add(self.credit_limit);
         price.is_zero() || funds.is_none_or(|funds| funds >= price)
     }
 
-    /// The balance after a debit; `None`: it would take the wallet further out of its range.
+    /// The balance after a debit; `None`: it would be further out of its range.
     pub fn debited(&self, amount: Money) -> Option<Money> {
         balance_after(self.balance, amount.checked_neg()?, self.credit_limit)
     }
 
-    /// The balance after a credit; `None`: it would take the wallet further out of its range.
+    /// The balance after a credit; `None`: it would be further out of its range.
     pub fn credited(&self, amount: Money) -> Option<Money> {
         balance_after(self.balance, amount, self.credit_limit)
     }
 }
 
-/// A transaction to be put on a wallet; its direction is its kind's.
+/// A transaction to post; its direction is that of its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// What it is for.
+    /// Its kind.
     pub kind: TransactionKind,
     /// Whether it moves money.
     pub status: TransactionStatus,
     /// Positive.
     pub amount: Money,
-    /// Null: the standard text of the kind.
+    /// `None`: the standard text of the kind.
     pub description: Option<String>,
     /// Sequence of an older transaction of the same account.
     pub refers_to: Option<i64>,
@@ -73,10 +73,10 @@ pub struct Entry {
 /// Locks a wallet until the transaction ends and reads its head; `None`: no such account.
 ///
 /// Read what depends on it (allowances, subscriptions, the link of a Twilio account) in later
-/// statements: a wait for the lock does not refresh the snapshot of the statement that waited.
+/// statements: a lock wait does not refresh the snapshot of the statement that waited.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn lock(
     connection: &mut PgConnection,
     account_key: i32,
@@ -104,7 +104,7 @@ pub async fn lock(
 /// The versions of wallets, by account.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn versions(
     connection: &mut PgConnection,
     account_keys: &[i32],
@@ -116,10 +116,11 @@ pub async fn versions(
     Ok(rows.into_iter().collect())
 }
 
-/// Puts a transaction on a locked wallet and moves its head; answers the transaction's sequence.
+/// Posts a transaction to a locked wallet and moves its head; returns the transaction's sequence.
 ///
 /// # Errors
-/// `BalanceOutOfRange` where it takes the wallet further out of its range; `HeadMoved` where the lock was not held.
+/// `BalanceOutOfRange` if the balance would be further out of its range; `HeadMoved` without the
+/// lock.
 pub async fn post(
     connection: &mut PgConnection,
     head: &mut WalletHead,
@@ -166,11 +167,11 @@ pub async fn post(
     Ok(head.sequence)
 }
 
-/// Raises the version of a locked wallet, after a change beside it that a projection must see:
-/// a subscription, a policy.
+/// Raises the version of a locked wallet, after another change that a projection must see: a
+/// subscription, a policy.
 ///
 /// # Errors
-/// `HeadMoved` where the lock was not held.
+/// `HeadMoved` if the lock was not held.
 pub async fn raise_version(
     connection: &mut PgConnection,
     head: &mut WalletHead,
@@ -191,7 +192,7 @@ pub async fn raise_version(
 /// Sets the credit limit of a locked wallet.
 ///
 /// # Errors
-/// `BalanceOutOfRange` where the balance cannot go with it; `HeadMoved` where the lock was not held.
+/// `BalanceOutOfRange` if balance plus limit is out of range; `HeadMoved` if the lock was not held.
 pub async fn set_credit_limit(
     connection: &mut PgConnection,
     head: &mut WalletHead,
@@ -235,7 +236,7 @@ fn balance_with(head: &WalletHead, entry: &Entry) -> Result<Money, LedgerError> 
     })
 }
 
-/// Whether Redis can count an amount exactly: beyond that, holds could no longer be checked against it.
+/// True if Redis can count the amount exactly: beyond that, holds cannot be checked against it.
 fn is_exact(amount: Option<Money>) -> bool {
     let exact = -Money::EXACT_IN_LUA.micros()..=Money::EXACT_IN_LUA.micros();
     amount.is_some_and(|amount| exact.contains(&amount.micros()))

@@ -1,4 +1,4 @@
-//! The catalog's file: read at start and on SIGHUP, offered to the ledger as a version.
+//! The catalog file: read at start and on SIGHUP, offered to the ledger as a version.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 use crate::metrics::{CATALOG_REFUSED, CATALOG_VERSION};
 
-/// Why the catalog's file has no effect; the version in force stays.
+/// Why the catalog file has no effect; the version in force stays.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogFileError {
     /// The file cannot be read.
@@ -24,7 +24,7 @@ pub enum CatalogFileError {
         /// Why.
         source: std::io::Error,
     },
-    /// What it says was not accepted.
+    /// Its content was not accepted.
     #[error("catalog {}: {source}", path.display())]
     Refused {
         /// The file.
@@ -35,7 +35,7 @@ pub enum CatalogFileError {
 }
 
 impl CatalogFileError {
-    /// True where Postgres is merely away: offer the file again.
+    /// True if Postgres is only unavailable: offer the file again.
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Refused { source: CatalogRefused::Ledger(error), .. } => error.is_transient(),
@@ -44,8 +44,8 @@ impl CatalogFileError {
     }
 }
 
-/// Reads the file and offers it; tells metrics what became of it. Returns when no process authorizes by
-/// the version before any more.
+/// Reads the file, offers it, and counts the result in metrics. Returns when no process authorizes
+/// by the previous version any more.
 ///
 /// # Errors
 /// Why it was not accepted.
@@ -105,7 +105,7 @@ impl Change for OfferCatalog {
 /// Reads the file.
 ///
 /// # Errors
-/// `Unreadable`.
+/// `Unreadable` if the file cannot be read.
 pub fn read(path: &Path) -> Result<String, CatalogFileError> {
     std::fs::read_to_string(path)
         .map_err(|source| CatalogFileError::Unreadable { path: path.to_owned(), source })

@@ -1,4 +1,4 @@
-//! Closes a reject for good: it is no longer counted as open.
+//! Closes a reject for good; it no longer counts as open.
 
 use sqlx::PgConnection;
 
@@ -7,7 +7,7 @@ use crate::ledger::Refusable;
 use crate::ledger::audit::By;
 use crate::ledger::rejects::{self, Closed, NotClosed};
 
-/// The reject to close. The reason is the actor's, in [`By`].
+/// The reject to close. The reason is in [`By`].
 #[derive(Clone, Copy, Debug)]
 pub struct CloseReject(pub i64);
 

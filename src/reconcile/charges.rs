@@ -1,4 +1,4 @@
-//! What we charged: by Twilio account and UTC day of the call's start.
+//! Our charges, by Twilio account and UTC day of the call's start.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,28 +12,28 @@ use crate::ledger::LedgerError;
 use crate::ledger::known_calls::{self, LinkedAccount};
 use crate::ledger::store::StoreError;
 
-/// Calls that are looked for at once.
+/// Calls looked up at once.
 const SIDS_AT_ONCE: usize = 1_000;
 
 /// Charges of one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DayTotal {
-    /// How many.
+    /// Number of charges.
     pub calls: i64,
-    /// Whole minutes, each leg rounded up: Twilio's own count where its callback told it, else
-    /// reckoned from the seconds, whatever the plan's increments and its policy for legs.
+    /// Whole minutes, each leg rounded up: Twilio's own count if its callback reported one, else
+    /// computed from the seconds. The plan's increments and policy for legs do not matter.
     pub minutes: i64,
-    /// What they cost the account.
+    /// The charged amount.
     pub price: Money,
 }
 
-/// Adds up the charges of all accounts, by key of the Twilio account and day.
+/// Sums the charges of all accounts, by key of the Twilio account and day.
 pub(super) async fn totals(
     connection: &mut PgConnection,
     range: DayRange,
 ) -> Result<HashMap<i32, BTreeMap<NaiveDate, DayTotal>>, StoreError> {
-    // No call is charged earlier than a day before its start (charging.end_ahead_seconds_max): what
-    // was charged before that lies in partitions that need not be read.
+    // A call is charged at most a day before its start (charging.end_ahead_seconds_max). So
+    // partitions with only earlier charges need not be read.
     let rows = sqlx::query(
         "-- reconcile::totals
          SELECT twilio_account_key, (started_at AT TIME ZONE 'UTC')::date AS day, count(*) AS calls,
@@ -60,8 +60,9 @@ pub(super) async fn totals(
     Ok(totals)
 }
 
-/// Reads the charged calls that started on a day or beside it, and those of `theirs` that were charged
-/// with any other start: without a timestamp a callback's own time stands for the call's end.
+/// Reads the charged calls that started on a day or a day beside it, and those of `theirs` that
+/// were charged with any other start: a callback without a timestamp gives its own time as the
+/// call's end.
 pub(super) async fn calls_around(
     connection: &mut PgConnection,
     linked: &LinkedAccount,

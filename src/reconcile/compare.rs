@@ -1,36 +1,36 @@
-//! Why a day differs, call by call. Pure.
+//! Explains the difference of a day, call by call. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
-/// Sids that one difference names.
+/// Call SIDs listed per difference.
 const NAMED_MAX: usize = 1_000;
 
 /// Completed calls as Twilio lists them: UTC day of the start, and whole minutes.
 pub(super) type TwilioCalls = HashMap<String, (NaiveDate, i64)>;
-/// Charged calls: UTC day of the start (another than Twilio's, whichever it is), and whole minutes.
-/// Every call that Twilio lists on the day and that was ever charged is among them.
+/// Charged calls: UTC day of the start (if it is not Twilio's day, any other), and whole minutes.
+/// Contains every call that Twilio lists on the day and that was ever charged.
 pub(super) type ChargedCalls = HashMap<String, (NaiveDate, i64)>;
 
-/// Why a day's minutes are not Twilio's.
+/// Why a day's minutes differ from Twilio's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Completed at Twilio, never charged here: a sweep finds it.
     MissingHere,
-    /// Charged here, and Twilio does not list it.
+    /// Charged here, but not listed by Twilio.
     MissingAtTwilio,
-    /// Charged with another duration than Twilio tells now: a conflict, or a correction of Twilio's.
+    /// Charged with another duration than Twilio lists now: a conflict, or a correction by Twilio.
     MinutesDiffer,
-    /// It started on another day by Twilio's clock than by its callback: seconds around midnight.
+    /// Its start is on another day by Twilio's list than by its callback: seconds around midnight.
     OtherDay,
-    /// The calls agree, and Twilio's usage does not count all of them yet.
+    /// The calls agree; Twilio's usage does not count all of them yet.
     UsageNotFinal,
-    /// The calls agree, and Twilio billed other minutes for them.
+    /// The calls agree, but Twilio billed other minutes for them.
     UsageDiffers,
-    /// There are too many calls to compare them one by one, or rows of Twilio's that cannot be read.
+    /// Not compared one by one: there are too many calls, or rows of Twilio cannot be read.
     NotCompared,
 }
 
@@ -46,7 +46,7 @@ impl Reason {
         Self::NotCompared,
     ];
 
-    /// The word that is stored and shown.
+    /// Its spelling, as stored and shown.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MissingHere => "missing_here",
@@ -59,22 +59,22 @@ impl Reason {
         }
     }
 
-    /// False where it goes away by itself.
+    /// False if the difference will disappear.
     pub const fn is_fault(self) -> bool {
         !matches!(self, Self::UsageNotFinal)
     }
 }
 
-/// A part of a day's difference.
+/// One part of a day's difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Difference {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Ours less Twilio's; where the minutes differ, the calls that do.
+    /// Ours minus Twilio's; if the minutes differ, the number of such calls.
     pub calls: i64,
-    /// Ours less Twilio's.
+    /// Ours minus Twilio's.
     pub minutes: i64,
-    /// The calls, in order; the first thousand.
+    /// The calls, sorted; at most a thousand.
     pub call_sids: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Difference {
         Self { reason, calls, minutes, call_sids: Vec::new() }
     }
 
-    /// By how many calls the day's numbers differ for this reason.
+    /// By how many calls the day's totals differ for this reason.
     pub(super) const fn net_calls(&self) -> i64 {
         match self.reason {
             Reason::MinutesDiffer => 0,
@@ -92,7 +92,7 @@ impl Difference {
     }
 }
 
-/// Compares the calls of a day, by their sids.
+/// Compares the calls of a day by their SIDs.
 pub(super) fn explain(
     day: NaiveDate,
     charged: &ChargedCalls,

@@ -1,9 +1,8 @@
-//! Our charges held against what Twilio billed: minutes and money by account and UTC start day.
+//! Compares our charges with Twilio's bill: minutes and money by account and UTC day of the start.
 //!
-//! Beside the flow, and reading only, save for its own tables. Twilio's usage records tell a day's
-//! minutes; where they are not ours, the day's calls are compared one by one, and each difference
-//! gets its reason. What remains unexplained is told as such: a day's reasons add up to its
-//! difference.
+//! Beside the flow; it writes only its own tables. Twilio's usage records give a day's minutes. If
+//! they differ from ours, the day's calls are compared one by one, and each difference gets a
+//! reason. An unexplained rest must never be hidden: the reasons of a day add up to its difference.
 
 mod charges;
 mod compare;
@@ -30,15 +29,15 @@ use crate::ledger::store::{Store, StoreError};
 use crate::twilio::{AccessError, Accesses, Credentials, TwilioClient, TwilioError, UsageRecord};
 use compare::explain;
 
-/// The job's name, also that of its lock.
+/// Name of the job and of its lock.
 pub const NAME: &str = "reconcile";
 
 /// Twilio accounts read from Postgres at once.
 const PAGE: i64 = 500;
-/// Calls of an account and day that are compared one by one; bounds the memory for it.
+/// Most calls of an account and day that are compared one by one; bounds the memory.
 const CALLS_MAX: usize = 500_000;
 
-/// UTC days, both included.
+/// UTC days, both inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DayRange {
     /// The first day.
@@ -47,7 +46,7 @@ pub struct DayRange {
     pub last: NaiveDate,
 }
 
-/// What a comparison works with.
+/// The clients and settings of a comparison.
 #[derive(Clone, Debug)]
 pub struct Reconciler {
     store: Store,
@@ -62,10 +61,10 @@ pub struct Reconciler {
 /// Why a comparison ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum ReconcileError {
-    /// Postgres cannot be asked.
+    /// Postgres could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Twilio does not answer for an account.
+    /// Twilio failed for an account.
     #[error(transparent)]
     Twilio(#[from] TwilioError),
 }
@@ -85,15 +84,15 @@ impl From<AccessError> for ReconcileError {
     }
 }
 
-/// What one Twilio account came to.
+/// The result of one Twilio account.
 #[derive(Clone, Debug)]
 struct Compared {
     days: Arc<[Day]>,
-    /// Rows of Twilio's that cannot be read.
+    /// Rows of Twilio that cannot be read.
     unreadable: u64,
 }
 
-/// A day of one Twilio account, from both sides.
+/// A day of one Twilio account, ours and Twilio's.
 #[derive(Clone, Debug)]
 struct Day {
     date: NaiveDate,
@@ -103,7 +102,7 @@ struct Day {
 }
 
 impl DayRange {
-    /// The days before the present one.
+    /// The last `days` days before today.
     pub fn before(now: DateTime<Utc>, days: u32) -> Self {
         let today = now.date_naive();
         let back = |days: u32| today.checked_sub_days(Days::new(days.into())).unwrap_or(today);
@@ -112,10 +111,10 @@ impl DayRange {
 }
 
 impl Reconciler {
-    /// Prepares a comparison as the settings say; connects when it is first used.
+    /// Prepares a comparison from the settings; connects on first use.
     ///
     /// # Errors
-    /// Where a setting of Twilio cannot be used.
+    /// If a Twilio setting is invalid.
     pub fn of(settings: &Settings, store: Store, clock: Clock) -> Result<Self, TwilioError> {
         let reconcile = &settings.reconcile;
         Ok(Self {
@@ -129,10 +128,10 @@ impl Reconciler {
         })
     }
 
-    /// Compares these days of every Twilio account, and keeps what it finds.
+    /// Compares these days of every Twilio account, and stores the result.
     ///
     /// # Errors
-    /// Where Postgres fails; what fails at Twilio is in the report, and holds up no other account.
+    /// If Postgres fails. An error of Twilio is in the report and does not stop other accounts.
     pub async fn reconcile(&self, range: DayRange) -> Result<Report, ReconcileError> {
         let mut report = Report::default();
         let totals = charges::totals(&mut *self.store.read().await?, range).await?;
@@ -149,7 +148,8 @@ impl Reconciler {
                 let compared = self.compare_and_keep(&linked, ours, range).await;
                 (linked, compared)
             });
-            // Nothing is waited for between two of them: those that are not polled hold connections.
+            // No await between two polls: accounts that are not polled would keep their
+            // connections.
             let mut compared = compared.buffer_unordered(self.accounts_at_once.max(1));
             while let Some((linked, compared)) = compared.next().await {
                 report.take(&linked, compared)?;
@@ -170,7 +170,7 @@ impl Reconciler {
         Ok(compared)
     }
 
-    /// Compares an account by the first credentials that Twilio takes.
+    /// Compares an account with the first credentials that Twilio accepts.
     async fn compare_as_anyone(
         &self,
         linked: &LinkedAccount,
@@ -208,7 +208,7 @@ impl Reconciler {
                 continue;
             }
             let differences = if !is_read {
-                // What was read of it is not all that Twilio billed.
+                // The readable part is not all that Twilio billed.
                 let (calls, minutes) = (ours.calls - twilio.calls, ours.minutes - twilio.minutes);
                 vec![Difference::of(Reason::NotCompared, calls, minutes)]
             } else if (ours.calls, ours.minutes) == (twilio.calls, twilio.minutes) {
@@ -223,7 +223,7 @@ impl Reconciler {
         Ok(Compared { days: days.into(), unreadable })
     }
 
-    /// Compares a day's calls one by one; with how many rows of Twilio's cannot be read.
+    /// Compares a day's calls one by one; also returns how many rows of Twilio cannot be read.
     async fn explain_day(
         &self,
         linked: &LinkedAccount,
@@ -269,7 +269,7 @@ impl Reconciler {
     }
 }
 
-/// A day of which Twilio has no record: it billed nothing.
+/// A day without a record at Twilio: nothing was billed.
 fn nothing(day: NaiveDate) -> UsageRecord {
     UsageRecord { day, calls: 0, minutes: 0, cost: Some(Money::ZERO), as_of: None }
 }

@@ -1,4 +1,4 @@
-//! What a comparison found, as it is shown and kept.
+//! The result of a comparison, as shown and stored.
 
 use std::collections::BTreeMap;
 
@@ -12,34 +12,34 @@ use crate::metrics::{TWILIO_DRIFT_MINUTES, TWILIO_MARGIN_DOLLARS, set_dollars};
 use crate::telemetry::one_line;
 use crate::twilio::TwilioError;
 
-/// Everything that was found.
+/// The whole result.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Every day with calls, by account, Twilio account and day.
     pub days: Vec<DayRow>,
     /// Every difference with its reason, in the same order.
     pub differences: Vec<DifferenceRow>,
-    /// Twilio accounts that nobody gave credentials for.
+    /// Twilio accounts without credentials.
     pub not_configured: Vec<String>,
     /// Twilio accounts that could not be compared.
     pub failed: Vec<Failure>,
-    /// Rows of Twilio's that cannot be read, as often as they were met; what they hide is
+    /// Rows of Twilio that cannot be read, with repetitions; the difference they cause is
     /// `not_compared`.
     pub unreadable: u64,
-    /// The whole of it.
+    /// The totals.
     pub summary: Summary,
 }
 
 /// A day of one Twilio account.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DayRow {
-    /// Who pays for it.
+    /// The account that pays for it.
     pub account: String,
     /// The Twilio account.
     pub twilio_account_sid: String,
     /// UTC day of the calls' start.
     pub day: NaiveDate,
-    /// Charges.
+    /// Number of charges.
     pub calls: i64,
     /// Their whole minutes.
     pub minutes: i64,
@@ -47,30 +47,30 @@ pub struct DayRow {
     pub twilio_calls: i64,
     /// Minutes that Twilio billed.
     pub twilio_minutes: i64,
-    /// What the account was charged.
+    /// The amount charged to the account.
     pub price: Money,
-    /// What Twilio took; none: not told in US dollars.
+    /// Twilio's price; `None`: not reported in US dollars.
     pub twilio_cost: Option<Money>,
-    /// The price less the cost.
+    /// Price minus cost.
     pub margin: Option<Money>,
 }
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DifferenceRow {
-    /// Who pays for it.
+    /// The account that pays for it.
     pub account: String,
     /// The Twilio account.
     pub twilio_account_sid: String,
     /// UTC day of the calls' start.
     pub day: NaiveDate,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// Ours less Twilio's; where the minutes differ, the calls that do.
+    /// Ours minus Twilio's; if the minutes differ, the number of such calls.
     pub calls: i64,
-    /// Ours less Twilio's.
+    /// Ours minus Twilio's.
     pub minutes: i64,
-    /// The calls, the first thousand of them.
+    /// The calls; at most a thousand.
     pub call_sids: Vec<String>,
 }
 
@@ -79,24 +79,24 @@ pub struct DifferenceRow {
 pub struct Failure {
     /// The Twilio account.
     pub twilio_account_sid: String,
-    /// Why.
+    /// The error.
     pub error: String,
 }
 
-/// The sums.
+/// The totals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Minutes that differ, whichever way, by reason.
+    /// Differing minutes, without their sign, by reason.
     pub drift_minutes: BTreeMap<Reason, i64>,
-    /// Micro-dollars: prices less costs, over the days whose costs are known.
+    /// Prices minus costs in micro-dollars, of the days with known costs.
     pub margin_micros: i64,
 }
 
 impl Report {
-    /// Takes what one Twilio account came to.
+    /// Adds the result of one Twilio account.
     ///
     /// # Errors
-    /// Postgres's, which are none of that account.
+    /// An error of Postgres, which does not belong to that account.
     pub(super) fn take(
         &mut self,
         linked: &LinkedAccount,
@@ -112,7 +112,7 @@ impl Report {
             }
             Err(ReconcileError::Twilio(error)) => {
                 let (twilio_account_sid, error) = (linked.sid.to_string(), one_line(&error));
-                tracing::warn!(account = %linked.account, error, "not compared");
+                tracing::warn!(account = %linked.account, error, "twilio account not compared");
                 self.failed.push(Failure { twilio_account_sid, error });
             }
             Err(error) => return Err(error),
@@ -173,19 +173,19 @@ impl Report {
         self.not_configured.sort_unstable();
     }
 
-    /// Differences that do not go away by themselves.
+    /// Number of differences that will not disappear.
     pub fn faults(&self) -> usize {
         self.differences.iter().filter(|difference| difference.reason.is_fault()).count()
     }
 
-    /// Nothing could be asked at all: no Twilio account has credentials, and there are some.
+    /// True if nothing could be compared: there are Twilio accounts, and none has credentials.
     pub fn is_not_configured(&self) -> bool {
         !self.not_configured.is_empty() && self.failed.is_empty() && self.days.is_empty()
     }
 }
 
 impl Summary {
-    /// Shows the sums as metrics.
+    /// Publishes the totals as metrics.
     pub fn publish(&self) {
         for reason in Reason::ALL {
             let minutes = self.drift_minutes.get(&reason).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Keeps what a comparison found: its days and differences, in place of what was there before.
+//! Stores the result of a comparison: its days and differences replace the earlier ones.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::{Day, DayRange};
 use crate::ledger::known_calls::LinkedAccount;
 use crate::ledger::store::{Store, StoreError};
 
-/// Writes the days of one Twilio account anew.
+/// Replaces the stored days of one Twilio account.
 pub(super) async fn keep(
     store: &Store,
     linked: &LinkedAccount,

@@ -1,5 +1,5 @@
-//! What Twilio tells: usage by day, and the calls around a day. A row that cannot be read is counted,
-//! and takes nothing from the others.
+//! Reads from Twilio: usage by day, and the calls around a day. A row that cannot be read is
+//! counted and does not affect the others.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -13,27 +13,27 @@ use crate::twilio::{Credentials, UsageRecord};
 /// Usage of an account.
 #[derive(Debug, Default)]
 pub(super) struct TheirUsage {
-    /// All categories added up, by day.
+    /// Sums of all categories, by day.
     pub by_day: BTreeMap<NaiveDate, UsageRecord>,
-    /// Days of which a record cannot be read.
+    /// Days with a record that cannot be read.
     pub unreadable_days: HashSet<NaiveDate>,
-    /// How many records cannot be read, those of unknown days too.
+    /// Records that cannot be read, including those without a readable day.
     pub unreadable_rows: u64,
 }
 
 /// Completed calls of an account.
 #[derive(Debug, Default)]
 pub(super) struct TheirCalls {
-    /// Those that are told in full.
+    /// The calls that can be read in full.
     pub calls: TwilioCalls,
-    /// Sids of those that are not: nothing can be said of them.
+    /// SIDs of the others, which are not compared.
     pub unreadable: HashSet<String>,
-    /// How many rows are not, those without a sid too.
+    /// Rows that cannot be read, including those without a SID.
     pub unreadable_rows: u64,
 }
 
 impl Reconciler {
-    /// Adds up the categories, by day.
+    /// Sums the categories, by day.
     pub(super) async fn usage(
         &self,
         linked: &LinkedAccount,
@@ -64,7 +64,7 @@ impl Reconciler {
         Ok(sums)
     }
 
-    /// Lists the completed calls of a day and of its neighbours; none: there are too many.
+    /// Lists the completed calls of a day and the two days beside it; `None`: there are too many.
     pub(super) async fn calls_around(
         &self,
         linked: &LinkedAccount,
@@ -96,7 +96,7 @@ impl Reconciler {
                 None => break,
             }
         }
-        // A row may come again, and be readable there.
+        // A repeated row may be readable.
         let TheirCalls { calls, unreadable, .. } = &mut theirs;
         unreadable.retain(|sid| !calls.contains_key(sid));
         Ok(Some(theirs))

@@ -1,4 +1,4 @@
-//! A call as Twilio lists it, in the words of the callback that was lost.
+//! A call from Twilio's list, as the status callback that was lost.
 
 use callmeter_core::domain::{CallSid, TwilioAccountSid};
 use chrono::{DateTime, Utc};
@@ -7,28 +7,28 @@ use serde_json::{Value, json};
 use crate::ingest::decode::{Event, Limits, Topic, decode};
 use crate::twilio::CallRecord;
 
-/// `CallbackSource` of what the sweep publishes; Twilio's own is `call-progress-events`.
+/// `CallbackSource` of records from the sweep; Twilio's own is `call-progress-events`.
 pub const SOURCE: &str = "callmeter-sweep";
 
-/// A call's end as a record, and what will become of it.
+/// The record of a call's end, and how it will be handled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
-    /// It is charged, or leaves a tombstone.
+    /// Charged, or stored as a tombstone.
     Usable(Vec<u8>),
-    /// It is rejected whenever it comes, and kept.
+    /// Always rejected, and kept as a reject.
     Rejected(Vec<u8>),
-    /// Twilio does not tell enough of it, or not yet.
+    /// Twilio does not report enough, or not yet.
     NotYet,
 }
 
-/// Makes the record of a call that ended.
+/// Creates the record of a call that ended.
 ///
-/// Its fields are those of a status callback, so it is charged as that would have been: by
-/// `CallDuration`, from the end less that. `Duration` is left out: it is Twilio's own count, and
-/// only the callback tells it. The tag of the callback's address is not known here.
+/// Its fields are those of a status callback, so it is charged as the callback would have been: by
+/// `CallDuration`, with the start computed from the end. `Duration` is left out: it is Twilio's own
+/// count, which only the callback has. The tag in the callback's address is not known here.
 ///
-/// An end that is missing follows from start and duration. A duration that is missing is never taken
-/// from start and end: it is what is billed, and the start may be that of the ringing.
+/// A missing end is computed from start and duration. A missing duration is never computed from
+/// start and end: it is what is billed, and the start may be that of the ringing.
 pub(super) fn event(
     sid: &TwilioAccountSid,
     call: &CallRecord,
@@ -55,7 +55,7 @@ pub(super) fn event(
     put("CallDuration", call.duration.map(|seconds| seconds.to_string()));
     let record = parameters.to_string().into_bytes();
     let of_this_call = |found: &CallSid| found.as_str() == call.sid;
-    // A record without an end would be charged as if the call ended now: such a call waits.
+    // A record without an end would be charged as if the call ended now, so the call waits.
     let has_ended = ended_at.is_some();
     match decode(Topic::Calls, &record, now, limits) {
         Event::CallEnded(ended) if has_ended && of_this_call(&ended.call.call_sid) => {
@@ -137,7 +137,7 @@ mod tests {
         let too_long =
             |call: &mut CallRecord| (call.end_time, call.duration) = (None, Some(86_401));
         assert!(matches!(told(too_long).0, Told::Rejected(_)), "and what is refused is kept");
-        // A leg that nobody answered ends later than it starts, and has a duration of 0.
+        // An unanswered leg ends later than it starts, with a duration of 0.
         let busy = |call: &mut CallRecord| {
             (call.status, call.end_time, call.duration) = ("busy".to_owned(), None, Some(0));
         };

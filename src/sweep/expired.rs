@@ -1,8 +1,8 @@
-//! Expired holds: their calls never came to an end that anybody heard of, so Twilio is asked.
+//! Expired holds: no end of their call was ever received, so the calls are looked up at Twilio.
 //!
-//! A hold that was released by the clock comes from the journal to the table `expired_holds` before
-//! the journal forgets it. There it stays until it is decided: its charge came, Twilio told its end,
-//! Twilio knows no such call, or a week has gone by.
+//! When a hold expires, it is copied from the journal to the table `expired_holds` before the
+//! journal forgets it. It stays there until it is decided: its charge is committed, Twilio reports
+//! its end, Twilio knows no such call, or a week has passed.
 
 use callmeter_core::domain::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,50 +15,49 @@ use crate::ledger::store::{Store, StoreError};
 use crate::metrics::{EXPIRED_HOLDS, SWEEP_CALLS};
 use crate::twilio::{CallRecord, TwilioError};
 
-/// Holds that one sweep looks up at most; the others wait for the next.
+/// Most holds looked up in one sweep; the others wait for the next.
 const LOOKUPS_MAX: usize = 5_000;
 /// Holds read from Postgres at once.
 const PAGE: i64 = 100;
-/// A call that is still in progress is looked up again after this time, doubled each time.
+/// A call in progress is looked up again after this time, doubled each time.
 const RETRY_FIRST: TimeDelta = TimeDelta::minutes(15);
-/// The longest time between two attempts.
+/// Longest time between two attempts.
 const RETRY_MAX: TimeDelta = TimeDelta::hours(6);
-/// A hold whose call did not end for so long is given up: no call is longer than a day.
+/// A hold is given up if its call does not end for this long: no call lasts longer than a day.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(7);
-/// Decided holds are kept for so long.
+/// How long decided holds are kept.
 const KEPT_FOR: TimeDelta = TimeDelta::days(30);
 
-/// A hold that waits for Twilio's word.
+/// A hold to be looked up at Twilio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpiredHold {
     account_key: i32,
     /// The call.
     pub call_sid: CallSid,
-    /// When the hold was due.
+    /// When the hold expired.
     pub expired_at: DateTime<Utc>,
     attempts: i32,
 }
 
-/// What became of a hold's call.
+/// The result for a hold's call.
 #[derive(Debug)]
 enum Decision {
-    /// Its charge is in the ledger.
+    /// It is charged.
     Charged,
-    /// Its end went to Kafka.
+    /// Its end was published to Kafka.
     Published,
-    /// No Twilio account of the account knows it.
+    /// None of the account's Twilio accounts knows it.
     Unknown,
-    /// Not decided yet: in progress, or Twilio could not be asked.
+    /// Not decided yet: in progress, or the look-up failed.
     Later(Option<String>),
-    /// Twilio did not answer.
+    /// Twilio is unavailable.
     Away(String),
 }
 
-/// Tells how many holds wait whose next attempt should have been made before `at`, and since when
-/// the oldest is due.
+/// How many holds wait whose next attempt was due before `at`, and when the oldest of them expired.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn overdue(
     connection: &mut PgConnection,
     at: DateTime<Utc>,
@@ -74,7 +73,7 @@ pub async fn overdue(
 }
 
 impl Sweeper {
-    /// Takes over holds that expired, and looks up those that are due.
+    /// Takes over expired holds, and looks up those that are due.
     pub(super) async fn look_up_expired_holds(
         &self,
         report: &mut Report,
@@ -91,7 +90,7 @@ impl Sweeper {
                 let decision = self.decide(hold, report).await?;
                 self.note_decision(hold, &decision).await?;
                 if matches!(decision, Decision::Away(_)) {
-                    // Each further one would only take its time; they wait for the next sweep.
+                    // Further look-ups would only take time; they wait for the next sweep.
                     return Ok(());
                 }
             }
@@ -113,7 +112,7 @@ impl Sweeper {
             }
         }
         drop(connection);
-        // A caller may hold for a name of its own, which Twilio never hears of.
+        // A caller may use its own name for a call, which Twilio does not know.
         if !is_of_twilio(&hold.call_sid) {
             return Ok(Decision::Unknown);
         }
@@ -151,7 +150,7 @@ impl Sweeper {
         Err(refusal.into())
     }
 
-    /// Publishes the end of a call, billable or not: the latter leaves its tombstone.
+    /// Publishes the end of a call. If it is not billable, it leaves a tombstone.
     async fn publish_end(
         &self,
         linked: &LinkedAccount,
@@ -203,7 +202,7 @@ impl Sweeper {
         };
         if outcome == "waiting" && now - hold.expired_at > GIVEN_UP_AFTER {
             outcome = "given_up";
-            tracing::warn!(call = %hold.call_sid, error, "an expired hold is given up");
+            tracing::warn!(call = %hold.call_sid, error, "expired hold given up");
         }
         let doubled = RETRY_FIRST * (1 << hold.attempts.clamp(0, 5));
         let next_at = (outcome == "waiting").then(|| now + doubled.min(RETRY_MAX));
@@ -229,7 +228,7 @@ impl Sweeper {
     }
 }
 
-/// True where it may be a sid of Twilio's.
+/// True if it may be a SID of Twilio.
 fn is_of_twilio(sid: &CallSid) -> bool {
     sid.as_str().starts_with("CA")
 }

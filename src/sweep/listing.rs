@@ -15,10 +15,10 @@ use crate::twilio::{CallRecord, CallsPage, Credentials, TwilioError};
 
 /// Twilio accounts read from Postgres at once.
 const PAGE: i64 = 500;
-/// Accounts in a row without an answer, after which Twilio counts as away.
+/// Twilio counts as unavailable after this many accounts in a row without an answer.
 const AWAY_AFTER: usize = 10;
 
-/// What one Twilio account came to.
+/// The counts of one Twilio account.
 #[derive(Debug, Default)]
 struct Counts {
     calls: u64,
@@ -32,7 +32,7 @@ struct Counts {
 struct Away(usize);
 
 impl Away {
-    /// Why Twilio is away, once that is clear: each further account would only take its time.
+    /// The error, once Twilio counts as unavailable: further accounts would only take time.
     fn after(&mut self, listed: &Listed) -> Option<String> {
         match listed {
             Listed::Failed(error) if error.is_transient() => self.0 += 1,
@@ -52,8 +52,8 @@ enum Listed {
 }
 
 impl Sweeper {
-    /// Goes over all Twilio accounts, several at a time. `period` is told up to when an account was
-    /// swept last; where `by_the_clock`, how far each one came is noted.
+    /// Lists all Twilio accounts, several at a time. `period` gets the time up to which an account
+    /// was last swept; `by_the_clock`: the progress of each account is stored.
     pub(super) async fn list_accounts(
         &self,
         report: &mut Report,
@@ -126,11 +126,11 @@ impl Sweeper {
             return Ok(Listed::NotConfigured);
         }
         let sid = &linked.sid;
-        tracing::warn!(account = %linked.account, %sid, %error, "not swept");
+        tracing::warn!(account = %linked.account, %sid, %error, "twilio account not swept");
         Ok(Listed::Failed(error))
     }
 
-    /// Lists an account by the first credentials that Twilio takes.
+    /// Lists an account with the first credentials that Twilio accepts.
     async fn list_as_anyone(
         &self,
         linked: &LinkedAccount,
@@ -162,7 +162,7 @@ impl Sweeper {
         }
         let first = period.from.date_naive();
         let last = (period.to - TimeDelta::microseconds(1)).date_naive();
-        // A sid may come again on any later page.
+        // A SID may be repeated on any later page.
         let mut page = self.twilio.calls(credentials, &linked.sid, first, last).await?;
         loop {
             self.publish_missing(linked, period, &page, &mut published, &mut counts).await?;
@@ -212,8 +212,8 @@ impl Sweeper {
         Ok(())
     }
 
-    /// What is to be published of calls that were never charged. A call that is rejected goes to Kafka
-    /// once: so it is kept, and told of by more than a log line.
+    /// The records to publish for calls that were never charged. A call that will be rejected is
+    /// published once, so that it is kept as a reject and not only logged.
     async fn records(
         &self,
         linked: &LinkedAccount,
@@ -228,7 +228,7 @@ impl Sweeper {
                 Told::Rejected(record) => drop(rejected.insert(sid.clone(), record)),
                 Told::NotYet => {
                     counts.unusable += 1;
-                    tracing::warn!(account = %linked.account, call = %sid, "cannot be charged");
+                    tracing::warn!(account = %linked.account, call = %sid, "no usable end yet");
                 }
             }
         }

@@ -1,12 +1,13 @@
 //! The sweep: finds calls at Twilio that were never charged, and publishes their ends to Kafka.
 //!
-//! A plain status callback is tried twice within seconds and then lost. So each Twilio account's
-//! completed calls are listed and held against `call_keys`; and every hold that expired unsettled is
-//! looked up, since its call's end may be what was lost. What is missing goes to the topic of calls,
-//! as the callback would have, and is charged there: beside the flow, this is one more source of it.
+//! A plain status callback is tried twice within seconds and then lost. So the completed calls of
+//! each Twilio account are listed and compared with `call_keys`. Every expired hold is looked up
+//! too, since the end of its call may be lost. Missing calls are published to the topic of calls,
+//! as the callback would have been, and are charged from there: for the flow, the sweep is one more
+//! source.
 //!
-//! It must never charge by itself. Publishing a call twice is harmless (its key charges it once), so
-//! a sweep that was killed is simply run again.
+//! The sweep must never charge. Publishing a call twice is harmless (its key charges it once), so a
+//! sweep that was killed is simply run again.
 
 mod event;
 mod expired;
@@ -33,61 +34,61 @@ use crate::ledger::LedgerError;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::twilio::{AccessError, Accesses, TwilioClient, TwilioError};
 
-/// The job's name, also that of its lock.
+/// Name of the job and of its lock.
 pub const NAME: &str = "sweep";
 
-/// A stretch of time, half-open: calls that started in it are looked at.
+/// A half-open period: covers the calls that started in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
-    /// The first instant.
+    /// Start, inclusive.
     pub from: DateTime<Utc>,
-    /// The first instant after it.
+    /// End, exclusive.
     pub to: DateTime<Utc>,
 }
 
-/// What the sweep works with.
+/// The clients and settings of a sweep.
 #[derive(Clone, Debug)]
 pub struct Sweeper {
     /// The ledger, which is only read, and the sweep's own tables.
     pub store: Store,
     /// Twilio.
     pub twilio: TwilioClient,
-    /// As whom each Twilio account is asked.
+    /// The credentials of each Twilio account.
     pub accesses: Accesses,
     /// Kafka.
     pub publisher: Publisher,
-    /// The present.
+    /// The clock.
     pub clock: Clock,
-    /// What the decoder will accept.
+    /// Limits of the decoder.
     pub limits: Limits,
-    /// Twilio accounts that are listed at the same time.
+    /// Twilio accounts listed at the same time.
     pub accounts_at_once: usize,
 }
 
-/// What a sweep found.
+/// The result of a sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Report {
-    /// Twilio accounts that were listed to the end.
+    /// Twilio accounts that were listed completely.
     pub accounts: u64,
-    /// Completed calls that Twilio listed, once on each page.
+    /// Completed calls that Twilio listed, counted once per page.
     pub calls: u64,
-    /// Calls that were not charged, and went to Kafka.
+    /// Uncharged calls that were published to Kafka.
     pub published: u64,
-    /// Calls that Twilio tells in full and that cannot be charged, by their length: they are kept as
-    /// rejects, to which they went now or in an earlier sweep.
+    /// Calls that Twilio reports in full but that cannot be charged because of their length: they
+    /// are kept as rejects, from this sweep or an earlier one.
     pub rejected: u64,
-    /// Rows that cannot be used: Twilio tells no end or no duration, or what cannot be read.
+    /// Unusable rows: without an end or a duration, or unreadable.
     pub unusable: u64,
-    /// Expired holds whose calls Twilio was asked about.
+    /// Expired holds looked up at Twilio.
     pub holds_looked_up: u64,
-    /// Of these, those whose call had ended and went to Kafka.
+    /// Of these, those whose call had ended and was published to Kafka.
     pub holds_published: u64,
-    /// Twilio accounts that nobody gave credentials for.
+    /// Twilio accounts without credentials.
     pub not_configured: Vec<String>,
     /// Twilio accounts that could not be listed.
     pub failed: Vec<Failure>,
-    /// Calls of expired holds, by Twilio account, that went to Kafka in this sweep already.
+    /// Calls of expired holds, by Twilio account, already published in this sweep.
     #[serde(skip)]
     handed_over: HashSet<(i32, CallSid)>,
 }
@@ -97,26 +98,26 @@ pub struct Report {
 pub struct Failure {
     /// The Twilio account.
     pub twilio_account_sid: String,
-    /// Why.
+    /// The error.
     pub error: String,
 }
 
 /// Why a sweep ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
-    /// Postgres cannot be asked.
+    /// Postgres could not be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Kafka does not take what was found; nothing is lost, the next sweep finds it again.
+    /// Kafka does not accept records. Nothing is lost: the next sweep finds the calls again.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// Twilio answers for no account.
+    /// Twilio is unavailable for every account.
     #[error("{error}, for one account after the other; the next sweep goes on from here")]
     TwilioAway {
-        /// What happened last.
+        /// The last error.
         error: String,
     },
-    /// Twilio does not answer for an account.
+    /// Twilio failed for an account.
     #[error(transparent)]
     Twilio(#[from] TwilioError),
 }
@@ -146,10 +147,10 @@ impl AsStoreError for SweepError {
 }
 
 impl Sweeper {
-    /// Prepares a sweep as the settings say; connects when it is first used.
+    /// Prepares a sweep from the settings; connects on first use.
     ///
     /// # Errors
-    /// Where a setting of Kafka or Twilio cannot be used.
+    /// If a Kafka or Twilio setting is invalid.
     pub fn of(settings: &Settings, store: Store, clock: Clock) -> Result<Self, SweepError> {
         let kafka = KafkaSettings::from(&settings.kafka);
         Ok(Self {
@@ -169,8 +170,8 @@ impl Sweeper {
     /// Sweeps one period of every Twilio account, and the expired holds that are due.
     ///
     /// # Errors
-    /// Where Postgres or Kafka fail; what fails at Twilio is in the report, and holds up no other
-    /// account.
+    /// If Postgres or Kafka fail. An error of Twilio is in the report and does not stop other
+    /// accounts.
     pub async fn sweep(&self, period: Period) -> Result<Report, SweepError> {
         let mut report = Report::default();
         self.look_up_expired_holds(&mut report).await?;
@@ -178,7 +179,7 @@ impl Sweeper {
         Ok(report)
     }
 
-    /// Sweeps every Twilio account from where it was swept last, less `overlap`, to the present.
+    /// Sweeps every Twilio account from its last sweep, less `overlap`, until now.
     ///
     /// # Errors
     /// As [`Self::sweep`].
@@ -187,7 +188,7 @@ impl Sweeper {
         self.look_up_expired_holds(&mut report).await?;
         let to = self.clock.now();
         let since = |swept_to: Option<DateTime<Utc>>| {
-            // One that failed for long is swept from where it was, within reason.
+            // An account that failed for long is swept from where it was, within a limit.
             let last = swept_to.unwrap_or(to).clamp(to - progress::REACH_MAX, to);
             Period { from: last - overlap, to }
         };
@@ -197,7 +198,7 @@ impl Sweeper {
 }
 
 impl Report {
-    /// Nothing could be asked at all: no Twilio account has credentials, and there are some.
+    /// True if nothing could be listed: there are Twilio accounts, and none has credentials.
     pub fn is_not_configured(&self) -> bool {
         !self.not_configured.is_empty() && self.accounts == 0 && self.failed.is_empty()
     }

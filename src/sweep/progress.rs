@@ -1,13 +1,13 @@
-//! How far each Twilio account was swept by the clock, and which ones fail.
+//! Up to when each Twilio account was swept by the clock, and which accounts fail.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
 use crate::ledger::store::{Store, StoreError};
 
-/// The furthest that a sweep by the clock goes back to make up for failures.
+/// The furthest that a sweep by the clock goes back after failures.
 pub(super) const REACH_MAX: TimeDelta = TimeDelta::days(30);
-/// Characters of an error that are kept.
+/// Stored characters of an error.
 const ERROR_CHARACTERS_MAX: usize = 300;
 
 /// A Twilio account that could not be swept.
@@ -15,16 +15,16 @@ const ERROR_CHARACTERS_MAX: usize = 300;
 pub struct Failing {
     /// The Twilio account.
     pub twilio_account_sid: String,
-    /// Since when.
+    /// Start of the failures.
     pub failing_since: DateTime<Utc>,
-    /// Why.
+    /// The last error.
     pub last_error: String,
 }
 
-/// Lists the Twilio accounts that fail longest, `limit` at most.
+/// Lists the Twilio accounts that have failed longest, at most `limit`.
 ///
 /// # Errors
-/// Those of the store.
+/// If Postgres is unavailable or refuses the statement.
 pub async fn failing(
     connection: &mut PgConnection,
     limit: i64,
@@ -38,7 +38,7 @@ pub async fn failing(
     Ok(failing.bind(limit).fetch_all(connection).await?)
 }
 
-/// Reads up to when an account was swept; none: never.
+/// Up to when an account was swept; `None`: never.
 pub(super) async fn swept_to(
     store: &Store,
     twilio_account_key: i32,
@@ -53,7 +53,7 @@ pub(super) async fn swept_to(
     Ok(swept_to.flatten())
 }
 
-/// Notes that an account was swept up to `to`.
+/// Stores that an account was swept up to `to`.
 pub(super) async fn swept(
     store: &Store,
     twilio_account_key: i32,
@@ -73,7 +73,7 @@ pub(super) async fn swept(
     Ok(())
 }
 
-/// Notes that an account could not be swept.
+/// Stores that an account could not be swept.
 pub(super) async fn failed(
     store: &Store,
     twilio_account_key: i32,

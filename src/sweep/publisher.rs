@@ -1,4 +1,4 @@
-//! Puts what was found into Kafka: acknowledged by every replica in sync, in bounded numbers.
+//! Publishes the calls found to Kafka: acknowledged by every in-sync replica, in bounded numbers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::ingest::producer::{Outgoing, Producer};
 
 /// Longest time until a record is acknowledged.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
-/// Records handed over before their acknowledgements are waited for.
+/// Records sent before their acknowledgements are awaited.
 const AT_ONCE_MAX: usize = 1_000;
 
 /// Why nothing can be published.
@@ -21,7 +21,7 @@ pub enum PublishError {
     /// librdkafka refuses a setting.
     #[error("the Kafka producer cannot be made; check [kafka.options]")]
     Producer(#[source] KafkaError),
-    /// A record was not acknowledged; it may have been written all the same.
+    /// A record was not acknowledged; it may have been written nevertheless.
     #[error(
         "Kafka at {brokers} did not take a record of {topic}; what was found is found again by the \
          next sweep"
@@ -31,7 +31,7 @@ pub enum PublishError {
         brokers: Box<str>,
         /// The topic.
         topic: Box<str>,
-        /// What librdkafka says.
+        /// The error of librdkafka.
         source: Box<KafkaError>,
     },
 }
@@ -51,21 +51,21 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Prepares a producer for the topic of calls; connects by itself.
+    /// Prepares a producer for the topic of calls; it connects in the background.
     ///
     /// # Errors
-    /// Where librdkafka refuses a setting.
+    /// If librdkafka refuses a setting.
     pub fn open(kafka: &KafkaSettings, topic: &str) -> Result<Self, PublishError> {
         let mut config = kafka.base();
-        // A record counts as published when every replica in sync has it, once and in order.
+        // A record counts as published when every in-sync replica has it, once and in order.
         config.set("acks", "all");
         config.set("enable.idempotence", "true");
-        // The partition that a Java producer would choose for the same key.
+        // The partition that a Java producer would choose for the key.
         config.set("partitioner", "murmur2_random");
         config.set("linger.ms", "5");
-        // A broker that is away this long fails the sweep, which is run again.
+        // If a broker is unavailable for this long, the sweep fails and is run again.
         config.set("message.timeout.ms", ACKNOWLEDGED_MAX.as_millis().to_string());
-        // Memory: at most this much waits for the broker.
+        // Memory: at most this many records wait for the broker.
         config.set("queue.buffering.max.messages", "10000");
         let config = kafka.with_options(config);
         let producer = Producer::open(&config).map_err(PublishError::Producer)?;
@@ -76,7 +76,7 @@ impl Publisher {
     /// Publishes records under their `AccountSid`; returns when all are acknowledged.
     ///
     /// # Errors
-    /// Where one is not; others may have been.
+    /// If one is not acknowledged; others may have been.
     pub async fn publish(
         &self,
         sid: &TwilioAccountSid,

@@ -22,6 +22,6 @@ CROSS JOIN LATERAL (VALUES
             encode(claim.call_key, 'hex'), claim.seconds, charge.call_sid, charge.seconds))
 ) AS found (invariant, broken, violation)
 WHERE found.broken
-    -- Of all rows, so that only what is wrong is written out above.
+    -- Repeated here, so that the texts above are built only for violations.
     AND (charge.call_sid IS NULL OR claim.call_key IS NULL OR claim.seconds <> charge.seconds
         OR claim.call_key <> charge.call_key OR claim.twilio_account_key <> charge.twilio_account_key)

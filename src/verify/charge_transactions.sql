@@ -26,14 +26,14 @@ CROSS JOIN LATERAL (VALUES
         format('charge %s (call %s, plan %s, %s micro-dollars, %s), transaction %s (call %s, %s, %s, %s, %s)',
             charge_sequence, charge.call_sid, coalesce(plan, 'none'), charge.amount_micros, charged_at,
             sequence, moved.call_sid, kind, moved.status, moved.amount_micros, at)),
-    -- The credit limit of the time is not in the row: between none and any, this is what it can be.
+    -- The row lacks the credit limit of that time; these bounds hold for every limit.
     ('overshoot_is_within_the_debit',
         overshoot_micros < 0 OR overshoot_micros > greatest(-after, 0) - greatest(-before, 0),
         format('charge %s of call %s: overshoot %s, balance from %s to %s micro-dollars',
             charge_sequence, charge.call_sid, overshoot_micros, before, after))
 ) AS found (invariant, broken, violation)
 WHERE found.broken
-    -- Of all rows, so that only what is wrong is written out above.
+    -- Repeated here, so that the texts above are built only for violations.
     AND (moved.kind IS NULL OR charge.charge_sequence IS NULL
         OR charge.amount_micros <> moved.amount_micros
         OR charge.call_sid IS DISTINCT FROM moved.call_sid OR moved.status <> 'completed'

@@ -1,4 +1,4 @@
-//! How far the balances are from what the transactions say: zero, or something is very wrong.
+//! The drift: how far balances are from the sum of their transactions. It must be zero.
 
 use callmeter_core::domain::Money;
 use sqlx::PgConnection;
@@ -6,20 +6,20 @@ use sqlx::PgConnection;
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics;
 
-/// Sum over all wallets of the distance between the balance and completed credits less completed
-/// debits, in one statement and so on one snapshot.
+/// Sum over all wallets of the absolute difference between the balance and completed credits minus
+/// completed debits, in one statement and so in one snapshot.
 ///
 /// # Errors
-/// Where Postgres does not answer.
+/// If Postgres is unavailable.
 pub async fn drift(store: &Store) -> Result<Money, StoreError> {
     let mut connection = store.read().await?;
     Ok(measure(&mut connection).await?)
 }
 
-/// Measures the [`drift`] and shows it in the metrics.
+/// Measures the [`drift`] and publishes it as a metric.
 ///
 /// # Errors
-/// Where Postgres does not answer; the metric keeps its last value then.
+/// If Postgres is unavailable; the metric then keeps its last value.
 pub async fn publish_drift(store: &Store) -> Result<Money, StoreError> {
     let drift = drift(store).await?;
     metrics::set_dollars(metrics::LEDGER_DRIFT_DOLLARS, drift);

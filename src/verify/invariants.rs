@@ -1,12 +1,11 @@
-//! What must always be true of a ledger, one sentence each, and the statements that look for where
-//! it is not.
+//! The invariants of a ledger, one sentence each, and the statements that find violations.
 
-/// Something that is always true.
+/// A statement about the ledger that is always true.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Invariant {
     /// Its name, for programs.
     pub name: &'static str,
-    /// What it says, for people.
+    /// The statement, for people.
     pub sentence: &'static str,
 }
 
@@ -92,7 +91,7 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "What replays debited, by kind, is what the audit tells of them.";
 };
 
-/// Cuts what a statement finds to a little more than is shown of each invariant.
+/// Limits the violations of each invariant to one more than are shown.
 macro_rules! query {
     ($file:literal) => {
         concat!(
@@ -104,7 +103,7 @@ macro_rules! query {
     };
 }
 
-/// Each finds (name of the invariant, violation).
+/// Each returns rows of (name of the invariant, violation).
 pub(super) const QUERIES: &[&str] = &[
     query!("transactions.sql"),
     query!("wallets.sql"),

@@ -1,9 +1,9 @@
-//! Proves the ledger's invariants, on one snapshot of Postgres, while the service works.
+//! Proves the ledger's invariants on one snapshot of Postgres, while the service runs.
 //!
-//! Place in the flow: beside it. It reads what stage 3 wrote and recomputes it on other ways: chains
-//! and sums in SQL, every charge rated again from its evidence by the pure core.
+//! Beside the flow. It reads what the ledger wrote and computes it again in other ways: chains and
+//! sums in SQL, and every charge rated again from its evidence by the pure core.
 //!
-//! It must never write, take a lock that a charge waits for, or hold the ledger in memory.
+//! It must never write, take a lock that a charge waits for, or hold the whole ledger in memory.
 
 mod drift;
 mod invariants;
@@ -18,13 +18,13 @@ use sqlx::PgConnection;
 
 use crate::ledger::store::{Begin, Store, StoreError};
 
-/// Violations shown of each invariant.
+/// Violations shown per invariant.
 pub const VIOLATIONS_SHOWN_MAX: usize = 20;
 
 /// Why nothing could be proven.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    /// Postgres did not answer.
+    /// Postgres is unavailable.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A stored catalog cannot be read, so nothing can be rated again.
@@ -32,10 +32,10 @@ pub enum VerifyError {
     Catalog {
         /// The version.
         version: i32,
-        /// What is wrong with it.
+        /// The error.
         source: CatalogError,
     },
-    /// The stored catalogs make no history.
+    /// The stored catalogs form no valid history.
     #[error("the stored catalogs make no history")]
     History(#[from] CatalogHistoryError),
 }
@@ -46,20 +46,20 @@ impl From<sqlx::Error> for VerifyError {
     }
 }
 
-/// What was found of one invariant.
+/// The result for one invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Its name.
     pub name: &'static str,
-    /// What it says.
+    /// Its statement.
     pub sentence: &'static str,
-    /// The first violations, as sentences; none: it holds.
+    /// The first violations, as sentences; empty: it holds.
     pub violations: Vec<String>,
-    /// Whether there are more than these.
+    /// True if there are more.
     pub more: bool,
 }
 
-/// What was looked at.
+/// The checked rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Extent {
     /// Accounts.
@@ -70,14 +70,14 @@ pub struct Extent {
     pub charges: u64,
 }
 
-/// The proof, or where it fails.
+/// The result: a proof, or the violations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Whether every invariant holds.
+    /// True if every invariant holds.
     pub holds: bool,
-    /// What was looked at.
+    /// The checked rows.
     pub extent: Extent,
-    /// Sum over the wallets of the distance between balance and transactions.
+    /// Sum over the wallets of the difference between balance and transactions.
     pub drift: Money,
     /// Every invariant.
     pub invariants: Vec<Finding>,
@@ -111,8 +111,8 @@ impl Findings {
 /// Checks every invariant on one snapshot.
 ///
 /// # Errors
-/// Where Postgres does not answer, or a stored catalog cannot be read. A broken invariant is no
-/// error: it stands in the report.
+/// If Postgres is unavailable, or a stored catalog cannot be read. A violated invariant is no
+/// error: it is in the report.
 pub async fn verify(store: &Store) -> Result<Report, VerifyError> {
     let mut reserved = store.for_transaction().await?;
     let mut snapshot = reserved.begin(Begin::Snapshot).await?;
@@ -122,10 +122,10 @@ pub async fn verify(store: &Store) -> Result<Report, VerifyError> {
     Ok(report)
 }
 
-/// Checks every invariant as `connection`'s transaction sees the ledger; the caller ends it.
+/// Checks every invariant in the snapshot of `connection`'s transaction; the caller ends it.
 ///
 /// # Errors
-/// Those of [`verify`].
+/// As [`verify`].
 pub async fn examine(connection: &mut PgConnection) -> Result<Report, VerifyError> {
     let mut findings = Findings::new();
     for query in invariants::QUERIES {
@@ -153,7 +153,7 @@ pub async fn examine(connection: &mut PgConnection) -> Result<Report, VerifyErro
     })
 }
 
-/// Long statements are what this is about.
+/// Allows long statements.
 async fn begin_snapshot(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(
         "-- verify: begin_snapshot

@@ -1,8 +1,8 @@
 //! Rates every charge again from its evidence.
 //!
-//! A charge saw the subscriptions and catalogs that were committed before it; what was backdated
-//! later does not concern it. Clocks of several machines differ, so a change within
-//! [`CLOCKS_DIFFER_SECONDS`] of a charge may have been seen or not.
+//! A charge used the subscriptions and catalogs committed before it; later backdated ones do not
+//! apply to it. Clocks of several machines differ, so a change within [`CLOCKS_DIFFER_SECONDS`] of
+//! a charge may or may not have applied.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use super::{Findings, VerifyError};
 /// Charges in memory at once.
 const CHARGES_FETCHED: usize = 5_000;
 
-/// How far apart the clocks of two machines may be.
+/// Largest difference between the clocks of two machines.
 const CLOCKS_DIFFER_SECONDS: i64 = 10;
 
 const INVARIANT: &str = "charges_are_rated_by_their_evidence";
@@ -62,7 +62,7 @@ struct SubscriptionRow {
     created_at: DateTime<Utc>,
 }
 
-/// Rates all charges again, in the order in which allowance was used; answers how many.
+/// Rates all charges again, in the order in which allowance was used; returns how many.
 pub(super) async fn rerate(
     connection: &mut PgConnection,
     findings: &mut Findings,
@@ -143,7 +143,7 @@ async fn load_subscriptions(
     Ok(timelines)
 }
 
-/// Places of the rows that a charge of `charged_at` may have been the first not to see.
+/// How many of the rows a charge at `charged_at` may have seen.
 fn visible<T>(
     rows: &[T],
     written_at: impl Fn(&T) -> DateTime<Utc>,
@@ -155,10 +155,10 @@ fn visible<T>(
     surely..=perhaps
 }
 
-/// The catalogs as they were known at any time.
+/// The catalogs as known at any time.
 struct Catalogs {
     accepted_at: Vec<DateTime<Utc>>,
-    /// At place n: the history of the first n + 1 versions.
+    /// At index n: the history of the first n + 1 versions.
     histories: Vec<CatalogHistory>,
 }
 
@@ -186,26 +186,26 @@ impl Catalogs {
         Ok(catalogs)
     }
 
-    /// What a charge of that time may have known, the latest knowledge first.
+    /// The histories that a charge at that time may have used, latest first.
     fn known_at(&self, charged_at: DateTime<Utc>) -> impl Iterator<Item = &CatalogHistory> {
         let counts = visible(&self.accepted_at, |at| *at, charged_at);
         counts.rev().filter_map(|count| self.histories.get(count.checked_sub(1)?))
     }
 }
 
-/// The account whose charges pass by.
+/// The account of the charges being read.
 #[derive(Default)]
 struct Account {
     key: i32,
     subscriptions: Vec<SubscriptionRow>,
-    /// The timeline of the first so many subscriptions, as built last.
+    /// The timeline built last, with the number of subscriptions it contains.
     timeline: Option<(usize, SubscriptionTimeline)>,
     /// Seconds used, by subscription and cycle.
     used: HashMap<(i64, DateTime<Utc>), u64>,
 }
 
 impl Account {
-    /// Compares a charge with its price as it must have been; says where they differ.
+    /// Compares a charge with its recomputed price; returns the differences as an error.
     fn rate_again(&mut self, charge: &Charge, catalogs: &Catalogs) -> Result<(), String> {
         let call = charge.call()?;
         let mut difference = None;
@@ -263,8 +263,8 @@ impl Account {
 }
 
 impl Charge {
-    /// An end of the call; where it was blanked, the prefix that was found in it, which tells as much
-    /// of its rate.
+    /// A number of the call; if it was redacted, the prefix matched in it, which gives the same
+    /// rate.
     fn end(&self, stored: Option<&str>) -> Option<Box<str>> {
         let prefix = self.matched_prefix.as_deref();
         if stored == Some("") { prefix.map(Into::into) } else { stored.map(Into::into) }
@@ -290,7 +290,7 @@ impl Charge {
 
     fn compare(&self, call: &Call, terms: &Terms<'_>, used_seconds: u64) -> Result<(), String> {
         let mut prices = Vec::new();
-        // The setting of the time is not in the row; for calls of 0 seconds both are right.
+        // The setting at that time is not in the row; for calls of 0 seconds both are right.
         for zero in [ZeroDurationCompleted::Minimum, ZeroDurationCompleted::Free] {
             let price = rate(call, terms, used_seconds, zero).map_err(|error| error.to_string())?;
             if self.written(terms, &price) {
@@ -304,7 +304,7 @@ impl Charge {
         Err(self.difference(terms, &prices[0]))
     }
 
-    /// Whether the row says just this.
+    /// True if the row matches.
     fn written(&self, terms: &Terms<'_>, price: &Price) -> bool {
         let (subscription, cycle_start) = subscription_and_cycle(terms);
         self.plan.as_deref() == terms.plan().map(|plan| plan.id.as_str())
@@ -320,7 +320,7 @@ impl Charge {
             && self.amount_micros == price.amount.micros()
     }
 
-    /// What is stored and what it should be, where they differ.
+    /// The stored and the right values, if they differ.
     fn difference(&self, terms: &Terms<'_>, price: &Price) -> String {
         let (subscription, cycle_start) = subscription_and_cycle(terms);
         let mut text = String::new();

@@ -1,9 +1,9 @@
-//! Wallets as they change, for those who watch them.
+//! Live updates of watched wallets.
 //!
-//! One look at all watched wallets, a few times a second and however many watch: the ledger's version
-//! of each from Postgres, what is held from Redis. So a change is seen whoever made it, in any process,
-//! and a wallet that is charged a thousand times a second is told a few times. Nothing is pushed, so
-//! nothing can be missed; while Redis is away, holds are told less promptly.
+//! All watched wallets are read together, a few times a second, however many clients watch: the
+//! version of each from Postgres, the held amounts from Redis. So a change by any process is seen,
+//! and a wallet charged a thousand times a second is reported a few times. Nothing is pushed, so
+//! nothing can be missed; while Redis is unavailable, changes of holds are reported later.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,13 @@ use crate::balance::Balance;
 use crate::ledger::overview;
 use crate::ledger::store::{Store, StoreError};
 
-/// Time between two looks.
+/// Time between two reads.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Most that watch in one process, and of one account.
+/// Most watchers in one process, and of one account.
 const WATCHERS_MAX: usize = 1_000;
 const ACCOUNT_WATCHERS_MAX: usize = 20;
 
-/// What tells one state of a wallet from another: version, holds, money held.
+/// Identifies a state of a wallet: version, holds, held money.
 type Mark = (Option<i64>, Option<(i64, i64)>);
 
 /// The watched wallets of this process; cheap to clone.
@@ -45,7 +45,7 @@ struct Watched {
     watchers: usize,
 }
 
-/// Somebody who watches a wallet, until this is dropped.
+/// Watches a wallet until dropped.
 #[derive(Debug)]
 pub struct Watcher {
     live: Live,
@@ -54,13 +54,13 @@ pub struct Watcher {
 }
 
 impl Live {
-    /// Watches by these; watching ends with `shutdown`.
+    /// Reads from `store` and `balance`; watching ends with `shutdown`.
     pub fn new(store: Store, balance: Balance, shutdown: CancellationToken) -> Self {
         let (watched, wake) = (Mutex::default(), Notify::new());
         Self(Arc::new(Inner { store, balance, shutdown, watched, wake }))
     }
 
-    /// Watches a wallet; `None`: too many watch.
+    /// Watches a wallet; `None`: there are too many watchers.
     pub fn watch(&self, account: &AccountId) -> Option<Watcher> {
         let mut watched = self.lock();
         let all: usize = watched.values().map(|one| one.watchers).sum();
@@ -80,7 +80,7 @@ impl Live {
         Some(Watcher { live: self.clone(), account: account.clone(), changes })
     }
 
-    /// Looks at what is watched until `shutdown`; rests while nothing is.
+    /// Reads the watched wallets until `shutdown`; waits while there are none.
     pub async fn run(&self) {
         let looks = async {
             loop {
@@ -91,7 +91,7 @@ impl Live {
                 }
                 match self.look(&accounts).await {
                     Ok(marks) => self.tell(&accounts, &marks),
-                    Err(error) => tracing::debug!(%error, "wallets cannot be watched"),
+                    Err(error) => tracing::debug!(%error, "watched wallets cannot be read"),
                 }
                 tokio::time::sleep(LOOK_EVERY).await;
             }
@@ -101,7 +101,8 @@ impl Live {
 
     async fn look(&self, accounts: &[AccountId]) -> Result<Vec<Mark>, StoreError> {
         let versions = overview::versions(&mut *self.0.store.read().await?, accounts).await?;
-        // Redis may be away: what is held is then told with the next change of the ledger.
+        // If Redis is unavailable, changes of holds are reported with the next change in the
+        // ledger.
         let held = self.0.balance.held_sums(accounts).await.unwrap_or_default();
         let marks = accounts.iter().enumerate().map(|(place, account)| {
             (versions.get(account).copied(), held.get(place).copied().flatten())
@@ -123,7 +124,7 @@ impl Live {
 }
 
 impl Watcher {
-    /// Waits until the wallet may have changed, for at most `longest`; false: the process ends.
+    /// Waits until the wallet may have changed, at most `longest`; false: the process shuts down.
     pub async fn changed(&mut self, longest: Duration) -> bool {
         let shutdown = self.live.0.shutdown.clone();
         let changed = tokio::time::timeout(longest, self.changes.changed());

@@ -1,6 +1,6 @@
-//! Use cases over the ledger: what a customer sees of the wallet.
+//! A wallet as customers see it.
 //!
-//! Beside the flow: asks the ledger and the pure core, never writes money by itself.
+//! Beside the flow: reads the ledger and the holds; never writes money.
 
 mod live;
 mod read;

@@ -1,4 +1,4 @@
-//! A wallet read from both of its sides: what the ledger says, and what calls in progress hold.
+//! Reads a wallet from both sources: the ledger, and the holds of calls in progress.
 
 use callmeter_core::domain::{AccountId, Money};
 use chrono::{DateTime, Utc};
@@ -12,8 +12,9 @@ use crate::ledger::overview::{self, Overview};
 use crate::ledger::statements::{self, Month, Statement};
 use crate::ledger::store::Store;
 
-/// How often the ledger is read again where holds are told of a later version. A wallet that is
-/// charged all the time may then be told with the balance of one charge and the holds of the next.
+/// How often the ledger is read again if the holds are of a later version. For a wallet that is
+/// charged all the time, the view may then combine the balance of one charge with the holds of the
+/// next.
 const READS_MAX: usize = 4;
 
 /// Reads wallets.
@@ -26,15 +27,16 @@ pub struct Wallets {
 }
 
 impl Wallets {
-    /// Reads by these; `low_balance_threshold` is for accounts without alert thresholds.
+    /// Reads from `store` and `balance`; `low_balance_threshold` is for accounts without alert
+    /// thresholds.
     pub fn new(store: Store, balance: Balance, low_balance_threshold: Money) -> Self {
         Self { store, balance, catalogs: catalogs::Cache::default(), low_balance_threshold }
     }
 
-    /// The wallet as it is at `now`; `None`: there is no such account.
+    /// The wallet at `now`; `None`: there is no such account.
     ///
     /// # Errors
-    /// Where Postgres cannot be asked; Redis may be away.
+    /// If Postgres is unavailable; Redis may be.
     pub async fn view(
         &self,
         id: &AccountId,
@@ -52,11 +54,11 @@ impl Wallets {
         Ok(Some(view(&overview, &held, history, self.low_balance_threshold, now)?))
     }
 
-    /// A month of a wallet; one that is over is closed first. `None`: there is no such account, or the
-    /// month has not begun.
+    /// A month of a wallet; a month that is over is closed first. `None`: there is no such account,
+    /// or the month has not begun.
     ///
     /// # Errors
-    /// Where Postgres cannot be asked, or the rows do not add up.
+    /// If Postgres is unavailable, or the rows do not add up.
     pub async fn statement(
         &self,
         id: &AccountId,
@@ -70,8 +72,8 @@ impl Wallets {
         read.await
     }
 
-    /// Reads both sides until they tell of the same version: a charge and the end of its hold must
-    /// not be seen apart.
+    /// Reads both sources until their versions agree: the view must not show a charge without the
+    /// end of its hold.
     async fn read(
         &self,
         id: &AccountId,

@@ -1,4 +1,4 @@
-//! The wallet as its page and `GET …/wallet` show it.
+//! The wallet as shown on its page and by `GET …/wallet`.
 
 use callmeter_core::domain::{CatalogHistory, Money, PlanId, WalletState, available, wallet_state};
 use callmeter_core::rating::{Terms, terms_at};
@@ -9,7 +9,7 @@ use crate::balance::{CycleRef, Held, HeldSource};
 use crate::ledger::LedgerError;
 use crate::ledger::overview::Overview;
 
-/// A wallet at one instant.
+/// A wallet at one point in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[expect(missing_docs, reason = "the words of docs/charging.md")]
 pub struct WalletView {
@@ -20,7 +20,7 @@ pub struct WalletView {
     pub state: WalletState,
     pub currency: &'static str,
     pub allowance: Option<AllowanceView>,
-    /// Who says what is held: `live`, or `journal` while Redis does not know the account.
+    /// Source of the held amount: `live`, or `journal` while Redis does not know the account.
     pub held_source: HeldSource,
     pub as_of: DateTime<Utc>,
 }
@@ -38,10 +38,10 @@ pub struct AllowanceView {
     pub remaining_seconds: u64,
 }
 
-/// Computes what a wallet shows from what the ledger says and what calls in progress hold.
+/// Computes the view from the ledger and the holds of calls in progress.
 ///
 /// # Errors
-/// `Unreadable` where a plan is in no catalog, or the sums are out of range.
+/// `Unreadable` if a plan is in no catalog, or the sums are out of range.
 pub(super) fn view(
     overview: &Overview,
     held: &Held,

@@ -1,7 +1,7 @@
-//! An account's wallet seen at one instant: what is available, and what state it is in.
+//! An account's wallet at one point in time: what is available, and its state.
 //!
-//! Place in the flow: the ledger computes overshoot with it, the wallet page and the alerts its
-//! state, admission what is available.
+//! Place in the flow: the ledger computes overshoot with it, the wallet page and alerts the state,
+//! authorization what is available.
 //!
 //! It must never decide whether a call is charged: a completed call always is.
 
@@ -12,18 +12,18 @@ named_enum! {
     /// Whether an account takes new calls.
     #[derive(Default)]
     pub enum AccountStatus ("account status") {
-        /// It does.
+        /// Takes new calls.
         #[default]
         Open = "open",
-        /// It does not; late calls are still charged.
+        /// Takes no new calls; late calls are still charged.
         Closed = "closed",
     }
 }
 
 named_enum! {
-    /// What the customer sees of the wallet at a glance.
+    /// The state of a wallet, as shown to the customer.
     pub enum WalletState ("wallet state") {
-        /// There is enough.
+        /// There is enough money.
         Active = "active",
         /// Available is below the account's highest alert threshold.
         Low = "low",
@@ -34,7 +34,7 @@ named_enum! {
     }
 }
 
-/// Gives what can be promised to new calls: balance + credit limit − held.
+/// Returns what new calls may use: balance + credit limit − held.
 ///
 /// # Errors
 /// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars.
@@ -43,18 +43,18 @@ pub fn available(balance: Money, credit_limit: Money, held: Money) -> Result<Mon
     Money::try_from_wide(balance + credit_limit - held)
 }
 
-/// Gives the threshold below which a wallet is `low`: the account's highest alert threshold, or the
-/// setting where it has none.
+/// Returns the threshold below which a wallet is `low`: the account's highest alert threshold, or
+/// the setting if it has none.
 pub fn low_threshold(alert_thresholds: &[Money], setting: Money) -> Money {
     alert_thresholds.iter().copied().max().unwrap_or(setting)
 }
 
-/// Gives the state of a wallet (docs/charging.md, "Available, and states"). The most severe word
+/// Returns the state of a wallet (docs/charging.md, "Available, and states"). The most severe state
 /// that applies wins: closed, then empty, then low.
 ///
-/// `allowance_remaining_seconds` is what is left of the current cycle, 0 without a plan;
-/// `available` and `low_threshold` are of [`available`] and [`low_threshold()`]. Alerts look at the
-/// balance; the state looks at what is available, holds taken off.
+/// `allowance_remaining_seconds` is the rest of the current cycle's allowance, 0 without a plan;
+/// `available` and `low_threshold` come from [`available`] and [`low_threshold()`]. Alerts compare
+/// the balance; the state compares what is available, without the holds.
 pub fn wallet_state(
     status: AccountStatus,
     allowance_remaining_seconds: u64,
@@ -72,29 +72,28 @@ pub fn wallet_state(
     }
 }
 
-/// Gives how far one debit takes the balance beyond the credit limit, so that the overshoots of a
-/// row of debits add up to where the balance ended (docs/charging.md, "What pays").
+/// Returns how far one debit takes the balance beyond the credit limit. The overshoots of a series
+/// of debits add up to the final overshoot (docs/charging.md, "What pays").
 ///
-/// `before` and `after` are balances, from the ledger alone: holds do not count. A credit has no
-/// overshoot.
+/// `before` and `after` are balances of the ledger, without holds. A credit has no overshoot.
 pub fn overshoot(before: Money, after: Money, credit_limit: Money) -> Money {
     let beyond = |balance: Money| (-(wide(balance) + wide(credit_limit))).max(0);
     Money::from_wide_saturating((beyond(after) - beyond(before)).max(0))
 }
 
-/// Gives the balance after `change` (a debit is negative), or `None` where that would take the
+/// Returns the balance after `change` (a debit is negative), or `None` if that would take the
 /// wallet further out of its range (docs/charging.md, "Money and time").
 ///
-/// In its range a wallet's balance, and its balance with the credit limit, are within plus and minus
-/// [`Money::EXACT_IN_LUA`]: what Redis counts without a loss. What brings a wallet nearer to its range
-/// is never refused, wherever it stands.
+/// In its range, a wallet's balance and its balance with the credit limit are within plus and minus
+/// [`Money::EXACT_IN_LUA`], which Redis counts exactly. A change that brings a wallet nearer to its
+/// range is never refused.
 pub fn balance_after(before: Money, change: Money, credit_limit: Money) -> Option<Money> {
     let after = before.checked_add(change)?;
     let outside = |balance| beyond_range(balance, credit_limit);
     (outside(after) <= outside(before)).then_some(after)
 }
 
-/// By how many micro-dollars a wallet is out of its range; 0 within.
+/// By how many micro-dollars a wallet is out of its range; 0 if within.
 fn beyond_range(balance: Money, credit_limit: Money) -> i128 {
     let (balance, most) = (wide(balance), wide(Money::EXACT_IN_LUA));
     (-balance - most).max(balance + wide(credit_limit) - most).max(0)

@@ -1,4 +1,4 @@
-//! A call as charging sees it: one Twilio leg that ended.
+//! A call for charging: one Twilio leg that ended.
 //!
 //! Place in the flow: ingest decodes both record shapes into a [`Call`]; rating prices it; the
 //! ledger keeps its fields as evidence.
@@ -11,19 +11,19 @@ use super::ids::CallSid;
 use super::named::named_enum;
 
 named_enum! {
-    /// Where a call stands, in Twilio's words (`CallStatus`).
+    /// The status of a call, in Twilio's words (`CallStatus`).
     pub enum CallStatus ("call status") {
-        /// Asked for.
+        /// Requested.
         Initiated = "initiated",
         /// Waiting at Twilio.
         Queued = "queued",
-        /// Ringing at the far end.
+        /// Ringing at the called number.
         Ringing = "ringing",
         /// Answered.
         InProgress = "in-progress",
-        /// Ended after an answer, a person's or a machine's: the one that costs.
+        /// Ended after it was answered, by a person or a machine: the only status that costs.
         Completed = "completed",
-        /// The far end was busy.
+        /// The called number was busy.
         Busy = "busy",
         /// It could not be connected.
         Failed = "failed",
@@ -35,13 +35,13 @@ named_enum! {
 }
 
 impl CallStatus {
-    /// Says whether a call with this status costs anything: `completed` alone (docs/charging.md, "A
+    /// True if a call with this status costs anything: only `completed` (docs/charging.md, "A
     /// call").
     pub const fn is_billable(self) -> bool {
         matches!(self, Self::Completed)
     }
 
-    /// Says whether the call is over, so that its hold is settled or voided.
+    /// True if the call is over, so that its hold is settled or voided.
     pub const fn is_terminal(self) -> bool {
         match self {
             Self::Initiated | Self::Queued | Self::Ringing | Self::InProgress => false,
@@ -55,47 +55,46 @@ impl CallStatus {
 pub struct Call {
     /// The leg (`CallSid`).
     pub call_sid: CallSid,
-    /// The leg it was made for (`ParentCallSid`).
+    /// The leg it belongs to (`ParentCallSid`).
     pub parent_call_sid: Option<Box<str>>,
     /// The caller (`From`): a number, `client:…`, `sip:…`, `anonymous`, or any text.
     pub from: Option<Box<str>>,
     /// The called (`To`).
     pub to: Option<Box<str>>,
-    /// Twilio's `Direction`, as it came.
+    /// Twilio's `Direction`, unchanged.
     pub direction: Option<Box<str>>,
-    /// The end, as the first committed event had it.
+    /// The end, as in the first committed event.
     pub ended_at: DateTime<Utc>,
     /// How long it lasted (`CallDuration`), in seconds.
     pub seconds: u32,
-    /// Twilio's own count of minutes (`Duration`): evidence, never charged by.
+    /// Twilio's own count of minutes (`Duration`): evidence only, never charged.
     pub twilio_minutes: Option<u32>,
     /// The caller's own label.
     pub tag: Option<Box<str>>,
 }
 
 impl Call {
-    /// Gives the start: the end less the duration. It decides the cycle, the subscription and the
-    /// catalog version (docs/charging.md, "A call").
+    /// Returns the start: the end minus the duration. It decides the cycle, the subscription and
+    /// the catalog version (docs/charging.md, "A call").
     pub fn started_at(&self) -> DateTime<Utc> {
         self.ended_at
             .checked_sub_signed(TimeDelta::seconds(i64::from(self.seconds)))
             .unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// Gives the end of the line that prefix rates look at; see [`far_end`].
+    /// Returns the number that prefix rates apply to; see [`far_end`].
     pub fn far_end(&self) -> Option<&str> {
         far_end(self.direction.as_deref(), self.from.as_deref(), self.to.as_deref())
     }
 
-    /// Says whether the leg was made for another one. Twilio may send an empty `ParentCallSid`,
-    /// which names nothing.
+    /// True if the leg has a parent. An empty `ParentCallSid`, which Twilio may send, names none.
     pub fn is_child_leg(&self) -> bool {
         self.parent_call_sid.as_deref().is_some_and(|parent| !parent.is_empty())
     }
 }
 
-/// Picks the end of the line that is not ours: `From` for `inbound` and `trunking-originating`,
-/// else `To` (docs/charging.md, "What pays").
+/// Picks the rated number, the one that is not ours: `From` for `inbound` and
+/// `trunking-originating`, else `To` (docs/charging.md, "What pays").
 pub fn far_end<'a>(
     direction: Option<&str>,
     from: Option<&'a str>,

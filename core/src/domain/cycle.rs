@@ -1,35 +1,35 @@
 //! Monthly cycles of a subscription.
 //!
-//! Place in the flow: rating asks which cycle a call's start belongs to; that cycle's allowance
-//! pays, however late the event.
+//! Place in the flow: rating finds the cycle of a call's start; that cycle's allowance pays,
+//! however late the event comes.
 //!
-//! It must never overlap or leave a gap: each instant is in exactly one cycle of an anchor.
+//! Cycles must never overlap or leave a gap: each time is in exactly one cycle of an anchor.
 
 use chrono::{DateTime, Datelike, Months, Utc};
 
-/// A span of time, half-open: `start` is in it, `end` is not.
+/// A half-open period: `start` is in it, `end` is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cycle {
-    /// The first instant.
+    /// Start, inclusive.
     pub start: DateTime<Utc>,
-    /// The first instant after it.
+    /// End, exclusive.
     pub end: DateTime<Utc>,
 }
 
 impl Cycle {
-    /// Says whether an instant is in the cycle.
+    /// True if a time is in the cycle.
     pub fn contains(&self, at: DateTime<Utc>) -> bool {
         self.start <= at && at < self.end
     }
 }
 
-/// Finds the monthly cycle that an instant is in, for a subscription that started at `anchor`.
+/// Finds the monthly cycle that contains a time, for a subscription that started at `anchor`.
 ///
-/// Cycles begin on the anchor's day and time of day; where a month lacks the day, on its last
-/// day, and the next one returns to the anchor's: 31 January, 28 February, 31 March
-/// (docs/charging.md, "What pays"). An instant before the anchor has no cycle of the subscription;
-/// the answer is then the cycle that would hold it had the subscription started whole months
-/// earlier, so the function is total and cycles partition all of time.
+/// Cycles begin on the anchor's day and time of day. If a month lacks the day, the cycle begins on
+/// its last day, and the next one on the anchor's day again: 31 January, 28 February, 31 March
+/// (docs/charging.md, "What pays"). A time before the anchor is in no cycle of the subscription.
+/// The result is then the cycle it would be in if the subscription had started whole months
+/// earlier, so the function is total and cycles partition all time.
 pub fn cycle_containing(anchor: DateTime<Utc>, at: DateTime<Utc>) -> Cycle {
     let months = month_number(at) - month_number(anchor);
     let begins_later = months_after(anchor, months) > at;
@@ -42,8 +42,8 @@ fn month_number(at: DateTime<Utc>) -> i64 {
     i64::from(at.year()) * 12 + i64::from(at.month0())
 }
 
-/// Moves the anchor itself by whole months, so that a short month does not shift those after it.
-/// Past the ends of the calendar (262,000 years away) it stays at the end.
+/// Moves the anchor itself by whole months, so that a short month does not shift the later ones. At
+/// the ends of the calendar (262,000 years away) it stops.
 fn months_after(anchor: DateTime<Utc>, months: i64) -> DateTime<Utc> {
     let count = Months::new(u32::try_from(months.unsigned_abs()).unwrap_or(u32::MAX));
     if months < 0 {

@@ -1,11 +1,10 @@
-//! Names of things: ours, and Twilio's.
+//! Ids: ours and Twilio's.
 //!
 //! Place in the flow: decoded from events and requests, then keys of rows, maps and Redis.
 //!
-//! It must never let through what Postgres, Redis or a log cannot hold: no empty text, no NUL, no
-//! control character, nothing longer than 64 bytes. Beyond that Twilio's own ids are taken as they
-//! come: their alphabets are Twilio's to change. More is asked of an account that an administrator
-//! names.
+//! It must never accept what Postgres, Redis or a log cannot hold: empty texts, NUL, control
+//! characters, more than 64 bytes. Otherwise Twilio's ids are accepted unchanged, since Twilio may
+//! change their alphabets. Rules for an account id given by an administrator are stricter.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -16,13 +15,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 const TWILIO_ACCOUNT_SID: &str = "Twilio account SID";
-/// The most bytes any id has.
+/// The most bytes of an id.
 pub const ID_BYTES_MAX: usize = 64;
 
 /// Why a text is no id.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("the {what} is empty")]
     Empty {
         /// Which id.
@@ -33,7 +32,7 @@ pub enum IdError {
     TooLong {
         /// Which id.
         what: &'static str,
-        /// How many it has.
+        /// Its size.
         bytes: usize,
     },
     /// It has a character that this id cannot have.
@@ -41,14 +40,14 @@ pub enum IdError {
     InvalidCharacter {
         /// Which id.
         what: &'static str,
-        /// The first character at fault.
+        /// The first invalid character.
         character: char,
-        /// Where it begins, in bytes.
+        /// Its position, in bytes.
         position: usize,
         /// What is allowed.
         allowed: &'static str,
     },
-    /// It is an id, and not of the form that Twilio gives to accounts.
+    /// It is an id, but not of the form that Twilio gives to accounts.
     #[error("the {what} is not AC and 32 hexadecimal digits")]
     NotIssued {
         /// Which id.
@@ -59,14 +58,14 @@ pub enum IdError {
 /// The alphabet of an id.
 struct Alphabet {
     what: &'static str,
-    /// Whether every visible ASCII character is allowed anywhere: a text of nothing else is known
-    /// to be right at a glance.
+    /// True if every visible ASCII character is allowed anywhere: a text of only such characters is
+    /// quickly known to be valid.
     has_all_graphic: bool,
     allows: fn(usize, char) -> bool,
     allowed: &'static str,
 }
 
-/// Ids of our own making: safe in a URL, a file name and a shell without quoting.
+/// Our own ids: safe in a URL, a file name and a shell without quoting.
 const fn own(what: &'static str) -> Alphabet {
     Alphabet {
         what,
@@ -79,7 +78,7 @@ const fn own(what: &'static str) -> Alphabet {
     }
 }
 
-/// Ids of Twilio's making: any text without control characters, even `call SID`.
+/// Twilio's ids: any text without control characters, even `call SID`.
 const fn foreign(what: &'static str) -> Alphabet {
     Alphabet {
         what,
@@ -119,7 +118,7 @@ fn check(text: &str, alphabet: &Alphabet) -> Result<(), IdError> {
     }
 }
 
-/// Declares an id: a checked text that is cheap to clone and looked up by `&str`.
+/// Declares an id: a validated text that is cheap to clone and looked up by `&str`.
 macro_rules! id {
     ($(#[$meta:meta])* $type:ident, $alphabet:expr) => {
         $(#[$meta])*
@@ -130,15 +129,15 @@ macro_rules! id {
         impl $type {
             /// Reads the id.
             ///
-            /// # Errors
-            /// [`IdError`] where it is empty, longer than 64 bytes, or has a character that it
+            /// [`IdError`] if it is empty, longer than 64 bytes, or has a character that it cannot
+            /// have.
             /// cannot have.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 check(text, &$alphabet)?;
                 Ok(Self(text.into()))
             }
 
-            /// Gives the text.
+            /// Returns the text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -180,8 +179,7 @@ macro_rules! id {
 }
 
 id!(
-    /// An account of ours: 1 to 64 of letters, digits, `.`, `_` and `-`, the first a letter or
-    /// digit.
+    /// An account of ours: 1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit.
     AccountId,
     own("account id")
 );
@@ -191,8 +189,8 @@ id!(
     own("plan id")
 );
 id!(
-    /// The Twilio account that a call belongs to (`AccountSid`): no spaces; `AC…` is not insisted
-    /// on, save by [`TwilioAccountSid::parse_issued`].
+    /// The Twilio account of a call (`AccountSid`): no spaces. Only
+    /// [`TwilioAccountSid::parse_issued`] requires `AC…`.
     TwilioAccountSid,
     foreign_without_spaces(TWILIO_ACCOUNT_SID)
 );
@@ -208,12 +206,12 @@ id!(
 );
 
 impl TwilioAccountSid {
-    /// Reads an id that an administrator gives: `AC` and 32 hexadecimal digits, as Twilio issues
-    /// them. Under any other no call ever comes, so it is a slip. What records and the ledger hold
-    /// is read by [`Self::parse`].
+    /// Reads an id given by an administrator: `AC` and 32 hexadecimal digits, as Twilio issues
+    /// them. Any other is a mistake, since no call will ever have it. Ids in records and in the
+    /// ledger are read by [`Self::parse`].
     ///
     /// # Errors
-    /// [`IdError`] as of [`Self::parse`], and where it has another form.
+    /// [`IdError`] as for [`Self::parse`], and if it has another form.
     pub fn parse_issued(text: &str) -> Result<Self, IdError> {
         let sid = Self::parse(text)?;
         let is_issued = text.strip_prefix("AC").is_some_and(|digits| {

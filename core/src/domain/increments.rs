@@ -1,9 +1,9 @@
 //! Billing increments: how many seconds of a call are billed.
 //!
-//! Place in the flow: the first step of rating, before allowance and wallet share the result.
+//! Place in the flow: the first step of rating; allowance and wallet then share the result.
 //!
-//! It must never look at who pays: billed time is of the whole call, once, and its two parts are
-//! not rounded again.
+//! It must never depend on who pays: the time of the whole call is billed once, and its two parts
+//! are not rounded again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -25,13 +25,13 @@ impl Increments {
     /// The longest `initial` and `increment`, in seconds.
     pub const SECONDS_MAX: u32 = 3600;
 
-    /// Whole minutes, as Twilio bills: what holds unless the catalog says otherwise.
+    /// Whole minutes, as Twilio bills: the default of the catalog.
     pub const PER_MINUTE: Self = Self { initial: 60, increment: 60 };
 
     /// Takes both lengths in seconds.
     ///
     /// # Errors
-    /// [`IncrementsError::OutOfRange`] where one is not within 1 to 3600.
+    /// [`IncrementsError::OutOfRange`] if one is not within 1 to 3600.
     pub fn new(initial: u32, increment: u32) -> Result<Self, IncrementsError> {
         let in_range = |seconds: u32| (1..=Self::SECONDS_MAX).contains(&seconds);
         if in_range(initial) && in_range(increment) {
@@ -44,7 +44,7 @@ impl Increments {
     /// Reads `initial/increment`, such as `60/60`.
     ///
     /// # Errors
-    /// [`IncrementsError`] where it is not two whole numbers of seconds within 1 to 3600.
+    /// [`IncrementsError`] if it is not two whole numbers of seconds within 1 to 3600.
     pub fn parse(text: &str) -> Result<Self, IncrementsError> {
         let seconds = |part: &str| {
             let digits_only = part.bytes().all(|byte| byte.is_ascii_digit());
@@ -56,7 +56,7 @@ impl Increments {
             .and_then(|(initial, increment)| Self::new(initial, increment))
     }
 
-    /// The least that is billed, in seconds.
+    /// The least billed time, in seconds.
     pub const fn initial(self) -> u32 {
         self.initial
     }
@@ -66,24 +66,24 @@ impl Increments {
         self.increment
     }
 
-    /// Gives the billed seconds of a call: `initial`, then whole `increment`s. A call of 0 seconds
-    /// is billed `initial`; whether it is billed at all is
-    /// [`ZeroDurationCompleted`]'s to say. Beyond 32 bits it stays at the largest number.
+    /// Returns the billed seconds of a call: `initial`, then whole `increment`s. A call of 0
+    /// seconds is billed `initial`; [`ZeroDurationCompleted`] decides whether it is billed at all.
+    /// Saturates at 32 bits.
     pub const fn billed_seconds(self, seconds: u32) -> u32 {
         let beyond = seconds.saturating_sub(self.initial);
         let steps = beyond.div_ceil(self.increment);
         self.initial.saturating_add(steps.saturating_mul(self.increment))
     }
 
-    /// Gives the shortest billing length that holds the seconds: what [`Self::billed_seconds`] is,
+    /// Returns the shortest billing length that covers the seconds: as [`Self::billed_seconds`],
     /// without its limit of 32 bits.
     pub(crate) fn length_holding(self, seconds: u32) -> u64 {
         let steps = seconds.saturating_sub(self.initial).div_ceil(self.increment);
         u64::from(self.initial) + u64::from(steps) * u64::from(self.increment)
     }
 
-    /// Gives the longest billing length that the seconds hold, or `None` where they do not hold
-    /// the initial one.
+    /// Returns the longest billing length within the seconds, or `None` if they are less than the
+    /// initial one.
     pub(crate) fn longest_length_within(self, seconds: u64) -> Option<u64> {
         let (initial, increment) = (u64::from(self.initial), u64::from(self.increment));
         let beyond = seconds.checked_sub(initial)?;
@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for Increments {
     }
 }
 
-/// Why a text or a pair is no increments.
+/// Why a text or a pair is no valid increments.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IncrementsError {
     /// Not of the form `initial/increment`.
@@ -145,7 +145,7 @@ pub enum IncrementsError {
 }
 
 named_enum! {
-    /// What a completed call of 0 seconds is billed (the setting `zero_duration_completed`).
+    /// How a completed call of 0 seconds is billed (the setting `zero_duration_completed`).
     #[derive(Default)]
     pub enum ZeroDurationCompleted ("zero_duration_completed") {
         /// The minimum, as Twilio bills it.

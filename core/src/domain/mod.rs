@@ -1,9 +1,9 @@
-//! The nouns of charging: plain values that are right by construction.
+//! The nouns of charging: plain values that are valid by construction.
 //!
-//! Place in the flow: under everything. Every stage speaks in these types; each is built by
-//! `parse`, `new` or `try_from` and cannot hold what the rules forbid.
+//! Place in the flow: below everything; every part of the service uses these types. Each is built
+//! by `parse`, `new` or `try_from` and cannot hold what the rules forbid.
 //!
-//! It must never know about Kafka, Postgres, Redis or HTTP, nor about who asks.
+//! It must never know Kafka, Postgres, Redis or HTTP, nor who calls it.
 
 pub mod account;
 pub mod call;

@@ -3,7 +3,7 @@
 //! Place in the flow: every amount, balance, price and threshold of the system, from the text of
 //! a catalog or a request to the `BIGINT` of a row and the integer of a Lua script.
 //!
-//! It must never become a float, nor wrap: arithmetic is checked, and the caller says what an
+//! It must never become a float, nor wrap: arithmetic is checked, and the caller decides what an
 //! overflow means.
 
 use std::fmt;
@@ -26,8 +26,8 @@ impl Money {
     /// No money.
     pub const ZERO: Self = Self(0);
 
-    /// The largest amount that a Lua number, a double, still tells from its neighbours:
-    /// 2^53 - 1 micro-dollars. What goes into Redis is asserted to lie within plus and minus this.
+    /// The largest amount that a Lua number, a double, counts exactly: 2^53 - 1 micro-dollars.
+    /// Amounts that go into Redis are asserted to be within plus and minus this.
     pub const EXACT_IN_LUA: Self = Self((1 << 53) - 1);
 
     /// Takes an amount in micro-dollars.
@@ -35,7 +35,7 @@ impl Money {
         Self(micros)
     }
 
-    /// Gives the amount in micro-dollars.
+    /// Returns the amount in micro-dollars.
     pub const fn micros(self) -> i64 {
         self.0
     }
@@ -44,7 +44,7 @@ impl Money {
     /// six decimal places. No plus sign, exponent, spaces or separators.
     ///
     /// # Errors
-    /// [`MoneyError`] says which of these the text breaks; the sender has to correct it.
+    /// [`MoneyError`] with the rule that the text breaks; the sender has to correct it.
     pub fn parse(text: &str) -> Result<Self, MoneyError> {
         let (negative, digits) = match text.strip_prefix('-') {
             Some(digits) => (true, digits),
@@ -76,42 +76,42 @@ impl Money {
         i64::try_from(micros).map(Self).map_err(|_| out_of_range())
     }
 
-    /// Adds, or answers `None` beyond the range of 64 bits.
+    /// Adds; `None` beyond the range of 64 bits.
     pub fn checked_add(self, other: Self) -> Option<Self> {
         self.0.checked_add(other.0).map(Self)
     }
 
-    /// Subtracts, or answers `None` beyond the range of 64 bits.
+    /// Subtracts; `None` beyond the range of 64 bits.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
     }
 
-    /// Turns the sign, or answers `None` for the one amount that has no counterpart.
+    /// Changes the sign; `None` for the one amount that has no counterpart.
     pub fn checked_neg(self) -> Option<Self> {
         self.0.checked_neg().map(Self)
     }
 
-    /// Says whether it is below zero.
+    /// True if it is below zero.
     pub const fn is_negative(self) -> bool {
         self.0 < 0
     }
 
-    /// Says whether it is above zero.
+    /// True if it is above zero.
     pub const fn is_positive(self) -> bool {
         self.0 > 0
     }
 
-    /// Says whether it is zero.
+    /// True if it is zero.
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
 
-    /// Takes a computed amount; beyond the range of 64 bits it is an error, never a wrap.
+    /// Takes a computed amount; an error beyond the range of 64 bits, never a wrap.
     pub(crate) fn try_from_wide(micros: i128) -> Result<Self, MoneyError> {
         i64::try_from(micros).map(Self).map_err(|_| MoneyError::Overflow)
     }
 
-    /// Takes a computed amount of zero or more, cut at the end of the range of 64 bits.
+    /// Takes a computed amount of zero or more; saturates at 64 bits.
     pub(crate) fn from_wide_saturating(micros: i128) -> Self {
         debug_assert!(micros >= 0, "{micros} is cut at the upper end only");
         Self(i64::try_from(micros).unwrap_or(i64::MAX))
@@ -142,8 +142,8 @@ impl Serialize for Money {
     }
 }
 
-/// Takes a string only. A JSON number is refused even where it is whole: the sender's next amount
-/// would be a float.
+/// Accepts only a string. Even a whole JSON number is refused: the sender's next amount would be a
+/// float.
 impl<'de> Deserialize<'de> for Money {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_str(AmountVisitor)
@@ -164,7 +164,7 @@ impl Visitor<'_> for AmountVisitor {
     }
 }
 
-/// Why a text is no amount, or why amounts do not fit together.
+/// Why a text is no amount, or a computation of amounts fails.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum MoneyError {
     /// Not of the form `-?digits[.digits]`.
@@ -185,7 +185,7 @@ pub enum MoneyError {
         /// The text, shortened.
         text: Box<str>,
     },
-    /// Below zero where only zero and more make sense.
+    /// Below zero, where only zero and more are valid.
     #[error("{amount} dollars is negative")]
     Negative {
         /// The amount.
@@ -202,7 +202,7 @@ impl MoneyError {
     }
 }
 
-/// Shortens hostile input to what an error may repeat.
+/// Shortens hostile input for error messages.
 fn excerpt(text: &str) -> Box<str> {
     const CHARS_MAX: usize = 40;
     match text.char_indices().nth(CHARS_MAX) {

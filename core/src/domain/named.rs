@@ -1,17 +1,17 @@
-//! Closed sets of names: how an enum is read from and written to text.
+//! Closed sets of names: how an enum is read from and written as text.
 //!
-//! Place in the flow: statuses, kinds and policies cross Kafka, Postgres, settings and HTTP as
-//! text; each has one spelling, stated beside its variant.
+//! Place in the flow: statuses, kinds and policies pass Kafka, Postgres, settings and HTTP as text;
+//! each has one spelling, declared with its variant.
 //!
 //! It must never guess: an unknown name is an error that lists the known ones.
 
 use thiserror::Error;
 
-/// A text that names none of the values it should.
+/// A text that is none of the expected names.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("unknown {what} {name:?}; known are {known}")]
 pub struct UnknownName {
-    /// What should have been named, such as `call status`.
+    /// The kind of name, such as `call status`.
     pub what: &'static str,
     /// The text.
     pub name: Box<str>,

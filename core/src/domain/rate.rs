@@ -1,6 +1,6 @@
 //! A price per minute, and what a number of seconds costs at it.
 //!
-//! Place in the flow: the catalog holds rates, rating and the grant multiply them.
+//! Place in the flow: the catalog has the rates; rating and the grant multiply them.
 //!
 //! It must never be negative, and never round more than once per charge.
 
@@ -14,7 +14,7 @@ use super::rounding::divide_half_away_from_zero;
 const SECONDS_PER_MINUTE: i128 = 60;
 const HALF_A_MINUTE: i128 = SECONDS_PER_MINUTE / 2;
 
-/// US dollars per minute of call, zero or more.
+/// US dollars per minute of a call, zero or more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RatePerMinute(Money);
@@ -39,12 +39,12 @@ impl RatePerMinute {
         Self::try_from(Money::from_micros(micros))
     }
 
-    /// Gives micro-dollars per minute.
+    /// Returns micro-dollars per minute.
     pub const fn micros(self) -> i64 {
         self.0.micros()
     }
 
-    /// Gives the price of one whole minute.
+    /// Returns the price of one whole minute.
     pub const fn per_minute(self) -> Money {
         self.0
     }
@@ -53,8 +53,8 @@ impl RatePerMinute {
     /// "What pays").
     ///
     /// # Errors
-    /// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars: no rate that a catalog accepts
-    /// gets there within a call's length.
+    /// [`MoneyError::Overflow`] beyond 64 bits of micro-dollars; no accepted rate gets there within
+    /// a call's length.
     pub fn price(self, seconds: u32) -> Result<Money, MoneyError> {
         Money::try_from_wide(self.price_wide(u64::from(seconds)))
     }
@@ -65,8 +65,8 @@ impl RatePerMinute {
         divide_half_away_from_zero(exact, SECONDS_PER_MINUTE)
     }
 
-    /// Gives the most seconds whose price is at most this many micro-dollars, zero or more: the
-    /// inverse of [`Self::price_wide`]. `None` where the rate is zero: there is no most.
+    /// Returns the most seconds whose price is at most this many micro-dollars, zero or more: the
+    /// inverse of [`Self::price_wide`]. `None` if the rate is zero: there is no maximum.
     pub(crate) fn seconds_payable(self, micros: i128) -> Option<u64> {
         // (rate × s + 30) / 60 <= micros  is  rate × s < 60 × micros + 30.
         let product_max = SECONDS_PER_MINUTE * micros + HALF_A_MINUTE - 1;

@@ -1,16 +1,16 @@
 //! Monthly periods of a rented number.
 //!
-//! Place in the flow: the scheduler of rentals asks when a number's next period begins; the
+//! Place in the flow: the scheduler of rentals computes when a number's next period begins; the
 //! ledger charges each period once.
 //!
-//! It must never prorate: a period is a date, paid whole.
+//! It must never prorate: a period begins on a date and is paid in full.
 
 use chrono::{Datelike, Months, NaiveDate};
 
 use super::named::named_enum;
 
 named_enum! {
-    /// What becomes of a rental's day in a month that lacks it.
+    /// How a rental's day moves in a month that lacks it.
     #[derive(Default)]
     pub enum RentalAnchor ("rental anchor") {
         /// It moves to the month's last day and stays there, as Twilio does: 31 January,
@@ -25,9 +25,9 @@ named_enum! {
 /// The last day that every month has.
 const DAY_IN_EVERY_MONTH: u32 = 28;
 
-/// Gives the day on which the `n`th period after the first begins; the 0th is `first` itself.
+/// Returns the day on which the `n`th period after the first begins; the 0th is `first` itself.
 ///
-/// Answers `None` past the end of the calendar (docs/charging.md, "Numbers").
+/// `None` past the end of the calendar (docs/charging.md, "Numbers").
 pub fn rental_period_start(first: NaiveDate, n: u32, anchor: RentalAnchor) -> Option<NaiveDate> {
     match anchor {
         RentalAnchor::Calendar => first.checked_add_months(Months::new(n)),
@@ -35,8 +35,8 @@ pub fn rental_period_start(first: NaiveDate, n: u32, anchor: RentalAnchor) -> Op
     }
 }
 
-/// Walks month by month until the day is one that every month has: the second February at the
-/// latest, so the walk is bounded whatever `n`.
+/// Steps month by month until the day exists in every month. That is the second February at the
+/// latest, so the loop is bounded for any `n`.
 fn sticky_period_start(first: NaiveDate, n: u32) -> Option<NaiveDate> {
     let mut start = first;
     let mut months_left = n;

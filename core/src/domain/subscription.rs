@@ -1,9 +1,9 @@
-//! Subscriptions: which plan an account was on at any instant.
+//! Subscriptions: which plan an account has at any time.
 //!
 //! Place in the flow: the ledger loads an account's rows into a [`SubscriptionTimeline`]; rating
-//! asks it for the plan and the cycle at a call's start.
+//! finds the plan and the cycle of a call's start in it.
 //!
-//! It must never forget an end: a row without a plan ends what ran before it.
+//! It must never lose an end: a row without a plan ends the previous subscription.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::cycle::{Cycle, cycle_containing};
 use super::ids::PlanId;
 
-/// The ledger's number of a subscription row; later rows have greater numbers.
+/// The ledger's number of a subscription row; later rows have higher numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SubscriptionId(pub i64);
@@ -24,14 +24,14 @@ impl fmt::Display for SubscriptionId {
     }
 }
 
-/// One entry of an account's timeline: from `starts_at` on, until the next entry.
+/// One entry of an account's timeline: from `starts_at` until the next entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subscription {
     /// The row.
     pub id: SubscriptionId,
-    /// The plan; `None` ends the subscription before it.
+    /// The plan; `None` ends the previous subscription.
     pub plan: Option<PlanId>,
-    /// Its first instant, and the anchor of its cycles.
+    /// Its start, and the anchor of its cycles.
     pub starts_at: DateTime<Utc>,
 }
 
@@ -40,17 +40,16 @@ pub struct Subscription {
 pub struct SubscriptionTimeline(Vec<Subscription>);
 
 impl SubscriptionTimeline {
-    /// Orders rows that come in any order. Of several with the same start the latest row, that with
-    /// the greatest id, holds: it was written to replace the others.
+    /// Takes rows in any order. Of several with the same start, the row with the highest id counts:
+    /// it was written to replace the others.
     pub fn new(mut entries: Vec<Subscription>) -> Self {
         entries.sort_unstable_by_key(|entry| (entry.starts_at, std::cmp::Reverse(entry.id)));
         entries.dedup_by_key(|entry| entry.starts_at);
         Self(entries)
     }
 
-    /// Gives the plan and the cycle at an instant, or `None` where no subscription runs. The
-    /// cycle ends early where the next entry starts: a change cuts it (docs/charging.md, "What
-    /// pays").
+    /// Returns the plan and the cycle at a given time, or `None` if no subscription is in force.
+    /// The cycle ends early if the next entry starts within it (docs/charging.md, "What pays").
     pub fn in_force(&self, at: DateTime<Utc>) -> Option<SubscriptionInForce<'_>> {
         let started = self.started_by(at);
         let subscription = self.0[..started].last()?;
@@ -62,25 +61,25 @@ impl SubscriptionTimeline {
         Some(SubscriptionInForce { subscription, plan, cycle })
     }
 
-    /// Gives the entry at an instant, also one that ended a subscription; `None` before the first.
+    /// Returns the entry at a given time, which may end a subscription; `None` before the first.
     pub fn entry_at(&self, at: DateTime<Utc>) -> Option<&Subscription> {
         self.0[..self.started_by(at)].last()
     }
 
-    /// Gives the entries in order of time, those that were replaced left out.
+    /// Returns the entries in order of time, without those that were replaced.
     pub fn iter(&self) -> std::slice::Iter<'_, Subscription> {
         self.0.iter()
     }
 
-    /// Says whether a request to be on `plan` (`None`: on none) from `starts_at` on needs a new
-    /// entry. The plan already in force then is no change, and neither is ending what does not run
-    /// (docs/charging.md, "What pays").
+    /// True if setting `plan` (`None`: no plan) from `starts_at` needs a new entry. It does not if
+    /// that plan is already in force then, or if there is no subscription to end (docs/charging.md,
+    /// "What pays").
     pub fn change_needed(&self, plan: Option<&PlanId>, starts_at: DateTime<Utc>) -> bool {
         let in_force = self.entry_at(starts_at).and_then(|entry| entry.plan.as_ref());
         in_force != plan
     }
 
-    /// Counts the entries that have started by an instant.
+    /// Counts the entries that have started by a given time.
     fn started_by(&self, at: DateTime<Utc>) -> usize {
         self.0.partition_point(|entry| entry.starts_at <= at)
     }
@@ -95,13 +94,13 @@ impl<'a> IntoIterator for &'a SubscriptionTimeline {
     }
 }
 
-/// The subscription that runs at an instant, and the cycle the instant is in.
+/// The subscription in force at a given time, and the cycle of that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SubscriptionInForce<'a> {
     /// The entry.
     pub subscription: &'a Subscription,
     /// Its plan.
     pub plan: &'a PlanId,
-    /// The cycle, its end cut at the next entry's start.
+    /// The cycle, cut at the next entry's start.
     pub cycle: Cycle,
 }

@@ -1,13 +1,13 @@
-//! What a row of a wallet's ledger can be.
+//! The types, kinds and statuses of transactions.
 //!
-//! Place in the flow: the ledger writes these words into its rows, pages and exports read them.
+//! Place in the flow: the ledger writes these words into its rows; pages and exports read them.
 //!
-//! It must never gain a second word for the same thing: rows are kept for ever.
+//! There must never be a second word for the same thing: rows are kept for ever.
 
 use super::named::named_enum;
 
 named_enum! {
-    /// Which way a transaction moves money.
+    /// The direction in which a transaction moves money.
     pub enum TransactionType ("transaction type") {
         /// Into the wallet.
         Credit = "credit",
@@ -21,13 +21,13 @@ named_enum! {
     pub enum TransactionKind ("transaction kind") {
         /// The customer's own refill by card.
         RefillManual = "refill_manual",
-        /// A refill that a threshold set off.
+        /// A refill triggered by a threshold.
         RefillAuto = "refill_auto",
-        /// Gives back a debit row, never more than it.
+        /// Gives back a debit, at most in full.
         Refund = "refund",
         /// A chargeback that was won.
         ChargebackReversal = "chargeback_reversal",
-        /// A refund to card that did not arrive.
+        /// A refund to a card that did not arrive.
         RefillRefundReversal = "refill_refund_reversal",
         /// A correction in the customer's favour; an opening balance is one.
         AdjustmentCredit = "adjustment_credit",
@@ -39,7 +39,7 @@ named_enum! {
         NumberPurchase = "number_purchase",
         /// One period of a number.
         NumberRental = "number_rental",
-        /// Money of a refill sent back to the card.
+        /// Money of a refill returned to the card.
         RefillRefund = "refill_refund",
         /// Money of a refill taken back by the bank.
         Chargeback = "chargeback",
@@ -51,17 +51,17 @@ named_enum! {
 named_enum! {
     /// Whether a transaction moved money.
     pub enum TransactionStatus ("transaction status") {
-        /// It did.
+        /// Moved money.
         Completed = "completed",
-        /// Not yet: before equals after.
+        /// Not yet: the balance is unchanged.
         Pending = "pending",
-        /// It will not: before equals after.
+        /// It never will: the balance is unchanged.
         Failed = "failed",
     }
 }
 
 impl TransactionKind {
-    /// Gives the direction that the kind implies.
+    /// Returns the direction of the kind.
     pub const fn transaction_type(self) -> TransactionType {
         match self {
             Self::RefillManual
@@ -80,7 +80,7 @@ impl TransactionKind {
         }
     }
 
-    /// Gives the words that customers read on their wallet page where nobody wrote others.
+    /// Returns the description on the wallet page if a transaction has none of its own.
     pub const fn default_description(self) -> &'static str {
         match self {
             Self::RefillManual => "Wallet refill",

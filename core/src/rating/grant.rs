@@ -1,16 +1,16 @@
-//! The longest call that an account can pay: the price turned round.
+//! The longest call that an account can pay: the inverse of the price.
 //!
-//! Place in the flow: authorization asks it in Rust for estimates and without Redis; the script
-//! that places holds computes the same in Lua, number for number. The charge that follows is
-//! [`rate`](super::rate)'s alone.
+//! Place in the flow: authorization uses it in Rust for estimates and without Redis; the script
+//! that places holds computes exactly the same in Lua. The later charge comes only from
+//! [`rate`](super::rate).
 //!
-//! It must never grant a length whose price is more than the money, nor a shorter one than it
-//! could, nor search: the formula is closed, so that both sides can be checked against it.
+//! It must never grant a length whose price exceeds the money, nor less than the longest one, nor
+//! search: the formula is closed, so that both implementations can be checked against it.
 //!
 //! # Formula
-//! Whole numbers throughout; `/` rounds down. `A` is the allowance in seconds neither used nor
-//! held, `M` the money available in micro-dollars, `r` the rate in micro-dollars per minute, `I`
-//! and `K` the initial length and the increment in seconds.
+//! Whole numbers throughout; `/` rounds down. `A` is the allowance in seconds that is neither used
+//! nor held, `M` the money available in micro-dollars, `r` the rate in micro-dollars per minute,
+//! `I` and `K` the initial length and the increment in seconds.
 //!
 //! ```text
 //! longest  = I + ceil(max(0, cap − I) / K) × K       the billing length that holds the cap
@@ -32,75 +32,78 @@
 //! is `s <= (60 × M + 29) / r`.
 //!
 //! # Size of the numbers
-//! `A'` and `M'` are cut to what the cap can use, so no step exceeds `r × longest + 60`. With the
-//! highest rate of a catalog ([`Catalog::RATE_MAX`](crate::domain::Catalog::RATE_MAX)), a cap of a
-//! day and the longest increments that is below 2^53, which this module asserts when it is
-//! compiled: a Lua script computes every step exactly, each division as `(x − x % y) / y`. Only the
-//! shortfall takes `M` itself, whose own size is asserted where it enters and leaves Redis.
+//! `A'` and `M'` are limited to what the cap can use, so no step exceeds `r × longest + 60`. With
+//! the highest rate of a catalog ([`Catalog::RATE_MAX`](crate::domain::Catalog::RATE_MAX)), a cap
+//! of a day and the longest increments, that is below 2^53, which this module asserts at compile
+//! time. So a Lua script computes every step exactly, each division as `(x − x % y) / y`. Only the
+//! shortfall uses `M` itself, whose size is asserted where it enters and leaves Redis.
 
 use crate::domain::catalog::Catalog;
 use crate::domain::increments::Increments;
 use crate::domain::money::Money;
 use crate::domain::rate::RatePerMinute;
 
-/// What all calls of an account draw on, a call's own hold given back before it asks for more.
+/// What all calls of an account share; a call's own hold is given back before it asks for more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Seconds of the cycle's allowance neither used nor held.
     pub allowance_seconds: u64,
-    /// Money available: balance + credit limit − held. Below zero it pays nothing, and the
+    /// Money available: balance + credit limit − held. Below zero it pays nothing, but the
     /// allowance can still be granted: such a wallet is not `empty`.
     pub money: Money,
 }
 
-/// What the granted call would cost.
+/// The price terms of the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrantTerms {
-    /// The rate of its far end.
+    /// The rate of its rated number.
     pub rate: RatePerMinute,
     /// The increments of its tariff.
     pub increments: Increments,
 }
 
-/// The answer to a call that asks.
+/// The result for a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GrantOutcome {
-    /// It may last so long.
+    /// How long it may last.
     Granted(Grant),
     /// Not even the initial length can be paid.
     Refused {
-        /// The money missing for the initial length; zero where money would not help.
+        /// The money missing for the initial length; zero if money would not help.
         shortfall: Money,
     },
 }
 
-/// A grant, and the hold that keeps its price.
+/// A grant, and the hold for its price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// How long the call may last since its answer, in seconds: never more than asked for, nor
-    /// than the cap, so it may end within a billing length.
+    /// How long the call may last after its answer, in seconds: at most the time asked for and at
+    /// most the cap, so it may end within a billing length.
     pub granted_seconds: u32,
-    /// How long it could last if that were asked for, up to the cap.
+    /// How long it could last if asked for, up to the cap.
     pub attainable_seconds: u32,
-    /// The billing length that this will be charged as: what is held.
+    /// The billing length that is charged for the grant and held.
     pub billed_seconds: u32,
-    /// The part held of the allowance.
+    /// The held part of the allowance.
     pub allowance_seconds: u32,
-    /// The part held of the money, in seconds.
+    /// The held part of the money, in seconds.
     pub wallet_seconds: u32,
     /// The money held: the price of `wallet_seconds`.
     pub hold: Money,
-    /// Whether asking for more would give no more now, RFC 8506's final unit: the pool or the cap
+    /// True if asking for more would give no more now (RFC 8506's final unit): the pool or the cap
     /// ends here.
     pub is_final: bool,
 }
 
-/// Grants the longest billing length whose price, at the allowance left, is at most the money
-/// available, cut to what was asked for and to the cap (docs/charging.md, "Grants").
+/// Grants the longest billing length whose price, after the allowance left, is at most the money
+/// available, limited by the time asked for and the cap (docs/charging.md, "Grants").
 ///
-/// Cutting comes last: the grant may then end within a billing length, and the hold keeps the
-/// price of the whole one, which is payable because it is no longer than the longest. An asked time
-/// or a cap below the initial length is therefore no reason to refuse; only a pool that cannot pay
+/// The limits apply last: the grant may then end within a billing length, and the hold covers the
+/// whole one, which is payable because it is no longer than the longest. So an asked time or a cap
+/// below the initial length is no reason to refuse; only a pool that cannot pay the initial length
+/// is.
+///
+/// `asked_seconds` is the call's total since its answer.
 /// the initial length is. `asked_seconds` is the call's total since its answer.
 pub fn grant_seconds(
     pool: Pool,
@@ -122,8 +125,8 @@ pub fn grant_seconds(
     GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
 }
 
-/// Grants from the allowance alone, for a plan with `overage = "block"`: beyond it no money helps,
-/// and a refusal's shortfall is zero.
+/// Grants from the allowance alone, for a plan with `overage = "block"`: beyond it money does not
+/// help, and the shortfall of a refusal is zero.
 pub fn grant_allowance_seconds(
     allowance_seconds: u64,
     terms: GrantTerms,
@@ -139,12 +142,12 @@ pub fn grant_allowance_seconds(
     GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
 }
 
-/// Cuts the longest payable length to the cap.
+/// Limits the longest payable length to the cap.
 fn attainable_seconds(length: u64, cap_seconds: u32) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX).min(cap_seconds)
 }
 
-/// Cuts the attainable time to what was asked for, and finds the hold that keeps its price.
+/// Limits the attainable time to the asked one, and finds the hold for its price.
 fn hold_for(
     attainable_seconds: u32,
     asked_seconds: u32,
@@ -171,7 +174,7 @@ fn wide(amount: Money) -> i128 {
     i128::from(amount.micros())
 }
 
-/// The longest cap that the Lua side is exact for: a day, the limit of a call's length.
+/// The longest cap for which Lua is exact: a day, the limit of a call's length.
 const CAP_SECONDS_MAX: i64 = 86_400;
 
 const _: () = {

@@ -1,8 +1,8 @@
 //! Rating: what one call costs.
 //!
-//! Place in the flow: between decode and commit. [`terms_at`] finds the terms that held when the
-//! call started; [`rate`] splits its billed time between allowance and wallet and prices the
-//! wallet's part; [`grant`] turns the same price round, for authorization.
+//! Place in the flow: between decode and commit. [`terms_at`] finds the terms at the call's start;
+//! [`rate`] splits its billed time between allowance and wallet and prices the wallet's part;
+//! [`grant`] inverts the same price, for authorization.
 //!
 //! It must never look anything up, keep state or know the time: the same arguments give the same
 //! price, today and when the call is rated again in a year.

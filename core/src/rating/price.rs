@@ -1,7 +1,7 @@
 //! The price of one call.
 //!
-//! Place in the flow: the charging loop calls it for every call, and so do authorization,
-//! estimates and re-rating; nothing else multiplies a rate.
+//! Place in the flow: the charging loop calls it for every call, and so do authorization, estimates
+//! and re-rating; nothing else multiplies a rate.
 //!
 //! It must never allocate for a call that no prefix matches, and never decide whether a call is
 //! charged.
@@ -14,12 +14,12 @@ use crate::domain::money::Money;
 use crate::domain::rate::RatePerMinute;
 use crate::domain::transaction::TransactionKind;
 
-/// What a call costs, and why: the part of a charge's evidence that rating finds.
+/// The price of a call and its evidence, as far as rating computes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Price {
     /// The billed time in seconds: `allowance_seconds + wallet_seconds`.
     pub billed_seconds: u32,
-    /// What was left of the cycle's allowance before this call, in seconds; 0 without a plan.
+    /// The rest of the cycle's allowance before this call, in seconds; 0 without a plan.
     pub allowance_before_seconds: u64,
     /// The part that the allowance pays.
     pub allowance_seconds: u32,
@@ -27,23 +27,23 @@ pub struct Price {
     pub wallet_seconds: u32,
     /// The rate per minute of the wallet's part.
     pub rate: RatePerMinute,
-    /// The prefix that decided the rate, `None` for the default rate.
+    /// The prefix that gave the rate, `None` for the default rate.
     pub matched_prefix: Option<Box<str>>,
     /// What the wallet pays.
     pub amount: Money,
-    /// The kind of the transaction, should the amount not be zero: `call` or `overage`.
+    /// The kind of the transaction if the amount is not zero: `call` or `overage`.
     pub kind: TransactionKind,
 }
 
 /// Prices a completed call (docs/charging.md, "A call" and "What pays").
 ///
-/// `terms` are those at the call's start; `used_seconds` is the allowance that earlier charges of
-/// the same cycle used. The billed time takes what is left of the allowance, second for second; the
-/// rest is priced at the rate of the far end and rounded once. Where the plan charges parents only,
-/// a leg with a parent costs nothing and uses nothing, and keeps the rate as evidence.
+/// `terms` are those at the call's start; `used_seconds` is the allowance used by earlier charges
+/// of the same cycle. The billed time first uses the rest of the allowance, second for second; the
+/// remainder is priced at the rate of the rated number and rounded once. If the plan charges only
+/// parents, a leg with a parent costs nothing and uses nothing, but keeps the rate as evidence.
 ///
 /// # Errors
-/// [`RatingError::Price`] where the amount is beyond 64 bits of micro-dollars.
+/// [`RatingError::Price`] if the amount is beyond 64 bits of micro-dollars.
 pub fn rate(
     call: &Call,
     terms: &Terms<'_>,

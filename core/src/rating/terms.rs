@@ -1,10 +1,10 @@
 //! The terms of a call: which plan, cycle and catalog version it belongs to.
 //!
-//! Place in the flow: asked once per call, with the call's start; the answer says which cycle's
-//! used seconds the ledger has to bring to [`rate`](super::rate).
+//! Place in the flow: found once per call, at the call's start; they say which cycle's used seconds
+//! the ledger has to pass to [`rate`](super::rate).
 //!
-//! It must never look at the time of the event or of the commit: a late event belongs where its
-//! call started (docs/charging.md, "A call").
+//! It must never use the time of the event or of the commit: a late event belongs where its call
+//! started (docs/charging.md, "A call").
 
 use chrono::{DateTime, Utc};
 use thiserror::Error;
@@ -15,7 +15,7 @@ use crate::domain::ids::PlanId;
 use crate::domain::money::MoneyError;
 use crate::domain::subscription::{SubscriptionId, SubscriptionInForce, SubscriptionTimeline};
 
-/// What an account had agreed to at one instant.
+/// An account's terms at one point in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terms<'a> {
     /// No subscription: the wallet pays everything.
@@ -27,28 +27,28 @@ pub enum Terms<'a> {
     },
     /// A subscription: its cycle's allowance pays first.
     Plan {
-        /// The catalog version of the rates, that at the call's start.
+        /// The catalog version of the rates: the one at the call's start.
         version: CatalogVersion,
         /// The plan in that version.
         plan: &'a Plan,
         /// The subscription.
         subscription: SubscriptionId,
-        /// The cycle that the instant is in, cut where the subscription ends.
+        /// The cycle of that time, cut where the subscription ends.
         cycle: Cycle,
-        /// What the cycle includes, in seconds, by the version in force at the cycle's start.
+        /// Included seconds of the cycle, by the version in force at the cycle's start.
         included_seconds: u64,
     },
 }
 
 impl<'a> Terms<'a> {
-    /// Gives the catalog version of the rates.
+    /// Returns the catalog version of the rates.
     pub const fn version(&self) -> CatalogVersion {
         match self {
             Self::Standard { version, .. } | Self::Plan { version, .. } => *version,
         }
     }
 
-    /// Gives the tariff: the standard one, or the plan's.
+    /// Returns the tariff: the standard one, or the plan's.
     pub const fn tariff(&self) -> &'a Tariff {
         match self {
             Self::Standard { tariff, .. } => tariff,
@@ -56,7 +56,7 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the plan, where there is one.
+    /// Returns the plan, if there is one.
     pub const fn plan(&self) -> Option<&'a Plan> {
         match self {
             Self::Standard { .. } => None,
@@ -64,7 +64,7 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the cycle, where there is one: with the subscription, the key of the used seconds.
+    /// Returns the cycle, if there is one: with the subscription, the key of the used seconds.
     pub const fn cycle(&self) -> Option<Cycle> {
         match self {
             Self::Standard { .. } => None,
@@ -72,13 +72,13 @@ impl<'a> Terms<'a> {
         }
     }
 
-    /// Gives the rate for a far end.
+    /// Returns the rate of a number.
     pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'a> {
         self.tariff().deck.rate_for(far_end)
     }
 
-    /// Gives what is left of the cycle's allowance, in seconds; 0 without a plan, and where a
-    /// catalog version took minutes away that were already used.
+    /// Returns the rest of the cycle's allowance, in seconds; 0 without a plan, or if a catalog
+    /// version removed minutes that were already used.
     pub const fn allowance_left(&self, used_seconds: u64) -> u64 {
         match self {
             Self::Standard { .. } => 0,
@@ -87,12 +87,12 @@ impl<'a> Terms<'a> {
     }
 }
 
-/// Finds the terms that hold at an instant: the call's start, or for an authorization the instant
-/// of asking.
+/// Finds the terms at a given time: the call's start, or for an authorization the time of the
+/// request.
 ///
 /// # Errors
-/// [`RatingError::UnknownPlan`] where no catalog version has the plan subscribed to. A catalog
-/// that lacks a plan in use is refused, so the caller treats it as a broken ledger.
+/// [`RatingError::UnknownPlan`] if no catalog version has the plan. A catalog that lacks a plan in
+/// use is refused, so the caller treats this as a broken ledger.
 pub fn terms_at<'a>(
     catalogs: &'a CatalogHistory,
     timeline: &'a SubscriptionTimeline,
@@ -101,7 +101,7 @@ pub fn terms_at<'a>(
     terms_in(catalogs, timeline.in_force(at), at)
 }
 
-/// The same, for who knows already what is in force at the instant.
+/// The same, for a caller that already knows what is in force at that time.
 ///
 /// # Errors
 /// As [`terms_at`].

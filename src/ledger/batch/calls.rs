@@ -1,5 +1,5 @@
-//! The calls of a batch, each once, in the order in which the ledger's index has them: so that its
-//! pages are read and written from left to right. A record knows its call's place among them.
+//! The calls of a batch, each once, in the order of the ledger's index, so that index pages are
+//! read and written from left to right. A record knows the place of its call among them.
 
 use sqlx::{PgConnection, Row};
 
@@ -22,20 +22,20 @@ pub(super) struct Identity {
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     identities: Vec<Identity>,
-    /// By record: the place of its call; none where it is no call of an account.
+    /// By record: the place of its call; `None` if it is no call of an account.
     places: Vec<Option<Place>>,
-    /// By place: the seconds with which the call was charged before this batch.
+    /// By place: the seconds charged for the call before this batch.
     charged: Vec<Option<i32>>,
 }
 
 impl Calls {
-    /// The calls of a batch whose records belong to `owners`; none of them known to be charged yet.
+    /// The calls of a batch whose records belong to `owners`; none is known to be charged yet.
     pub(super) fn of(batch: &Batch, owners: &[Option<Owner>]) -> Self {
         let mut calls = Vec::with_capacity(batch.records.len());
         for (index, (record, owner)) in batch.records.iter().zip(owners).enumerate() {
             let (Event::CallEnded(ended), Some(owner)) = (&record.event, *owner) else { continue };
             let key = CallKey::of(&ended.call.call_sid);
-            // Almost every pair is told apart by these numbers alone.
+            // These numbers alone distinguish almost every pair.
             let rank = (owner.rank(), key.leading());
             calls.push((rank, Identity { owner, key }, index));
         }
@@ -60,12 +60,12 @@ impl Calls {
         Some((place, self.identities.get(place as usize)?))
     }
 
-    /// By place: the seconds with which each call was charged before this batch.
+    /// By place: the seconds charged for each call before this batch.
     pub(super) fn charged(&self) -> &[Option<i32>] {
         &self.charged
     }
 
-    /// Reads which of them the ledger has.
+    /// Reads which of the calls the ledger has.
     pub(super) async fn read(&mut self, connection: &mut PgConnection) -> Result<(), StoreError> {
         if self.identities.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a batch did to each wallet, told to the projection after the commit.
+//! What a batch changed in each wallet, for the projection after the commit.
 
 use callmeter_core::domain::ids::AccountId;
 use foldhash::HashMap;
@@ -7,7 +7,7 @@ use super::WalletChange;
 use super::rows::Rows;
 use crate::ledger::wallets::WalletHead;
 
-/// Gathers each wallet's change; `before` are the wallets as they were locked.
+/// Collects each wallet's change; `before` are the wallets as they were locked.
 pub(super) fn of_wallets(
     rows: &Rows<'_>,
     before: &HashMap<i32, WalletHead>,

@@ -1,4 +1,4 @@
-//! Phase 3: enters a batch's events into the books, in the order of their offsets. No I/O.
+//! Phase 3: computes charges and rejects of a batch in the order of offsets. No I/O.
 
 use callmeter_core::domain::account::overshoot;
 use callmeter_core::domain::money::Money;
@@ -17,7 +17,7 @@ use crate::ingest::decode::{self, CallEnded, Event, RejectReason, Rejection};
 use crate::ingest::record::Record;
 use crate::ledger::wallets::WalletHead;
 
-/// The books of one batch: running balances and allowances, and the rows they lead to.
+/// The books of one batch: running balances and allowances, and the rows to write.
 pub(super) struct Books<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) policy: &'a ChargingPolicy,
@@ -27,9 +27,9 @@ pub(super) struct Books<'a> {
     keep_values: bool,
     pub(super) wallets: HashMap<i32, WalletHead>,
     pub(super) touched_wallets: HashSet<i32>,
-    /// Cycles that this batch used, with their seconds after it.
+    /// Cycles that this batch used, with the seconds used after it.
     cycles: HashMap<CycleKey, u64>,
-    /// By place: the seconds with which a call is charged, before this batch or by it.
+    /// By place: the seconds charged for a call, before this batch or by it.
     charged: Vec<Option<i32>>,
     pub(super) rentals: HashMap<RentalIdentity, KnownRental>,
     conflicts: HashMap<String, usize>,
@@ -37,7 +37,7 @@ pub(super) struct Books<'a> {
     pub(super) committed: Committed,
 }
 
-/// What entering one event leads to, where it is no refusal.
+/// The outcome of one event, or why it is rejected.
 pub(super) type Entered = Result<Outcome, Rejection>;
 
 impl<'a> Books<'a> {
@@ -91,7 +91,7 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// The rows, and what they came to.
+    /// Returns the rows and the totals.
     pub(super) fn close(mut self) -> (Rows<'a>, Committed) {
         let touched = &self.touched_wallets;
         let mut wallets: Vec<WalletHead> =
@@ -129,7 +129,7 @@ impl<'a> Books<'a> {
         Ok(Outcome::Charged)
     }
 
-    /// Charges a call that the ledger does not have; on an error nothing was entered.
+    /// Charges a call that the ledger does not have; on an error nothing is entered.
     fn charge(
         &mut self,
         record: &'a Record,
@@ -218,13 +218,13 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// Whose a record is that names `sid`.
+    /// The owner of a record that names `sid`.
     pub(super) fn owner(&self, index: usize, sid: &str) -> Result<Owner, Rejection> {
         let owner = self.snapshot.owners.get(index).copied().flatten();
         owner.ok_or_else(|| unknown_account(sid))
     }
 
-    /// Keeps a conflict once; again and again it is only counted.
+    /// Keeps a conflict once; each repetition only raises its count.
     pub(super) fn keep_conflict(
         &mut self,
         record: &'a Record,
@@ -242,7 +242,7 @@ impl<'a> Books<'a> {
         Outcome::Conflict
     }
 
-    /// Adds a row where there is none yet; a replayed record has its row already.
+    /// Adds a row, unless it is a replayed record, which has its row already.
     fn push_reject(
         &mut self,
         record: &'a Record,
@@ -299,7 +299,7 @@ pub(super) fn beyond_range(what: &str) -> Rejection {
     Rejection::invalid(format!("{what} is beyond the range of amounts"))
 }
 
-/// Sums of a batch are for metrics; the ledger's own are checked.
+/// For sums of a batch in metrics and reports; the ledger's own sums are checked.
 pub(super) fn saturating_sum(sum: Money, amount: Money) -> Money {
     Money::from_micros(sum.micros().saturating_add(amount.micros()))
 }

@@ -1,18 +1,19 @@
-//! Whether a batch's calls are looked up in the ledger before they are written.
+//! Decides whether the calls of a batch are looked up in the ledger before they are written.
 //!
-//! The primary key of `call_keys` refuses a call that is charged already, looked up or not. A look-up
-//! only spares writing the batch twice, and of a large batch it costs a quarter of what writing costs. So
-//! a large batch, as it comes when a process is behind, is written on trust: where it brings a duplicate
-//! after all, it is written again, looked up, and so are the next ones.
+//! The primary key of `call_keys` refuses a call that is already charged, with or without a
+//! look-up. A look-up only saves writing the batch twice; for a large batch it costs a quarter of
+//! the write. Large batches come when a process is behind. They are written without a look-up. If
+//! one contains a duplicate after all, it is written again with a look-up, and so are the next
+//! ones.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{Committed, Outcome, Source};
 use crate::ingest::batch::Batch;
 
-/// Records from which on a batch may be trusted: looking up fewer costs less than a disappointment.
+/// A smaller batch is always looked up: that costs less than writing it twice.
 const LARGE_RECORDS: usize = 2_000;
-/// Large batches without a duplicate before one is trusted again.
+/// Large batches in a row without a duplicate until they are written without a look-up again.
 const DOUBTS: u32 = 100;
 
 #[derive(Debug, Default)]
@@ -22,19 +23,19 @@ pub(super) struct DuplicateCheck {
 }
 
 impl DuplicateCheck {
-    /// Whether the ledger need not be asked about this batch.
+    /// True if this batch is written without a look-up.
     pub(super) fn covers(&self, source: Source<'_>, batch: &Batch) -> bool {
         matches!(source, Source::Partition(_))
             && batch.records.len() >= LARGE_RECORDS
             && self.doubts.load(Ordering::Relaxed) == 0
     }
 
-    /// A batch that was trusted was refused: the next ones are looked up.
+    /// A batch without a look-up was refused: the next ones are looked up.
     pub(super) fn lose(&self) {
         self.doubts.store(DOUBTS, Ordering::Relaxed);
     }
 
-    /// A batch that was looked up is committed.
+    /// A batch with a look-up is committed.
     pub(super) fn looked_up(&self, committed: &Committed) {
         if committed.outcomes.len() < LARGE_RECORDS {
             return;

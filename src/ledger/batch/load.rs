@@ -25,39 +25,39 @@ pub(super) type CycleKey = (i32, SubscriptionId, DateTime<Utc>);
 /// Identity of a rental period: number and first day.
 pub(super) type RentalIdentity = (PhoneNumberSid, NaiveDate);
 
-/// A rental period that the ledger has.
+/// A rental period that the ledger already has.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KnownRental {
     pub price: Money,
 }
 
-/// Everything that pricing a batch needs, as read under the locks.
+/// Everything that pricing needs, as read under the locks.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub catalogs: Arc<CatalogHistory>,
-    /// By record: whose event it is; none where no account has its `AccountSid`.
+    /// By record: its owner; `None` if no account has its `AccountSid`.
     pub owners: Vec<Option<Owner>>,
     pub wallets: HashMap<i32, WalletHead>,
     /// The ids of those wallets' accounts.
     pub ids: HashMap<i32, AccountId>,
     timelines: HashMap<i32, SubscriptionTimeline>,
     no_subscription: SubscriptionTimeline,
-    /// The batch's calls, and which of them were charged before.
+    /// The batch's calls, and which of them are charged already.
     pub calls: Calls,
     pub rentals: HashMap<RentalIdentity, KnownRental>,
     /// Seconds used of each cycle.
     pub cycles: HashMap<CycleKey, u64>,
-    /// Tags that callers gave, by account and call, of events that bring none.
+    /// Tags given with authorizations, by account and call, for events without one.
     pub tags: HashMap<(i32, Box<str>), Box<str>>,
 }
 
 impl Snapshot {
-    /// An account's subscriptions; an empty timeline where it never had one.
+    /// An account's subscriptions; empty if it never had one.
     pub(super) fn timeline(&self, account_key: i32) -> &SubscriptionTimeline {
         self.timelines.get(&account_key).unwrap_or(&self.no_subscription)
     }
 
-    /// The tag that a caller gave the call.
+    /// The tag given with the call's authorization.
     pub(super) fn tag(&self, account_key: i32, call: &Call) -> Option<&str> {
         if self.tags.is_empty() {
             return None;
@@ -89,7 +89,7 @@ pub(super) async fn load(
         return Ok(snapshot);
     }
     lock_wallets(connection, &payers, &mut snapshot).await?;
-    // A catalog may have been accepted while we waited for the locks.
+    // A catalog may have been accepted during the wait for the locks.
     snapshot.catalogs = charger.catalogs(connection).await?;
     read_timelines(connection, &mut snapshot).await?;
     snapshot.calls = Calls::of(batch, &snapshot.owners);
@@ -105,7 +105,7 @@ pub(super) async fn load(
 /// The Twilio accounts of a batch, each once.
 struct Payers<'a> {
     sids: Vec<&'a str>,
-    /// By record: the place of its `AccountSid` among them.
+    /// By record: the place of its `AccountSid` in the list.
     places: Vec<Option<usize>>,
 }
 
@@ -155,7 +155,7 @@ async fn lock_wallets(
     payers: &Payers<'_>,
     snapshot: &mut Snapshot,
 ) -> Result<(), StoreError> {
-    // Waits for whoever holds them; every holder takes them in the same order.
+    // Waits for other holders; all take the locks in the same order.
     let locked = sqlx::query(
         "/* lock_wallets */
          SELECT w.account_key, w.balance_micros, w.credit_limit_micros, w.sequence,
@@ -185,8 +185,8 @@ async fn lock_wallets(
         snapshot.ids.insert(head.account_key, id);
         snapshot.wallets.insert(head.account_key, head);
     }
-    // Read again: a Twilio account that changed hands while we waited is charged to its new owner,
-    // or, where that one's wallet is not among the locked, tried again from the start.
+    // Read again: a Twilio account may have changed hands during the wait. It is charged to its new
+    // owner; if that wallet is not locked, the batch runs again from the start.
     let rows = sqlx::query(
         "/* lock_wallets: owners */
          SELECT twilio_account_sid, twilio_account_key, account_key

@@ -4,20 +4,20 @@
 //! | phase | round trips | module |
 //! | --- | --- | --- |
 //! | lock the wallets of the batch, ordered by account | 1 | `load` |
-//! | read subscriptions, used allowances, and which calls and rents are in the ledger already (calls of a large batch only where there is doubt: `trust`) | up to 6 | `load`, `calls` |
+//! | read subscriptions, used allowances, and which calls and rents are charged already (calls of a large batch only after a duplicate: `duplicate_check`) | up to 6 | `load`, `calls` |
 //! | price every event in the order of offsets, keep running balances | 0 | `charge`, `rent` |
 //! | COPY call keys, charges and transactions; update wallets and cycles set-wise | up to 5 | `write` |
 //! | move the offset by compare-and-set, commit | 2 | `write` |
 //!
-//! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset; a
-//! replay moves no offset, and locks the sum of its kind last.
-//! Reads come in later statements than the lock, since a lock wait does not refresh the snapshot of
-//! its own statement. Every row of a batch's accounts is therefore read as the last holder of the
-//! lock left it, and the duplicate check is exact; what is not looked up the primary key of `call_keys`
-//! refuses, which is written first.
+//! Lock order: wallets by account, then rejected conflicts by key, then the partition's offset. A
+//! replay moves no offset; it locks the sum of its kind last.
 //!
-//! Bounds: a batch is at most what ingest gathered (records and bytes are limited there); nothing
-//! here grows with the ledger.
+//! The reads are later statements than the lock, because a lock wait does not refresh the snapshot
+//! of its own statement. So every row of the batch's accounts is read as the last holder of the
+//! lock left it, and the duplicate check is exact. Calls that are not looked up are refused by the
+//! primary key of `call_keys`, which is written first.
+//!
+//! Bounds: ingest limits the records and bytes of a batch; nothing here grows with the ledger.
 
 mod calls;
 mod change;
@@ -48,30 +48,30 @@ use super::store::{Begin, Store, StoreError};
 use crate::ingest::batch::Batch;
 use duplicate_check::DuplicateCheck;
 
-/// How often a batch is tried before its conflict with another transaction is given to the caller.
+/// Attempts before a conflict with another transaction is returned to the caller.
 const ATTEMPTS_MAX: u32 = 10;
 
-/// What decides about a charge besides the rules.
+/// Settings that decide about charges.
 #[derive(Clone, Copy, Debug)]
 pub struct ChargingPolicy {
-    /// What a completed call of 0 seconds is billed.
+    /// How a completed call of 0 seconds is billed.
     pub zero_duration_completed: ZeroDurationCompleted,
-    /// Seconds until a rental that could not be paid is tried again.
+    /// Seconds until an unpaid rental is retried.
     pub rental_retry_seconds: u32,
 }
 
-/// Where the records of a batch come from, and what moves together with their effects.
+/// Where the records of a batch come from, and what is written with their effects.
 #[derive(Clone, Copy, Debug)]
 pub enum Source<'a> {
     /// A partition, whose offset moves.
     Partition(&'a Stream),
-    /// A rejected record that is tried once more, alone; it is marked where it is charged now.
+    /// A rejected record that is replayed alone; marked as replayed if it is settled now.
     Replay {
-        /// Topic and partition it came from.
+        /// Its topic and partition.
         stream: &'a Stream,
-        /// The reject.
+        /// The reject's number.
         reject_id: i64,
-        /// Who asks for it.
+        /// Who replays it.
         by: &'a By,
     },
 }
@@ -84,10 +84,10 @@ impl Source<'_> {
     }
 }
 
-/// What a batch came to.
+/// The effect of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Committed {
-    /// What each record of the batch came to, in its order.
+    /// The outcome of each record, in order.
     pub outcomes: Vec<Outcome>,
     /// Micro-dollars debited for calls without a subscription.
     pub call_amount: Money,
@@ -99,24 +99,24 @@ pub struct Committed {
     pub overshoot: Money,
     /// Charges whose `Duration` disagreed with `CallDuration`.
     pub duration_mismatches: u64,
-    /// Instants at which the charged calls ended.
+    /// When the charged calls ended.
     pub ended_at: Vec<DateTime<Utc>>,
-    /// The wallets that changed, for their projection.
+    /// The changed wallets, for the projection.
     pub wallets: Vec<WalletChange>,
 }
 
 impl Committed {
-    /// All that was taken from wallets. Sums of a batch are for metrics and people: they saturate.
+    /// Everything debited. Sums of a batch are for metrics and people: they saturate.
     pub fn debited(&self) -> Money {
         let amounts = [self.call_amount, self.overage_amount, self.rental_amount];
         amounts.into_iter().fold(Money::ZERO, charge::saturating_sum)
     }
 }
 
-/// How one batch moved one wallet.
+/// How one batch changed one wallet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletChange {
-    /// Whose wallet.
+    /// The wallet's account.
     pub account: AccountId,
     /// Its version before the batch.
     pub from_version: i64,
@@ -128,33 +128,33 @@ pub struct WalletChange {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
-    /// Used seconds of the cycles that the batch drew on.
+    /// Used seconds of the cycles that the batch used.
     pub cycles: Vec<(SubscriptionId, DateTime<Utc>, u64)>,
     /// The calls that were charged.
     pub call_sids: Vec<CallSid>,
 }
 
-/// What one record came to.
+/// The outcome of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// A call or a rent is in the ledger now.
+    /// A call or a rent is charged.
     Charged,
-    /// A rent could not be paid; it is tried again.
+    /// A rent could not be paid; it is retried.
     Unpaid,
-    /// It was in the ledger before.
+    /// Was in the ledger already.
     Duplicate,
-    /// It was in the ledger before with other figures; kept.
+    /// Was in the ledger already, with other figures; kept as a reject.
     Conflict,
-    /// A status that costs nothing.
+    /// Its status costs nothing.
     NotBillable,
-    /// Kept, not charged.
+    /// Kept as a reject, not charged.
     Rejected,
     /// Not ours to charge.
     Skipped,
 }
 
 impl Outcome {
-    /// Every outcome there is.
+    /// Every outcome.
     pub const ALL: &[Self] = &[
         Self::Charged,
         Self::Unpaid,
@@ -165,7 +165,7 @@ impl Outcome {
         Self::Skipped,
     ];
 
-    /// The metric's label.
+    /// Label of the metric.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Charged => "charged",
@@ -179,19 +179,19 @@ impl Outcome {
     }
 }
 
-/// Why a batch has no effect; it has none at all.
+/// Why a batch failed; it had no effect at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// Another consumer moved the partition on: read the stored offset anew.
+    /// Another consumer moved the partition's offset: read it again.
     #[error("the partition's offset is no longer {expected}")]
     OffsetMoved {
         /// What this batch expected.
         expected: i64,
     },
-    /// Postgres: see its kind.
+    /// An error of Postgres; its kind says what to do.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// No catalog was ever accepted: `serve` accepts one when it starts.
+    /// No catalog was ever accepted; `serve` accepts one when it starts.
     #[error("there is no catalog yet")]
     NoCatalog,
     /// A stored catalog cannot be read: a newer program accepted it.
@@ -206,12 +206,12 @@ pub struct Charger {
     policy: ChargingPolicy,
     partitions: Partitions,
     trust: DuplicateCheck,
-    /// The catalogs as they were read last; their stamp is compared with Postgres in each batch.
+    /// The catalogs as last read; each batch compares their stamp with Postgres.
     catalogs: catalogs::Cache,
 }
 
 impl Charger {
-    /// A charger on `store`.
+    /// Creates a charger on `store`.
     pub fn new(store: Store, policy: ChargingPolicy) -> Self {
         Self {
             store,
@@ -227,16 +227,16 @@ impl Charger {
         &self.store
     }
 
-    /// What it charges by.
+    /// Its policy.
     pub const fn policy(&self) -> &ChargingPolicy {
         &self.policy
     }
 
-    /// Charges a batch in one transaction, together with the offset; `now` is the commit time.
-    /// `keep_values` says whether rejected records are kept with their bytes.
+    /// Charges a batch and moves the offset, in one transaction; `now` is the commit time.
+    /// `keep_values`: rejected records are kept with their bytes.
     ///
     /// # Errors
-    /// The batch had no effect; the error says whether the same batch may be tried again.
+    /// The batch had no effect; the error says whether to retry the same batch.
     pub async fn commit_batch(
         &self,
         source: Source<'_>,
@@ -262,7 +262,7 @@ impl Charger {
             }
             let is_without_partition = store.is_without_partition();
             if is_without_partition {
-                // Postgres went back in time: what it was known to have is to be made again.
+                // Postgres went back in time: known partitions may be missing.
                 self.partitions.forget();
             }
             if !is_without_partition && !matches!(store, StoreError::Conflict(_)) {
@@ -295,7 +295,7 @@ impl Charger {
         books.enter_all();
         let (rows, committed) = books.close();
         if let Some(last) = rows.charges.iter().map(|row| row.charged_at).max() {
-            // A wallet's last row may lie ahead of this machine's clock, in another month.
+            // A wallet's last row may be ahead of this machine's clock, in another month.
             self.partitions.ensure(&self.store, last).await?;
         }
         write::write(&mut transaction, source, batch, rows, now).await?;
@@ -306,7 +306,7 @@ impl Charger {
         Ok(committed)
     }
 
-    /// The catalogs, as Postgres has them in this transaction.
+    /// The catalogs as of this transaction.
     async fn catalogs(
         &self,
         connection: &mut PgConnection,

@@ -1,6 +1,6 @@
-//! Whose event a record is.
+//! The owner of an event.
 
-/// Which Twilio account an event is of, and whose that is.
+/// The Twilio account of an event, and the account that pays for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owner {
     pub twilio_account_key: i32,

@@ -1,4 +1,4 @@
-//! Phase 3, rents: enters the months of rented numbers that are due. No I/O.
+//! Phase 3, rents: charges the due months of rented numbers. No I/O.
 
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
@@ -13,7 +13,7 @@ use crate::ingest::record::Record;
 use crate::ledger::rentals::description;
 
 impl<'a> Books<'a> {
-    /// Debits a month's rent once, or enters the failed attempt.
+    /// Debits a month's rent once, or records the failed attempt.
     pub(super) fn enter_rental(
         &mut self,
         index: usize,
@@ -84,8 +84,8 @@ impl<'a> Books<'a> {
         Ok(Outcome::Charged)
     }
 
-    /// A period that the ledger has: only a price of the event's own can differ from it. One that
-    /// failed is tried again by its own schedule, at its first price, and not by its event.
+    /// A period that the ledger has: it is a conflict only if the event's own price differs. A
+    /// failed one is retried on its own schedule, at its first price, and not because of its event.
     fn enter_known_rental(
         &mut self,
         record: &'a Record,

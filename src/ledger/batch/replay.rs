@@ -1,7 +1,7 @@
-//! What the transaction of a replay adds: its row of the audit, and what it debited.
+//! What the transaction of a replay adds: an audit entry, and the amount it debited.
 //!
-//! A command has no metrics, and ends before anybody could scrape it. So each replay adds its amount
-//! to a sum in Postgres, which processes with metrics show (decision 0045).
+//! A command has no metrics: it ends before it could be scraped. So each replay adds its amount to
+//! a sum in Postgres, which processes with metrics show (decision 0045).
 
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::TransactionKind;
@@ -14,7 +14,7 @@ use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::store::StoreError;
 
 impl Committed {
-    /// What was taken from wallets, by kind.
+    /// The amounts debited, by kind.
     fn debits(&self) -> [(TransactionKind, Money); 3] {
         [
             (TransactionKind::Call, self.call_amount),
@@ -24,7 +24,7 @@ impl Committed {
     }
 }
 
-/// Notes the replay of one reject. The row of the reject is written before, so it is locked.
+/// Writes the audit entry of a replay. The reject's row was written before, so it is locked.
 pub(super) async fn note(
     connection: &mut PgConnection,
     by: &By,
@@ -41,7 +41,7 @@ pub(super) async fn note(
     .flatten();
     let outcome = committed.outcomes.first().map(|outcome| outcome.as_str());
     let mut after = json!({ "outcome": outcome, "debited": committed.debited() });
-    // One record is debited as one kind.
+    // One record debits one kind.
     for (kind, amount) in committed.debits() {
         if !amount.is_zero() {
             after["kind"] = json!(kind.as_str());

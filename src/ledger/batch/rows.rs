@@ -1,4 +1,4 @@
-//! What a batch writes, table by table.
+//! The rows that a batch writes, by table.
 
 use callmeter_core::domain::call::Call;
 use callmeter_core::domain::ids::{CallSid, PlanId, TwilioAccountSid};
@@ -24,30 +24,30 @@ pub(super) struct Rows<'a> {
     pub rejects: Vec<RejectRow<'a>>,
     pub wallets: Vec<WalletHead>,
     pub cycles: Vec<(CycleKey, u64)>,
-    /// Rejects that a replay settled, and those that it leaves, with their reason of now.
+    /// Rejects that a replay settled, and those that stay, with their current reason.
     pub replayed: Vec<i64>,
     pub still_rejected: Vec<StillRejected>,
 }
 
 impl Rows<'_> {
     /// The charges by account and number, so that Postgres writes neighbours together. They were
-    /// entered by rising number.
+    /// entered in the order of their numbers.
     pub(super) fn charges_by_account(&self) -> impl Iterator<Item = &ChargeRow<'_>> {
         in_order(&self.charges, |row| row.owner.account_key.cast_unsigned())
     }
 
-    /// The charges in the order of the batch's calls, which is that of `call_keys`' index.
+    /// The charges in the order of the batch's calls, which is that of the index of `call_keys`.
     pub(super) fn charges_by_call(&self) -> impl Iterator<Item = &ChargeRow<'_>> {
         in_order(&self.charges, |row| row.place)
     }
 
-    /// The transactions by account and number; they were entered by rising number.
+    /// The transactions by account and number; they were entered in the order of their numbers.
     pub(super) fn transactions_by_account(&self) -> impl Iterator<Item = &TransactionRow<'_>> {
         in_order(&self.transactions, |row| row.account_key.cast_unsigned())
     }
 }
 
-/// Rows by a key, those of one key as they stand. Numbers are sorted, not the wide rows.
+/// Rows ordered by a key; equal keys keep their order. Sorts indexes, not the wide rows.
 fn in_order<T>(rows: &[T], key: impl Fn(&T) -> u32) -> impl Iterator<Item = &T> {
     let mut places: Vec<(u32, u32)> = rows.iter().map(key).zip(0..).collect();
     places.sort_unstable();
@@ -76,7 +76,7 @@ pub(super) struct ChargeRow<'a> {
     pub call_key: &'a CallKey,
 }
 
-/// A movement of a wallet, or the failed attempt at one.
+/// A movement of a wallet, or a failed attempt at one.
 #[derive(Debug)]
 pub(super) struct TransactionRow<'a> {
     pub account_key: i32,
@@ -91,7 +91,7 @@ pub(super) struct TransactionRow<'a> {
     pub call_sid: Option<&'a str>,
 }
 
-/// A rental period that the ledger did not have.
+/// A rental period that is new to the ledger.
 #[derive(Debug)]
 pub(super) struct RentalRow<'a> {
     pub account_key: i32,
@@ -103,7 +103,7 @@ pub(super) struct RentalRow<'a> {
     pub sequence: Option<i64>,
 }
 
-/// A record that is kept.
+/// A rejected record.
 #[derive(Debug)]
 pub(super) struct RejectRow<'a> {
     pub record_offset: i64,
@@ -119,7 +119,7 @@ pub(super) struct RejectRow<'a> {
 }
 
 impl RejectRow<'_> {
-    /// `AccountSid`, where it can be read: of the record, else of its key.
+    /// `AccountSid` if readable: from the record, else from its key.
     pub(super) fn account_sid(&self) -> Option<&str> {
         let of_key = || self.key.and_then(|key| str::from_utf8(key).ok());
         let of_key = || of_key().filter(|key| TwilioAccountSid::parse(key).is_ok());
@@ -127,13 +127,13 @@ impl RejectRow<'_> {
         of_record.or_else(of_key)
     }
 
-    /// `CallSid`, where it can be read.
+    /// `CallSid` if readable.
     pub(super) fn call_sid(&self) -> Option<&str> {
         self.subject.call_sid.as_ref().map(CallSid::as_str)
     }
 }
 
-/// A kept record that a replay leaves.
+/// A rejected record that a replay did not settle.
 #[derive(Debug)]
 pub(super) struct StillRejected {
     pub id: i64,

@@ -29,7 +29,7 @@ pub(super) async fn write(
     rows: Rows<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), CommitError> {
-    // First, since they may be refused.
+    // First, because Postgres may refuse them.
     write_call_keys(connection, &rows).await?;
     write_charges(connection, source.stream(), &rows).await?;
     write_transactions(connection, &rows).await?;
@@ -163,7 +163,7 @@ async fn write_wallets(connection: &mut PgConnection, rows: &Rows<'_>) -> Result
     .execute(connection)
     .await?
     .rows_affected();
-    // They are locked: each is there.
+    // They are locked, so each exists.
     if usize::try_from(updated) != Ok(wallets.len()) {
         return Err(StoreError::Refused(sqlx::Error::RowNotFound));
     }
@@ -227,7 +227,7 @@ async fn write_rejects(
     if rejects.is_empty() {
         return Ok(());
     }
-    // Conflicts by key: the order in which every batch locks the rows that it only counts up.
+    // By key: every batch locks the rows whose count it raises in the same order.
     let mut rejects: Vec<&RejectRow<'_>> = rejects.iter().collect();
     rejects.sort_by(|a, b| a.conflict_key.cmp(&b.conflict_key));
     sqlx::query(
@@ -284,8 +284,8 @@ async fn write_replayed(
     Ok(())
 }
 
-/// Tells why a record stays. One that turned out to be a conflict is counted in the row of that
-/// conflict, and is done with; where there is none yet, its own row becomes that row.
+/// Updates why a record stays rejected. If it turned out to be a conflict, the row of that conflict
+/// counts it and the record is settled; if there is no such row, its own row becomes that row.
 async fn write_still_rejected(
     connection: &mut PgConnection,
     still: &StillRejected,
@@ -315,7 +315,7 @@ async fn write_still_rejected(
     Ok(())
 }
 
-/// Seconds (or minutes) as Postgres's `integer`; calls are at most a day long.
+/// Seconds (or minutes) as Postgres's `integer`; a call lasts at most a day.
 fn seconds(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }

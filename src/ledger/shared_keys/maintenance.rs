@@ -1,4 +1,4 @@
-//! Stored shared keys are sealed anew where the settings have a new key.
+//! Seals stored shared keys again when the settings have a new key.
 
 use callmeter_core::domain::AccountId;
 use sqlx::{PgConnection, Row};
@@ -7,23 +7,23 @@ use super::rows::sealed;
 use super::{SharedKeys, bound_to, unreadable};
 use crate::ledger::LedgerError;
 
-/// Rows sealed anew in one transaction.
+/// Rows sealed again in one transaction.
 const RESEALED_AT_ONCE: i64 = 100;
 
-/// What looking after the keys did.
+/// The result of a round of maintenance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeysTended {
-    /// Keys that an older key had sealed, and that are sealed by the present one now.
+    /// Keys that an older key had sealed, now sealed by the current one.
     pub resealed: u64,
-    /// Keys that no key of the settings opens.
+    /// Keys that no key in the settings opens.
     pub lost: i64,
 }
 
 impl SharedKeys {
-    /// Seals anew what an older key sealed, some rows at a time.
+    /// Seals keys again that an older key sealed, a limited number at a time.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn tend(&self, connection: &mut PgConnection) -> Result<KeysTended, LedgerError> {
         let mut tended = KeysTended::default();
         let Some(vault) = &self.vault else { return Ok(tended) };
@@ -42,7 +42,8 @@ impl SharedKeys {
             let account = AccountId::parse(row.try_get("account")?).map_err(unreadable)?;
             let id: String = row.try_get("shared_key_id")?;
             let owner = bound_to(&account, &id);
-            // One that cannot be opened stays as it is: what sealed it may be given again.
+            // A key that cannot be opened stays as it is: the settings may have its key again
+            // later.
             let Ok(secret) = vault.open(&owner, &sealed(row)?) else { continue };
             let anew = vault.seal(&owner, &secret).map_err(unreadable)?;
             sqlx::query(

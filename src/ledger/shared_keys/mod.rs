@@ -1,12 +1,12 @@
-//! Shared keys: what Twilio signs web hooks by in place of an auth token, where a Webhook Rule says so.
-//! Set, kept sealed, and found by the id that a web hook names.
+//! Shared keys: Twilio signs web hooks with them instead of an auth token, if a Webhook Rule says
+//! so. They are set, stored sealed, and found by the id that a web hook names.
 //!
-//! A key belongs to an account and signs for the Twilio accounts that are linked to it, and for no
-//! other. The keys of the settings sign for accounts that have none, for a while longer where an
-//! account gets its first, and for Twilio accounts that nobody pays for. Several keys of an account
-//! count at once, so that one follows another without a gap. A key that is forgotten is revoked.
+//! A key belongs to one account and signs only for the Twilio accounts linked to it. The keys in
+//! the settings sign for accounts without keys, for a while longer after an account gets its first,
+//! and for unlinked Twilio accounts. Several keys of an account are valid at once, so that one can
+//! replace another without a gap. A forgotten key is revoked.
 //!
-//! No secret leaves this module but as a [`Secret`].
+//! A secret leaves this module only as a [`Secret`].
 
 mod maintenance;
 mod rows;
@@ -30,22 +30,22 @@ pub use signing::{SigningKey, SigningKeys};
 
 use rows::{Stored, forget, put, stored};
 
-/// What to do with the keys of an account.
+/// Changes of an account's keys.
 #[derive(Clone, Debug)]
 pub enum KeyChanges {
-    /// Forget all.
+    /// Forget all keys.
     ForgetAll,
-    /// Set each of these, by its id, or forget it where there is no secret; the others stay.
+    /// Set each of these by its id, or forget it if there is no secret; the others stay.
     Each(BTreeMap<String, Option<Secret>>),
 }
 
 impl KeyChanges {
-    /// Whether a secret is to be kept, so that there must be a key to seal it with.
+    /// True if a secret is to be stored, which needs a key to seal it.
     pub fn set_any(&self) -> bool {
         matches!(self, Self::Each(each) if each.values().any(Option::is_some))
     }
 
-    /// How many keys an account has then.
+    /// The number of keys after the changes.
     fn count_after(&self, before: &BTreeMap<String, Stored>) -> usize {
         let Self::Each(each) = self else { return 0 };
         let stay = before.keys().filter(|id| !each.contains_key(*id)).count();
@@ -53,26 +53,27 @@ impl KeyChanges {
     }
 }
 
-/// What became of keys to be set or forgotten.
+/// The result of a change of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeysChanged {
-    /// It is so now, or was so already.
+    /// It is as requested, perhaps already was.
     Done,
     /// There is no such account.
     UnknownAccount,
-    /// It would have more than [`SHARED_KEYS_MAX`] then: nothing is changed.
+    /// The account would have more than [`SHARED_KEYS_MAX`]: nothing is changed.
     TooMany,
 }
 
-/// Why a stored key cannot be used: an operator has to give the key that sealed it, or set it anew.
+/// Why a stored key cannot be used: an operator has to restore the key that sealed it, or set it
+/// again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the shared key {id} of {account} cannot be opened")]
 pub struct UnopenedKey {
-    /// Whose key.
+    /// Its account.
     pub account: AccountId,
     /// Its id.
     pub id: String,
-    /// Why; none: the settings have no key at all.
+    /// Why; `None`: the settings have no key at all.
     pub source: Option<VaultError>,
 }
 
@@ -85,7 +86,7 @@ pub struct SharedKeys {
 }
 
 impl SharedKeys {
-    /// Takes keys and the time of rotation from the settings.
+    /// Takes the keys and the time of rotation from the settings.
     pub fn of(settings: &Settings) -> Self {
         Self {
             vault: Vault::of(settings),
@@ -94,16 +95,16 @@ impl SharedKeys {
         }
     }
 
-    /// True where keys can be sealed.
+    /// True if keys can be sealed.
     pub const fn can_be_set(&self) -> bool {
         self.vault.is_some()
     }
 
-    /// What [`Self::change`] would answer; locks the account, so that it answers so until this
-    /// transaction ends. For a caller that changes something else first.
+    /// The result that [`Self::change`] would return. Locks the account, so that it stays the same
+    /// until this transaction ends: for a caller that changes something else first.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn look(
         &self,
         connection: &mut PgConnection,
@@ -118,10 +119,10 @@ impl SharedKeys {
         Ok(if fit { KeysChanged::Done } else { KeysChanged::TooMany })
     }
 
-    /// Sets and forgets keys of an account. Nothing is changed where it answers anything but `Done`.
+    /// Sets and forgets keys of an account. Nothing changes unless it returns `Done`.
     ///
     /// # Errors
-    /// `Unreadable` where there is no key to seal with: ask [`Self::can_be_set`] first.
+    /// `Unreadable` if there is no key to seal with: check [`Self::can_be_set`] first.
     pub async fn change(
         &self,
         connection: &mut PgConnection,
@@ -169,10 +170,10 @@ impl SharedKeys {
         Ok(KeysChanged::Done)
     }
 
-    /// Whether there is any shared key at all.
+    /// True if there is any shared key.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, LedgerError> {
         if !self.defaults.is_empty() {
             return Ok(true);
@@ -186,10 +187,10 @@ impl SharedKeys {
         Ok(exist)
     }
 
-    /// Whether anybody has a key of this id.
+    /// True if any account, or the settings, has a key of this id.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn is_known(
         &self,
         connection: &mut PgConnection,
@@ -208,7 +209,7 @@ impl SharedKeys {
         Ok(known)
     }
 
-    /// The secret that the settings have under this id.
+    /// The secret under this id in the settings.
     fn default(&self, key: &str) -> Option<&Secret> {
         self.defaults.iter().find(|default| default.id == key).map(|default| &default.secret)
     }
@@ -227,14 +228,14 @@ impl SharedKeys {
         vault.open(&bound_to(account, key), sealed).map_err(|error| unopened(Some(error)))
     }
 
-    /// True where the stored secret is this one already. One that cannot be opened is not.
+    /// True if the stored secret is this one already. One that cannot be opened is not.
     fn is(&self, owner: &Owner<'_>, key: &str, row: &Stored, secret: &Secret) -> bool {
         let opened = self.open(owner.id, key, &row.sealed);
         opened.is_ok_and(|current| current.expose() == secret.expose())
     }
 }
 
-/// The account whose keys are changed.
+/// The account whose keys change.
 struct Owner<'a> {
     key: i32,
     id: &'a AccountId,
@@ -259,7 +260,7 @@ impl Owner<'_> {
     }
 }
 
-/// What a sealed key is bound to, so that it opens as no other: its account and its id.
+/// What a sealed key is bound to, so that it opens only there: its account and its id.
 fn bound_to(account: &AccountId, key: &str) -> String {
     format!("shared key {key} of {account}")
 }

@@ -9,7 +9,7 @@ use sqlx::{PgConnection, Row};
 use crate::ledger::LedgerError;
 use crate::vault::Sealed;
 
-/// A key of an account as the ledger keeps it.
+/// A stored key of an account.
 pub(super) struct Stored {
     pub(super) sealed: Sealed,
     pub(super) set_at: DateTime<Utc>,

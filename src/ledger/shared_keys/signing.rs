@@ -1,4 +1,4 @@
-//! Whose web hooks a shared key may sign.
+//! Which shared keys may sign an account's web hooks.
 
 use std::collections::HashMap;
 
@@ -12,29 +12,30 @@ use super::{SharedKeys, UnopenedKey, unreadable};
 use crate::config::Secret;
 use crate::ledger::LedgerError;
 
-/// Rows that are read at once.
+/// Rows read at once.
 const PAGE: usize = 1_000;
 
-/// One of the keys that have an id: its secret, or why it cannot be told.
+/// A key with a given id: its secret, or why it cannot be opened.
 pub type SigningKey = Result<Secret, UnopenedKey>;
 
-/// What may sign for a Twilio account under one id.
+/// The keys of one id that may sign for a Twilio account.
 #[derive(Clone, Debug, Default)]
 pub struct SigningKeys {
-    /// The secrets: none where no key of its account has the id.
+    /// The secrets; empty if no key that may sign for it has the id.
     pub secrets: Vec<Secret>,
     /// A key of that id that cannot be opened.
     pub unopened: Option<UnopenedKey>,
-    /// True where keys sign for it at all, under whatever id.
+    /// True if any key signs for it, under whatever id.
     pub any: bool,
 }
 
 impl SharedKeys {
-    /// The keys of this id that sign for each of `sids`: that of the account that pays for it, and that
-    /// of the settings where the account has no keys, or had none until a while ago.
+    /// The keys of this id that sign for each of `sids`: the key of the account that pays for it,
+    /// and the key in the settings if the account has no keys, or had none until a while ago.
     ///
     /// # Errors
-    /// Those of the store. A key that cannot be opened is told where it would have signed.
+    /// If Postgres fails. A key that cannot be opened is returned for the accounts it would sign
+    /// for.
     pub async fn signing_for(
         &self,
         connection: &mut PgConnection,
@@ -83,10 +84,10 @@ impl SharedKeys {
         Ok(found)
     }
 
-    /// Every key of this id, whoever has it, for a message that names no account.
+    /// Every account's key of this id, for a message that names no account.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn of_id(
         &self,
         connection: &mut PgConnection,
@@ -115,8 +116,8 @@ impl SharedKeys {
         }
     }
 
-    /// Whether the settings' keys sign for an account that has had keys of its own since then: just
-    /// long enough for what they signed before, and is posted again.
+    /// True if the keys in the settings still sign for an account with keys of its own since then:
+    /// just long enough for messages that they signed before and that are posted again.
     fn defaults_count(&self, own_since: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
         own_since.is_none_or(|since| now - since < self.previous_counts_for)
     }

@@ -1,4 +1,4 @@
-//! Which tokens speak for an account, those of before included while they count.
+//! Which tokens are valid for an account, including replaced ones for a while.
 
 use std::collections::HashMap;
 
@@ -13,36 +13,36 @@ use crate::vault::Sealed;
 /// Twilio accounts whose tokens are read at once.
 const PAGE: usize = 1_000;
 
-/// What speaks for a Twilio account.
+/// The tokens valid for a Twilio account.
 #[derive(Clone, Debug, Default)]
 pub struct Candidates {
-    /// The tokens, the likeliest first.
+    /// The tokens, the most likely first.
     pub tokens: Vec<TwilioToken>,
-    /// One that may speak for it, and cannot be opened.
+    /// A token that may be valid for it, but cannot be opened.
     pub unopened: Option<UnopenedToken>,
-    /// Since when the account has had tokens of its own; none: it has none.
+    /// Since when the account has tokens of its own; `None`: it has none.
     own_since: Option<DateTime<Utc>>,
 }
 
-/// What was found among all tokens.
+/// The result of a search through all tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signer {
-    /// One of them is it.
+    /// One of them matches.
     Found,
-    /// None of them is.
+    /// None of them matches.
     Nobody,
-    /// None of those that can be opened is.
+    /// None of those that can be opened matches.
     Unopened(UnopenedToken),
 }
 
 impl TwilioTokens {
-    /// The tokens that speak for each of `sids`: its own first, then those of the other Twilio
-    /// accounts of the same account, current ones before previous ones. The default token speaks for
-    /// an account that has none, or had none until a while ago, and for a Twilio account that nobody
-    /// pays for.
+    /// The tokens valid for each of `sids`: its own first, then those of the account's other Twilio
+    /// accounts, current ones before previous ones. The default token is valid for an account that
+    /// has none, or had none until a while ago, and for an unlinked Twilio account.
     ///
     /// # Errors
-    /// Those of the store. A token that cannot be opened is told where it would have spoken.
+    /// If Postgres fails. A token that cannot be opened is returned for the accounts it would
+    /// serve.
     pub async fn speaking_for(
         &self,
         connection: &mut PgConnection,
@@ -89,10 +89,10 @@ impl TwilioTokens {
         Ok(found)
     }
 
-    /// Looks through every token there is, the default one first, for a message that names no account.
+    /// Searches all tokens, the default one first, for a message that names no account.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn any(
         &self,
         connection: &mut PgConnection,
@@ -130,7 +130,7 @@ impl TwilioTokens {
         }
     }
 
-    /// The default token, where it speaks for an account that has had tokens of its own since then.
+    /// The default token, if it is still valid for an account with tokens of its own since then.
     fn default_for(
         &self,
         own_since: Option<DateTime<Utc>>,
@@ -139,13 +139,13 @@ impl TwilioTokens {
         let default = self.default.clone()?;
         match own_since {
             None => Some(default),
-            // Just long enough for what it signed before, and is posted again.
+            // Just long enough for messages that it signed before and that are posted again.
             Some(since) => (now - since < self.previous_counts_for)
                 .then_some(TwilioToken { is_previous: true, ..default }),
         }
     }
 
-    /// Opens a stored token; none: its time is over.
+    /// Opens a stored token; `None`: it has expired.
     fn open_row(
         &self,
         row: &PgRow,

@@ -1,4 +1,4 @@
-//! What is done to stored tokens by the clock: forgetting, and sealing anew.
+//! Periodic maintenance of stored tokens: deletes expired ones, seals others again.
 
 use callmeter_core::domain::TwilioAccountSid;
 use chrono::{DateTime, Utc};
@@ -9,10 +9,10 @@ use super::{TwilioTokens, read_sid};
 use crate::ledger::LedgerError;
 use crate::vault::{Sealed, Vault, VaultError};
 
-/// Rows sealed anew in one transaction.
+/// Rows sealed again in one transaction.
 const RESEALED_AT_ONCE: i64 = 100;
 
-/// Each is given the instant at which a token must have been replaced that counts no more.
+/// The parameter of each: tokens replaced at or before this time have expired.
 const FORGET: [&str; 2] = [
     "-- tokens::tend, forget
      UPDATE twilio_tokens
@@ -22,23 +22,23 @@ const FORGET: [&str; 2] = [
      DELETE FROM twilio_earlier_tokens WHERE superseded_at <= $1",
 ];
 
-/// What looking after the tokens did.
+/// The result of a round of maintenance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tended {
-    /// Tokens of before that no longer counted, and were forgotten.
+    /// Replaced tokens that expired and were deleted.
     pub forgotten: u64,
-    /// Rows that an older key had sealed, and that are sealed by the present one now.
+    /// Rows that an older key had sealed, now sealed by the current one.
     pub resealed: u64,
-    /// Rows that no key of the settings opens.
+    /// Rows that no key in the settings opens.
     pub lost: i64,
 }
 
 impl TwilioTokens {
-    /// Forgets tokens that no longer count, and seals anew what an older key sealed; some rows at a
+    /// Deletes expired tokens, and seals again what an older key sealed, a limited number at a
     /// time.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn tend(
         &self,
         connection: &mut PgConnection,
@@ -78,7 +78,7 @@ impl TwilioTokens {
     }
 }
 
-/// Seals a token anew. What cannot be opened stays as it is: its key may be given again.
+/// Seals a token again. One that cannot be opened stays: the settings may have its key again later.
 fn again(vault: &Vault, owner: &TwilioAccountSid, sealed: Sealed) -> Result<Sealed, LedgerError> {
     let Ok(secret) = vault.open(owner.as_str(), &sealed) else { return Ok(sealed) };
     let sealed = vault.seal(owner.as_str(), &secret);

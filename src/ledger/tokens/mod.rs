@@ -1,12 +1,12 @@
-//! Auth tokens of Twilio accounts: set, kept sealed, and found by the `AccountSid` that they speak
-//! for.
+//! Auth tokens of Twilio accounts: set, stored sealed, and found by the `AccountSid` for which they
+//! are valid.
 //!
-//! A token belongs to one Twilio account and speaks for every Twilio account that is linked to the
-//! same account of ours: its own, and its sub-accounts. The token of the settings speaks for
-//! accounts that have none. A token that was replaced still counts for a while, and so does that of the
-//! settings once an account gets its first. A token that is forgotten is revoked: it counts no more.
+//! A token belongs to one Twilio account. It is valid for every Twilio account linked to the same
+//! account of ours: its own, and its sub-accounts. The token in the settings is valid for accounts
+//! that have none. A replaced token stays valid for a while, and so does the one in the settings
+//! after an account gets its first. A forgotten token is revoked at once.
 //!
-//! No token leaves this module but as a [`Secret`].
+//! A token leaves this module only as a [`Secret`].
 
 mod candidates;
 mod maintenance;
@@ -29,10 +29,10 @@ pub use maintenance::Tended;
 
 use rows::{Owner, forget, owner_of, put, read_sid, set_at};
 
-/// What is wrong with a text that cannot be a token; never repeats it.
+/// Why a text cannot be a token; never repeats it.
 pub const NOT_A_TOKEN: &str = "is not 1 to 256 visible ASCII characters without spaces";
 
-/// Takes a text as a token; none: it cannot be one ([`NOT_A_TOKEN`]).
+/// Reads a text as a token; `None`: it cannot be one ([`NOT_A_TOKEN`]).
 pub fn read_token(text: &str) -> Option<Secret> {
     let fits = (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     fits.then(|| Secret::from(text.to_owned()))
@@ -41,21 +41,21 @@ pub fn read_token(text: &str) -> Option<Secret> {
 /// A token with the Twilio account that it logs in as.
 #[derive(Clone, Debug)]
 pub struct TwilioToken {
-    /// The Twilio account; none: the settings name a token without its account.
+    /// The Twilio account; `None`: the settings have a token without its account.
     pub account_sid: Option<TwilioAccountSid>,
     /// The token.
     pub token: Secret,
-    /// True where it was replaced by another, and still counts for a while: Twilio may sign by it,
-    /// but does not let it log in.
+    /// True if it was replaced and is valid for a while: Twilio may still sign with it, but refuses
+    /// it as a login.
     pub is_previous: bool,
     /// True for the token of the settings.
     pub is_default: bool,
 }
 
-/// What became of a token to be set or forgotten.
+/// The result of a change of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenChanged {
-    /// It is so now, or was so already.
+    /// It is as requested, perhaps already was.
     Done,
     /// There is no such account.
     UnknownAccount,
@@ -63,34 +63,34 @@ pub enum TokenChanged {
     NotLinked,
 }
 
-/// Why a stored token cannot be used: an operator has to give the key, or set the token anew.
+/// Why a stored token cannot be used: an operator has to restore the key, or set the token again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnopenedToken {
     /// It cannot be opened.
     #[error("the auth token of {account_sid} cannot be opened")]
     Sealed {
-        /// Whose token.
+        /// Its Twilio account.
         account_sid: TwilioAccountSid,
         /// Why.
         source: VaultError,
     },
-    /// The settings have no key at all, but tokens are stored.
+    /// Tokens are stored, but the settings have no key at all.
     #[error(
         "the auth token of {account_sid} is sealed, and neither secrets.key nor http.admin_key is set"
     )]
     NoKey {
-        /// Whose token.
+        /// Its Twilio account.
         account_sid: TwilioAccountSid,
     },
 }
 
-/// Why a token cannot be told.
+/// Why a token is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// A stored token cannot be opened.
     #[error(transparent)]
     Unopened(#[from] UnopenedToken),
-    /// The ledger could not be asked.
+    /// The ledger could not be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -116,7 +116,7 @@ pub struct TwilioTokens {
 }
 
 impl TwilioTokens {
-    /// Takes keys, the default token and the time of rotation from the settings.
+    /// Takes the keys, the default token and the time of rotation from the settings.
     pub fn of(settings: &Settings) -> Self {
         let twilio = &settings.twilio;
         let account_sid =
@@ -133,21 +133,21 @@ impl TwilioTokens {
         }
     }
 
-    /// True where tokens can be sealed.
+    /// True if tokens can be sealed.
     pub const fn can_be_set(&self) -> bool {
         self.vault.is_some()
     }
 
-    /// The token of the settings.
+    /// The token in the settings.
     pub const fn default_token(&self) -> Option<&TwilioToken> {
         self.default.as_ref()
     }
 
-    /// Sets the token of a Twilio account, or forgets it and all before it (`token` none). `sid`
-    /// none: the first one linked to the account. The token of before counts for a while.
+    /// Sets the token of a Twilio account; `token` `None`: forgets it with all earlier ones. `sid`
+    /// `None`: the account's first linked one. A replaced token stays valid for a while.
     ///
     /// # Errors
-    /// `Unreadable` where there is no key to seal with: ask [`Self::can_be_set`] first.
+    /// `Unreadable` if there is no key to seal with: check [`Self::can_be_set`] first.
     pub async fn set(
         &self,
         connection: &mut PgConnection,
@@ -202,10 +202,10 @@ impl TwilioTokens {
         Ok(TokenChanged::Done)
     }
 
-    /// Whether there is any token at all.
+    /// True if there is any token.
     ///
     /// # Errors
-    /// Those of the store.
+    /// If Postgres fails, or holds a value that cannot be read.
     pub async fn exist(&self, connection: &mut PgConnection) -> Result<bool, TokenError> {
         if self.default.is_some() {
             return Ok(true);
@@ -238,7 +238,7 @@ impl TwilioTokens {
         }
     }
 
-    /// True where the token that counts is this one already. One that cannot be opened is not.
+    /// True if the current token is this one already. One that cannot be opened is not.
     async fn current_is(
         &self,
         connection: &mut PgConnection,

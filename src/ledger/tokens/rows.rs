@@ -8,7 +8,7 @@ use sqlx::{PgConnection, Row};
 use crate::ledger::LedgerError;
 use crate::vault::Sealed;
 
-/// A Twilio account as the ledger keeps it.
+/// A stored Twilio account.
 pub(super) struct Owner {
     pub(super) key: i32,
     pub(super) sid: TwilioAccountSid,
@@ -39,7 +39,7 @@ pub(super) fn read_sid(row: &PgRow, column: &str) -> Result<TwilioAccountSid, Le
         .map_err(|error| LedgerError::unreadable("a Twilio account SID", error))
 }
 
-/// When the token that counts was set; none: there is none.
+/// When the current token was set; `None`: there is none.
 pub(super) async fn set_at(
     connection: &mut PgConnection,
     owner: &Owner,
@@ -54,8 +54,8 @@ pub(super) async fn set_at(
     Ok(set_at)
 }
 
-/// Tokens before the previous one that are kept at most: more changes than that in so short a time
-/// correct what nobody ever signed by.
+/// Most tokens kept from before the previous one: more changes in so short a time correct tokens
+/// that nothing was ever signed with.
 const EARLIER_MAX: i64 = 8;
 
 pub(super) async fn put(
@@ -102,7 +102,7 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Forgets a token and all before it.
+/// Deletes a token with all earlier ones.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     owner: &Owner,

@@ -1,9 +1,9 @@
-//! Rates by prefix of the far end.
+//! Rates by prefix of the rated number.
 //!
-//! Place in the flow: the last look-up before a price; also what authorization asks whether a
+//! Place in the flow: the last look-up before a price; authorization also reads here whether a
 //! destination is blocked.
 //!
-//! It must never inherit: a plan's deck holds the plan's rates alone (docs/charging.md, "What
+//! It must never inherit: a plan's deck has only the plan's own rates (docs/charging.md, "What
 //! pays").
 
 use std::borrow::Borrow;
@@ -18,33 +18,33 @@ use crate::domain::rate::RatePerMinute;
 pub struct RateDeck {
     default_rate: RatePerMinute,
     by_prefix: BTreeMap<Prefix, PrefixRate>,
-    /// The lengths that prefixes have, in bytes, longest first: a look-up tries each once.
+    /// The lengths of all prefixes in bytes, longest first: a look-up tries each once.
     lengths: Vec<usize>,
 }
 
 impl RateDeck {
-    /// Takes the rate of every destination that no prefix names, and the exceptions.
+    /// Takes the rate of all destinations without a prefix, and the exceptions.
     pub fn new(default_rate: RatePerMinute, by_prefix: BTreeMap<Prefix, PrefixRate>) -> Self {
         let lengths: BTreeSet<usize> =
             by_prefix.keys().map(|prefix| prefix.as_str().len()).collect();
         Self { default_rate, by_prefix, lengths: lengths.into_iter().rev().collect() }
     }
 
-    /// Gives the rate where no prefix matches.
+    /// Returns the rate if no prefix matches.
     pub const fn default_rate(&self) -> RatePerMinute {
         self.default_rate
     }
 
-    /// Gives the exceptions, in order of prefix.
+    /// Returns the exceptions, in order of prefix.
     pub fn prefixes(&self) -> impl Iterator<Item = (&str, PrefixRate)> {
         self.by_prefix.iter().map(|(prefix, rate)| (prefix.as_str(), *rate))
     }
 
-    /// Finds the rate for a far end by its longest matching prefix. An end that is absent or does
-    /// not begin with `+` (`client:…`, `sip:…`, `anonymous`) takes the default rate; so does a
-    /// blocked one, which is charged like any other once it was made.
+    /// Finds the rate of a number by its longest matching prefix. The default rate applies if the
+    /// number is absent, does not begin with `+` (`client:…`, `sip:…`, `anonymous`), or is blocked:
+    /// a call to a blocked number is charged like any other once it was made.
     pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'_> {
-        // Every prefix begins with `+`, so what does not begin with it matches none.
+        // Every prefix begins with `+`, so other texts match none.
         let number = far_end.unwrap_or_default();
         let longest = self.lengths.iter().find_map(|&length| {
             let candidate = number.get(..length)?;
@@ -61,23 +61,23 @@ impl RateDeck {
     }
 }
 
-/// The rate of one far end.
+/// The rate of one number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MatchedRate<'a> {
-    /// What a minute costs; the default rate where blocked.
+    /// The price of a minute; the default rate if blocked.
     pub rate: RatePerMinute,
-    /// The prefix that decided, `None` for the default.
+    /// The matching prefix, `None` for the default.
     pub prefix: Option<&'a str>,
-    /// Whether authorization refuses the destination.
+    /// True if authorization refuses the destination.
     pub blocked: bool,
 }
 
-/// What a prefix says.
+/// The rule of a prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PrefixRate {
     /// A rate of its own.
     PerMinute(RatePerMinute),
-    /// No calls there.
+    /// Calls are refused.
     Blocked,
 }
 
@@ -98,7 +98,7 @@ impl Prefix {
         Ok(Self(text.into()))
     }
 
-    /// Gives the text, with its `+`.
+    /// Returns the text, with its `+`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

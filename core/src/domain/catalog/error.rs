@@ -2,8 +2,7 @@
 //!
 //! Place in the flow: printed by `config check`, at start, and when a new file is refused.
 //!
-//! It must never need the file beside it to be understood: what, where, and what to do, in one
-//! line.
+//! It must be understood without the file: what is wrong, where, and what to do, in one line.
 
 use thiserror::Error;
 
@@ -13,7 +12,7 @@ use crate::domain::increments::IncrementsError;
 use crate::domain::money::{Money, MoneyError};
 use crate::domain::named::UnknownName;
 
-/// The first fault of a catalog file.
+/// The first error in a catalog file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}, {path}: {problem}")]
 pub struct CatalogError {
@@ -28,18 +27,18 @@ pub struct CatalogError {
 /// What can be wrong in a catalog file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CatalogProblem {
-    /// The file is larger than is read.
+    /// The file is too large.
     #[error("the file has {bytes} bytes; shorten it to {max}")]
     FileTooLarge {
-        /// How many it has.
+        /// Its size.
         bytes: usize,
-        /// How many it may have.
+        /// The largest allowed size.
         max: usize,
     },
     /// Not TOML.
     #[error("not valid TOML: {message}")]
     Syntax {
-        /// The parser's words.
+        /// The message of the parser.
         message: Box<str>,
     },
     /// A required key is absent.
@@ -48,10 +47,10 @@ pub enum CatalogProblem {
         /// What to write.
         example: &'static str,
     },
-    /// A key that means nothing here.
+    /// An unknown key.
     #[error("unknown key; remove it, or use one of {known}")]
     UnknownKey {
-        /// The keys that mean something here.
+        /// The known keys.
         known: Box<str>,
     },
     /// The wrong type of value.
@@ -62,15 +61,15 @@ pub enum CatalogProblem {
         /// What to write.
         expected: &'static str,
     },
-    /// No amount.
+    /// Not a valid amount.
     #[error("{0}; write dollars with at most 6 decimal places, such as \"0.014\"")]
     Amount(MoneyError),
-    /// More than any rate or price is.
+    /// Higher than any rate or price may be.
     #[error("{amount} dollars is more than {max}; write a smaller amount")]
     AmountTooLarge {
         /// The amount.
         amount: Money,
-        /// The highest.
+        /// The highest allowed.
         max: Money,
     },
     /// A whole number out of its range.
@@ -78,13 +77,13 @@ pub enum CatalogProblem {
     OutOfRange {
         /// The number as written.
         value: Box<str>,
-        /// The highest.
+        /// The highest allowed.
         max: u64,
     },
-    /// No increments.
+    /// Not valid increments.
     #[error("{0}; write seconds such as \"60/60\"")]
     Increments(IncrementsError),
-    /// No plan id.
+    /// Not a valid plan id.
     #[error("{0}; write an id such as \"starter\"")]
     PlanId(IdError),
     /// A name that is empty, too long or not printable.
@@ -93,25 +92,25 @@ pub enum CatalogProblem {
         /// The most characters.
         max: usize,
     },
-    /// No policy of that name.
+    /// No policy has that name.
     #[error("{0}; write one of these")]
     UnknownName(UnknownName),
-    /// No prefix.
+    /// Not a valid prefix.
     #[error("{0}; write the beginning of an E.164 number, such as \"+44\"")]
     Prefix(PrefixError),
     /// A prefix that is both priced and blocked, or neither.
     #[error("a prefix has either `per_minute` or `blocked = true`; write one of them")]
     PricedOrBlocked,
-    /// No country.
+    /// Not a country code.
     #[error("{country:?} is not a country; write two letters of ISO 3166, such as \"US\"")]
     Country {
         /// The text.
         country: Box<str>,
     },
-    /// No full date and time.
+    /// Not a full date and time.
     #[error("not an instant; write date, time and offset, such as 2026-12-01T00:00:00Z")]
     Instant,
-    /// The second of two that must differ.
+    /// A repetition of something that must be unique.
     #[error("{name} comes twice; remove one")]
     Duplicate {
         /// The plan, prefix or number.

@@ -1,7 +1,7 @@
-//! The versions of the catalog, and which one holds at an instant.
+//! The versions of the catalog, and which one is in force at a given time.
 //!
-//! Place in the flow: loaded from the ledger at start and after each acceptance; rating takes the
-//! rates at a call's start from it, and the included minutes at its cycle's start.
+//! Place in the flow: loaded from the ledger at start and after each acceptance. Rating takes the
+//! rates at a call's start, and the included minutes at its cycle's start.
 //!
 //! It must never be empty: there is always a version in force.
 
@@ -31,9 +31,9 @@ impl fmt::Display for CatalogVersion {
 pub struct VersionedCatalog {
     /// Its number.
     pub version: CatalogVersion,
-    /// When it takes effect: what the file says, or its acceptance.
+    /// When it takes effect: as the file says, or at its acceptance.
     pub effective_at: DateTime<Utc>,
-    /// What it says.
+    /// Its content.
     pub catalog: Arc<Catalog>,
 }
 
@@ -42,16 +42,16 @@ pub struct VersionedCatalog {
 pub struct CatalogHistory {
     /// The first version, then the others in order of (`effective_at`, `version`).
     in_order: Vec<VersionedCatalog>,
-    /// The place of the version with the greatest number.
+    /// The place of the version with the highest number.
     latest: usize,
 }
 
 impl CatalogHistory {
-    /// Takes the versions in any order. The one with the least number is the first: it counts from
-    /// the beginning of time, whatever its `effective_at` (docs/charging.md, "What pays").
+    /// Takes the versions in any order. The one with the lowest number is the first: it is in force
+    /// from the beginning of time, whatever its `effective_at` (docs/charging.md, "What pays").
     ///
     /// # Errors
-    /// [`CatalogHistoryError`] where there is none, or a number comes twice.
+    /// [`CatalogHistoryError`] if there is none, or two have the same number.
     pub fn new(mut versions: Vec<VersionedCatalog>) -> Result<Self, CatalogHistoryError> {
         versions.sort_unstable_by_key(|entry| entry.version);
         let twice = versions.windows(2).find(|pair| pair[0].version == pair[1].version);
@@ -65,28 +65,28 @@ impl CatalogHistory {
         Ok(Self { in_order: versions, latest })
     }
 
-    /// Gives the version in force at an instant: of those in effect by then the one that took
-    /// effect last, and of equals the one accepted last.
+    /// Returns the version in force at a given time: the one that took effect last, and of several
+    /// the one accepted last.
     pub fn at(&self, at: DateTime<Utc>) -> &VersionedCatalog {
         &self.in_order[self.place_at(at)]
     }
 
-    /// Gives a plan as it was at an instant. Where the version in force lacks it, a subscription
-    /// to it was backdated past its invention, or the plan was dropped before the call: then the
-    /// earliest later version that has it, else the latest earlier one. `None` where no version
-    /// has it.
+    /// Returns a plan as of a given time. The version in force may lack it: a subscription was
+    /// backdated to before the plan existed, or the plan was dropped before the call. Then it is
+    /// the plan of the earliest later version that has it, else of the latest earlier one. `None`
+    /// if no version has it.
     pub fn plan_at(&self, plan: &PlanId, at: DateTime<Utc>) -> Option<(CatalogVersion, &Plan)> {
         let (earlier, from_here_on) = self.in_order.split_at(self.place_at(at));
         let mut candidates = from_here_on.iter().chain(earlier.iter().rev());
         candidates.find_map(|entry| Some((entry.version, entry.catalog.plans.get(plan)?)))
     }
 
-    /// Gives the version accepted last, whether or not it is in effect yet.
+    /// Returns the version accepted last, whether or not it is in effect yet.
     pub fn latest(&self) -> &VersionedCatalog {
         &self.in_order[self.latest]
     }
 
-    /// Gives all versions: the first, then the others in the order they take effect.
+    /// Returns all versions: the first, then the others in the order they take effect.
     pub fn iter(&self) -> std::slice::Iter<'_, VersionedCatalog> {
         self.in_order.iter()
     }
@@ -105,7 +105,7 @@ impl<'a> IntoIterator for &'a CatalogHistory {
     }
 }
 
-/// Why versions make no history.
+/// Why versions form no history.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum CatalogHistoryError {
     /// No catalog was ever accepted.

@@ -1,10 +1,10 @@
 //! The catalog: what calls, plans and numbers cost, in versions.
 //!
-//! Place in the flow: the file is parsed at start and on request; each accepted version is kept
-//! by the ledger; rating takes the version in force at a call's start from [`CatalogHistory`].
+//! Place in the flow: the file is parsed at start and on request; the ledger stores each accepted
+//! version; rating takes the version in force at a call's start from [`CatalogHistory`].
 //!
-//! It must never be half right: one fault and the whole file is refused, with its line, and the
-//! version before it stays.
+//! It must never be accepted in part: with one error the whole file is refused, with its line, and
+//! the previous version stays.
 
 mod deck;
 mod error;

@@ -3,7 +3,7 @@
 //! Place in the flow: `Catalog::parse`, at start, on request, and for each stored version.
 //!
 //! It must never fill in what matters: only increments, overage, legs, prefix rates and the
-//! instant of effect have defaults.
+//! effective time have defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +26,8 @@ impl Catalog {
     /// Reads a catalog file (docs/charging.md, "The catalog").
     ///
     /// # Errors
-    /// [`CatalogError`] with line, key path and remedy of the first fault. The caller keeps the
-    /// catalog it has.
+    /// [`CatalogError`] with line, key path and remedy of the first error. The caller keeps its
+    /// current catalog.
     pub fn parse(source: &str) -> Result<Self, CatalogError> {
         if source.len() > Self::BYTES_MAX {
             let problem =
@@ -108,7 +108,7 @@ fn plan_name(node: &Node<'_>) -> Result<String, CatalogError> {
     }
 }
 
-/// Reads a policy by its name, its default where the key is absent.
+/// Reads a policy by its name; its default if the key is absent.
 fn policy<T>(section: &Section<'_>, key: &str) -> Result<T, CatalogError>
 where
     T: Default + std::str::FromStr<Err = UnknownName>,

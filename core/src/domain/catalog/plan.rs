@@ -1,8 +1,8 @@
-//! What one version of the catalog says.
+//! The content of one catalog version.
 //!
 //! Place in the flow: built by `parse`, read by rating, the wallet page and number purchases.
 //!
-//! It must never be changed in place: a new text is a new version.
+//! It must never be changed in place: a changed text is a new version.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::domain::rate::RatePerMinute;
 /// One version of the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalog {
-    /// When it takes effect; the instant of its acceptance where the file does not say.
+    /// When it takes effect; `None`: at its acceptance.
     pub effective_at: Option<DateTime<Utc>>,
     /// What accounts without a subscription pay.
     pub standard: Tariff,
@@ -29,17 +29,17 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The largest file that is read: 4 MiB, some 50,000 prefixes.
+    /// The size limit of the file: 4 MiB, about 50,000 prefixes.
     pub const BYTES_MAX: usize = 4 << 20;
 
     /// The highest rate: 10,000 dollars a minute. With it, calls and holds of up to a day stay
-    /// within the integers that a Lua script can count (below 2^53).
+    /// within the integers that a Lua script counts exactly (below 2^53).
     pub const RATE_MAX: Money = Money::from_micros(10_000_000_000);
 
-    /// The highest fee of a plan and price of a number: a million dollars.
+    /// The highest monthly fee and price of a number: a million dollars.
     pub const PRICE_MAX: Money = Money::from_micros(1_000_000_000_000);
 
-    /// The most minutes that a plan includes: a thousand million.
+    /// The most minutes that a plan may include: a thousand million.
     pub const INCLUDED_MINUTES_MAX: u64 = 1_000_000_000;
 
     /// Finds the price of a number by ISO country and Twilio's number type, in any case; `toll
@@ -57,44 +57,44 @@ impl Catalog {
 pub struct Tariff {
     /// How seconds become billed seconds.
     pub increments: Increments,
-    /// What a billed minute costs, by far end.
+    /// The price of a billed minute, by rated number.
     pub deck: RateDeck,
 }
 
 /// A plan that accounts subscribe to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Its id, what subscriptions refer to.
+    /// Its id, to which subscriptions refer.
     pub id: PlanId,
-    /// What customers read.
+    /// Its name for customers.
     pub name: String,
     /// The monthly fee: shown and compared, billed elsewhere.
     pub monthly_fee: Money,
     /// What a cycle includes, in seconds.
     pub included_seconds: u64,
-    /// How the seconds beyond are billed: overage.
+    /// How the seconds beyond the allowance are billed: overage.
     pub tariff: Tariff,
-    /// What becomes of calls beyond the allowance.
+    /// What happens with calls beyond the allowance.
     pub overage: Overage,
     /// Which legs are charged.
     pub legs: Legs,
 }
 
 impl Plan {
-    /// Gives the overage rate per minute, prefix rates aside.
+    /// Returns the overage rate per minute, prefix rates aside.
     pub fn rate(&self) -> RatePerMinute {
         self.tariff.deck.default_rate()
     }
 }
 
 named_enum! {
-    /// What becomes of calls beyond the allowance.
+    /// What happens with calls beyond the allowance.
     #[derive(Default)]
     pub enum Overage ("overage") {
         /// The wallet pays.
         #[default]
         Wallet = "wallet",
-        /// Authorization refuses them; a call made all the same is charged.
+        /// Authorization refuses them; if a call is made nevertheless, it is charged.
         Block = "block",
     }
 }
@@ -103,10 +103,10 @@ named_enum! {
     /// Which legs of a call are charged.
     #[derive(Default)]
     pub enum Legs ("legs") {
-        /// Each by itself, as Twilio does.
+        /// Each leg separately, as Twilio does.
         #[default]
         Each = "each",
-        /// Those without a parent; the others are recorded at no cost.
+        /// Only legs without a parent; the others are recorded at no cost.
         ParentOnly = "parent_only",
     }
 }
@@ -118,7 +118,7 @@ named_enum! {
         Local = "local",
         /// Of a mobile network.
         Mobile = "mobile",
-        /// Of a country, bound to no place.
+        /// Of a country, without a place.
         National = "national",
         /// Free for the caller.
         TollFree = "toll free",
@@ -126,7 +126,7 @@ named_enum! {
 }
 
 impl NumberType {
-    /// Reads a type as any of Twilio's interfaces spells it: `toll free`, `TollFree`, `toll-free`.
+    /// Reads a type as any Twilio interface spells it: `toll free`, `TollFree`, `toll-free`.
     pub fn parse_loosely(text: &str) -> Option<Self> {
         fn letters(text: &str) -> impl Iterator<Item = char> {
             let spacing = |character: &char| !matches!(character, ' ' | '-' | '_');

@@ -1,8 +1,8 @@
-//! Reads TOML by hand, so that every fault has its line and its key path.
+//! Reads TOML so that every error has its line and its key path.
 //!
-//! Place in the flow: under `parse`, which knows what the keys mean; this knows types and places.
+//! Place in the flow: below `parse`, which knows the meaning of keys; this knows types and places.
 //!
-//! It must never pass over a key that nobody asked for.
+//! It must never ignore an unknown key.
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use toml::Spanned;
@@ -11,7 +11,7 @@ use toml::value::{Datetime, Offset};
 
 use super::error::{CatalogError, CatalogProblem};
 
-/// A value and where it stands.
+/// A value and its position.
 #[derive(Clone)]
 pub(super) struct Node<'t> {
     source: &'t str,
@@ -19,11 +19,11 @@ pub(super) struct Node<'t> {
     value: &'t Spanned<DeValue<'t>>,
 }
 
-/// A table and where it stands.
+/// A table and its position.
 pub(super) struct Section<'t> {
     source: &'t str,
     path: String,
-    /// Where the table begins, in bytes.
+    /// Start of the table, in bytes.
     position: usize,
     table: &'t DeTable<'t>,
 }
@@ -34,7 +34,7 @@ impl<'t> Section<'t> {
         Self { source, path: String::new(), position: 0, table: table.get_ref() }
     }
 
-    /// Refuses every key but these.
+    /// Refuses every key except these.
     pub(super) fn allow_only(&self, known: &[&str]) -> Result<(), CatalogError> {
         let unknown = self.table.keys().find(|key| !known.contains(&key.get_ref().as_ref()));
         unknown.map_or(Ok(()), |key| {
@@ -43,13 +43,13 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// Gives the value of a key that may be absent.
+    /// Returns the value of an optional key.
     pub(super) fn optional(&self, key: &str) -> Option<Node<'t>> {
         let value = self.table.get(key)?;
         Some(Node { source: self.source, path: self.path_of(key), value })
     }
 
-    /// Gives the value of a key that must be there; `example` says what to add.
+    /// Returns the value of a required key; `example` says what to add.
     pub(super) fn required(
         &self,
         key: &str,
@@ -61,7 +61,7 @@ impl<'t> Section<'t> {
         })
     }
 
-    /// Gives the elements of an array of tables that may be absent.
+    /// Returns the elements of an optional array of tables.
     pub(super) fn sections(&self, key: &str) -> Result<Vec<Section<'t>>, CatalogError> {
         let Some(node) = self.optional(key) else {
             return Ok(Vec::new());
@@ -70,7 +70,7 @@ impl<'t> Section<'t> {
         elements.into_iter().map(Node::into_section).collect()
     }
 
-    /// Names a fault of the table as a whole.
+    /// Reports an error of the table as a whole.
     pub(super) fn fault(&self, problem: CatalogProblem) -> CatalogError {
         fault(self.source, self.position, self.path.clone(), problem)
     }
@@ -81,7 +81,7 @@ impl<'t> Section<'t> {
 }
 
 impl<'t> Node<'t> {
-    /// Takes a table.
+    /// Reads a table.
     pub(super) fn into_section(self) -> Result<Section<'t>, CatalogError> {
         match self.value.get_ref() {
             DeValue::Table(table) => Ok(Section {
@@ -94,17 +94,17 @@ impl<'t> Node<'t> {
         }
     }
 
-    /// Takes a string; `expected` says what to write instead of anything else.
+    /// Reads a string; `expected` says what to write otherwise.
     pub(super) fn text(&self, expected: &'static str) -> Result<&'t str, CatalogError> {
         self.value.get_ref().as_str().ok_or_else(|| self.wrong_type(expected))
     }
 
-    /// Takes `true` or `false`.
+    /// Reads `true` or `false`.
     pub(super) fn boolean(&self) -> Result<bool, CatalogError> {
         self.value.get_ref().as_bool().ok_or_else(|| self.wrong_type("true or false"))
     }
 
-    /// Takes a whole number from 0 to `max`.
+    /// Reads a whole number from 0 to `max`.
     pub(super) fn whole_number(&self, max: u64) -> Result<u64, CatalogError> {
         let DeValue::Integer(integer) = self.value.get_ref() else {
             return Err(self.wrong_type("a whole number without quotes"));
@@ -115,7 +115,7 @@ impl<'t> Node<'t> {
         })
     }
 
-    /// Takes a date and time with an offset.
+    /// Reads a date and time with an offset.
     pub(super) fn instant(&self) -> Result<DateTime<Utc>, CatalogError> {
         let Some(datetime) = self.value.get_ref().as_datetime() else {
             return Err(self.wrong_type("a date and time without quotes"));
@@ -123,7 +123,7 @@ impl<'t> Node<'t> {
         to_instant(datetime).ok_or_else(|| self.fault(CatalogProblem::Instant))
     }
 
-    /// Names a fault of this value.
+    /// Reports an error of this value.
     pub(super) fn fault(&self, problem: CatalogProblem) -> CatalogError {
         fault(self.source, self.value.span().start, self.path.clone(), problem)
     }
@@ -154,7 +154,7 @@ impl<'t> Node<'t> {
     }
 }
 
-/// Names a fault at a byte of the file.
+/// Reports an error at a byte of the file.
 pub(super) fn fault(
     source: &str,
     position: usize,
