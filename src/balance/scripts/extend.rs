@@ -29,7 +29,7 @@ pub struct Extend<'a> {
 pub enum Extended {
     /// The hold as it stands now; `is_new` where it changed.
     Held(PlacedHold),
-    /// The call is over.
+    /// The call has ended.
     Settled,
     /// It has no hold.
     Absent,
