@@ -73,13 +73,14 @@ impl Denials {
                 match denials::forget(&self.store, self.clock.now()).await {
                     Ok(left_some) if left_some => {}
                     Ok(_) => forget_at = Instant::now() + FORGET_EVERY,
-                    Err(error) => tracing::debug!(%error, "old denials stay"),
+                    Err(error) => tracing::debug!(%error, "old denials could not be deleted"),
                 }
             }
         }
     }
 
-    /// Writes the noted denials; on an error the counts keep waiting, and the full ones are dropped.
+    /// Writes the noted denials; on an error the counts keep waiting, and the full ones are
+    /// dropped.
     async fn write(&self) -> Result<(), StoreError> {
         let noted = std::mem::take(&mut *self.lock());
         if noted.counts.is_empty() {

@@ -1,8 +1,8 @@
 //! The hold journal: the grants of Redis, written behind to Postgres.
 //!
 //! A grant is answered before it is journaled: an authorization never waits for Postgres. One COPY
-//! writes all grants of some 20 ms. While Postgres is away, a limited number of holds and voids waits
-//! here; beyond it, nothing is granted or voided.
+//! writes all grants of some 20 ms. While Postgres is away, a limited number of holds and voids
+//! waits here; beyond it, nothing is granted or voided.
 
 pub(crate) mod denials;
 pub(crate) mod partitions;
@@ -27,7 +27,7 @@ use store::{CallChange, Change};
 
 /// Time for which changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);
-/// A load may have missed a change that was requested longer ago than this; Redis is checked for it.
+/// A change that was requested longer ago may have missed a load; Redis is checked for it.
 const LATE: Duration = Duration::from_millis(50);
 /// While Postgres is quick, other processes have journaled their grants after this time.
 const LAG_MAX: Duration = Duration::from_millis(60);
@@ -77,8 +77,8 @@ impl Journal {
         pending.all() < self.0.total_max && pending.of_account(account) < self.0.account_max
     }
 
-    /// Notes a hold that was granted to a request of the time `at`. A repeated answer is noted only if
-    /// this process does not know it: the process that granted it may have died since.
+    /// Notes a hold that was granted to a request of the time `at`. A repeated answer is noted only
+    /// if this process does not know it: the process that granted it may have died since.
     pub(crate) fn placed(
         &self,
         account: &AccountId,
@@ -138,8 +138,8 @@ impl Journal {
     }
 
     /// Waits until all earlier grants are journaled: certainly those of this process, and those of
-    /// others as far as the journal's pace shows. False: the journal cannot be written now, and nothing
-    /// may be granted from it.
+    /// others as far as the journal's pace shows. False: the journal cannot be written now, and
+    /// nothing may be granted from it.
     pub(crate) async fn catch_up(&self) -> bool {
         let began = Instant::now();
         let probe = tokio::time::timeout(FLUSH_MAX, store::probe(&self.0.store));
@@ -148,7 +148,7 @@ impl Journal {
             return false;
         }
         let took = began.elapsed();
-        // If it was slow for us it is slow for others, who may have begun later: wait twice as long.
+        // If it was slow for us, it is for others, who may have begun later: wait twice as long.
         let others =
             LAG_MAX.checked_sub(took).unwrap_or_else(|| took.saturating_mul(2).min(OTHERS_MAX));
         tokio::time::sleep(others).await;

@@ -1,5 +1,6 @@
-//! The journal's partitions: one for each day on which holds expire, created ahead and dropped whole.
-//! Before one is dropped, its expired holds whose calls are not charged go to `expired_holds`.
+//! The journal's partitions: one for each day on which holds expire, created ahead and dropped
+//! whole. Before one is dropped, its expired holds whose calls are not charged go to
+//! `expired_holds`.
 //!
 //! That table belongs to `src/sweep`; this file only adds rows to it.
 
@@ -22,8 +23,8 @@ const ALL: &str = "hold_changes";
 /// Takes rows whose day has no partition.
 const DEFAULT: &str = "hold_changes_default";
 
-/// Notes recently expired holds whose calls are not charged in `expired_holds`, so that the sweep looks
-/// them up at Twilio. Returns how many are new.
+/// Notes recently expired holds whose calls are not charged in `expired_holds`, so that the sweep
+/// looks them up at Twilio. Returns how many are new.
 ///
 /// # Errors
 /// If Postgres fails; rows noted until then stay.

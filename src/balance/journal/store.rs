@@ -1,9 +1,9 @@
 //! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last
-//! change of each call) and `open_holds` (neither voided nor charged). Only `partitions.rs` has more:
-//! it creates and drops the table's partitions.
+//! change of each call) and `open_holds` (neither voided nor charged). Only `partitions.rs` has
+//! more: it creates and drops the table's partitions.
 //!
-//! Rows are appended and never changed; of a call's rows the highest revision counts. So writers never
-//! wait for each other, and writing a change twice changes nothing.
+//! Rows are appended and never changed; of a call's rows the highest revision counts. So writers
+//! never wait for each other, and writing a change twice changes nothing.
 
 use std::collections::HashMap;
 

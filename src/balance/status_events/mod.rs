@@ -1,7 +1,7 @@
 //! Status events of calls: which of a batch matter, how far they are applied, and which still wait.
 //!
-//! A call in progress gets a hold; a call that came to nothing loses it. Applying an event twice, late,
-//! or in another order than the call's other events gives the same result.
+//! A call in progress gets a hold; a call that came to nothing loses it. Applying an event twice,
+//! late, or in another order than the call's other events gives the same result.
 
 mod of_batch;
 mod offset;

@@ -7,8 +7,8 @@ use callmeter_core::domain::{CallSid, TwilioAccountSid};
 use crate::ingest::batch::Batch;
 use crate::ingest::decode::{CallSignalled, Event};
 
-/// The last status event of each call that does not end within the batch. A call is identified by its
-/// `CallSid` under its `AccountSid`.
+/// The last status event of each call without a `CallEnded` in the batch. A call is identified by
+/// its `CallSid` under its `AccountSid`.
 pub(crate) fn of_batch(batch: &Batch) -> Vec<CallSignalled> {
     let mut last: HashMap<(&TwilioAccountSid, &CallSid), &CallSignalled> = HashMap::new();
     for record in &batch.records {

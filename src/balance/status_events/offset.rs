@@ -1,9 +1,9 @@
 //! How far the status events of a partition are applied to holds.
 //!
 //! Kafka is the log of status events, and applying one again changes nothing. So only an offset is
-//! kept: the events of every record below it are applied. Missed events (Redis is away, too much waits,
-//! the process died) lie between it and the committed offset, and are read again. Events applied
-//! after such a gap count as soon as the gap is closed.
+//! kept: the events of every record below it are applied. Missed events (Redis is away, too much
+//! waits, the process died) lie between it and the committed offset, and are read again. Events
+//! applied after such a gap count as soon as the gap is closed.
 
 use std::collections::VecDeque;
 use std::ops::Range;

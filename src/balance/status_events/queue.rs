@@ -1,8 +1,8 @@
 //! The queue between the meter and the projector.
 //!
 //! The meter hands a committed batch over and goes on at once. If the queue is full, the batch is
-//! dropped here. Nothing is lost: the patrol projects those wallets, and missed status events are read
-//! from Kafka again.
+//! dropped here. Nothing is lost: the patrol projects those wallets, and missed status events are
+//! read from Kafka again.
 
 use std::sync::Arc;
 
