@@ -53,7 +53,7 @@ pub enum Decision {
     Deny {
         /// Why.
         reason: Denial,
-        /// The money missing; zero where money would not help.
+        /// The missing money; zero if money would not help.
         shortfall: Money,
     },
     /// Holds are unknown right now: neither allowed nor denied.

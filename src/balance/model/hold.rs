@@ -10,7 +10,7 @@ use super::error::BalanceError;
 pub struct CycleRef {
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// The cycle's first instant.
+    /// The cycle's start.
     pub start: DateTime<Utc>,
 }
 

@@ -23,7 +23,7 @@ pub struct Place<'a> {
     pub terms_revision: &'a str,
     /// The `AccountSid` by which the account was found.
     pub twilio_account_sid: Option<&'a TwilioAccountSid>,
-    /// The terms of now.
+    /// The current terms.
     pub terms: &'a CallTerms,
     /// Seconds asked for.
     pub asked_seconds: u32,
@@ -42,7 +42,7 @@ pub enum Placed {
     Denied {
         /// Why.
         reason: Denial,
-        /// The money missing; zero where money would not help.
+        /// The missing money; zero if money would not help.
         shortfall: Money,
         /// Internal key of the account.
         account_key: i32,

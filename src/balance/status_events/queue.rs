@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::ingest::decode::Event;
 
-    /// The batch of one record at this offset: a call that is under way.
+    /// The batch of one record at this offset: a call in progress.
     fn ringing(offset: i64) -> Batch {
         let signalled = CallSignalled {
             status: CallStatus::Ringing,
