@@ -1,5 +1,5 @@
-//! What a process saw of the ledger at its last look, and for how long it may go by it: that Redis was
-//! told of every change, but for the accounts noted here (decision 0041).
+//! What a process saw of the ledger at its last look, and for how long it may rely on it: Redis has
+//! every change, except those of the accounts noted here (decision 0041).
 //!
 //! Data only; `projection/renewal.rs` looks.
 
@@ -14,16 +14,16 @@ use tokio::time::Instant;
 use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 
-/// Noted wallets that a process knows at once; where there are more, every account is projected anew.
+/// Noted wallets that a process keeps; if there are more, every account is projected again.
 pub(crate) const NOTED_MAX: usize = 10_000;
 
 /// What was seen at the last look.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// For looks alone: they must not wait behind what is loaded.
+    /// For looks alone: they must not wait behind loads.
     pub store: Store,
     seen: Mutex<Seen>,
-    /// Held while somebody looks because the lease ran out.
+    /// Held by the one caller that looks when the lease has run out.
     pub turn: tokio::sync::Mutex<()>,
     /// The last look was not answered.
     is_unanswered: AtomicBool,
@@ -35,7 +35,7 @@ pub(crate) struct Lease {
 struct Seen {
     /// When the look began.
     asked_at: Option<Instant>,
-    /// Accounts that Redis may have as they were, with the version that it lacks.
+    /// Accounts whose wallet in Redis may be old, with the version that Redis lacks.
     noted: HashMap<AccountId, i64>,
     /// There are more than those.
     has_more: bool,
@@ -82,7 +82,7 @@ impl Lease {
         self.is_unanswered.store(!was, Ordering::Release);
     }
 
-    /// What a look saw that began at `asked_at`.
+    /// Stores the result of a look that began at `asked_at`.
     pub(crate) fn saw(&self, asked_at: Instant, mut wallets: Vec<(AccountId, i64)>) {
         let mut seen = self.lock();
         if seen.asked_at.is_some_and(|at| at > asked_at) {
@@ -96,7 +96,7 @@ impl Lease {
         *seen = Seen { asked_at: Some(asked_at), noted: wallets.into_iter().collect(), has_more };
     }
 
-    /// Redis has the account at this version: what was noted up to it is done.
+    /// Redis has the account at this version: notes up to it are done.
     pub(crate) fn caught_up(&self, account: &AccountId, version: i64) {
         let noted = &mut self.lock().noted;
         if noted.get(account).is_some_and(|lacking| *lacking <= version) {

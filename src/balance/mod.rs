@@ -1,26 +1,26 @@
 //! Redis: wallets as projected from the ledger, and the holds of calls in progress.
 //!
-//! Stage 4 of the flow. The ledger commits; this stage projects what was committed, and answers
-//! whether a call may go ahead: all calls of an account draw on one pool, and each step on it is one
-//! script. Nothing here is the truth: whatever Redis has lost is brought back from Postgres, account
-//! by account, before the next call of that account is allowed.
+//! Step 4 of the flow. The ledger commits; this module projects it to Redis, and decides whether a
+//! call may go ahead. All calls of an account draw on one pool, and each step on it is one script.
+//! Nothing here is the truth: anything that Redis lost is loaded again from Postgres, account by
+//! account, before the next call of that account is allowed.
 //!
 //! It must never write money, and charging must never wait for it.
 //!
-//! The floors, from the lowest to the highest. Each uses only those below it; a test knows the order.
+//! The floors, from the lowest to the highest. Each uses only those below it, as a test checks.
 //!
 //! | floor | has |
 //! | --- | --- |
-//! | `model` | what the others speak of: holds, an account's document, a call's terms, settings, errors |
+//! | `model` | types: holds, an account's document, a call's terms, settings, errors |
 //! | `scripts` | the Lua scripts, each with one typed caller |
 //! | `redis` | the connections, and how scripts are sent; health; revoked keys |
-//! | `journal` | written behind to Postgres: holds and denials; all SQL on the journal |
+//! | `journal` | the write-behind journal in Postgres: holds and denials; all SQL on the journal |
 //! | `status_events` | those of a batch, how far they are applied, the queue of committed batches |
-//! | `lease` | what was seen of the ledger at the last look |
-//! | `state` | `Balance`: what all floors above share |
-//! | `projection` | from Postgres to Redis: load, refresh, ended calls, who pays, what is held |
-//! | `repair` | compares Redis, journal and ledger, and makes good what differs |
-//! | `authorize` | place, extend, void, for callers and for the stream; the fallback without Redis |
+//! | `lease` | what this process saw of the ledger at its last look |
+//! | `state` | `Balance`: the state that all floors above share |
+//! | `projection` | from Postgres to Redis: load, refresh, ended calls, payers, held amounts |
+//! | `repair` | compares Redis with journal and ledger, and repairs the differences |
+//! | `authorize` | place, extend, void, for callers and the stream; the fallback without Redis |
 //! | `background` | the loops: projector, patrol, lease renewal, late holds |
 //! | `service` | starts them |
 

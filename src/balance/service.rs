@@ -1,4 +1,4 @@
-//! Opens the stage and runs its loops; the only file that knows all of them.
+//! Opens [`Balance`] and runs its loops; the only file that knows all of them.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -15,19 +15,19 @@ use crate::ledger::store::Store;
 const CONNECTIONS_MAX: u32 = 8;
 
 impl Balance {
-    /// Prepares the stage as the settings say, with connections to Postgres of its own: what an
-    /// authorization loads must not wait behind other requests.
+    /// Opens it by the settings, with its own connections to Postgres: loads for authorizations
+    /// must not wait behind other requests.
     ///
     /// # Errors
-    /// Where a URL cannot be read.
+    /// If a URL cannot be read.
     pub fn from_settings(settings: &Settings, clock: Clock) -> Result<Self, BalanceError> {
         let url = settings.database.url.expose();
         let store = Store::open_for_authorizations(url, CONNECTIONS_MAX)?;
         Self::open(settings.redis.url.expose(), store, clock, settings.into())
     }
 
-    /// Journals, projects, patrols and looks at the ledger until `shutdown`; ends with everything
-    /// journaled that was granted. Every process that uses the stage runs it, once.
+    /// Journals, projects, patrols and looks at the ledger until `shutdown`; journals every grant
+    /// before it ends. Every process that uses `Balance` runs this once.
     pub async fn run(&self, shutdown: CancellationToken) {
         let tasks = TaskTracker::new();
         let work = lock(&self.0.work).take();

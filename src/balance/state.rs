@@ -1,4 +1,4 @@
-//! What the floors above share, behind one handle: [`Balance`].
+//! The state that the floors above share, behind one handle: [`Balance`].
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub loading: Mutex<HashMap<AccountId, Arc<Turn>>>,
     pub loads: Semaphore,
     pub fallbacks: Semaphore,
-    /// What the projector works on; taken by the loop.
+    /// The projector's queue; the loop takes it.
     pub work: Mutex<Option<Work>>,
 }
 
@@ -58,10 +58,10 @@ pub(crate) struct Turn {
 }
 
 impl Balance {
-    /// Prepares what is shared; connects when it is first used.
+    /// Prepares the shared state; connects on first use.
     ///
     /// # Errors
-    /// `Refused` where the URL cannot be read.
+    /// `Refused` if the URL cannot be read.
     pub fn open(
         redis_url: &str,
         store: Store,
@@ -94,13 +94,13 @@ impl Balance {
         &self.0.redis
     }
 
-    /// The handle by which the meter tells what it committed.
+    /// The handle by which the meter hands over committed batches.
     pub fn projector(&self) -> &Projector {
         &self.0.projector
     }
 
-    /// The money of holds that this process journaled too late for the load after a loss: at most so
-    /// much was granted beyond the pools meanwhile.
+    /// The money of holds that this process journaled too late for the load after a loss. At most
+    /// this much was granted beyond the pools meanwhile.
     pub fn restored_late(&self) -> Money {
         Money::from_micros(self.0.restored_late.load(Ordering::Relaxed))
     }
@@ -116,7 +116,7 @@ impl Balance {
     }
 }
 
-/// Nothing panics while one of these is held, so what a poisoned lock guards is whole.
+/// Nothing panics while one of these is held, so the value behind a poisoned lock is whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -37,7 +37,7 @@ impl Balance {
         Ok(Decision::Unavailable)
     }
 
-    /// Asks Redis once; `None` where it did not know the account, which is loaded now.
+    /// Asks Redis once; `None`: it did not know the account, which is loaded now.
     async fn extend_once(
         &self,
         extend: &Extend<'_>,

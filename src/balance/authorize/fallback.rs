@@ -1,9 +1,10 @@
-//! May this call go ahead, while Redis is away? For accounts whose policy is `fail_open`.
+//! Decides whether a call may go ahead while Redis is away, for accounts with the policy
+//! `fail_open`.
 //!
-//! Postgres is asked, and nothing is taken from what the process remembers: the account as it is now,
-//! the call's hold or its end, and what was granted since Redis answered last. One transaction for each
-//! call, one call of an account after the other, so that all processes share one cap. Where Postgres is
-//! away too, nothing can be said: what to do with the call is the caller's decision then.
+//! Everything is read from Postgres, nothing from the process's memory: the account's present
+//! state, the call's hold or its end, and what was granted since Redis last answered. Each call is
+//! one transaction, one call of an account after the other, so that all processes share one cap. If
+//! Postgres is away too, there is no decision: the caller decides what to do with the call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,14 +26,14 @@ use crate::balance::scripts::Denial;
 use crate::balance::state::Balance;
 use crate::ledger::accounts::OnRedisLoss;
 
-/// Longest wait for others' calls to be decided.
+/// Longest wait until other calls are decided.
 const TURN_MAX: Duration = Duration::from_secs(1);
 /// Longest wait for Postgres.
 const POSTGRES_MAX: Duration = Duration::from_secs(1);
 /// First half of the key of an account's lock, so that it meets no other advisory lock: "fail".
 const LOCK: i32 = 0x6661_696c;
 
-/// A call, and all that decides about it but what Postgres knows.
+/// A call, and all the facts that decide about it, except those of the journal.
 #[derive(Debug)]
 struct Question {
     document: Arc<Document>,
@@ -40,19 +41,19 @@ struct Question {
     seconds: u32,
     terms: CallTerms,
     settings: HoldSettings,
-    /// When Redis answered last; what was granted without it is counted from there.
+    /// When Redis last answered; grants without it count from there.
     since: i64,
     now: DateTime<Utc>,
 }
 
-/// What becomes of a call.
+/// The decision about a call.
 enum Verdict {
     /// It has this hold already.
     Standing(Hold),
-    /// It is granted this.
+    /// It is granted this hold.
     Granted(Hold),
     Denied(Denial),
-    /// Nothing can be said.
+    /// No decision is possible.
     Unavailable,
 }
 
@@ -78,7 +79,7 @@ impl Balance {
         };
         let document = self.keep_document(account, snapshot.document);
         let account_key = document.account_key;
-        // What Redis granted to this process's callers a moment ago must be found.
+        // What Redis granted through this process a moment ago must be in Postgres.
         if document.policy.on_redis_loss != OnRedisLoss::FailOpen || !self.0.journal.flush().await {
             return Ok(Decision::Unavailable);
         }
@@ -111,7 +112,7 @@ impl Balance {
     }
 }
 
-/// Decides on what Postgres knows, and journals what is granted, in the caller's transaction.
+/// Decides from the journal, and journals the grant, in the caller's transaction.
 async fn decide(
     connection: &mut PgConnection,
     question: &Question,
@@ -136,15 +137,16 @@ async fn decide(
     let Some(hold) = grant(question, Money::from_micros(left)) else {
         return Ok(Verdict::Unavailable);
     };
-    // Where another process journaled meanwhile what Redis had granted, that is answered when asked again.
+    // If another process has just journaled Redis's grant, the next request finds that one.
     let is_granted = journal::grant(connection, account_key, call_sid, &hold, *now).await?;
     Ok(if is_granted { Verdict::Granted(hold) } else { Verdict::Unavailable })
 }
 
-/// Why nothing more is granted, in the order in which `place.lua` asks.
+/// Why nothing more is granted, checked in the order of `place.lua`.
 fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict> {
     if let Some(hold) = &known.standing {
-        // The stream's, where the pool had nothing left: nobody had asked, and nothing can be said.
+        // A hold of the stream that got nothing from the pool: no caller asked, so nothing is
+        // decided.
         let is_granted = hold.granted_seconds > 0;
         return Some(if is_granted {
             Verdict::Standing(hold.clone())
@@ -164,12 +166,12 @@ fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict>
     if terms.is_refused {
         return Some(Verdict::Denied(Denial::DestinationBlocked));
     }
-    // What is left of the allowance is not known.
+    // How much allowance is left is not known.
     terms.blocks_overage.then_some(Verdict::Unavailable)
 }
 
-/// Grants from what the cap leaves; `None` where it leaves nothing. The allowance is not known now, so
-/// all of the call is priced.
+/// Grants from the rest of the cap; `None` if that pays nothing. The allowance is not known now, so
+/// the whole call is priced.
 fn grant(question: &Question, money: Money) -> Option<Hold> {
     let Question { terms, settings, now, .. } = question;
     let pool = Pool { allowance_seconds: 0, money };

@@ -1,7 +1,7 @@
-//! Applies status events: a call under way is given a hold, and one that came to nothing is voided.
+//! Applies status events: a call in progress gets a hold, and one that came to nothing is voided.
 //!
-//! A hold is placed once, and never over a call that is known to have ended. So whoever is not sure that
-//! an event was applied applies it again.
+//! A hold is placed once, and never for a call that is known to have ended. So an event that may
+//! not have been applied is simply applied again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,23 +17,23 @@ use crate::ingest::batch::Batch;
 use crate::ingest::decode::CallSignalled;
 use crate::metrics::SIGNALS_DROPPED;
 
-/// Status events that are looked at together.
+/// Status events that are applied at the same time.
 const AT_ONCE: usize = 16;
 
 impl Balance {
-    /// Applies the status events of records that were read again. False: not all of them could be, for
-    /// Redis or Postgres is away; try again.
+    /// Applies the status events of records that were read again. False: not all could be applied,
+    /// because Redis or Postgres is away; try again.
     pub async fn apply_again(&self, batch: &Batch) -> bool {
         self.apply(&of_batch(batch)).await
     }
 
-    /// Waits until all that was applied so far is journaled, for up to a second; false: it is not yet.
+    /// Waits up to a second until all changes so far are journaled; false: they are not yet.
     pub async fn is_journaled(&self) -> bool {
         self.0.journal.flush().await
     }
 
-    /// Places holds for calls that are under way, and frees those of calls that came to nothing. False:
-    /// not all of them could be looked at.
+    /// Places holds for calls in progress, and frees those of calls that came to nothing. False:
+    /// not all events could be applied.
     pub(crate) async fn apply(&self, signals: &[CallSignalled]) -> bool {
         if signals.is_empty() {
             return true;
@@ -52,7 +52,7 @@ impl Balance {
         futures::stream::iter(signals)
             .for_each_concurrent(AT_ONCE, async |signalled| {
                 let Some((sid, call_sid)) = call_of(signalled) else { return };
-                // Those under way are waited for: what they changed is to be journaled.
+                // Running ones are awaited, because their changes must be journaled.
                 if nobodys.contains(sid) || is_cut_short.load(Ordering::Relaxed) {
                     return;
                 }
@@ -73,7 +73,7 @@ impl Balance {
         !is_cut_short.into_inner()
     }
 
-    /// Applies one status event; false: holds are unknown right now.
+    /// Applies one status event; false: holds are unavailable right now.
     async fn signal(
         &self,
         signalled: &CallSignalled,

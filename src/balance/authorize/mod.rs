@@ -1,5 +1,5 @@
-//! May a call go ahead, go on, or is it given up? The use cases behind the authorization API and behind
-//! status events.
+//! Decides whether a call may go ahead or go on, and voids it: the use cases behind the
+//! authorization API and behind status events.
 
 mod extend;
 mod fallback;
@@ -15,7 +15,7 @@ use crate::balance::model::{BalanceError, CallEnds, Hold};
 use crate::balance::scripts::Denial;
 use crate::balance::state::Balance;
 
-/// How often an authorization is tried: an account is loaded, terms are computed anew.
+/// Attempts of an authorization: between them an account is loaded or terms are computed again.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// Whose call it is.
@@ -25,7 +25,7 @@ pub enum Payer<'a> {
     Account(&'a AccountId),
     /// By the Twilio account.
     TwilioAccount(&'a TwilioAccountSid),
-    /// By our own id, where it is this account that pays for the Twilio account; else by nobody.
+    /// By our own id, and only if this account pays for the Twilio account.
     AccountOf(&'a AccountId, &'a TwilioAccountSid),
 }
 
@@ -38,9 +38,9 @@ pub struct Ask<'a> {
     pub call_sid: &'a CallSid,
     /// Its ends.
     pub ends: CallEnds<'a>,
-    /// How long it would like to last, in seconds since its answer.
+    /// How long it asks to last, in seconds since its answer.
     pub seconds: u32,
-    /// What the caller files it under, a campaign say: kept for the call's charge.
+    /// The caller's tag, a campaign for example: kept for the call's charge.
     pub tag: Option<&'a str>,
 }
 
@@ -53,12 +53,12 @@ pub enum Decision {
     Deny {
         /// Why.
         reason: Denial,
-        /// The money missing; zero where money would not help.
+        /// The missing money; zero if money would not help.
         shortfall: Money,
     },
     /// Holds are unknown right now: neither allowed nor denied.
     Unavailable,
-    /// No such account, or for an extension no such hold.
+    /// There is no such account, or for an extension no such hold.
     NotFound,
 }
 
@@ -67,7 +67,7 @@ pub enum Decision {
 pub struct Allowance {
     /// The call's total since answer, in seconds.
     pub granted_seconds: u32,
-    /// Until when it holds.
+    /// Until when the call may start and use it.
     pub valid_until: DateTime<Utc>,
     /// Whether no more can be had now.
     pub is_final: bool,
@@ -76,7 +76,7 @@ pub struct Allowance {
 }
 
 impl<'a> Payer<'a> {
-    /// The Twilio account by which it was named.
+    /// The Twilio account that names it.
     const fn twilio_account(self) -> Option<&'a TwilioAccountSid> {
         match self {
             Self::Account(_) => None,
@@ -97,7 +97,7 @@ impl From<&Hold> for Allowance {
 }
 
 impl Balance {
-    /// Looks up anew who pays for a Twilio account, after the wallet of `asked` did not know it.
+    /// Looks up again who pays for a Twilio account, after the wallet of `asked` did not have it.
     async fn payer_after_move(
         &self,
         sid: &TwilioAccountSid,
@@ -105,7 +105,7 @@ impl Balance {
     ) -> Result<Option<AccountId>, BalanceError> {
         let payer = self.payer_in_ledger(sid).await?;
         if payer.as_ref() == Some(asked) {
-            // It was linked to the account that was asked: Redis has not heard of it yet.
+            // It is linked to that very account, and Redis does not have the link yet.
             self.refresh(asked).await?;
         }
         Ok(payer)

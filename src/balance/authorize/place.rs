@@ -1,8 +1,8 @@
 //! Places a hold for a call.
 //!
-//! Normally one round trip to Redis: the terms come from the account's document and the catalog, both
-//! kept in the process, and the script refuses terms that are not the account's of now. What Redis
-//! does not know is loaded first; where Redis is lost, the account's policy decides.
+//! Normally one round trip to Redis: the terms come from the account's document and the catalog,
+//! both kept in the process, and the script refuses outdated terms. An account that Redis does not
+//! know is loaded first; if Redis is lost, the account's policy decides.
 
 use callmeter_core::domain::Money;
 use tokio::time::Instant;
@@ -18,12 +18,12 @@ impl Balance {
     /// Decides whether a call may go ahead, and holds what it may cost.
     ///
     /// # Errors
-    /// Where the ledger or a script refuses; the caller answers that it cannot tell.
+    /// If the ledger or a script fails; there is no decision then.
     pub async fn authorize(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
         self.authorize_from(ask, HoldSource::Authorize).await
     }
 
-    /// Holds for a call that was seen in the stream; it is never refused for want of money.
+    /// Places a hold for a call that was seen in the stream; it is never refused for lack of money.
     pub(super) async fn place_from_stream(&self, ask: Ask<'_>) -> Result<Decision, BalanceError> {
         self.authorize_from(ask, HoldSource::Stream).await
     }
@@ -62,7 +62,7 @@ impl Balance {
                 return Ok(Decision::Unavailable);
             }
             let placed = match self.place_once(placing, document.as_deref()).await {
-                // Applied or not: the same call with the same operation is answered the same hold.
+                // Applied or not: the same call with the same operation gets the same hold.
                 Err(error) if error.is_lost() && !was_lost => {
                     was_lost = true;
                     continue;
@@ -101,7 +101,7 @@ impl Balance {
                 }
             }
         }
-        tracing::warn!(account = %placing.account, "the account is not settled enough to be asked");
+        tracing::warn!(account = %placing.account, "no decision: the account keeps changing");
         Ok(Decision::Unavailable)
     }
 
@@ -111,7 +111,7 @@ impl Balance {
         document: Option<&Document>,
     ) -> Result<Placed, BalanceError> {
         let Placing { ask, account, source, operation, is_new, .. } = placing;
-        // Without a document the script answers it, before any of these terms is looked at.
+        // Without a document the script returns it, before it reads any of these terms.
         let (terms, revision) = match document {
             Some(document) => (self.terms(document, ask.ends).await?, document.revision.as_str()),
             None => (CallTerms::default(), "-"),
@@ -141,8 +141,8 @@ impl Balance {
         Decision::Allow(Allowance::from(&held.hold))
     }
 
-    /// Finds who pays while Redis is lost: no script tells now whether what is remembered still
-    /// holds, so the ledger is asked, where it can be. A decision: nobody pays, or nobody can tell.
+    /// Asks the ledger who pays while Redis is lost, because no script checks a remembered payer
+    /// now. Returns a decision if nobody pays, or if the ledger does not answer.
     async fn find_payer(
         &self,
         placing: &mut Placing<'_>,

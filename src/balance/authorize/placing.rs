@@ -1,4 +1,4 @@
-//! A call that is about to be placed, and what is told of it in either way: by Redis, or without.
+//! A call whose hold is to be placed, and the steps that both ways share: by Redis, or without.
 
 use callmeter_core::domain::{AccountId, CallSid, Money};
 use callmeter_core::rating::terms_at;
@@ -13,7 +13,7 @@ use crate::ledger::{LedgerError, catalogs};
 /// A call to be placed, by the stream or a caller.
 pub(super) struct Placing<'a> {
     pub ask: Ask<'a>,
-    /// Who pays, as far as is known.
+    /// Who pays, as far as known.
     pub account: AccountId,
     pub source: HoldSource,
     pub operation: String,
@@ -23,7 +23,7 @@ pub(super) struct Placing<'a> {
 }
 
 impl Placing<'_> {
-    /// Lets `payer` pay for it; false: nobody does who may.
+    /// Sets the account to `payer`; false: nobody pays who may.
     pub(super) fn is_paid_by(&mut self, payer: Option<AccountId>) -> bool {
         match payer {
             Some(payer) if payer == self.account => true,
@@ -43,7 +43,7 @@ impl Balance {
         }
     }
 
-    /// Denies, and counts it where a caller asked.
+    /// Denies, and counts the denial if a caller asked.
     pub(super) fn deny(
         &self,
         placing: &Placing<'_>,

@@ -1,4 +1,4 @@
-//! Gives a call up: frees its hold, for good.
+//! Voids a call: frees its hold, and the call gets none again.
 
 use callmeter_core::domain::{AccountId, CallSid, TwilioAccountSid};
 use tokio::time::Instant;
@@ -9,9 +9,9 @@ use crate::balance::scripts::{Unknown, Void, Voided};
 use crate::balance::state::Balance;
 
 impl Balance {
-    /// Frees a call's hold; no hold is placed for the call after it, also where Redis loses its memory:
-    /// each void is journaled, whether or not it frees a hold, and when it is repeated. False: Redis is
-    /// lost, or too much waits to be journaled; ask again.
+    /// Frees a call's hold. The call gets no hold afterwards, even if Redis loses its memory: each
+    /// void is journaled, also one that frees nothing and one that is repeated. False: Redis is
+    /// lost, or too much waits to be journaled; try again.
     ///
     /// # Errors
     /// As [`Self::authorize`].
@@ -26,7 +26,7 @@ impl Balance {
         }
     }
 
-    /// Frees the hold of a call that came to nothing, as the stream tells. False: try again later.
+    /// Frees the hold of a call that came to nothing, by the stream. False: try again later.
     pub(super) async fn void_from_stream(
         &self,
         sid: &TwilioAccountSid,
@@ -54,8 +54,8 @@ impl Balance {
         Ok(false)
     }
 
-    /// Voids, once more where Redis was lost, and notes it in the journal: each void, whether or not it
-    /// freed a hold, for a first attempt that was lost may have freed it and told nobody. `None`: too
+    /// Voids, with one retry if Redis was lost, and journals it. Each void is journaled, even one
+    /// that freed no hold, because a first attempt without an answer may have freed it. `None`: too
     /// much waits to be journaled.
     async fn void_once(&self, void: &Void<'_>) -> Result<Option<Voided>, BalanceError> {
         let asked_at = Instant::now();

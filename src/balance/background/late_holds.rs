@@ -1,8 +1,8 @@
-//! Brings to Redis what was journaled too late for the load of an account that Redis had lost, and what
-//! was granted while Redis was away.
+//! Brings two kinds of changes to Redis: those journaled too late for the load of an account that
+//! Redis had lost, and those granted while Redis was away.
 //!
-//! A load waits until every process should have journaled what it granted before. One that was slower
-//! than that hands its changes over here: holds that are put back, and voids that are repeated.
+//! A load waits until every process should have journaled its earlier grants. A process that was
+//! slower hands its changes over here: holds are put back, and voids repeated.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub(crate) async fn run(
     while let Some(changes) = late.recv().await {
         for changes in changes.chunks(MANY) {
             while let Err(error) = balance.repair_redis(changes).await {
-                tracing::warn!(%error, changes = changes.len(), "not restored");
+                tracing::warn!(%error, changes = changes.len(), "not restored in redis");
                 if !error.is_lost() || shutdown.is_cancelled() {
                     break;
                 }

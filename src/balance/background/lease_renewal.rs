@@ -14,14 +14,14 @@ pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
     let looks = async {
         loop {
             if let Err(error) = balance.look_at_ledger().await {
-                tracing::debug!(%error, "what is believed of the ledger stays");
+                tracing::debug!(%error, "the ledger could not be looked at");
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     let catching_up = async {
         loop {
-            // A look finds again what still waits.
+            // The next look finds again the accounts that still wait.
             balance.0.lease.found().await;
             for account in balance.0.lease.noted() {
                 if let Err(error) = balance.catch_up(&account).await {

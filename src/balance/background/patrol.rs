@@ -1,12 +1,12 @@
 //! The patrol: one round over all wallets in Redis, all the time.
 //!
-//! At each wallet it releases holds that are due, compares the version with Postgres's, and projects the
-//! wallet again where it is behind. Then it compares holds with the journal, repairs what either lacks,
-//! brings calls that ended and that a load had no room for, and forgets what is old. So whatever was
-//! dropped, and whatever a process that died left undone, is made up for.
+//! At each wallet it releases holds that are due, compares the version with Postgres's, and
+//! projects the wallet again if it is behind. Then it compares holds with the journal, repairs both
+//! sides, brings ended calls that did not fit into a load, and deletes old data. So it makes up for
+//! everything that was dropped, or that a dead process left undone.
 //!
-//! Comparing holds takes the longest. It rests for longer than it works, and is interrupted when the
-//! next look at the wallets is due; the wallets that it has not come to yet have their turn after that.
+//! Comparing holds takes the longest. It pauses for longer than it works, and is interrupted when
+//! the next look at the wallets is due; the remaining wallets have their turn after that.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,37 +25,38 @@ use crate::ledger::store::StoreError;
 use crate::ledger::{call_tags, incarnation, wallets};
 use crate::metrics::{HELD_DOLLARS, HOLDS_ACTIVE, HOLDS_EXPIRED, set_dollars};
 
-/// A round begins at most so often.
+/// Least time between the starts of two rounds.
 const ROUND_EVERY: Duration = Duration::from_secs(1);
-/// Time between two looks for what is old: days of the journal, and tags that nobody came for.
+/// Time between two looks for old data: past days of the journal, and tags that no charge used.
 const FORGET_EVERY: Duration = Duration::from_secs(10);
 /// Keys that one step looks through; bounds how long Redis is busy with it.
 const KEYS_PER_STEP: usize = 500;
 /// Pause between two steps.
 const STEP_EVERY: Duration = Duration::from_millis(10);
-/// Pause after a page of holds: at least this long, and this multiple of the time that the page took.
+/// Pause after a page of holds: at least this long, and this multiple of the time that the page
+/// took.
 const REST: Duration = Duration::from_millis(10);
 const REST_SHARE: u32 = 10;
 /// Holds that one visit releases.
 const EXPIRED_PER_VISIT_MAX: u32 = 64;
-/// Tags that are forgotten at once, and how often at one look: together more than can be written
-/// meanwhile.
+/// Tags that one statement deletes, and statements of one look: together more than can be written
+/// in between.
 const FORGOTTEN_MAX: i64 = 2_000;
 const FORGETS_MAX: u32 = 100;
 
-/// What one look at all wallets found.
+/// The sums of one look at all wallets.
 #[derive(Debug, Default)]
 struct Sums {
     holds: i64,
     held_micros: i64,
 }
 
-/// What is left to compare of the wallets that were looked at.
+/// The visited wallets whose holds are still to be compared.
 #[derive(Debug, Default)]
 struct Holds {
     pages: VecDeque<Vec<(AccountId, Standing)>>,
     comparison: Option<Comparison>,
-    /// Accounts of which Redis lacks calls that ended, and how far back it knows them.
+    /// Accounts of which Redis lacks ended calls, and how far back it knows them.
     unsure: Vec<(AccountId, i32, Mark)>,
 }
 
@@ -80,7 +81,7 @@ pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
             if Instant::now() >= forget_at {
                 match forget(&balance).await {
                     Ok(()) => forget_at = Instant::now() + FORGET_EVERY,
-                    Err(error) => tracing::debug!(%error, "what is old is not forgotten"),
+                    Err(error) => tracing::debug!(%error, "old data could not be deleted"),
                 }
             }
             tokio::time::sleep_until(next).await;
@@ -92,7 +93,7 @@ pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
 async fn round(balance: &Balance, holds: &mut Holds, next: Instant) -> Result<Sums, BalanceError> {
     balance.0.redis.greet().await?;
     let sums = visit_all(balance, holds).await?;
-    // Postgres may be away: the wallets were visited all the same.
+    // Postgres may be away; the wallets were visited even so.
     if let Err(error) = holds.compare(balance, next).await {
         tracing::debug!(%error, "holds cannot be compared");
         *holds = Holds::default();
@@ -100,7 +101,7 @@ async fn round(balance: &Balance, holds: &mut Holds, next: Instant) -> Result<Su
     Ok(sums)
 }
 
-/// Looks at every wallet; those are to be compared where none is left of the look before.
+/// Visits every wallet. They are queued for comparison if none is left of the visit before.
 async fn visit_all(balance: &Balance, holds: &mut Holds) -> Result<Sums, BalanceError> {
     match incarnation::current(&balance.0.store).await {
         Ok(incarnation) => balance.0.redis.saw_incarnation(incarnation),
@@ -133,7 +134,7 @@ async fn visit_all(balance: &Balance, holds: &mut Holds) -> Result<Sums, Balance
     }
 }
 
-/// Releases what is due, and looks how the accounts stand.
+/// Releases holds that are due, and reads the accounts' state.
 async fn visit(
     balance: &Balance,
     accounts: &[AccountId],
@@ -152,7 +153,8 @@ async fn visit(
     Ok(standings)
 }
 
-/// Projects again what is behind. Postgres is read after Redis, so it is never behind by itself.
+/// Projects wallets again that are behind. Postgres is read after Redis, so it is never the one
+/// behind.
 async fn compare_versions(
     balance: &Balance,
     standings: &[(AccountId, Standing)],
@@ -171,7 +173,7 @@ async fn compare_versions(
 }
 
 impl Holds {
-    /// Compares page after page until `next`, but one at least, and rests after each.
+    /// Compares page after page until `next`, but one at least, and pauses after each.
     async fn compare(&mut self, balance: &Balance, next: Instant) -> Result<(), BalanceError> {
         loop {
             let began = Instant::now();
@@ -219,7 +221,7 @@ async fn repair(balance: &Balance, differences: Vec<Difference>) -> Result<(), B
     balance.repair(differences).await
 }
 
-/// Brings a page of calls that ended and that Redis does not know yet; answers where to read on.
+/// Brings a page of ended calls that Redis does not know yet; returns where to read on.
 async fn bring_ended_calls(
     balance: &Balance,
     account: &AccountId,
@@ -237,7 +239,7 @@ async fn bring_ended_calls(
     Ok(page.next.filter(|_| was_next))
 }
 
-/// Forgets tags that nobody came for, and days of the journal that are over.
+/// Deletes tags that no charge used, and past days of the journal.
 async fn forget(balance: &Balance) -> Result<(), StoreError> {
     let (store, now) = (&balance.0.store, balance.0.clock.now());
     for _ in 0..FORGETS_MAX {

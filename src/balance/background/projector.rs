@@ -9,7 +9,7 @@ use crate::balance::status_events::{BATCHES_MAX, Work};
 use crate::ledger::batch::WalletChange;
 use crate::ledger::incarnation;
 
-/// Projects what was committed until `shutdown`.
+/// Projects committed batches until `shutdown`.
 pub(crate) async fn run(balance: Balance, mut work: Work, shutdown: CancellationToken) {
     let mut waiting = Vec::new();
     loop {
@@ -26,7 +26,7 @@ pub(crate) async fn run(balance: Balance, mut work: Work, shutdown: Cancellation
                     error.is_lost()
                 }
             };
-            // A server that was lost a moment ago is not asked again for each event.
+            // If the server was lost a moment ago, it is not asked again for each event.
             let are_applied = !is_lost && balance.apply(&committal.signals).await;
             committal.are_signals_applied(are_applied);
         }

@@ -1,7 +1,7 @@
-//! Calls that were refused, kept for 30 days: every one is counted, some are kept as they came.
+//! Denied calls, kept for 30 days: each is counted, some are kept in full.
 //!
-//! Written behind; a flood of refusals costs a bounded number of rows, and nothing at all of an
-//! authorization's time.
+//! Written behind: a flood of denials costs a bounded number of rows, and no time of an
+//! authorization.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,9 +19,9 @@ use crate::ledger::store::{Store, StoreError};
 
 /// Time between two writes.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// Refusals of one account that are kept as they came, between two writes.
+/// Denials of one account that are kept in full between two writes.
 const KEPT_PER_ACCOUNT_MAX: usize = 20;
-/// Refusals that are kept as they came, between two writes.
+/// Denials that are kept in full between two writes.
 const KEPT_MAX: usize = 5_000;
 /// Time between two looks for old ones, unless the last one left some.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
@@ -46,7 +46,7 @@ impl Denials {
         Self { store, clock, noted: Mutex::default() }
     }
 
-    /// Notes a refusal.
+    /// Notes a denial.
     pub(crate) fn note(&self, account_key: i32, sid: &CallSid, reason: Denial, shortfall: Money) {
         let (denied_at, reason) = (self.clock.now(), reason.as_str());
         let mut noted = self.lock();
@@ -59,7 +59,7 @@ impl Denials {
         }
     }
 
-    /// Writes behind, and forgets what is old, until `shutdown`.
+    /// Writes behind, and deletes old denials, until `shutdown`.
     pub(crate) async fn run(&self, shutdown: CancellationToken) {
         let mut goes_on = true;
         let mut forget_at = Instant::now();
@@ -73,13 +73,14 @@ impl Denials {
                 match denials::forget(&self.store, self.clock.now()).await {
                     Ok(left_some) if left_some => {}
                     Ok(_) => forget_at = Instant::now() + FORGET_EVERY,
-                    Err(error) => tracing::debug!(%error, "old denials stay"),
+                    Err(error) => tracing::debug!(%error, "old denials could not be deleted"),
                 }
             }
         }
     }
 
-    /// Writes what was noted; on an error the counts wait on, and what was kept is dropped.
+    /// Writes the noted denials; on an error the counts keep waiting, and the full ones are
+    /// dropped.
     async fn write(&self) -> Result<(), StoreError> {
         let noted = std::mem::take(&mut *self.lock());
         if noted.counts.is_empty() {

@@ -1,8 +1,8 @@
-//! The hold journal: what Redis granted, written behind to Postgres.
+//! The hold journal: the grants of Redis, written behind to Postgres.
 //!
-//! A grant is answered before it is journaled: Postgres is no part of an authorization. Within some
-//! 20 ms all that was granted is written by one COPY. While Postgres is away, holds and voids wait
-//! here, so many and no more: then nothing further is granted or voided.
+//! A grant is answered before it is journaled: an authorization never waits for Postgres. One COPY
+//! writes all grants of some 20 ms. While Postgres is away, a limited number of holds and voids
+//! waits here; beyond it, nothing is granted or voided.
 
 pub(crate) mod denials;
 pub(crate) mod partitions;
@@ -25,17 +25,17 @@ use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
 use pending::{Asked, Pending};
 use store::{CallChange, Change};
 
-/// Changes are gathered for so long before they are written.
+/// Time for which changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);
-/// A change that was asked for longer ago may have been missed by a load, and is looked after.
+/// A change that was requested longer ago may have missed a load; Redis is checked for it.
 const LATE: Duration = Duration::from_millis(50);
-/// What other processes granted is journaled after this time, while Postgres is quick.
+/// While Postgres is quick, other processes have journaled their grants after this time.
 const LAG_MAX: Duration = Duration::from_millis(60);
 /// Longest wait for the journal before a load gives up.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
-/// Longest wait for others, where Postgres is slow.
+/// Longest wait for other processes if Postgres is slow.
 const OTHERS_MAX: Duration = Duration::from_millis(500);
-/// Time between two looks at what waits, so that its age is told.
+/// Time between two reports of the oldest waiting change's age.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Wait after a failed write.
 const RETRY: Duration = Duration::from_millis(200);
@@ -54,7 +54,7 @@ struct Inner {
     total_max: usize,
     pending: Mutex<Pending>,
     wake: Notify,
-    /// Number of the last change that is written with all before it.
+    /// Number of the last change up to which all are written.
     written: watch::Sender<u64>,
 }
 
@@ -71,14 +71,14 @@ impl Journal {
         }))
     }
 
-    /// Whether another hold of the account may be granted before those that wait are written.
+    /// Whether another hold of the account may be granted before the waiting ones are written.
     pub(crate) fn has_room(&self, account: &AccountId) -> bool {
         let pending = self.lock();
         pending.all() < self.0.total_max && pending.of_account(account) < self.0.account_max
     }
 
-    /// Notes a hold as it was granted to who asked at `at`. An answer that is given again is noted
-    /// only where this process does not know it: who granted it may have died since.
+    /// Notes a hold that was granted to a request of the time `at`. A repeated answer is noted only
+    /// if this process does not know it: the process that granted it may have died since.
     pub(crate) fn placed(
         &self,
         account: &AccountId,
@@ -102,8 +102,7 @@ impl Journal {
         self.0.wake.notify_one();
     }
 
-    /// Notes that a call's hold is no more, by a void that was asked for at `at`; false: too much
-    /// waits already.
+    /// Notes a void that was requested at `at`; false: too much waits already.
     #[must_use]
     pub(crate) fn voided(
         &self,
@@ -124,13 +123,13 @@ impl Journal {
         false
     }
 
-    /// Hands over what is journaled and may be missing in Redis.
+    /// Hands over a journaled change that may be missing in Redis.
     pub(crate) fn look_after(&self, change: CallChange) {
         self.lock().look_after([change]);
         self.0.wake.notify_one();
     }
 
-    /// Waits until everything noted so far is written; false: it takes too long.
+    /// Waits until every change noted so far is written; false: it takes too long.
     pub(crate) async fn flush(&self) -> bool {
         let last = self.lock().last;
         let mut written = self.0.written.subscribe();
@@ -138,9 +137,9 @@ impl Journal {
         tokio::time::timeout(FLUSH_MAX, all).await.is_ok_and(|written| written.is_ok())
     }
 
-    /// Waits until all that was granted before is journaled: by this process for certain, by others as
-    /// far as the journal's pace tells. False: it cannot be written now, and nothing may be granted on
-    /// what is in it.
+    /// Waits until all earlier grants are journaled: certainly those of this process, and those of
+    /// others as far as the journal's pace shows. False: the journal cannot be written now, and
+    /// nothing may be granted from it.
     pub(crate) async fn catch_up(&self) -> bool {
         let began = Instant::now();
         let probe = tokio::time::timeout(FLUSH_MAX, store::probe(&self.0.store));
@@ -149,15 +148,15 @@ impl Journal {
             return false;
         }
         let took = began.elapsed();
-        // Where it was slow for us it is for others: they may have begun later, and wait once more.
+        // If it was slow for us, it is for others, who may have begun later: wait twice as long.
         let others =
             LAG_MAX.checked_sub(took).unwrap_or_else(|| took.saturating_mul(2).min(OTHERS_MAX));
         tokio::time::sleep(others).await;
         true
     }
 
-    /// Writes behind until `shutdown`, then what is left; `late` is given the changes that Redis may be
-    /// missing. While it takes none they wait here.
+    /// Writes behind until `shutdown`, then writes the rest. Sends the changes that Redis may be
+    /// missing to `late`; while that is full they wait here.
     pub(crate) async fn run(
         &self,
         shutdown: CancellationToken,
@@ -166,7 +165,7 @@ impl Journal {
         self.tell_lag();
         while !shutdown.is_cancelled() {
             let woken = shutdown.run_until_cancelled(self.0.wake.notified());
-            // While nothing waits there is no lag to tell, and every change wakes.
+            // While nothing waits there is no lag to report, and every change wakes this loop.
             let waits = if self.lock().is_empty() { Duration::MAX } else { TELL_EVERY };
             let _ = tokio::time::timeout(waits, woken).await;
             tokio::time::sleep(GATHER).await;
@@ -188,12 +187,12 @@ impl Journal {
         }
         let left = self.lock().take_late();
         if !left.is_empty() {
-            // Refused only where the loop that repairs has ended already.
+            // Fails only if the loop that repairs has ended already.
             let _ = late.send(left).await;
         }
     }
 
-    /// Writes all that waits; on an error what is not written waits on.
+    /// Writes all that waits; on an error, the unwritten changes keep waiting.
     async fn write_pending(&self) -> Result<(), StoreError> {
         self.write_tags().await?;
         let (changes, last) = self.lock().take();
@@ -226,7 +225,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Writes the tags that wait; on an error they wait on.
+    /// Writes the waiting tags; on an error they keep waiting.
     async fn write_tags(&self) -> Result<(), StoreError> {
         let tags = std::mem::take(&mut self.lock().tags);
         if tags.is_empty() {

@@ -1,16 +1,18 @@
-//! The journal's partitions: one for each day on which holds expire, made ahead and dropped whole. Before
-//! one is dropped, its holds that expired and whose calls are not charged go to `expired_holds`.
+//! The journal's partitions: one for each day on which holds expire, created ahead and dropped
+//! whole. Before one is dropped, its expired holds whose calls are not charged go to
+//! `expired_holds`.
 //!
-//! That table belongs to `src/sweep`; here only rows are added.
+//! That table belongs to `src/sweep`; this file only adds rows to it.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use sqlx::Row;
 
 use crate::ledger::store::{Begin, Store, StoreError};
 
-/// A partition is dropped so long after its day: by then no older row of its calls is left to count.
+/// A partition is dropped this long after its day: by then its calls have no older row that could
+/// count again.
 const KEPT: TimeDelta = TimeDelta::days(2);
-/// The days ahead that have a partition: nothing that is written now expires later.
+/// The days ahead that have a partition: no row written now expires later.
 const DAYS_AHEAD: i32 = 3;
 /// Rows that one statement looks through.
 const PAGE: i64 = 10_000;
@@ -18,26 +20,26 @@ const PAGE: i64 = 10_000;
 /// partition is dropped.
 const SEARCHED_BACK: TimeDelta = TimeDelta::hours(6);
 const ALL: &str = "hold_changes";
-/// Takes what has no partition of its day.
+/// Takes rows whose day has no partition.
 const DEFAULT: &str = "hold_changes_default";
 
-/// Notes in `expired_holds` the holds that expired of late and whose calls are not charged, so that they
-/// are looked up at Twilio. Answers how many are new.
+/// Notes recently expired holds whose calls are not charged in `expired_holds`, so that the sweep
+/// looks them up at Twilio. Returns how many are new.
 ///
 /// # Errors
-/// Those of the store; what was noted until then stays.
+/// If Postgres fails; rows noted until then stay.
 pub async fn note_expired_holds(store: &Store, now: DateTime<Utc>) -> Result<i64, StoreError> {
     note_expired(store, ALL, (now - SEARCHED_BACK)..now, now).await
 }
 
-/// The same, of one partition and those that expired in this time.
+/// The same for one partition, and holds that expired in this time.
 async fn note_expired(
     store: &Store,
     partition: &str,
     expired: std::ops::Range<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
-    // The partition's name is one of those above, or was made of a date.
+    // The partition's name is one of those above, or ends with a date.
     let statement = format!(
         "-- balance::note_expired
          WITH page AS MATERIALIZED (
@@ -84,7 +86,7 @@ async fn note_expired(
     }
 }
 
-/// Makes the partitions of the next days, and drops those whose days are over.
+/// Creates the partitions of the next days, and drops those of past days.
 pub(crate) async fn keep(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
     let ahead = || {
         sqlx::query(
@@ -118,13 +120,13 @@ pub(crate) async fn keep(store: &Store, now: DateTime<Utc>) -> Result<(), StoreE
     Ok(())
 }
 
-/// The first instant of the day that a partition's name ends with.
+/// The beginning of the day with which a partition's name ends.
 fn day_of(name: &str) -> Option<DateTime<Utc>> {
     let digits = name.strip_prefix("hold_changes_")?;
     Some(NaiveDate::parse_from_str(digits, "%Y%m%d").ok()?.and_time(NaiveTime::MIN).and_utc())
 }
 
-/// Drops a partition, unless somebody uses it now: then a later look does.
+/// Drops a partition; if somebody uses it now, a later look drops it.
 async fn drop_partition(store: &Store, name: &str) -> Result<(), StoreError> {
     let mut reserved = store.for_transaction().await?;
     let mut transaction = reserved.begin(Begin::Usual).await?;

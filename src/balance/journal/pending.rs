@@ -1,4 +1,4 @@
-//! What waits to be journaled, and what this process knows to be.
+//! Changes that wait to be journaled, and those that this process knows to be journaled.
 
 use std::collections::HashMap;
 
@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use super::store::{CallChange, Change};
 use crate::balance::model::Recent;
 
-/// Calls of which is remembered what was journaled last, twice.
+/// Calls of one generation whose last journaled revision is remembered; there are two generations.
 const KNOWN_MAX: usize = 20_000;
-/// Changes that may wait to be looked after in Redis; beyond, they are left to the patrol.
+/// Changes that may wait to be checked in Redis; beyond, they are left to the patrol.
 const LATE_MAX: usize = 20_000;
 
 /// An account's call.
@@ -22,21 +22,21 @@ pub(super) struct Pending {
     /// Tags of calls whose changes wait.
     pub tags: HashMap<(i32, CallSid), Box<str>>,
     by_account: HashMap<AccountId, usize>,
-    /// By account, how many changes are being written: they count until they are.
+    /// By account, how many changes are being written: they count until that is done.
     in_flight: HashMap<AccountId, usize>,
-    /// Since when the oldest of those waits.
+    /// When the oldest of those began to wait.
     in_flight_since: Option<Instant>,
     /// Number of the last change.
     pub last: u64,
-    /// Since when the oldest change waits.
+    /// When the oldest change began to wait.
     since: Option<Instant>,
-    /// Revisions that were noted here: an answer that is given again need not be written again.
+    /// Revisions that were noted here: a repeated answer need not be written again.
     known: Recent<Key, i64>,
-    /// Changes to look after in Redis.
+    /// Changes to check in Redis.
     late: Vec<CallChange>,
 }
 
-/// A change, and when Redis was asked for it.
+/// A change, and when it was requested.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub change: Change,
@@ -60,7 +60,7 @@ impl Default for Pending {
 }
 
 impl Pending {
-    /// Nothing is to be written or looked after.
+    /// Nothing is to be written or checked.
     pub(super) fn is_empty(&self) -> bool {
         self.changes.is_empty()
             && self.tags.is_empty()
@@ -79,7 +79,7 @@ impl Pending {
         self.known.get(key).is_some_and(|known| *known >= revision)
     }
 
-    /// Notes what is to be looked after in Redis.
+    /// Notes changes to check in Redis.
     pub(super) fn look_after(&mut self, changes: impl IntoIterator<Item = CallChange>) {
         let room = LATE_MAX.saturating_sub(self.late.len());
         self.late.extend(changes.into_iter().take(room));
@@ -117,7 +117,7 @@ impl Pending {
         (std::mem::take(&mut self.changes), self.last)
     }
 
-    /// What was taken is written, or about to be put back.
+    /// The taken changes are written, or about to be put back.
     pub(super) fn landed(&mut self) {
         self.in_flight.clear();
         self.in_flight_since = None;

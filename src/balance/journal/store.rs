@@ -1,9 +1,9 @@
-//! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last change
-//! of each call) and `open_holds` (those that are neither voided nor charged). Only `partitions.rs`
-//! has more: it makes and drops the table's partitions.
+//! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last
+//! change of each call) and `open_holds` (neither voided nor charged). Only `partitions.rs` has
+//! more: it creates and drops the table's partitions.
 //!
-//! Rows are appended and never changed; of a call's rows the one with the highest revision counts. So
-//! writers never wait for each other, and a change that is written twice changes nothing.
+//! Rows are appended and never changed; of a call's rows the highest revision counts. So writers
+//! never wait for each other, and writing a change twice changes nothing.
 
 use std::collections::HashMap;
 
@@ -18,7 +18,7 @@ use crate::ledger::store::{Begin, Store, StoreError};
 
 /// How long a void is remembered.
 const VOID_LIFE: TimeDelta = TimeDelta::days(1);
-/// What became of a call's hold.
+/// A change of a call's hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
     /// It was placed, or changed.
@@ -54,7 +54,7 @@ impl Change {
     }
 }
 
-/// A change, and of which call.
+/// A change with its call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallChange {
     pub account: AccountId,
@@ -62,7 +62,7 @@ pub(crate) struct CallChange {
     pub change: Change,
 }
 
-/// Appends changes; those of accounts that the ledger does not have are passed over.
+/// Appends changes; skips those of accounts that the ledger does not have.
 pub(crate) async fn append(
     store: &Store,
     changes: impl ExactSizeIterator<Item = &CallChange> + Clone + Send,
@@ -101,7 +101,7 @@ pub(crate) async fn append(
     Ok(transaction.commit().await?)
 }
 
-/// Appends what Postgres grants; false: the call has a hold or a void that is not due, or a later one.
+/// Appends a grant by Postgres; false: the call has a hold or void that is not due or is later.
 pub(crate) async fn grant(
     connection: &mut PgConnection,
     account_key: i32,
@@ -131,7 +131,7 @@ pub(crate) async fn grant(
     Ok(written.rows_affected() == 1)
 }
 
-/// Waits until the journal can be written, for as long as Postgres lets others wait for it at most.
+/// Checks that the journal can be written: waits up to a second for the table's lock.
 pub(crate) async fn probe(store: &Store) -> Result<(), StoreError> {
     let mut reserved = store.for_transaction().await?;
     let mut transaction = reserved.begin(Begin::Usual).await?;
@@ -146,11 +146,11 @@ pub(crate) async fn probe(store: &Store) -> Result<(), StoreError> {
 #[derive(Debug, Default)]
 pub(crate) struct AccountHolds {
     pub open: Vec<(CallSid, Hold)>,
-    /// Their calls are charged.
+    /// Calls that are charged.
     pub charged: Vec<CallSid>,
 }
 
-/// The holds that the next load of an account must know.
+/// The holds that a load of the account needs.
 pub(crate) async fn holds_of(
     connection: &mut PgConnection,
     account_key: i32,
@@ -176,7 +176,7 @@ pub(crate) async fn holds_of(
     Ok(holds)
 }
 
-/// A page of calls that were voided, the last ones first: those before this instant and call.
+/// A page of voided calls, the last ones first: those before this time and call.
 pub(crate) async fn voided(
     connection: &mut PgConnection,
     account_key: i32,
@@ -217,18 +217,18 @@ pub(crate) async fn has_ended(
     Ok(has_ended.fetch_one(&mut *store.read().await?).await?)
 }
 
-/// What Postgres knows of a call and its account.
+/// What Postgres knows about a call and its account.
 #[derive(Debug)]
 pub(crate) struct Known {
     pub standing: Option<Hold>,
     pub has_ended: bool,
-    /// Calls in progress, where they are counted.
+    /// Calls in progress, if they are counted.
     pub holds: i64,
-    /// What Postgres granted since `since`.
+    /// The money that Postgres granted since `since`.
     pub spent: Money,
 }
 
-/// Reads what decides about a call while Redis is away since `since`, in its micro-seconds.
+/// Reads the facts that decide about a call while Redis is away since `since`, in micro-seconds.
 pub(crate) async fn known(
     connection: &mut PgConnection,
     account_key: i32,
@@ -266,11 +266,11 @@ pub(crate) async fn known(
     })
 }
 
-/// Where to read on among the holds of an account: after this instant of expiry and call.
+/// Where to read on among the holds of an account: after this expiry and call.
 pub(crate) type After = (AccountId, DateTime<Utc>, String);
 
-/// The next calls of each account that hold something, in the order of their expiry, and where to read
-/// on; charged or not.
+/// The next calls of each account with a hold, charged or not, in the order of expiry; and where to
+/// read on.
 pub(crate) async fn next_holds(
     store: &Store,
     after: &[After],
@@ -374,7 +374,7 @@ fn hold(row: &PgRow) -> Result<Hold, BalanceError> {
     Hold::unpack(row.try_get("hold")?)
 }
 
-/// The place that a row's `place` counts from one.
+/// A row's `place`, which counts from one, as an index.
 fn place(row: &PgRow) -> Result<Option<usize>, BalanceError> {
     Ok(usize::try_from(row.try_get::<i64, _>("place")? - 1).ok())
 }

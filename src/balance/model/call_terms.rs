@@ -1,18 +1,18 @@
-//! The terms of a call that is asked for: what the scripts are told of catalog and subscription.
+//! The terms of a requested call: what the scripts get of catalog and subscription.
 
 use callmeter_core::domain::{Increments, Legs, Overage, RatePerMinute, far_end};
 use callmeter_core::rating::Terms;
 
 use super::hold::CycleRef;
 
-/// What a call would cost at the instant of asking.
+/// What a call would cost now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CallTerms {
     /// The cycle whose allowance pays first.
     pub cycle: Option<CycleRef>,
     /// What that cycle includes, in seconds.
     pub included_seconds: u64,
-    /// Rate of the far end.
+    /// Rate of the rated number.
     pub rate: RatePerMinute,
     /// Increments of the tariff.
     pub increments: Increments,

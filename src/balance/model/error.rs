@@ -6,16 +6,16 @@ use redis::RedisError;
 use crate::ledger::LedgerError;
 use crate::ledger::store::{AsStoreError, StoreError};
 
-/// Why holds cannot be told or changed right now.
+/// Why holds cannot be read or changed right now.
 #[derive(Debug, thiserror::Error)]
 pub enum BalanceError {
-    /// Redis cannot be reached, or answers too late: what was sent may or may not have been applied.
+    /// Redis cannot be reached, or answers too late: the command may or may not have been applied.
     #[error("redis cannot be reached")]
     Lost(#[source] RedisError),
-    /// A script refused what it found or was given; nothing can be granted on that.
+    /// A script refused its arguments or the data it found; nothing can be granted.
     #[error("redis refused a script")]
     Refused(#[source] RedisError),
-    /// A script answered what its contract does not have.
+    /// A script's answer breaks its contract.
     #[error("the answer of {script} cannot be read: {found}")]
     Unreadable {
         /// The script.
@@ -23,12 +23,12 @@ pub enum BalanceError {
         /// What was found.
         found: String,
     },
-    /// The account could not be brought into Redis, however often it was tried.
+    /// The account could not be loaded into Redis after all attempts.
     #[error("account {account} could not be loaded: {why}")]
     NotLoaded {
         /// The account.
         account: String,
-        /// What stood in the way last.
+        /// What prevented the last attempt.
         why: String,
     },
     /// The ledger cannot be asked.
@@ -37,27 +37,27 @@ pub enum BalanceError {
 }
 
 impl BalanceError {
-    /// Says that an answer is not of its script's contract.
+    /// An answer that breaks its script's contract.
     pub(crate) fn unreadable(script: &'static str, found: &str) -> Self {
         Self::Unreadable { script, found: found.to_owned() }
     }
 
-    /// Says why an account could not be brought into Redis.
+    /// An account that could not be loaded into Redis, with the reason.
     pub(crate) fn not_loaded(account: &AccountId, why: &str) -> Self {
         Self::NotLoaded { account: account.to_string(), why: why.to_owned() }
     }
 
-    /// True where Redis could not be reached, so that the account's policy decides.
+    /// True if Redis could not be reached, so that the account's policy decides.
     pub const fn is_lost(&self) -> bool {
         matches!(self, Self::Lost(_))
     }
 
-    /// True where the ledger could not be asked.
+    /// True if the ledger could not be asked.
     pub(crate) fn is_of_the_ledger(&self) -> bool {
         matches!(self, Self::Ledger(error) if error.is_transient())
     }
 
-    /// True where the same may succeed later: nothing is wrong with what was asked.
+    /// True if a retry may succeed: nothing is wrong with the request.
     pub(crate) fn is_passing(&self) -> bool {
         match self {
             Self::Lost(_) | Self::NotLoaded { .. } => true,

@@ -1,5 +1,4 @@
-//! A hold: what is kept of money and allowance for one call, as Redis packs it and the journal
-//! keeps it.
+//! A hold: money and allowance kept for one call, as Redis packs it and the journal stores it.
 
 use callmeter_core::domain::{Increments, Money, RatePerMinute, SubscriptionId};
 use chrono::{DateTime, Utc};
@@ -11,7 +10,7 @@ use super::error::BalanceError;
 pub struct CycleRef {
     /// The subscription.
     pub subscription: SubscriptionId,
-    /// The cycle's first instant.
+    /// The cycle's start.
     pub start: DateTime<Utc>,
 }
 
@@ -22,7 +21,7 @@ impl std::fmt::Display for CycleRef {
 }
 
 impl CycleRef {
-    /// Reads the name that [`Display`](std::fmt::Display) writes; `-` is none.
+    /// Reads the name that [`Display`](std::fmt::Display) writes; `None` for `-`.
     pub fn parse(text: &str) -> Option<Self> {
         let (subscription, start) = text.split_once(':')?;
         Some(Self {
@@ -32,12 +31,12 @@ impl CycleRef {
     }
 }
 
-/// Who made a hold.
+/// What caused a hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldSource {
     /// A caller asked.
     Authorize,
-    /// Nobody did: the call was seen in the stream.
+    /// The call was seen in the stream; no caller asked.
     Stream,
 }
 
@@ -51,12 +50,12 @@ impl HoldSource {
     }
 }
 
-/// Who granted what a hold has.
+/// Who granted a hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GrantedBy {
     /// A script in Redis.
     Redis {
-        /// The request that it applied last; a retry has the same.
+        /// Id of the last applied request; a retry has the same.
         operation: String,
     },
     /// Postgres, while Redis was away; no script changed it since.
@@ -95,9 +94,9 @@ impl GrantedBy {
 pub struct Hold {
     /// Rises with each change: micro-seconds of Redis's clock.
     pub revision: i64,
-    /// How long the call may last since its answer.
+    /// How long the call may last, counted from its answer.
     pub granted_seconds: u32,
-    /// Whether asking for more gave no more.
+    /// No more could be had by asking.
     pub is_final: bool,
     /// Money held.
     pub money: Money,
@@ -111,15 +110,15 @@ pub struct Hold {
     pub rate: RatePerMinute,
     /// How seconds become billed seconds.
     pub increments: Increments,
-    /// Whether beyond the allowance nothing is granted.
+    /// Nothing is granted beyond the allowance.
     pub blocks_overage: bool,
     /// When it was placed.
     pub placed_at: DateTime<Utc>,
-    /// Until when the call may start and use what was granted: ring time + granted time.
+    /// Until when the call may start and use the grant: ring time + granted time.
     pub valid_until: DateTime<Utc>,
-    /// When it is released, should nobody hear of the call again.
+    /// When it is released if the call is neither charged nor voided.
     pub expires_at: DateTime<Utc>,
-    /// Who made it.
+    /// What caused it.
     pub source: HoldSource,
     /// Who granted it.
     pub granted_by: GrantedBy,
@@ -129,7 +128,7 @@ impl Hold {
     /// Reads the sixteen words of a packed hold.
     ///
     /// # Errors
-    /// `Unreadable` where it is none.
+    /// `Unreadable` if the text is no packed hold.
     pub fn unpack(packed: &str) -> Result<Self, BalanceError> {
         Self::read(packed).ok_or_else(|| BalanceError::unreadable("a hold", &format!("{packed:?}")))
     }

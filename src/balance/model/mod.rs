@@ -1,4 +1,4 @@
-//! What the floors above speak of; asks nobody.
+//! The types that all floors above use; no I/O.
 
 mod call_terms;
 mod error;

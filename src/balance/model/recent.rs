@@ -1,6 +1,6 @@
-//! A cache of what was used recently, with a bound on its memory.
+//! A cache of recently used values, with a bound on its memory.
 //!
-//! Nothing that it forgets is lost: every value in it can be read again.
+//! Forgetting loses nothing: every value can be read again.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;

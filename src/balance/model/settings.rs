@@ -11,7 +11,7 @@ pub struct HoldSettings {
     pub ring_seconds: u32,
     /// Seconds that the event of a call's end may take to be charged.
     pub grace_seconds: u32,
-    /// Seconds that a hold of the stream takes.
+    /// Seconds held for a call that was seen in the stream.
     pub stream_seconds: u32,
     /// Longest call; a status event older than that places no hold.
     pub call_seconds_max: u32,

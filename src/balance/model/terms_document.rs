@@ -1,8 +1,8 @@
 //! The account's document: what Rust needs of an account to compute a call's terms.
 //!
-//! It lies beside the wallet in Redis, under a revision that is its digest. A process may keep what
-//! it has read: every place sends the revision along, and the script answers the document anew where
-//! it is another one. So no process can use terms that another has changed.
+//! It lies beside the wallet in Redis, under a revision that is its digest. A process may keep it:
+//! every place sends the revision along, and the script returns the present document if that is
+//! another one. So no process can use terms that another process has changed.
 
 use callmeter_core::domain::{
     AccountStatus, CatalogVersion, Money, PlanId, Subscription, SubscriptionId,
@@ -24,11 +24,11 @@ pub struct Document {
     pub timeline: SubscriptionTimeline,
     /// What decides while holds are unknown.
     pub policy: Policy,
-    /// The catalog in force when it was written: terms are computed from no older one.
+    /// The catalog in force when it was written; terms are never computed from an older one.
     pub catalog_version: CatalogVersion,
     /// The digest of the text.
     pub revision: String,
-    /// As Redis keeps it.
+    /// The text, as Redis has it.
     pub text: String,
 }
 
@@ -62,7 +62,7 @@ impl Document {
     /// Writes the document.
     ///
     /// # Errors
-    /// `Unreadable` where it cannot be written as JSON, which no account leads to.
+    /// `Unreadable` if it cannot be written as JSON, which happens for no account.
     pub fn write(
         account_key: i32,
         timeline: SubscriptionTimeline,
@@ -89,7 +89,7 @@ impl Document {
     /// Reads a document.
     ///
     /// # Errors
-    /// `Unreadable` where it is none.
+    /// `Unreadable` if the text is no document.
     pub fn read(text: String) -> Result<Self, BalanceError> {
         let written: Written = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
         let entries = written.subscriptions.into_iter().map(|(id, plan, starts_at)| {

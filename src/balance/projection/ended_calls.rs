@@ -1,9 +1,9 @@
-//! Calls that ended: charged within the last day, or voided. Redis must know them, so that no hold is
-//! placed for them again.
+//! Ended calls: charged within the last day, or voided. Redis must know them, so that none of them
+//! gets a hold again.
 //!
-//! After a loss they are read from Postgres, the last ones first, a page with the load itself and the
-//! rest behind it. Meanwhile the wallet carries a mark that tells how far that came, and a call that
-//! Redis does not know is looked up one by one.
+//! After a loss they are read from Postgres, the last ones first: one page with the load, the rest
+//! later. Meanwhile the wallet carries a mark of how far back they were read, and a call that Redis
+//! does not know is looked up in Postgres.
 
 use std::fmt;
 
@@ -14,23 +14,23 @@ use sqlx::PgConnection;
 use crate::balance::journal::store::{self as journal, read_sid};
 use crate::balance::model::BalanceError;
 
-/// Charged calls, and voided ones, that one page has.
+/// Charged calls of one page at most, and voided calls as many.
 const PAGE: i64 = 2_000;
-/// How long a charged call is remembered; a void as long as its row says.
+/// How long a charged call is remembered; a void's row says how long it is.
 const CHARGED_AGE_MAX: TimeDelta = TimeDelta::days(1);
 
-/// How far calls that ended were read: what is older is still to be read.
+/// How far back ended calls were read: older ones are still to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// Charges up to this number; 0: none is left.
     charge_sequence: i64,
-    /// Voids forgotten before this instant; the epoch: none is left.
+    /// Voids that are forgotten before this time; the epoch: none is left.
     voids_before: DateTime<Utc>,
-    /// Of those forgotten at that instant, the calls before this one.
+    /// Of those forgotten at that time, the calls before this one.
     void_before: String,
 }
 
-/// Some calls that ended.
+/// A page of ended calls.
 pub(crate) struct Page {
     pub call_sids: Vec<CallSid>,
     /// Where to read on; `None`: these were the last.
@@ -38,7 +38,7 @@ pub(crate) struct Page {
 }
 
 impl Mark {
-    /// Nothing was read yet, of an account with so many charges.
+    /// The start: nothing was read yet of an account with this many charges.
     pub(crate) fn newest(charge_sequence: i64) -> Self {
         let voids_before = DateTime::<Utc>::MAX_UTC;
         Self { charge_sequence, voids_before, void_before: String::new() }
@@ -83,7 +83,7 @@ pub(crate) async fn read(
     .await?;
     let before = (mark.voids_before, mark.void_before.as_str());
     let voided = journal::voided(connection, account_key, before, PAGE, now).await?;
-    // Charges are numbered without gap: where one of the page is too old, so are all before it.
+    // Charges are numbered without gaps: if one of the page is too old, so are all before it.
     let is_full = i64::try_from(charged.len()).is_ok_and(|count| count == PAGE);
     let mut next = Mark {
         charge_sequence: if is_full { first } else { 0 },

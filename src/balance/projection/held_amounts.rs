@@ -1,7 +1,8 @@
-//! What an account's calls in progress hold, for its page: from Redis, or else from the journal.
+//! The money and allowance that an account's calls in progress hold, for display: from Redis, or
+//! else from the journal.
 //!
-//! The journal has every hold that was granted more than some 50 ms ago, so that a wallet can be shown
-//! while Redis is away, and before an idle account is loaded. Nothing is granted on it.
+//! The journal has every hold granted more than some 50 ms ago, so a wallet can be shown while
+//! Redis is away, or before an idle account is loaded. It must never be the basis of a grant.
 
 use callmeter_core::domain::{AccountId, Money};
 use serde::Serialize;
@@ -11,22 +12,22 @@ use crate::balance::model::{BalanceError, CycleRef};
 use crate::balance::scripts::{Standing, inspect};
 use crate::balance::state::Balance;
 
-/// What the calls in progress of an account hold.
+/// The amounts that an account's calls in progress hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Held {
-    /// How many they are.
+    /// Number of holds.
     pub holds: i64,
     /// Money.
     pub money: Money,
-    /// Seconds of the allowance of each cycle.
+    /// Held allowance seconds of each cycle.
     pub cycles: Vec<(CycleRef, u64)>,
-    /// Who says so.
+    /// Where these were read.
     pub source: HeldSource,
-    /// Version of the ledger by which it was told: a charge and its hold's end are one step.
+    /// The ledger's version at which they were read: a charge and its hold's end are one step.
     pub version: i64,
 }
 
-/// Who says what is held.
+/// Where held amounts were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeldSource {
@@ -46,14 +47,14 @@ impl Held {
 }
 
 impl Balance {
-    /// Tells what an account's calls in progress hold, as of `version` of the ledger or later; `None`:
-    /// there is no such account.
+    /// Returns what an account's calls in progress hold, at `version` of the ledger or later;
+    /// `None`: there is no such account.
     ///
-    /// A projection that is still under way is waited for, so that a charge is not counted beside the
+    /// Waits for a projection that is still running, so that a charge is not counted beside the
     /// hold that it settles.
     ///
     /// # Errors
-    /// Where neither Redis knows nor Postgres can be asked.
+    /// If Redis does not have the account and Postgres fails.
     pub async fn held(
         &self,
         account: &AccountId,
@@ -61,17 +62,17 @@ impl Balance {
     ) -> Result<Option<Held>, BalanceError> {
         match self.held_in_redis(account, version).await {
             Ok(Some(held)) => return Ok(Some(held)),
-            // Not there, lost, or projected by others faster than it can be read: the journal tells.
+            // Absent, lost, or projected faster than it can be read: use the journal.
             Ok(None) | Err(BalanceError::Lost(_) | BalanceError::NotLoaded { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(self.read(account, Purpose::Load).await?.as_ref().map(Held::from_snapshot))
     }
 
-    /// The same, where Redis knows the account; `None`: it does not.
+    /// The same from Redis alone; `None`: Redis does not have the account.
     ///
     /// # Errors
-    /// `Lost` where Redis cannot be reached.
+    /// `Lost` if Redis cannot be reached.
     pub async fn held_in_redis(
         &self,
         account: &AccountId,
@@ -82,7 +83,7 @@ impl Balance {
             self.refresh(account).await?;
             standing = self.0.redis.ask(&inspect(account)).await?;
         }
-        // One of an older incarnation is of a ledger that is gone.
+        // An older incarnation belongs to a ledger that is gone.
         let is_believed = |it: &Standing| it.incarnation >= self.0.redis.incarnation();
         Ok(standing.filter(is_believed).map(|it| Held {
             holds: it.holds,
@@ -93,10 +94,10 @@ impl Balance {
         }))
     }
 
-    /// Holds and micro-dollars held of each account, where Redis knows it: one round trip for all.
+    /// Number of holds and held micro-dollars of each account that Redis has, in one round trip.
     ///
     /// # Errors
-    /// `Lost` where Redis cannot be reached.
+    /// `Lost` if Redis cannot be reached.
     pub async fn held_sums(
         &self,
         accounts: &[AccountId],

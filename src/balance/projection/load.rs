@@ -1,4 +1,4 @@
-//! Brings an account into Redis with its holds, when a script does not know it.
+//! Loads an account into Redis with its holds, when a script does not know it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use crate::balance::scripts::{Announce, Loaded};
 use crate::balance::state::{Balance, lock};
 
 impl Balance {
-    /// Brings an account into Redis with its holds; false: there is no such account.
+    /// Loads an account into Redis with its holds; false: there is no such account.
     pub(crate) async fn load(&self, account: &AccountId) -> Result<bool, BalanceError> {
         let turn = Arc::clone(lock(&self.0.loading).entry(account.clone()).or_default());
         let seen = turn.loads.load(Ordering::Acquire);
@@ -29,7 +29,7 @@ impl Balance {
             turn.loads.fetch_add(1, Ordering::AcqRel);
         }
         drop(guard);
-        // Whoever waits has a share; the map and we are two.
+        // Two references are the map's and ours; each waiting caller has one more.
         lock(&self.0.loading).retain(|_, turn| Arc::strong_count(turn) > 2);
         loaded
     }
@@ -65,9 +65,9 @@ impl Balance {
         Err(BalanceError::not_loaded(account, "others project it all the time"))
     }
 
-    /// Tells Redis that the account is about to be loaded, then waits until all that was granted
-    /// before is journaled. Redis forgets the ticket with everything else: a load is refused where
-    /// Redis was emptied after what it brings was read.
+    /// Announces the load to Redis, then waits until all earlier grants are journaled. Redis
+    /// forgets the ticket with everything else, so a load is refused if Redis was emptied after its
+    /// data were read.
     async fn announce(&self, account: &AccountId) -> Result<String, BalanceError> {
         let ticket = self.0.redis.ask(&Announce { account }).await?;
         if self.0.journal.catch_up().await {

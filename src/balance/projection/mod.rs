@@ -1,5 +1,5 @@
-//! From Postgres to Redis: an account is read in one snapshot and given to one script, which decides by
-//! incarnation and version. So whoever is late changes nothing.
+//! From Postgres to Redis: an account is read in one snapshot and written by one script, which
+//! decides by incarnation and version. So a late projection changes nothing.
 
 pub(crate) mod ended_calls;
 pub(crate) mod held_amounts;

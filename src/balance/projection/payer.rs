@@ -1,9 +1,9 @@
-//! Which accounts there are, and which one pays for a Twilio account.
+//! Which accounts exist, and which one pays for a Twilio account.
 //!
-//! The ledger says so. What it said is kept in the process, and by Redis for every account that is
-//! there, so that warm accounts are found by every process while Postgres is away. Another process may
-//! move a Twilio account to another account, so what is remembered is never believed by itself: the
-//! script that uses it holds it against the wallet.
+//! The ledger decides. The process remembers its answers, and so does Redis for every loaded
+//! account, so that every process finds warm accounts while Postgres is away. Another process may
+//! move a Twilio account to another account, so a remembered payer must never be used unchecked:
+//! the script that uses it compares it with the wallet.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,8 +17,8 @@ use crate::balance::state::{Balance, lock};
 use crate::ledger::{LedgerError, accounts, links};
 
 impl Balance {
-    /// The account that pays for a Twilio account, as remembered or else as the ledger has it; while
-    /// that does not answer, as Redis has it.
+    /// The account that pays for a Twilio account: as remembered, else from the ledger, and while
+    /// that does not answer, from Redis.
     pub(crate) async fn payer_of(
         &self,
         sid: &TwilioAccountSid,
@@ -45,7 +45,7 @@ impl Balance {
         lock(&self.0.payers).insert(sid.clone(), payer.clone());
     }
 
-    /// The account that pays for a Twilio account, as the ledger has it.
+    /// The account that pays for a Twilio account, from the ledger.
     pub(crate) async fn payer_in_ledger(
         &self,
         sid: &TwilioAccountSid,
@@ -53,8 +53,8 @@ impl Balance {
         Ok(self.learn(&[sid]).await?.remove(sid))
     }
 
-    /// Learns the payers that are not remembered, all in one query; answers those that are nobody's. They
-    /// are not remembered: whoever is linked is known to the next one who asks.
+    /// Reads unknown payers, all in one query; returns the Twilio accounts that nobody pays for.
+    /// Those are not remembered, so a new link is seen at the next look.
     pub(crate) async fn learn_payers<'a>(
         &self,
         sids: HashSet<&'a TwilioAccountSid>,
@@ -68,7 +68,7 @@ impl Balance {
         Ok(unknown.into_iter().filter(|sid| !known.contains_key(*sid)).collect())
     }
 
-    /// Reads payers from the ledger and remembers them; what it does not have is forgotten.
+    /// Reads payers from the ledger and remembers them; forgets those that it does not have.
     async fn learn(
         &self,
         sids: &[&TwilioAccountSid],
@@ -83,10 +83,10 @@ impl Balance {
         Ok(known)
     }
 
-    /// Whether there is such an account. Accounts are never deleted, so one that is known stays.
+    /// Whether the account exists. Accounts are never deleted, so a known one stays known.
     ///
     /// # Errors
-    /// Where neither the ledger can be asked, nor is it in Redis.
+    /// If the ledger fails and Redis does not have the account.
     pub async fn knows(&self, account: &AccountId) -> Result<bool, BalanceError> {
         if self.document(account).is_some() {
             return Ok(true);
@@ -104,7 +104,7 @@ impl Balance {
         }
     }
 
-    /// Lets Redis know by which Twilio accounts an account is found.
+    /// Notes in Redis for which Twilio accounts an account pays.
     pub(crate) async fn tell_payers(&self, snapshot: &Snapshot) {
         if snapshot.twilio_account_sids.is_empty() {
             return;
@@ -114,7 +114,7 @@ impl Balance {
             command.arg(key_of(sid)).arg(snapshot.account.as_str());
         }
         if let Err(error) = self.0.redis.command(&command).await {
-            tracing::debug!(account = %snapshot.account, %error, "redis does not know for whom it pays");
+            tracing::debug!(account = %snapshot.account, %error, "payers could not be noted in redis");
         }
     }
 
@@ -126,7 +126,7 @@ impl Balance {
     }
 }
 
-/// No wallet's key begins so.
+/// No wallet's key begins like this.
 fn key_of(sid: &TwilioAccountSid) -> String {
     format!("cm:account_of:{sid}")
 }

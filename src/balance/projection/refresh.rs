@@ -1,4 +1,4 @@
-//! Projects an account again, when the ledger changed in a way that no batch tells: an administrator's
+//! Projects an account again after a change that no batch's projection carried: an administrator's
 //! change, a gap, a process that died between commit and projection.
 
 use callmeter_core::domain::AccountId;
@@ -9,16 +9,16 @@ use crate::balance::scripts::{Settled, inspect};
 use crate::balance::state::Balance;
 use crate::ledger::incarnation;
 
-/// How often a load or a projection is tried when others are faster.
+/// Attempts of a load or a projection when other processes are faster.
 pub(super) const ATTEMPTS_MAX: u32 = 30;
 
 impl Balance {
-    /// Projects the account as the ledger has it now; answers the version that Redis has then, or
-    /// `None` where there is no such account. An account that is not in Redis stays away; a load of it
-    /// that is under way, and read the ledger before this, then brings nothing.
+    /// Projects the account's present state; returns the version that Redis then has, or `None` if
+    /// there is no such account. An absent account stays absent; a running load that read the
+    /// ledger before this then writes nothing.
     ///
     /// # Errors
-    /// `Lost`: Redis may have the wallet as it was.
+    /// `Lost`: Redis may have the old wallet.
     pub(crate) async fn refresh(&self, account: &AccountId) -> Result<Option<i64>, BalanceError> {
         let redis = &self.0.redis;
         for _ in 0..ATTEMPTS_MAX {
@@ -49,7 +49,7 @@ impl Balance {
                     self.tell_payers(&snapshot).await;
                     return Ok(version);
                 }
-                // It was loaded just now, or others were faster.
+                // It was loaded just now, or another process was faster.
                 Settled::Projected { .. } | Settled::Gap { .. } => {}
                 Settled::Newer { incarnation } => redis.saw_incarnation(incarnation),
             }
@@ -57,7 +57,7 @@ impl Balance {
         Err(BalanceError::not_loaded(account, "others project it all the time"))
     }
 
-    /// Raises the incarnation: Redis has a version that the ledger does not reach.
+    /// Raises the incarnation: Redis has a later version than the ledger.
     async fn went_back(&self, account: &AccountId, seen: i64) -> Result<(), BalanceError> {
         let raised = incarnation::raise_from(&self.0.store, seen).await?;
         tracing::error!(%account, incarnation = raised, "postgres went back in time; redis follows");

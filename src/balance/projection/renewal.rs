@@ -1,14 +1,13 @@
-//! Renews what a process believes of the ledger: which catalog is in force, and that Redis was told of
-//! every change.
+//! Renews the lease: a process's knowledge of the catalog in force, and of changes that Redis
+//! lacks.
 //!
-//! An authorization asks Redis alone. A change that reached Redis is seen by the next script; one that
-//! could not be told to Redis, which was silent or away, is noted in Postgres, and answered one
-//! [`LEASE`] later (decision 0041). Each process looks for such notes several times in a lease, and
-//! authorizes nothing on a look that is older: first it looks again, and an account that is noted is
-//! projected before it is asked about.
+//! An authorization asks Redis alone. The next script sees a change that reached Redis. If Redis
+//! was silent or away, Postgres notes the change, and it is answered one [`LEASE`] later (decision
+//! 0041). Each process looks for such notes several times in a lease. If its last look is older, it
+//! looks again before it authorizes, and it projects a noted account before it runs a script on it.
 //!
-//! While Postgres does not answer, nothing can be changed through this process, and warm accounts go
-//! on. It must never take a silent Redis for one that knows.
+//! While Postgres does not answer, nothing can be changed through this process, and warm accounts
+//! go on. A silent Redis must never count as one that has a change.
 
 use std::time::Duration;
 
@@ -30,12 +29,12 @@ const ANSWER_MAX: Duration = Duration::from_millis(500);
 const CATCH_UP_MAX: Duration = Duration::from_secs(1);
 
 impl Balance {
-    /// Makes a change of the account in the ledger visible to every authorization that is asked for
-    /// after this returns. Call it after the change is committed and before it is answered.
+    /// Shows a change of the account to every authorization requested after this returns. Call it
+    /// after the change is committed and before it is answered.
     ///
     /// # Errors
-    /// Where neither Redis nor Postgres can be told: it will be seen later, and must not be answered
-    /// as done.
+    /// If neither Redis nor Postgres can be told: the change is seen later, and must not be
+    /// answered as done.
     pub async fn show(&self, account: &AccountId) -> Result<(), BalanceError> {
         let Err(error) = self.refresh(account).await else { return Ok(()) };
         tracing::warn!(%account, %error, "redis could not be told of a change; postgres notes it");
@@ -45,7 +44,7 @@ impl Balance {
         Ok(())
     }
 
-    /// Runs a script that authorizes, once what this process believes is fresh.
+    /// Runs a script that authorizes, after renewing the lease if it has run out.
     pub(crate) async fn ask_leased<R: Request>(
         &self,
         request: &R,
@@ -59,7 +58,7 @@ impl Balance {
         self.0.redis.ask(request).await
     }
 
-    /// Looks again where the last look is too old.
+    /// Looks again if the last look is too old.
     async fn renew(&self) -> Result<(), BalanceError> {
         let lease = &self.0.lease;
         if lease.is_due() {
@@ -73,7 +72,7 @@ impl Balance {
         Ok(())
     }
 
-    /// Looks for a newer catalog, and for wallets that Redis may have as they were.
+    /// Looks for a newer catalog, and for wallets whose state in Redis may be old.
     pub(crate) async fn look_at_ledger(&self) -> Result<(), BalanceError> {
         let asked_at = Instant::now();
         let asking = async {
@@ -95,7 +94,7 @@ impl Balance {
         Ok(())
     }
 
-    /// Projects an account that is noted, and strikes it out.
+    /// Projects a noted account, and deletes the note.
     pub(crate) async fn catch_up(&self, account: &AccountId) -> Result<(), BalanceError> {
         let Some(version) = self.refresh(account).await? else { return Ok(()) };
         self.0.lease.caught_up(account, version);

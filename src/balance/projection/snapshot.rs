@@ -1,4 +1,4 @@
-//! An account as the ledger has it, read in one snapshot: what is loaded and projected.
+//! An account's state in the ledger, read in one snapshot to be loaded or projected.
 //!
 //! Reads only. One repeatable-read transaction, so that the version, the balance, the charged calls
 //! and the journal's holds belong together.
@@ -17,12 +17,12 @@ use crate::ledger::accounts::OnRedisLoss;
 use crate::ledger::store::{Begin, Store, StoreError};
 use crate::ledger::{LedgerError, subscriptions};
 
-/// Cycles that started up to so long ago may still be drawn on by a call that is asked for now.
+/// A call requested now may draw on cycles that started up to this long ago.
 const CYCLE_AGE_MAX: TimeDelta = TimeDelta::days(70);
-/// Most charges that one projection catches up with; beyond, the account is loaded anew.
+/// Most charges that one projection catches up with; beyond, the account is loaded again.
 const CHARGES_MAX: i64 = 10_000;
 
-/// What the snapshot is for.
+/// The purpose of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// To load the account with its holds.
@@ -51,11 +51,11 @@ pub(crate) struct Snapshot {
     pub twilio_account_sids: Vec<TwilioAccountSid>,
     pub cycles: Vec<(CycleRef, u64)>,
     pub holds: Vec<(CallSid, Hold)>,
-    /// Calls charged since, or for a load: the last calls that are over.
+    /// Calls charged since, or for a load: the last ended calls.
     pub settled: Vec<CallSid>,
-    /// How far back those were read, where there are more of the last day.
+    /// How far back those were read, if the last day has more.
     pub unsure: Option<Mark>,
-    /// More were charged than one projection catches up with.
+    /// More calls were charged than one projection catches up with.
     pub is_too_far: bool,
 }
 
@@ -103,7 +103,7 @@ impl Snapshot {
     }
 }
 
-/// Reads an account; `None`: there is none.
+/// Reads an account; `None`: there is no such account.
 pub(crate) async fn read(
     store: &Store,
     account: &AccountId,

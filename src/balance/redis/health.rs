@@ -1,4 +1,4 @@
-//! Whether Redis can be relied upon right now: it answers, and it forgets nothing to save memory.
+//! Whether Redis is reliable right now: it answers, and it evicts nothing to save memory.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::Redis;
 use super::link::CLUSTERED;
 use crate::balance::model::BalanceError;
 
-/// Longest wait for Redis before a start; one that is away then is looked at later.
+/// Longest wait for Redis before a start; if it is away, it is checked later.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 
-/// Why Redis cannot be relied upon; the text is what an operator is told.
+/// Why Redis is not reliable; operators see the text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It does not answer.
@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Redis {
-    /// Refuses a Redis that can never be relied upon, where it answers.
+    /// Refuses a Redis that can never be used. One that does not answer passes.
     ///
     /// # Errors
     /// `Clustered`.
@@ -43,10 +43,10 @@ impl Redis {
         }
     }
 
-    /// Looks at Redis once.
+    /// Checks Redis once.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The fault that was found.
     pub async fn probe(&self) -> Result<(), Fault> {
         let unreachable = |error: BalanceError| {
             if matches!(&error, BalanceError::Lost(it) if it.kind() == ErrorKind::InvalidClientConfig)
@@ -61,7 +61,7 @@ impl Redis {
         let answer = self.bulk.send(&session, info.arg("memory")).await.map_err(unreachable)?;
         match policy_in(&answer) {
             Some(policy) if policy != "noeviction" => Err(Fault::MayEvict { policy }),
-            // What a server does not tell cannot be held against it.
+            // A server that does not tell its policy passes.
             _ => Ok(()),
         }
     }

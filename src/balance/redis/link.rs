@@ -1,12 +1,12 @@
-//! The way to Redis: one multiplexed connection, made anew by ourselves.
+//! The link to Redis: one multiplexed connection, which this module opens again itself.
 //!
-//! A client that reconnects by itself would hide the one thing that matters: whether this is still
+//! A client that reconnects on its own would hide the one thing that matters: whether this is still
 //! the same server with the same memory. So each connection begins by asking for the server's
 //! `run_id`, the *epoch*, and every script carries it: a wallet stamped with another epoch is not
-//! believed.
+//! used.
 //!
-//! It must never send a script a second time by itself: after a time-out it is not known whether the
-//! first was applied. Callers retry with the same operation id.
+//! It must never send a script a second time: after a time-out nobody knows whether the first was
+//! applied. Callers retry with the same operation id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use tokio::time::Instant;
 use crate::balance::model::BalanceError;
 use crate::balance::scripts::{self, Request, Stamp};
 
-/// What is said of a Redis whose keys lie on several nodes; a connection reaches those of one.
+/// The error for a Redis whose keys lie on several nodes; a connection reaches one node's keys.
 pub(super) const CLUSTERED: &str =
     "redis is a cluster of more than one node; set redis.url to a server that has all keys";
 
-/// After a failed attempt to connect, callers are answered at once for so long.
+/// For this long after a failed attempt to connect, callers get the error at once.
 const RECONNECT_EVERY: Duration = Duration::from_millis(50);
 
-/// The way to one Redis server; cheap to clone.
+/// The link to one Redis server; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Link(Arc<Inner>);
 
@@ -37,7 +37,7 @@ struct Inner {
     config: AsyncConnectionConfig,
     timeout: Duration,
     session: ArcSwapOption<Session>,
-    /// Held while one caller connects; tells when the last attempt failed.
+    /// Held while one caller connects: when the last attempt failed.
     failed_at: Mutex<Option<Instant>>,
 }
 
@@ -50,10 +50,10 @@ pub struct Session {
 }
 
 impl Link {
-    /// Prepares the way; connects when it is first used. `timeout` bounds each answer.
+    /// Prepares the link; it connects on first use. `timeout` bounds each answer.
     ///
     /// # Errors
-    /// Where the URL cannot be read.
+    /// If the URL cannot be read.
     pub fn open(url: &str, timeout: Duration) -> Result<Self, BalanceError> {
         let client = Client::open(url).map_err(BalanceError::Refused)?;
         let config = AsyncConnectionConfig::new()
@@ -68,10 +68,10 @@ impl Link {
         })))
     }
 
-    /// The connection that stands, or a new one.
+    /// The open connection, or a new one.
     ///
     /// # Errors
-    /// `Lost` where Redis cannot be reached.
+    /// `Lost` if Redis cannot be reached.
     pub async fn session(&self) -> Result<Arc<Session>, BalanceError> {
         if let Some(session) = self.0.session.load_full() {
             return Ok(session);
@@ -129,7 +129,7 @@ impl Link {
         Ok(Session { connection, epoch: epoch.into() })
     }
 
-    /// Gives up a connection that is not to be trusted any more.
+    /// Gives up a connection that must not be used any more.
     fn give_up(&self, session: &Arc<Session>) {
         let standing = self.0.session.load();
         if standing.as_ref().is_some_and(|standing| Arc::ptr_eq(standing, session)) {
@@ -140,8 +140,8 @@ impl Link {
     /// Runs a script once.
     ///
     /// # Errors
-    /// `Lost`: it may or may not have been applied; `Refused`: it was not, save for what the script
-    /// did before it found the fault.
+    /// `Lost`: it may or may not have been applied. `Refused`: it was not, except for what the
+    /// script wrote before it found the fault.
     pub async fn run<R: Request>(
         &self,
         request: &R,
@@ -197,7 +197,7 @@ impl Link {
         }
     }
 
-    /// Tells a fault of a script from a server that is lost: after the latter the connection ends.
+    /// Distinguishes a fault of a script from a lost server; after the latter the connection ends.
     fn failed(&self, session: &Arc<Session>, error: RedisError) -> BalanceError {
         let is_of_the_script = match error.kind() {
             ErrorKind::Server(kind) => kind == ServerErrorKind::ResponseError,
@@ -212,7 +212,7 @@ impl Link {
     }
 }
 
-/// Fails where other nodes have a part of the keys.
+/// Fails if other nodes have some of the keys.
 async fn refuse_clusters(connection: &mut MultiplexedConnection) -> Result<(), RedisError> {
     let info: String = redis::cmd("INFO").arg("cluster").query_async(connection).await?;
     if !info.contains("cluster_enabled:1") {

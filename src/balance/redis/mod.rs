@@ -19,7 +19,7 @@ const ANSWER_MAX: Duration = Duration::from_millis(250);
 /// Longest wait for an answer to a projection: many scripts in one round trip.
 const PROJECTION_MAX: Duration = Duration::from_secs(2);
 
-/// The two connections, and what every script is told.
+/// The two connections, and the arguments common to all scripts.
 #[derive(Debug)]
 pub struct Redis {
     /// For authorizations.
@@ -31,13 +31,13 @@ pub struct Redis {
     offset_micros: i64,
     /// The newest incarnation of the ledger that this process saw.
     incarnation: AtomicI64,
-    /// When an authorization was answered last, in micro-seconds: what is granted without Redis is
-    /// counted from there.
+    /// When Redis last answered an authorization or a greeting, in micro-seconds: the cap of grants
+    /// without Redis counts from there.
     answered_at: AtomicI64,
 }
 
 impl Redis {
-    /// Prepares the connections; connects when they are first used.
+    /// Prepares the connections; they connect on first use.
     pub(crate) fn open(url: &str, clock: Clock, offset_micros: i64) -> Result<Self, BalanceError> {
         Ok(Self {
             link: Link::open(url, ANSWER_MAX)?,

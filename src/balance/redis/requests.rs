@@ -1,4 +1,4 @@
-//! How scripts and commands are sent: authorizations by one connection, all else by the other.
+//! Sends scripts and commands: authorizations on one connection, all else on the other.
 
 use callmeter_core::domain::AccountId;
 use redis::{Cmd, Value};
@@ -14,7 +14,7 @@ impl Redis {
         self.ask_at(request, self.incarnation()).await
     }
 
-    /// Runs a script that carries what was read of this incarnation of the ledger.
+    /// Runs a script with data that was read from this incarnation of the ledger.
     pub(crate) async fn ask_at<R: Request>(
         &self,
         request: &R,
@@ -25,8 +25,8 @@ impl Redis {
         Ok(answer)
     }
 
-    /// The same, once more where a connection ended unnoticed, which is no loss of Redis. For scripts
-    /// that change nothing the second time.
+    /// As [`Self::ask`], with one retry: a connection may have ended unnoticed, which is no loss of
+    /// Redis. For scripts that change nothing the second time.
     pub(crate) async fn ask_twice<R: Request>(
         &self,
         request: &R,
@@ -37,15 +37,15 @@ impl Redis {
         }
     }
 
-    /// Looks whether authorizations would be answered, so that the end of a loss is noticed.
+    /// Checks whether authorizations would be answered, so that the end of a loss is noticed.
     pub(crate) async fn greet(&self) -> Result<(), BalanceError> {
         self.link.send(&self.link.session().await?, &redis::cmd("PING")).await?;
         self.answered();
         Ok(())
     }
 
-    /// Runs a script on the connection of projections, once more where the first was lost: these
-    /// are fenced by versions, or change nothing, and do no harm twice.
+    /// Runs a script on the connection of projections, and retries it once if it was lost. These
+    /// scripts are fenced by versions, or change nothing, so a second run does no harm.
     pub(crate) async fn bulk<R: Request>(&self, request: &R) -> Result<R::Reply, BalanceError> {
         let run =
             async |link: &Link| link.run(request, self.incarnation(), self.offset_micros).await;
@@ -63,8 +63,8 @@ impl Redis {
         self.bulk.run_many(requests, self.incarnation(), self.offset_micros).await
     }
 
-    /// Sends a command on the connection of projections, once more where the first was lost: one that
-    /// changes nothing the second time.
+    /// Sends a command on the connection of projections, and retries it once if it was lost. For
+    /// commands that change nothing the second time.
     pub(crate) async fn command(&self, command: &Cmd) -> Result<Value, BalanceError> {
         match self.bulk.send(&self.bulk.session().await?, command).await {
             Err(error) if error.is_lost() => {

@@ -1,4 +1,4 @@
-//! Keys that were revoked, as Redis knows it: for processes that cannot ask the ledger.
+//! Revoked keys, noted in Redis for processes that cannot ask the ledger.
 
 use redis::Value;
 
@@ -6,24 +6,24 @@ use super::Redis;
 use crate::balance::model::BalanceError;
 use crate::ledger::keys::KeyId;
 
-/// Longer than any process believes a key that the ledger does not confirm (`src/keys`).
+/// Longer than any process accepts a key that the ledger does not confirm (`src/keys`).
 const KEPT_SECONDS: u32 = 2 * 86_400;
 
 impl Redis {
     /// Notes that a key is revoked.
     ///
     /// # Errors
-    /// `Lost` where Redis cannot be reached.
+    /// `Lost` if Redis cannot be reached.
     pub async fn note_key_revoked(&self, id: KeyId) -> Result<(), BalanceError> {
         let mut command = redis::cmd("SET");
         command.arg(name(id)).arg(1).arg("EX").arg(KEPT_SECONDS);
         self.command(&command).await.map(drop)
     }
 
-    /// Tells whether a key was revoked a short time ago.
+    /// Whether a key was revoked within the last two days.
     ///
     /// # Errors
-    /// `Lost` where Redis cannot be reached.
+    /// `Lost` if Redis cannot be reached.
     pub async fn is_key_revoked(&self, id: KeyId) -> Result<bool, BalanceError> {
         Ok(self.command(redis::cmd("GET").arg(name(id))).await? != Value::Nil)
     }

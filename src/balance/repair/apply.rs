@@ -1,7 +1,7 @@
-//! Makes good what Redis or the journal lacks.
+//! Repairs holds that Redis or the journal lacks.
 //!
-//! What the pool did not have while a hold was missing is the stated exception of decision 0040, and is
-//! counted.
+//! Money granted beyond the pool while a hold was missing is the stated exception of decision 0040,
+//! and is counted.
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +15,7 @@ use crate::balance::state::Balance;
 use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, HOLDS_RESTORED_LATE, add_dollars};
 
 impl Balance {
-    /// Repairs differences; where a later change stands nothing happens.
+    /// Repairs differences; nothing happens if there is a later change.
     pub(crate) async fn repair(&self, differences: Vec<Difference>) -> Result<(), BalanceError> {
         let (mut in_redis, mut journaled) = (Vec::new(), 0);
         for difference in differences {
@@ -37,7 +37,8 @@ impl Balance {
         self.repair_redis(&in_redis).await
     }
 
-    /// Repeats changes of the journal in Redis; where they stand, or were never lost, nothing happens.
+    /// Repeats changes of the journal in Redis; nothing happens if they are there or were never
+    /// lost.
     pub(crate) async fn repair_redis(&self, changes: &[CallChange]) -> Result<(), BalanceError> {
         let (mut holds, mut voids) = (Vec::new(), Vec::new());
         for CallChange { account, call_sid, change } in changes {
@@ -66,7 +67,7 @@ impl Balance {
         let Restore { account, call_sid, hold } = restore;
         let lost = hold.money;
         if hold.granted_by == GrantedBy::Postgres {
-            // Granted by the account's policy, within its cap; not lost, and late by no fault.
+            // Granted by the account's policy, within its cap: it was not lost, and it is not late.
             tracing::info!(%account, %call_sid, %lost, "a call granted without redis is held now");
             if matches!(restored, Restored::Restored { .. }) {
                 add_dollars(HOLDS_BEYOND_POOL_DOLLARS, None, beyond);

@@ -1,8 +1,8 @@
-//! The one comparison of holds: Redis and the journal in, differences out. The patrol repairs them, and
-//! `verify` tells of them.
+//! The one comparison of holds: Redis and the journal in, differences out. The patrol repairs them,
+//! and `verify` reports them.
 //!
-//! Both sides are read in pages. What one side lacks is decided by the other's rows as they are after
-//! the page was read, so a change that came between is none.
+//! Both sides are read in pages. After a page of one side, the other side is read; so a change that
+//! comes in between is no difference.
 
 use std::collections::HashMap;
 
@@ -16,17 +16,17 @@ use crate::balance::state::Balance;
 
 /// Holds of one page, of all its accounts together.
 const PAGE: usize = 500;
-/// Holds of one account on a page, at least.
+/// Least number of holds of one account on a page.
 const PAGE_OF_ONE: usize = 20;
-/// A hold that was changed so short ago is being journaled by whoever granted it.
+/// A hold that changed within this time is still being journaled by the process that granted it.
 const SETTLING: TimeDelta = TimeDelta::milliseconds(500);
-/// A hold that is due so soon may be released by Redis's clock already.
+/// A hold that is due within this time may be released already by Redis's clock.
 const DUE_SOON: TimeDelta = TimeDelta::seconds(5);
 
-/// What one of the two lacks.
+/// A hold or void that one of the two lacks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Difference {
-    /// Redis lacks a hold of the journal, or holds something for a call that the journal has as voided.
+    /// Redis lacks a hold of the journal, or has a hold for a call that the journal has as voided.
     InRedis(CallChange),
     /// The journal lacks a hold of Redis, or has an older one.
     InJournal(CallChange),
@@ -38,7 +38,7 @@ impl Difference {
     }
 }
 
-/// The comparison of some accounts, page by page: first what stands in Redis, then what is journaled.
+/// The comparison of some accounts, page by page: first the holds in Redis, then those journaled.
 #[derive(Debug)]
 pub(crate) struct Comparison {
     /// Where to read on in Redis, by account.
@@ -48,7 +48,7 @@ pub(crate) struct Comparison {
 }
 
 impl Comparison {
-    /// Of the holds in Redis of `holding`, and of those in the journal of `all`.
+    /// Compares the holds in Redis of `holding`, and the journaled holds of `all`.
     pub(crate) fn new(holding: Vec<AccountId>, all: Vec<AccountId>, now: DateTime<Utc>) -> Self {
         let begin = now + DUE_SOON;
         Self {
@@ -57,7 +57,7 @@ impl Comparison {
         }
     }
 
-    /// Compares the next page; `None`: there is no more.
+    /// Compares the next page; `None`: it was the last.
     pub(crate) async fn next(
         &mut self,
         balance: &Balance,
@@ -78,7 +78,7 @@ impl Comparison {
     }
 }
 
-/// Holds of each of so many accounts on one page.
+/// Holds of each account on a page of this many accounts.
 fn share(accounts: usize) -> usize {
     (PAGE / accounts.max(1)).max(PAGE_OF_ONE)
 }
@@ -106,7 +106,7 @@ async fn standing_in_redis(
     Ok((standing, more))
 }
 
-/// What the journal says of holds that stand in Redis.
+/// Differences between these holds in Redis and the journal.
 async fn against_journal(
     balance: &Balance,
     standing: Vec<CallChange>,
@@ -129,8 +129,8 @@ async fn against_journal(
     Ok(differ.collect())
 }
 
-/// The holds of the journal that Redis lacks: it has the wallet, knows nothing of the call, and the call
-/// is not charged.
+/// The holds of the journal that Redis lacks: it has the wallet, knows nothing of the call, and the
+/// call is neither charged nor voided.
 async fn against_redis(
     balance: &Balance,
     page: &HashMap<AccountId, Vec<CallSid>>,

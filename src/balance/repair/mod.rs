@@ -1,6 +1,6 @@
-//! Redis, the journal and the ledger held against each other, and what differs made good.
+//! Compares Redis with journal and ledger, and repairs the differences.
 //!
-//! It must never undo: what it writes is refused where a later change stands.
+//! It must never undo a later change: scripts and the journal refuse an older one.
 
 pub(crate) mod apply;
 pub(crate) mod compare;

@@ -1,9 +1,10 @@
-//! Redis against Postgres, for `callmeter verify`: sums over holds, versions, balances, used seconds, and
-//! holds of the journal that Redis lacks.
+//! Compares Redis with Postgres for `callmeter verify`: sums over holds, versions, balances, used
+//! seconds, and holds of the journal that Redis lacks.
 //!
-//! It may run beside a working service. A wallet is compared only once its version is Postgres's; one
-//! that stays behind for longer than the patrol takes is projected here, as the patrol would. A wallet that
-//! is absent is no drift, nor is one that nobody believes: of another epoch or incarnation, or torn.
+//! It may run beside a working service. A wallet is compared only once its version is Postgres's;
+//! one that stays behind for longer than the patrol takes is projected here, as the patrol would.
+//! An absent wallet is no drift, nor is one that no script uses: of another epoch or incarnation,
+//! or torn.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,9 +25,9 @@ use crate::balance::state::Balance;
 const KEYS_PER_STEP: usize = 500;
 /// Accounts that are compared at the same time.
 const AT_ONCE: usize = 8;
-/// After so many looks a wallet that is behind is projected.
+/// After this many looks a wallet that is behind is projected.
 const LOOKS_FOR_THE_PATROL: u32 = 8;
-/// How often a wallet is looked at until its version is Postgres's.
+/// Most looks at a wallet until its version is Postgres's.
 const LOOKS_MAX: u32 = 20;
 /// Time between two looks; all of them are longer than a round of the patrol.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -38,7 +39,7 @@ pub struct Drift {
     pub account: AccountId,
     /// What differs.
     pub what: String,
-    /// By how much money, where it is money.
+    /// The difference, if it is money.
     pub amount: Money,
 }
 
@@ -56,10 +57,10 @@ struct Contents {
 }
 
 impl Balance {
-    /// Compares every account in Redis with Postgres; answers what differs.
+    /// Compares every account in Redis with Postgres; returns the differences.
     ///
     /// # Errors
-    /// Where Redis or Postgres cannot be asked.
+    /// If Redis or Postgres fails.
     pub async fn verify(&self) -> Result<Vec<Drift>, BalanceError> {
         let mut drift = Vec::new();
         let mut cursor = 0;
@@ -116,7 +117,7 @@ impl Balance {
         Ok(drift)
     }
 
-    /// The wallet's sums against its holds.
+    /// Compares the wallet's sums with its holds.
     async fn verify_holds(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
         let contents = self.contents(account).await?;
         let number = |name: &str| contents.fields.get(name).and_then(|it| it.parse::<i64>().ok());
@@ -156,8 +157,8 @@ impl Balance {
         Ok(drift)
     }
 
-    /// Holds that are in the journal and not in Redis, which has the account. One that stays away for
-    /// longer than the patrol takes is drift.
+    /// Holds that are in the journal and not in Redis, which has the account. A hold that is
+    /// missing for longer than the patrol takes is drift.
     async fn verify_journal(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
         let mut drift = Vec::new();
         for look in 1..=LOOKS_MAX {
@@ -188,7 +189,7 @@ impl Balance {
         let contents = self.contents(account).await?;
         let version = contents.fields.get("version").and_then(|it| it.parse::<i64>().ok());
         if version != Some(ledger.version) {
-            // It moved on meanwhile, and is looked at with the next run.
+            // It moved on meanwhile; the next run compares it.
             return Ok(Vec::new());
         }
         let differ = ledger.cycles.iter().filter_map(|(cycle, used)| {

@@ -1,9 +1,9 @@
--- announce: says that an account is about to be loaded, and answers a ticket that is lost when Redis
--- loses its memory.
+-- announce: announces the load of an account, and returns a ticket, which is lost when Redis loses
+-- its memory.
 --
--- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 a name for the ticket, should there be none.
+-- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 a name for the ticket, if there is none.
 --
--- Reply: {announced, ticket}. Whoever announces while one stands is answered the same.
+-- Reply: {announced, ticket}. While a ticket exists, every announcement returns the same one.
 --
 -- Worked example: name a1: {announced, "<epoch> a1"}; within ten seconds, name b2: the same.
 

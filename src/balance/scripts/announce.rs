@@ -7,8 +7,8 @@ use super::reply::Reply;
 use super::request::{Name, Request};
 use crate::balance::model::BalanceError;
 
-/// Says that an account is about to be loaded. The answer is a ticket that the load brings along: it
-/// is gone where Redis lost its memory since.
+/// Announces the load of an account. The answer is a ticket, which the load brings along. The
+/// ticket is gone if Redis has lost its memory since.
 #[derive(Clone, Copy, Debug)]
 pub struct Announce<'a> {
     /// Whose wallet.

@@ -3,26 +3,26 @@
 -- KEYS, all in one cluster slot by their hash tag {account id}:
 --   1 wallet     hash: the projected wallet, and the sums over its holds
 --   2 holds      hash: CallSid -> packed hold
---   3 expiries   zset: CallSid by the instant at which its hold expires
---   4-7 settled  sets: a ring of four, twelve hours each, of the CallSids that are over
---   8 projected  string "epoch incarnation version": the newest projection that met no wallet
+--   3 expiries   zset: CallSid by the time at which its hold expires
+--   4-7 settled  sets: a ring of four, twelve hours each, of the CallSids of ended calls
+--   8 projected  string "epoch incarnation version": the newest projection that found no wallet
 --   9 loading    string "epoch ticket": a load was announced, and Redis has lost nothing since
 -- ARGV of every script:
 --   1 epoch        run_id of the Redis server, as the caller's connection learned it
 --   2 incarnation  of the ledger, as the caller last read it
 --   3 offset       micro-seconds added to Redis's clock; 0 in production
 --
--- Units: money in micro-dollars, lengths in seconds, instants in micro-seconds since 1970. All are
--- whole and below 2^53, where a Lua number (a double) still tells neighbours apart.
+-- Units: money in micro-dollars, lengths in seconds, times in micro-seconds since 1970. All are
+-- whole and below 2^53, up to which a Lua number (a double) is exact.
 --
--- A hold is packed as words: revision granted final held allowance cycle included rate initial
+-- A packed hold is 16 words: revision granted final held allowance cycle included rate initial
 -- increment block placed_at valid_until expires_at source operation. `cycle` is
 -- "subscription:start", or "-" without a plan; `source` is "authorize" or "stream". The operation
--- "fail_open" is that of a hold which was granted while Redis was away.
+-- "fail_open" marks a hold that was granted while Redis was away.
 --
--- The wallet notes which buckets of the ring it has ("t:0" to "t:3"): should one be evicted, calls that
--- are over would be taken for new ones, so the wallet is torn then. While not all calls that are over
--- were brought back after a loss, "unsure" is how far they were, in words that only the loader reads.
+-- The wallet notes which buckets of the ring it has ("t:0" to "t:3"). If one was evicted, ended calls
+-- would look like new ones, so the wallet is torn then. While not all ended calls are back after a
+-- loss, "unsure" says how far back they were read, in words that only the loader reads.
 
 local WALLET, HOLDS, EXPIRIES = KEYS[1], KEYS[2], KEYS[3]
 local PROJECTED, LOADING = KEYS[8], KEYS[9]
@@ -55,7 +55,7 @@ local function list_from(position)
   return list, position + count + 1
 end
 
--- The bucket of the ring that is filled now, and the instant at which a bucket is forgotten.
+-- The bucket of the ring that is filled now, and the time at which a bucket is forgotten.
 local function bucket_of_now()
   local now_seconds = (NOW - NOW % 1000000) / 1000000
   return (now_seconds - now_seconds % SETTLED_BUCKET_SECONDS) / SETTLED_BUCKET_SECONDS
@@ -69,7 +69,7 @@ end
 local function lacks_a_bucket(noted)
   local keys = {}
   for index = 1, 4 do
-    -- One that ends within the second may be gone by Redis's own clock.
+    -- One that ends within a second may be gone already by Redis's own clock.
     if noted[index] and bucket_ends_at(whole(noted[index], 'a bucket')) > NOW + 1000000 then
       keys[#keys + 1] = KEYS[3 + index]
     end
@@ -173,8 +173,8 @@ local function release(wallet, call_sid, packed)
   return hold
 end
 
--- Releases up to `most` holds that are due; answers how many. The wallet counts them until the patrol
--- has told the metrics of it.
+-- Releases up to `most` holds that are due; returns how many. The wallet counts them until the patrol
+-- adds them to the metric.
 local function expire_due(wallet, most)
   if wallet.holds == 0 then return 0 end
   local due = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', NOW, 'LIMIT', 0, most)
@@ -188,7 +188,7 @@ local function expire_due(wallet, most)
   return #due
 end
 
--- Remembers for at least a day that calls are over.
+-- Remembers ended calls for at least a day.
 local function remember_settled(call_sids)
   if #call_sids == 0 then return end
   local bucket = bucket_of_now()
@@ -199,7 +199,7 @@ local function remember_settled(call_sids)
       redis.call('HSET', WALLET, field, digits(bucket))
     end
   elseif redis.call('EXISTS', key) == 0 then
-    -- Evicted, and about to look whole again: the wallet is not to be believed any more.
+    -- Evicted, and about to look complete again: the wallet must not be used any more.
     redis.call('HDEL', WALLET, 'epoch')
   end
   for first = 1, #call_sids, 1000 do
@@ -208,7 +208,7 @@ local function remember_settled(call_sids)
   redis.call('PEXPIREAT', key, bucket_ends_at(bucket) / 1000 - (OFFSET - OFFSET % 1000) / 1000)
 end
 
--- Notes in a wallet that was just loaded which buckets of the ring there are.
+-- Notes in a wallet that was just loaded which buckets of the ring exist.
 local function note_buckets()
   local now = bucket_of_now()
   for bucket = now - 3, now do
@@ -232,7 +232,7 @@ local function write_cycles(pairs_of_used)
   end
 end
 
--- The newest version of this incarnation whose projection met no wallet, or 0.
+-- The newest version of this incarnation whose projection found no wallet, or 0.
 local function projected_version()
   local projected = redis.call('GET', PROJECTED)
   if not projected then return 0 end
@@ -241,7 +241,7 @@ local function projected_version()
   return whole(version, 'version')
 end
 
--- Kept for a minute: no load takes as long between reading the ledger and arriving here.
+-- Kept for a minute: no load takes that long from reading the ledger to this script.
 local function remember_projected(version)
   if version > projected_version() then
     local words = { EPOCH, digits(INCARNATION), digits(version) }

@@ -1,16 +1,16 @@
--- expire: releases holds that are due, a bounded number, and tells how many were released since it
--- was last asked to, by any script; and how the account stands.
+-- expire: releases a bounded number of holds that are due. Returns how many any script released since
+-- the last such call, and the account's state.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 most holds to release, 0 to look only.
 --
 -- Reply, one of
 --   {standing, expired, incarnation, version, charge_sequence, holds, held, account key, balance,
---    credit limit, unsure or '', and where it looks only: cycle, held seconds of its allowance, ...}
+--    credit limit, unsure or '', and for a look: cycle, held seconds of its allowance, ...}
 --   {unknown, why}
 --
--- A hold that is due counts until it is released, as it does for all who ask.
+-- A hold that is due is counted here until it is released.
 --
--- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}; had
+-- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}. If
 -- place released one more just before: {standing, 2, ...}.
 
 local wallet, why = read_wallet()

@@ -7,7 +7,7 @@ use super::reply::Reply;
 use super::request::{Name, Request};
 use crate::balance::model::{BalanceError, CycleRef};
 
-/// Releases holds that are due, and looks how the account stands.
+/// Releases holds that are due, and reads the account's state.
 #[derive(Clone, Debug)]
 pub struct Expire<'a> {
     /// Whose holds.
@@ -16,15 +16,15 @@ pub struct Expire<'a> {
     pub most: u32,
 }
 
-/// Looks how the account stands, and releases nothing.
+/// Reads the account's state, and releases nothing.
 pub const fn inspect(account: &AccountId) -> Expire<'_> {
     Expire { account, most: 0 }
 }
 
-/// How an account stands in Redis.
+/// An account's state in Redis.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// Holds that were released since the last that were told, by any script; none for a look.
+    /// Holds that any script released since the last such report; 0 for a look.
     pub expired: i64,
     /// Incarnation of the ledger that was projected.
     pub incarnation: i64,
@@ -42,9 +42,9 @@ pub struct Standing {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
-    /// For a look: seconds held of the allowance of each cycle.
+    /// For a look: held allowance seconds of each cycle.
     pub cycles: Vec<(CycleRef, u64)>,
-    /// How far calls that are over were brought back after a loss; `None`: all of them are known.
+    /// How far back ended calls were loaded after a loss; `None`: all of them are known.
     pub unsure: Option<String>,
 }
 

@@ -6,19 +6,19 @@
 --
 -- Reply, one of
 --   {held, 1 changed or 0 as before, packed hold, account key}
---   {settled}        the call is over
---   {absent}         it was not authorized: no hold was placed, it expired, or the stream made it
+--   {settled}        the call has ended
+--   {absent}         it was not authorized: it has no hold, an expired one, or one of the stream
 --   {unknown, why}   the wallet must be loaded first
 --
--- The rate, the increments and the cycle stay those of the instant at which the call was allowed.
--- Nothing is taken back: the answer is then the standing grant, final where no more could be had by
--- asking. The operation that was applied last is answered again and not applied twice.
+-- The rate, the increments and the cycle stay those with which the call was allowed. Nothing is taken
+-- back: a smaller request returns the present grant, final if no more could be had. A repeated
+-- operation returns the same hold and is not applied twice.
 --
--- A hold that the stream made is a promise to nobody. Whether its call is refused (a blocked
--- destination, too little money for the initial length) only place decides, with the terms of now.
+-- A hold of the stream promises nothing. Only place decides, with the current terms, whether its call
+-- is refused (a blocked destination, too little money for the initial length).
 --
--- Worked example: granted 60 of a wallet that had 140000 at 14000 a minute, asked 300: granted 300,
--- held 70000. Asked 900 then: granted 600, held 140000, final.
+-- Worked example: granted 60 from a wallet with 140000 at 14000 a minute, asked 300: granted 300,
+-- held 70000. Then asked 900: granted 600, held 140000, final.
 
 local operation, call_sid = ARGV[4], ARGV[5]
 local asked, cap = whole(ARGV[6], 'asked'), whole(ARGV[7], 'cap')
@@ -38,7 +38,7 @@ if redis.call('HEXISTS', HOLDS, call_sid) == 0 then return { 'absent' } end
 local granted = wallet.status == 'open' and grant_for(wallet, hold, asked, cap)
 local attainable = granted and granted.attainable or 0
 if asked <= hold.granted then
-  -- Nothing to do; only whether more could be had may be another answer by now.
+  -- Nothing to do, but `final` may have changed.
   hold.final = hold.granted >= attainable and '1' or '0'
   return { 'held', 0, pack_hold(hold), wallet.account }
 end

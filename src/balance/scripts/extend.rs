@@ -27,9 +27,9 @@ pub struct Extend<'a> {
 /// What became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extended {
-    /// The hold as it stands now; `is_new` where it changed.
+    /// The hold; `is_new` if it changed.
     Held(PlacedHold),
-    /// The call is over.
+    /// The call has ended.
     Settled,
     /// It has no hold.
     Absent,

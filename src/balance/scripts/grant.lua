@@ -10,8 +10,8 @@ local function billed_seconds(seconds, initial, increment)
   return initial + quotient(beyond + increment - 1, increment) * increment
 end
 
--- Answers {granted, attainable, allowance, held, final}, or nil and the shortfall. `attainable`: what
--- could be had by asking for more. `block`: the allowance alone pays, and no money would help.
+-- Returns {granted, attainable, allowance, held, final}, or nil and the shortfall. `attainable`: the
+-- most that could be had by asking. `block`: the allowance alone pays, and money does not help.
 local function grant(allowance_left, money, rate, initial, increment, block, asked, cap)
   assert(rate >= 0 and initial >= 1 and increment >= 1 and asked >= 0 and cap >= 0
     and allowance_left >= 0, 'terms out of range')
@@ -41,7 +41,7 @@ local function grant(allowance_left, money, rate, initial, increment, block, ask
   }
 end
 
--- The grant of a hold's call at the wallet's pool, the hold's own amounts given back.
+-- The grant for a hold's call from the wallet's pool, with the hold's own amounts given back.
 local function grant_for(wallet, hold, asked, cap)
   local held = held_allowance(wallet, hold.cycle) - hold.allowance
   local left = math.max(0, hold.included - wallet.used - held)
@@ -49,8 +49,8 @@ local function grant_for(wallet, hold, asked, cap)
   return grant(left, money, hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap)
 end
 
--- Puts what was granted into the hold, and the difference into the wallet's sums. A hold lives for
--- ring time + granted time + grace, from the instant it was placed.
+-- Writes the grant into the hold, and the difference into the wallet's sums. A hold lives for
+-- ring time + granted time + grace, counted from its placing.
 local function take(wallet, hold, granted, ring_seconds, grace_seconds)
   wallet.held = wallet.held + granted.held - hold.held
   wallet.cycles[hold.cycle] = held_allowance(wallet, hold.cycle) + granted.allowance - hold.allowance

@@ -4,9 +4,9 @@
 --
 -- Reply, one of
 --   {holds, cursor, CallSid, packed hold, ...}   cursor: where to read on, 0 at the end
---   {unknown, why}                               the account is not here
+--   {unknown, why}                               the account is not in Redis
 --
--- Worked example: two holds, about how many 10: {holds, 0, CA1, "...", CA2, "..."}.
+-- Worked example: two holds, count 10: {holds, 0, CA1, "...", CA2, "..."}.
 
 local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end

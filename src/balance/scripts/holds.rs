@@ -28,7 +28,7 @@ pub struct SomeHolds {
 }
 
 impl Request for Holds<'_> {
-    /// None where the account is not in Redis.
+    /// Empty if the account is not in Redis.
     type Reply = SomeHolds;
     const SCRIPT: Name = Name::Holds;
 

@@ -1,26 +1,26 @@
--- load: puts an account into Redis from the ledger and the journal of holds.
+-- load: writes an account to Redis, from the ledger and the journal of holds.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 version   5 charge_sequence   6 balance   7 credit_limit   8 status   9 calls_max, '' for none
---  10 terms    11 document         12 account key        13 ticket, as announce answered it
---  14 unsure   how far back the calls that are over were read, '' where all of them were
+--  10 terms    11 document         12 account key        13 ticket that announce returned
+--  14 unsure   how far back ended calls were read, '' if all of them were
 --   then four lists, each a count and its members:
---   cycle, used seconds, ...; AccountSids; CallSid, packed hold, ...; CallSids that are over
+--   cycle, used seconds, ...; AccountSids; CallSid, packed hold, ...; CallSids of ended calls
 --
 -- Reply, one of
 --   {loaded, holds}
---   {current, version}                the account is here, as new or newer; nothing changed
---   {gap, version, charge_sequence}   it is here, older: project on it instead; nothing changed
+--   {current, version}                the account is in Redis, as new or newer; nothing changed
+--   {gap, version, charge_sequence}   it is in Redis, older: project on it instead; nothing changed
 --   {behind, version}                 a later version was projected meanwhile: read the ledger again
 --   {forgotten}                       Redis lost its memory since the ticket: announce and read again
 --   {newer, incarnation}              the ledger went back in time since the caller looked
 --
--- A wallet that is absent, of another epoch or torn is replaced with its holds. Where only the
--- ledger's incarnation is newer, the holds that stand here are newer than the journal, and stay, save
--- for those of calls that were charged since. Calls that are over and too many for one load are
--- brought by `remember`, later.
+-- A wallet that is absent, of another epoch or torn is replaced with its holds. If only the ledger's
+-- incarnation is newer, the holds in Redis are newer than the journal and stay, except those of calls
+-- that were charged since. If there are too many ended calls for one load, `remember` brings the
+-- others later.
 --
--- Worked example: balance 50000, one hold of 14000 that runs for two minutes more, one that is due:
+-- Worked example: balance 50000, one hold of 14000 with two more minutes, one that is due:
 -- {loaded, 1}; held is 14000. The same again: {current, version}.
 
 local version = whole(ARGV[4], 'version')

@@ -13,7 +13,7 @@ use crate::balance::model::{BalanceError, CycleRef, Hold};
 pub struct Load<'a> {
     /// Whose wallet.
     pub account: &'a AccountId,
-    /// What [`Announce`](super::Announce) answered before any of this was read.
+    /// The ticket that [`Announce`](super::Announce) returned before any of this was read.
     pub ticket: &'a str,
     /// Internal key of the account.
     pub account_key: i32,
@@ -31,9 +31,9 @@ pub struct Load<'a> {
     pub cycles: &'a [(CycleRef, u64)],
     /// Holds of the journal that are neither charged nor voided.
     pub holds: &'a [(CallSid, Hold)],
-    /// Calls that are over.
+    /// Ended calls.
     pub settled: &'a [CallSid],
-    /// How far back those were read; `None`: all of the last day are there.
+    /// How far back those were read; `None`: the last day is complete.
     pub unsure: Option<&'a str>,
 }
 
@@ -45,9 +45,9 @@ pub enum Loaded {
         /// Holds that were brought back.
         holds: i64,
     },
-    /// It was there, as new or newer.
+    /// It was there, at this version or a newer one.
     Current,
-    /// It was there, older: project on it.
+    /// It was there, at an older version: project on it.
     Gap {
         /// The version it has.
         version: i64,

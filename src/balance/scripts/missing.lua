@@ -1,10 +1,10 @@
--- missing: tells which calls have no hold here though they are not over; changes nothing.
+-- missing: returns the calls that have neither a hold nor an end in Redis; changes nothing.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then a list, a count and its members: CallSids.
 --
 -- Reply, one of
 --   {missing, CallSid, ...}
---   {unknown, why}   nothing to compare with: the load will read the journal
+--   {unknown, why}   there is no wallet to compare; the next load reads the journal
 --
 -- Worked example: CA1 has a hold, CA2 was charged; asked for CA1, CA2, CA3: {missing, CA3}.
 

@@ -7,7 +7,7 @@ use super::reply::Reply;
 use super::request::{Name, Request, list};
 use crate::balance::model::BalanceError;
 
-/// Asks which of some calls have no hold though they are not over.
+/// Asks which of some calls have neither a hold nor an end in Redis.
 #[derive(Clone, Debug)]
 pub struct Missing<'a> {
     /// Whose calls.
@@ -17,7 +17,7 @@ pub struct Missing<'a> {
 }
 
 impl Request for Missing<'_> {
-    /// `CallSids`; none where the account is not in Redis.
+    /// `CallSids`; empty if the account is not in Redis.
     type Reply = Vec<String>;
     const SCRIPT: Name = Name::Missing;
 

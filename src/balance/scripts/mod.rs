@@ -1,7 +1,7 @@
 //! The scripts that Redis runs, each with its one typed caller.
 //!
-//! Every script is put together when the program is compiled, from the shared parts and its own; its
-//! contract is its header. Redis runs one at a time and whole, so each is one step as seen by all.
+//! Each script is assembled at compile time, from shared parts and its own text; its header is its
+//! contract. Redis runs one script at a time, as a whole, so each is one step for all.
 
 mod announce;
 mod expire;

@@ -3,29 +3,29 @@
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then
 --   4 operation   id of this request, without spaces
 --   5 call_sid
---   6 source      authorize: may be refused; stream: the call is under way, so it takes what there
---                 is, even nothing, and is never refused for want of money
+--   6 source      authorize: may be refused; stream: the call is in progress, so it takes what is
+--                 left, even nothing, and is never refused for lack of money
 --   7 terms       revision of the account's document that the terms were computed from
---   8 twilio_sid  AccountSid by which the caller found this account; '' where by its id
+--   8 twilio_sid  AccountSid by which the caller found this account; '' if by its id
 --   9 cycle       subscription:start, or -        10 included     seconds of that cycle
 --  11 rate        micro-dollars a minute          12 initial      13 increment, seconds
---  14 block       1: beyond the allowance refuse  15 refused      1: the destination is blocked
+--  14 block       1: nothing beyond the allowance  15 refused      1: the destination is blocked
 --  16 asked       17 cap    18 ring    19 grace, seconds          20 expire_max, holds
---  21 is_new      1: the caller knows from the ledger and the journal that the call is not over
+--  21 is_new      1: the caller knows from the ledger and the journal that the call has not ended
 --
 -- Reply, one of
 --   {held, 1 placed or 0 as before, packed hold, account key}
 --   {denied, reason, shortfall in micro-dollars, account key}
---   {stale, revision, document}   the terms are of another document: compute them again
---   {unsure}                      not all calls that are over are known here: ask for this one
+--   {stale, revision, document}   the terms are from another document: compute them again
+--   {unsure}                      not all ended calls are in Redis: look this one up in Postgres
 --   {unknown, why}                the wallet must be loaded first
 --
--- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid.
---   {denied, insufficient_funds, 4000, key}; with balance 30000 and asked 300: a hold of 120 s at 28000,
---   final; and {held, 0, the same} each time it is asked again.
+-- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid:
+--   {denied, insufficient_funds, 4000, key}. With balance 30000 and asked 300: a hold of 120 s at
+--   28000, final; each repeated request returns {held, 0, the same}.
 --
--- A hold that the stream made is decided anew when the call is first authorized: nobody had asked.
--- A hold that is due is none, however many others wait to be released before it.
+-- A hold of the stream is decided again when a caller first authorizes the call.
+-- An expired hold never counts for its own call, even before it is released.
 
 local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
 local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
@@ -86,7 +86,7 @@ if is_short and expire_due(wallet, expire_max * 16) > 0 then
 end
 if not granted and source == 'authorize' then
   if standing then
-    -- Refused, and yet under way: the stream's hold stays as it was.
+    -- Refused, but in progress: the stream's hold stays as it was.
     wallet.held, wallet.holds = wallet.held + standing.held, wallet.holds + 1
     wallet.cycles[standing.cycle] = held_allowance(wallet, standing.cycle) + standing.allowance
     write_hold(call_sid, standing)

@@ -23,13 +23,13 @@ pub struct Place<'a> {
     pub terms_revision: &'a str,
     /// The `AccountSid` by which the account was found.
     pub twilio_account_sid: Option<&'a TwilioAccountSid>,
-    /// The terms at the instant of asking.
+    /// The current terms.
     pub terms: &'a CallTerms,
     /// Seconds asked for.
     pub asked_seconds: u32,
     /// Settings of holds.
     pub settings: &'a HoldSettings,
-    /// The ledger and the journal were asked: the call is not over.
+    /// The ledger and the journal say that the call has not ended.
     pub is_new: bool,
 }
 
@@ -42,19 +42,19 @@ pub enum Placed {
     Denied {
         /// Why.
         reason: Denial,
-        /// The money missing; zero where money would not help.
+        /// The missing money; zero if money would not help.
         shortfall: Money,
         /// Internal key of the account.
         account_key: i32,
     },
-    /// The terms are of another document than the account's: compute them again.
+    /// The terms were computed from another document than the account's: compute them again.
     Stale {
         /// Revision of the document.
         revision: String,
         /// The account's document.
         document: String,
     },
-    /// Not all calls that are over are known: ask for this one.
+    /// Not all ended calls are known: look this one up.
     Unsure,
     /// The account must be loaded first.
     Unknown(Unknown),
@@ -63,7 +63,7 @@ pub enum Placed {
 /// A hold that stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedHold {
-    /// False where it stood before and was answered again.
+    /// False if it existed before and is returned again.
     pub is_new: bool,
     /// The hold.
     pub hold: Hold,
@@ -76,15 +76,15 @@ pub struct PlacedHold {
 pub enum Denial {
     /// Allowance and money do not pay the initial length.
     InsufficientFunds,
-    /// The plan's allowance is used up, and the plan blocks what is beyond.
+    /// The plan's allowance is used up, and the plan blocks overage.
     AllowanceExhausted,
     /// The account is closed.
     AccountClosed,
     /// The tariff blocks the destination.
     DestinationBlocked,
-    /// As many calls are in progress as the account may have.
+    /// The account has its maximum of calls in progress.
     TooManyCalls,
-    /// The call is over.
+    /// The call has ended.
     CallAlreadySettled,
 }
 
@@ -99,7 +99,7 @@ impl Denial {
         Self::CallAlreadySettled,
     ];
 
-    /// The word that callers are told.
+    /// The word for callers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InsufficientFunds => "insufficient_funds",

@@ -1,13 +1,13 @@
--- remember: brings back calls that are over and that the load after a loss had no room for.
+-- remember: brings back ended calls that did not fit into the load after a loss.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then
---   4 unsure   how far back they were read when this was read on
---   5 next     how far they are now, '' where all of them are here with this
---   then a list, a count and its members: CallSids that are over
+--   4 unsure   the mark from which these were read on
+--   5 next     the next mark, '' if these complete the ended calls
+--   then a list, a count and its members: CallSids of ended calls
 --
 -- Reply, one of
 --   {remembered}
---   {changed}        others went on meanwhile; these are remembered, the mark stays
+--   {changed}        another process moved the mark; these are remembered, the mark stays
 --   {unknown, why}   the wallet must be loaded first
 --
 -- Worked example: unsure "9000 0 ", next "7000 0 ", two CallSids: {remembered}; the same again:

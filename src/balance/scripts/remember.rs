@@ -7,21 +7,21 @@ use super::reply::Reply;
 use super::request::{Name, Request, list};
 use crate::balance::model::BalanceError;
 
-/// Brings back calls that are over, which a load had no room for.
+/// Brings back ended calls that did not fit into a load.
 #[derive(Clone, Debug)]
 pub struct Remember<'a> {
     /// Whose calls.
     pub account: &'a AccountId,
-    /// How far back they were read when this was read on.
+    /// The mark from which these were read on.
     pub unsure: &'a str,
-    /// How far they are now; `None`: all are there.
+    /// The next mark; `None`: all ended calls are there.
     pub next: Option<&'a str>,
     /// The calls.
     pub settled: &'a [CallSid],
 }
 
 impl Request for Remember<'_> {
-    /// Whether the mark was moved; false: others did, or the account is not in Redis.
+    /// Whether the mark moved; false: another process moved it, or the account is not in Redis.
     type Reply = bool;
     const SCRIPT: Name = Name::Remember;
 

@@ -11,7 +11,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Takes an answer apart; answers its word and the rest.
+    /// Splits an answer into its word and the rest.
     pub(super) fn new(script: &'static str, value: Value) -> Result<(String, Self), BalanceError> {
         let Value::Array(values) = value else {
             return Err(BalanceError::unreadable(script, "no list"));
@@ -48,7 +48,7 @@ impl Reply {
         self.values.len()
     }
 
-    /// For an answer whose word the contract does not have.
+    /// The error for an answer that breaks the contract.
     pub(super) fn unreadable(&self, found: &str) -> BalanceError {
         BalanceError::unreadable(self.script, found)
     }

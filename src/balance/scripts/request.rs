@@ -1,4 +1,4 @@
-//! How a script is called: its keys, its arguments, and the digest by which Redis knows it.
+//! How a script is called: its keys, its arguments, and its digest.
 
 use std::sync::{Arc, LazyLock};
 
@@ -7,7 +7,7 @@ use redis::{Cmd, Script, ToRedisArgs, Value};
 
 use crate::balance::model::BalanceError;
 
-/// The grant in Lua, for the proof that it equals the Rust function.
+/// The grant in Lua, for the test that it equals the Rust function.
 pub const GRANT: &str = include_str!("grant.lua");
 
 /// A script, and the digest by which Redis is asked to run it.
@@ -25,7 +25,7 @@ macro_rules! scripts {
             $(#[doc = concat!("[`", stringify!($name), "`](super::", stringify!($name), ")")] $name),+
         }
 
-        /// Put together when they are first used, in the order of their names.
+        /// Assembled on first use, in the order of their names.
         static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(|| {
             let texts = [$(concat!($(include_str!($part), "\n"),+)),+];
             texts.map(|text| Source { text, script: Script::new(text) }).into()
@@ -47,7 +47,7 @@ scripts! {
     Restore: "common.lua", "restore.lua";
 }
 
-/// Commands that give Redis every script, so that each can then be called by its digest.
+/// Commands that load every script into Redis, so that each can be called by its digest.
 pub(crate) fn teach() -> redis::Pipeline {
     let mut pipeline = redis::pipe();
     for source in SOURCES.iter() {
@@ -56,7 +56,7 @@ pub(crate) fn teach() -> redis::Pipeline {
     pipeline
 }
 
-/// What every script is told about the caller's world.
+/// The arguments that every script gets.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// `run_id` of the Redis server at the other end of the connection.
@@ -69,7 +69,7 @@ pub struct Stamp {
 
 /// A call of one script for one account.
 pub trait Request {
-    /// What the script answers.
+    /// The script's answer.
     type Reply;
 
     /// The script.
@@ -84,7 +84,7 @@ pub trait Request {
     /// Reads its answer.
     ///
     /// # Errors
-    /// `Unreadable` where the answer is not of the script's contract.
+    /// `Unreadable` if the answer breaks the script's contract.
     fn read(value: Value) -> Result<Self::Reply, BalanceError>;
 
     /// The command.
@@ -98,13 +98,13 @@ pub trait Request {
     }
 }
 
-/// The keys of an account, all in the slot of its hash tag, in the order that scripts know.
+/// The keys of an account, all in the slot of its hash tag, in the order of `common.lua`.
 pub fn keys(account: &AccountId) -> [String; 9] {
     ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v", ":l"]
         .map(|part| format!("cm:{{{account}}}{part}"))
 }
 
-/// Adds a list: how many members it has, then each of them.
+/// Adds a list: the number of its members, then each member.
 pub(super) fn list<T: ToRedisArgs>(command: &mut Cmd, members: impl ExactSizeIterator<Item = T>) {
     command.arg(members.len());
     for member in members {

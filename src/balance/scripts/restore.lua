@@ -1,15 +1,15 @@
--- restore: puts a hold where it is missing: one that was granted before Redis lost it and journaled only
--- after the account was loaded again, or one that was granted while Redis was away.
+-- restore: puts a missing hold into Redis: one that Redis lost and that was journaled only after the
+-- account was loaded again, or one that was granted while Redis was away.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid   5 packed hold
 --
 -- Reply, one of
---   {restored, beyond}   beyond: micro-dollars by which money held is now more than the pool has
---   {standing}           the call has this hold or a later one, or nothing was lost; and a hold that was
---                        granted while Redis was away never takes the place of another
---   {over}               the hold was missing since the load, and is not needed any more: the call is
---                        over, or its hold is due
---   {unknown, why}       nothing to restore into; the load will find it in the journal
+--   {restored, beyond}   beyond: micro-dollars by which the money held now exceeds the pool
+--   {standing}           the call has this hold or a later one, or nothing was lost; a hold that was
+--                        granted while Redis was away never replaces another
+--   {over}               the hold was missing since the load, and is not needed any more: the call
+--                        has ended, or its hold is due
+--   {unknown, why}       there is no wallet; the next load finds the hold in the journal
 --
 -- Worked example: balance 20000, another call holds 14000; restoring 14000: {restored, 8000}.
 

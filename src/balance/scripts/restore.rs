@@ -7,7 +7,7 @@ use super::reply::Reply;
 use super::request::{Name, Request};
 use crate::balance::model::{BalanceError, Hold};
 
-/// Puts back a hold that Redis lost before it was journaled.
+/// Puts a hold back that Redis lost before it was journaled, or adds one granted without Redis.
 #[derive(Clone, Debug)]
 pub struct Restore<'a> {
     /// Whose call.
@@ -23,12 +23,12 @@ pub struct Restore<'a> {
 pub enum Restored {
     /// It is back.
     Restored {
-        /// By how much the money held is now more than there is.
+        /// By how much the money held now exceeds the pool.
         beyond: Money,
     },
-    /// It stands, or was never lost.
+    /// The call has it or a later one, or it was never lost.
     Standing,
-    /// It was missing until it was not needed any more.
+    /// It was missing until it was no longer needed.
     Over,
     /// The account is not in Redis.
     Unknown,

@@ -2,20 +2,20 @@
 -- all calls charged in between, in one step.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then
---   4 from   version that the caller knows Redis may have: every change after it is in here
---   5 to     version that this is          6 charge_sequence   number of the last charge
---   7 balance   8 credit_limit             9 whole: 1 where 10 to 13 and the AccountSids are given
+--   4 from   version that Redis may have: every change after it is in here
+--   5 to     version of this projection    6 charge_sequence   number of the last charge
+--   7 balance   8 credit_limit             9 whole: 1 if 10 to 13 and the AccountSids are given
 --  10 status   11 calls_max, '' for none  12 terms   13 document
 --   then three lists, each a count and its members:
---   cycle, used seconds, ... of the cycles that were touched; AccountSids; CallSids that were charged
+--   cycle, used seconds, ... of the cycles that changed; AccountSids; CallSids that were charged
 --
 -- Reply, one of
 --   {projected, settled holds}
---   {stale, version}                  Redis is that far already; nothing changed
+--   {stale, version}                  Redis has this version or a later one; nothing changed
 --   {gap, version, charge_sequence}   Redis is further back than `from`; nothing changed
---   {unknown, why}                    there is no wallet to project on: it is loaded when needed
+--   {unknown, why}                    there is no wallet to project on; it is loaded when needed
 --   {newer, incarnation}              the ledger went back in time since the caller looked
--- The calls are remembered as over in every case.
+-- The calls are remembered as ended in every case.
 --
 -- Worked example: a wallet at version 4 holds 28000 for CA1; from 4 to 5, balance 2000, CA1:
 -- {projected, 1}, and held is 0. The same again: {stale, 5}. From 7 to 8: {gap, 5, n}.

@@ -22,20 +22,20 @@ pub struct Settle<'a> {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
-    /// The rest of the account, where it may have changed.
+    /// The rest of the account, if it may have changed.
     pub whole: Option<WholeAccount<'a>>,
-    /// Used seconds of the cycles that were touched.
+    /// Used seconds of the cycles that changed.
     pub cycles: &'a [(CycleRef, u64)],
     /// Every call that was charged after `from_version`.
     pub call_sids: &'a [CallSid],
 }
 
-/// What administrators change of an account.
+/// The part of an account that administrators change.
 #[derive(Clone, Copy, Debug)]
 pub struct WholeAccount<'a> {
     /// Open or closed.
     pub status: AccountStatus,
-    /// Most calls in progress.
+    /// Maximum of calls in progress.
     pub calls_in_progress_max: Option<i32>,
     /// Revision of the document.
     pub terms_revision: &'a str,
@@ -53,7 +53,7 @@ pub enum Settled {
         /// Holds that were settled.
         holds: i64,
     },
-    /// Redis was that far already.
+    /// Redis had this version or a later one already.
     Stale,
     /// Redis is further back than `from_version`.
     Gap {
@@ -111,7 +111,7 @@ impl Request for Settle<'_> {
 }
 
 impl WholeAccount<'_> {
-    /// Adds status, most calls, revision and document.
+    /// Adds status, maximum of calls, revision and document.
     pub(super) fn arguments(&self, command: &mut Cmd) {
         command.arg(self.status.as_str());
         match self.calls_in_progress_max {

@@ -3,14 +3,14 @@
 use super::reply::Reply;
 use crate::balance::model::BalanceError;
 
-/// What stands in the way; all but [`Self::Moved`] end with a load of the account.
+/// The reason; each but [`Self::Moved`] leads to a load of the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unknown {
     /// It is not in Redis.
     Absent,
-    /// It is of another server, or of the same one before it lost its memory.
+    /// It belongs to another server, or to the same one before it lost its memory.
     Epoch,
-    /// Its holds, or a bucket of ended calls, are not all there.
+    /// Some of its holds, or a bucket of ended calls, are gone.
     Torn,
     /// The ledger went back in time since it was projected.
     Incarnation,

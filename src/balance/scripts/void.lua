@@ -1,13 +1,13 @@
--- void: frees a call's hold and remembers that the call is over.
+-- void: frees a call's hold and remembers that the call has ended.
 --
 -- KEYS 1-9, ARGV 1-3: see common.lua. Then 4 call_sid
---   5 twilio_sid  AccountSid by which the caller found this account; '' where by its id
+--   5 twilio_sid  AccountSid by which the caller found this account; '' if by its id
 --
 -- Reply, one of
---   {voided, 1 a hold was freed, or may be in the journal; or 0 there was none, revision}
---   {unknown, why}   by an AccountSid only: the wallet must be loaded first, or `moved`: the account
+--   {voided, 1 or 0, revision}   1: a hold was freed, or may be in the journal; 0: there was none
+--   {unknown, why}   only for an AccountSid: the wallet must be loaded first, or `moved`: the account
 --                    does not pay for that AccountSid; nothing changed
--- Where an account is voided by its id and the wallet is unknown, the call is remembered all the same,
+-- If the account is named by its id and the wallet is unknown, the call is remembered all the same,
 -- so that no load brings its hold back.
 --
 -- Worked example: a hold of 28000: {voided, 1, r}, and the wallet's held is 28000 less; again:

@@ -8,7 +8,7 @@ use super::request::{Name, Request};
 use super::unknown::Unknown;
 use crate::balance::model::BalanceError;
 
-/// Frees a call's hold for good.
+/// Voids a call: frees its hold, and the call gets none again.
 #[derive(Clone, Debug)]
 pub struct Void<'a> {
     /// Whose call.
@@ -24,12 +24,12 @@ pub struct Void<'a> {
 pub enum Voided {
     /// The call holds nothing.
     Voided {
-        /// False where it is certain that there was no hold.
+        /// False only if there certainly was no hold.
         was_held: bool,
         /// Greater than the hold's own revision.
         revision: i64,
     },
-    /// The account must be loaded first, or is not the one that pays; by an `AccountSid` only.
+    /// Only for an `AccountSid`: the account must be loaded first, or is not the one that pays.
     Unknown(Unknown),
 }
 

@@ -1,7 +1,7 @@
-//! Status events of calls: which of a batch matter, how far they are applied, and what waits to be.
+//! Status events of calls: which of a batch matter, how far they are applied, and which still wait.
 //!
-//! A call under way has a hold, and one that came to nothing has none. Applying an event twice, or late,
-//! or in another order than another event of the call, ends in the same.
+//! A call in progress gets a hold; a call that came to nothing loses it. Applying an event twice,
+//! late, or in another order than the call's other events gives the same result.
 
 mod of_batch;
 mod offset;

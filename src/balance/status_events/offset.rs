@@ -1,9 +1,9 @@
 //! How far the status events of a partition are applied to holds.
 //!
-//! Kafka is the log of status events, and applying one again changes nothing. So all that is kept is an
-//! offset: the events of every record below it are applied. What could not be applied (Redis is away,
-//! too much waits, the process died) lies between it and what is committed, and is read again; what is
-//! committed after that is counted on as soon as the gap is closed.
+//! Kafka is the log of status events, and applying one again changes nothing. So only an offset is
+//! kept: the events of every record below it are applied. Missed events (Redis is away, too much
+//! waits, the process died) lie between it and the committed offset, and are read again. Events
+//! applied after such a gap count as soon as the gap is closed.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -23,43 +23,43 @@ pub struct StatusEventsOffset {
 struct Marks {
     /// Everything below is applied.
     applied: i64,
-    /// What lies from `applied` up to here was missed; nothing where it is not above `applied`.
+    /// The records from `applied` up to here were missed; none if it is not above `applied`.
     missed_to: i64,
-    /// What was committed after both, in order: up to which offset, and whether it is applied.
+    /// What was committed after both, in order: the end offset, and whether it is applied.
     later: VecDeque<(i64, bool)>,
 }
 
 impl StatusEventsOffset {
-    /// Of a partition whose events are applied below `applied`, and charged below `committed`.
+    /// For a partition whose events are applied below `applied`, and charged below `committed`.
     pub fn between(applied: i64, committed: i64) -> Self {
         let marks = Marks { applied, missed_to: committed, later: VecDeque::new() };
         Self { marks: Mutex::new(marks), missed: Notify::new(), committed: Notify::new() }
     }
 
-    /// The events of every record below it are applied.
+    /// The offset below which all events are applied.
     pub fn offset(&self) -> i64 {
         self.lock().applied
     }
 
-    /// How many records are charged whose events are not applied.
+    /// How many charged records have unapplied events.
     pub fn behind(&self) -> i64 {
         let marks = self.lock();
         let committed = marks.later.back().map_or(marks.missed_to, |(to, _)| *to);
         (committed - marks.applied).max(0)
     }
 
-    /// What was missed, and is to be read again.
+    /// The missed records, to be read again.
     pub fn gap(&self) -> Option<Range<i64>> {
         let marks = self.lock();
         (marks.applied < marks.missed_to).then_some(marks.applied..marks.missed_to)
     }
 
-    /// Returns where something was missed since it last returned.
+    /// Returns when something was missed since it last returned.
     pub async fn something_is_missed(&self) {
         self.missed.notified().await;
     }
 
-    /// Returns where something was committed since it last returned.
+    /// Returns when something was committed since it last returned.
     pub async fn something_is_committed(&self) {
         self.committed.notified().await;
     }
@@ -80,7 +80,7 @@ impl StatusEventsOffset {
         self.committed.notify_one();
     }
 
-    /// The events of the records that were committed up to `to`, and after those before, are applied.
+    /// The events of the batch that ended at `to` are applied.
     pub(crate) fn apply(&self, to: i64) {
         let mut marks = self.lock();
         if let Some(mark) = marks.later.iter_mut().find(|(end, _)| *end == to) {
@@ -89,7 +89,7 @@ impl StatusEventsOffset {
         }
     }
 
-    /// They are not, and are to be read again.
+    /// They are not applied, and must be read again.
     pub(crate) fn miss(&self, to: i64) {
         let mut marks = self.lock();
         if to <= marks.applied || to <= marks.missed_to {
@@ -109,7 +109,7 @@ impl StatusEventsOffset {
 }
 
 impl Marks {
-    /// Passes over what is applied; what lies behind a gap waits, two neighbours as one.
+    /// Moves over applied batches. Those behind a gap wait; applied neighbours are merged.
     fn go_on(&mut self) {
         while self.applied >= self.missed_to
             && let Some((to, true)) = self.later.front()

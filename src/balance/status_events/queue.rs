@@ -1,8 +1,8 @@
 //! The queue between the meter and the projector.
 //!
-//! The meter hands over what it committed and goes on at once. If the queue is full the batch is dropped
-//! here. Nothing is lost: the patrol projects those wallets, and status events that were missed are read
-//! from Kafka again.
+//! The meter hands a committed batch over and goes on at once. If the queue is full, the batch is
+//! dropped here. Nothing is lost: the patrol projects those wallets, and missed status events are
+//! read from Kafka again.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::metrics::PROJECTIONS_DROPPED;
 /// Batches that may wait to be projected.
 pub(crate) const BATCHES_MAX: usize = 32;
 
-/// The handle by which the meter tells what it committed; cheap to clone.
+/// The handle by which the meter hands over committed batches; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Projector {
     work: mpsc::Sender<Committal>,
@@ -26,7 +26,7 @@ pub struct Projector {
     applied: Option<Arc<StatusEventsOffset>>,
 }
 
-/// What waits to be projected.
+/// The batches that wait to be projected.
 pub(crate) type Work = mpsc::Receiver<Committal>;
 
 /// One committed batch: its wallets, and the status events that came with it.
@@ -34,7 +34,7 @@ pub(crate) type Work = mpsc::Receiver<Committal>;
 pub(crate) struct Committal {
     pub wallets: Vec<WalletChange>,
     pub signals: Vec<CallSignalled>,
-    /// Where the batch ended in its partition, and who is told that its status events are applied.
+    /// The offset at which the batch ended, and the record of its partition's applied events.
     place: Option<(Arc<StatusEventsOffset>, i64)>,
 }
 
@@ -71,7 +71,7 @@ impl Projector {
 }
 
 impl Committal {
-    /// Tells whether the status events of the batch are applied; without any they are.
+    /// Records whether the status events of the batch are applied; a batch without any is applied.
     pub(crate) fn are_signals_applied(&self, are: bool) {
         match &self.place {
             Some((applied, to)) if are => applied.apply(*to),
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use crate::ingest::decode::Event;
 
-    /// The batch of one record at this offset: a call that is under way.
+    /// The batch of one record at this offset: a call in progress.
     fn ringing(offset: i64) -> Batch {
         let signalled = CallSignalled {
             status: CallStatus::Ringing,
