@@ -11,6 +11,7 @@ use callmeter_core::domain::AccountId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::ledger::dedicated::Dedicated;
 use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 
@@ -21,7 +22,7 @@ pub(crate) const NOTED_MAX: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Lease {
     /// For looks alone: they must not wait behind loads.
-    pub store: Store,
+    pub ledger: Dedicated,
     seen: Mutex<Seen>,
     /// Held by the one caller that looks when the lease has run out.
     pub turn: tokio::sync::Mutex<()>,
@@ -44,7 +45,7 @@ struct Seen {
 impl Lease {
     pub(crate) fn new(store: &Store) -> Self {
         Self {
-            store: store.apart(),
+            ledger: Dedicated::new(store),
             seen: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             is_unanswered: AtomicBool::new(false),

@@ -43,6 +43,8 @@ pub struct GatherSettings<'a> {
     pub rooms: &'a Permits,
     /// Limits of what is accepted in a record.
     pub accepted: Limits,
+    /// A partition that brings nothing for this long is idle.
+    pub idle_after: Duration,
 }
 
 /// Why gathering ended.
@@ -52,6 +54,8 @@ pub enum Gathered {
     Batch(Batch),
     /// Nothing came, and `stop` returned true.
     Stopped,
+    /// Nothing came for [`GatherSettings::idle_after`], and nothing is wrong.
+    Idle,
     /// The offset is no longer in the log: read the watermarks again.
     OutOfRange(KafkaError),
     /// The client skipped records that it could not read: seek back to them.
@@ -100,6 +104,7 @@ impl Partition {
         now: &dyn Fn() -> DateTime<Utc>,
     ) -> Gathered {
         let limits = settings.batch;
+        let began_at = Instant::now();
         let mut first_at: Option<Instant> = None;
         let mut lingered = false;
         let mut is_in_doubt = true;
@@ -132,6 +137,10 @@ impl Partition {
             let message = match self.poll(wait) {
                 None => {
                     lingered = first_at.is_some_and(|at| at.elapsed() >= limits.linger);
+                    let is_idle = first_at.is_none() && began_at.elapsed() >= settings.idle_after;
+                    if is_idle && self.fault().is_none() {
+                        return Gathered::Idle;
+                    }
                     continue;
                 }
                 Some(Ok(message)) => message,

@@ -9,6 +9,7 @@ pub mod client;
 pub mod decode;
 mod fault;
 pub mod gather;
+pub mod idle;
 pub mod incidents;
 pub mod inspect;
 pub mod partition;

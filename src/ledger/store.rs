@@ -28,6 +28,9 @@ const ATTEMPTS_MAX: u32 = 8;
 /// answered with 503 in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// An idle connection counts as answering for this long; a restart of Postgres takes longer.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// An error of Postgres; the kind says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -147,15 +150,13 @@ impl Store {
     }
 
     fn with_pool(pool: PgPoolOptions, plain: Arc<PgConnectOptions>) -> Self {
+        // A connection that was used a moment ago is not asked whether it still answers.
+        let pool = pool.test_before_acquire(false).before_acquire(|connection, is| {
+            let is_fresh = is.idle_for < FRESH;
+            Box::pin(async move { Ok(is_fresh || connection.ping().await.is_ok()) })
+        });
         let pool = pool.connect_lazy_with(session::read_only(&plain));
         Self { pool, plain, is_pooled: Arc::default() }
-    }
-
-    /// Another pool, of one connection, to the same database: for work that must not wait behind
-    /// others.
-    #[must_use]
-    pub fn apart(&self) -> Self {
-        Self::with_pool(PgPoolOptions::new().max_connections(1), Arc::clone(&self.plain))
     }
 
     /// Borrows a connection for reading; Postgres refuses to change anything on it.
@@ -190,6 +191,17 @@ impl Store {
     /// `Unavailable` if Postgres cannot be reached.
     pub async fn connect(&self) -> Result<PgConnection, StoreError> {
         Ok(self.plain.connect().await?)
+    }
+
+    /// Connects past the pool, for reading alone.
+    ///
+    /// # Errors
+    /// `Unavailable` where Postgres cannot be reached.
+    pub(super) async fn connect_reading(&self) -> Result<PgConnection, StoreError> {
+        match session::read_only(&self.plain).connect().await {
+            Err(error) if session::is_refused_by_a_pooler(&error) => self.connect().await,
+            connected => Ok(connected?),
+        }
     }
 
     /// Connects to Postgres itself, for session locks. A mark that only the start of the connection

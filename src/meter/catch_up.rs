@@ -140,7 +140,8 @@ impl CatchUp {
             let mut batch = settings.batch;
             batch.records_max = batch.records_max.min(RECORDS_MAX);
             let rooms = &shared.rooms;
-            let how = GatherSettings { topic, batch, rooms, accepted: settings.limits };
+            let (accepted, idle_after) = (settings.limits, Duration::MAX);
+            let how = GatherSettings { topic, batch, rooms, accepted, idle_after };
             let longest = TimeDelta::seconds(settings.limits.call_seconds_max.into()) + MARGIN;
             let since = clock.now() - longest;
             let range = Range { name, from: gap.start, to: gap.end, since };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -15,10 +16,13 @@ use crate::ingest::batch::Batch;
 use crate::ingest::client::TopicPartition;
 use crate::ingest::decode::Topic;
 use crate::ingest::gather::{GatherSettings, Gathered};
+use crate::ingest::idle::{BEGUN_AFTER, Watch};
 use crate::ingest::partition::{Partition, Watermarks};
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
 
+/// A partition that brings nothing for this long is watched instead of read.
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// Time between two attempts to read unreadable records.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
 /// Further seeks before the group is asked for the partition again; each takes up to two seconds.
@@ -88,14 +92,16 @@ impl Gathering {
     fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
         let settings = &self.shared.meter.settings;
         let clock = &self.shared.meter.clock;
-        let how = GatherSettings {
-            topic: self.topic,
-            batch: settings.batch,
-            rooms: &self.shared.rooms,
-            accepted: settings.limits,
-        };
         let mut expected = start;
+        let mut watch: Option<Watch> = None;
         loop {
+            let how = GatherSettings {
+                topic: self.topic,
+                batch: settings.batch,
+                rooms: &self.shared.rooms,
+                accepted: settings.limits,
+                idle_after: if watch.is_some() { BEGUN_AFTER } else { IDLE_AFTER },
+            };
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
             let batch = Batch::within(spare.take().unwrap_or_default(), expected);
             let gathered = self.partition.gather(
@@ -112,6 +118,17 @@ impl Gathering {
             let batch = match gathered {
                 Gathered::Batch(batch) => batch,
                 Gathered::Stopped => return End::Stopped,
+                Gathered::Idle => {
+                    let watched = match watch.take() {
+                        None => self.watch(expected),
+                        Some(begun) => self.wait(begun, expected).map(|()| None),
+                    };
+                    match watched {
+                        Ok(watched) => watch = watched,
+                        Err(end) => return end,
+                    }
+                    continue;
+                }
                 Gathered::OutOfRange(error) => {
                     tracing::warn!(%error, "offset out of range");
                     return End::Restart;
@@ -123,6 +140,7 @@ impl Gathering {
                     continue;
                 }
             };
+            watch = None;
             expected = batch.next_offset;
             self.is_busy.store(true, Ordering::Release);
             if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
@@ -143,7 +161,34 @@ impl Gathering {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.partition.forget_fault();
-        // Just behind a fault the client may refuse to seek for a while.
+        self.seek(offset)
+    }
+
+    /// Begins to watch the partition, which is idle; it is still read the usual way meanwhile.
+    fn watch(&self, offset: i64) -> Result<Option<Watch>, End> {
+        match self.shared.idle.watch(&self.name, offset) {
+            Ok(watch) => Ok(Some(watch)),
+            // It is read the usual way, which costs more and misses nothing.
+            Err(error) => {
+                tracing::debug!(partition = %self.name, %error, "not watched");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Stops reading until the watch finds a record, then reads on at `offset`.
+    fn wait(&self, watch: Watch, offset: i64) -> Result<(), End> {
+        self.partition.pause().map_err(End::GivenUp)?;
+        let found = self.stop.run_until_cancelled(watch.found());
+        if Handle::current().block_on(found).is_none() {
+            return Err(End::Stopped);
+        }
+        drop(watch);
+        self.seek(offset)
+    }
+
+    /// Reads on at `offset`. Right behind a fault the client may refuse to seek for a while.
+    fn seek(&self, offset: i64) -> Result<(), End> {
         let mut sought = self.partition.start(offset);
         for _ in 0..SEEKS_MAX {
             if sought.is_ok() || self.stop.is_cancelled() {

@@ -34,6 +34,7 @@ use crate::ingest::batch::Batch;
 use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
 use crate::ingest::decode::{Limits, Topic};
 use crate::ingest::gather::BatchLimits;
+use crate::ingest::idle::IdlePartitions;
 use crate::ingest::permits::Permits;
 use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
@@ -102,6 +103,8 @@ struct Shared {
     reject_room_bytes: AtomicI64,
     /// How far each partition of this process is.
     progress: Progress,
+    /// Partitions that wait for their next record.
+    idle: Arc<IdlePartitions>,
     /// Whether the group has assigned this process its partitions and all of them have started.
     readiness: Readiness,
     /// Notified when a partition needs a new assignment.
@@ -129,12 +132,14 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     let settings = Arc::clone(&meter.settings);
     let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
     let mut membership = client::open(&settings.kafka)?;
+    let idle = IdlePartitions::open(&settings.kafka)?;
     let health = meter.health.clone();
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
         rooms: Permits::new(settings.large_max),
         reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
         progress: Progress::default(),
+        idle,
         readiness: Readiness::new(health),
         rejoin: Notify::new(),
         catch_ups: Semaphore::new(catch_up::AT_ONCE),

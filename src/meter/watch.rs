@@ -43,6 +43,9 @@ pub(super) async fn kafka(
                 for (name, end) in ends {
                     if let Some(lag) = shared.progress.looked(&name, end) {
                         count::lag(&name, lag);
+                        if lag > 0 {
+                            shared.idle.found(&name);
+                        }
                     }
                 }
             }

@@ -18,6 +18,7 @@ mod dashboards;
 mod document;
 mod harness;
 mod holds_lost;
+mod idle;
 mod keys;
 mod leaks;
 mod ledger;

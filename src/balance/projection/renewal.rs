@@ -76,9 +76,12 @@ impl Balance {
     pub(crate) async fn look_at_ledger(&self) -> Result<(), BalanceError> {
         let asked_at = Instant::now();
         let asking = async {
-            let mut connection = self.0.lease.store.read().await?;
+            let ledger = &self.0.lease.ledger;
+            let mut connection = ledger.take().await?;
             let most = i64::try_from(NOTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
-            unprojected::look(&mut connection, most).await
+            let looked = unprojected::look(&mut connection, most).await?;
+            ledger.put_back(connection);
+            Ok(looked)
         };
         let answered = tokio::time::timeout(ANSWER_MAX, asking).await;
         let answered: Result<_, LedgerError> = answered
