@@ -57,7 +57,7 @@ struct Key {
 impl Vault {
     /// Takes the keys from the settings: `secrets.key`, or the admin key if it is not set; then the
     /// previous keys. `None`: there is no key to seal with.
-    pub fn of(settings: &Settings) -> Option<Self> {
+    pub fn from_settings(settings: &Settings) -> Option<Self> {
         let secrets = &settings.secrets;
         let texts = [&secrets.key, &settings.http.admin_key, &secrets.previous_key];
         let mut keys = Vec::<Key>::new();
@@ -154,7 +154,7 @@ mod tests {
         ];
         let variables = required.iter().chain(changes);
         let variables = variables.map(|(name, value)| ((*name).into(), (*value).into()));
-        Vault::of(&load_from(None, variables).unwrap())
+        Vault::from_settings(&load_from(None, variables).unwrap())
     }
 
     const FIRST: &str = "the-first-key-is-long-enough-0123456789";

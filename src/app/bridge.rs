@@ -30,13 +30,14 @@ impl App {
                  http.admin_key and are lost when it changes"
             );
         }
-        let bridge = BridgeSettings::of(settings);
+        let bridge = BridgeSettings::from_settings(settings);
         if !roles.contains(&Role::Meter) {
             let made = self.clone().make_topic(bridge.kafka.clone());
             let made = self.clone().until_shutdown(made);
             stages.spawn(made);
         }
-        let (tokens, keys) = (TwilioTokens::of(settings), SharedKeys::of(settings));
+        let (tokens, keys) =
+            (TwilioTokens::from_settings(settings), SharedKeys::from_settings(settings));
         let bridge = Bridge::open(bridge, tokens, keys, self.store.clone(), self.clock.clone());
         bridge.context("the bridge for Twilio's callbacks cannot start")
     }

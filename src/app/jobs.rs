@@ -42,8 +42,8 @@ impl App {
         let settings = &self.settings;
         let open =
             || Store::open(settings.database.url.expose(), connections_for_accounts(settings));
-        let sweeper = Sweeper::of(settings, open()?, self.clock.clone())?;
-        let reconciler = Reconciler::of(settings, open()?, self.clock.clone())?;
+        let sweeper = Sweeper::from_settings(settings, open()?, self.clock.clone())?;
+        let reconciler = Reconciler::from_settings(settings, open()?, self.clock.clone())?;
         let store = self.store.clone();
         let blanking = self.blanking(&store);
         let jobs = [Some(self.sweep(sweeper)), Some(self.reconcile(reconciler)), blanking];

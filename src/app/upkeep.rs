@@ -104,8 +104,8 @@ impl App {
     /// Deletes replaced auth tokens that no longer count. Reseals tokens and shared keys of an
     /// older key with the present key.
     pub(super) async fn tend_tokens(self) {
-        let tokens = TwilioTokens::of(&self.settings);
-        let keys = SharedKeys::of(&self.settings);
+        let tokens = TwilioTokens::from_settings(&self.settings);
+        let keys = SharedKeys::from_settings(&self.settings);
         loop {
             let now = self.clock.now();
             let tended = self.store.transact("tokens::tend", |connection| {

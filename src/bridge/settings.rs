@@ -26,7 +26,7 @@ pub struct BridgeSettings {
 
 impl BridgeSettings {
     /// Takes them from the settings.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings) -> Self {
         let kafka = &settings.kafka;
         // So that the wait ends before the time limit of the request.
         let answered = u64::from(settings.http.request_seconds_max.saturating_sub(1).max(1));

@@ -54,8 +54,8 @@ pub(super) async fn run(command: Reconcile, settings: &Settings) -> Result<(), C
     let store = open_for_accounts(settings)?;
     schema::check(&store).await?;
     let refused = |error: &dyn std::error::Error| CommandError::Refused(one_line(error));
-    let reconciler =
-        Reconciler::of(settings, store.clone(), clock).map_err(|error| refused(&error))?;
+    let reconciler = Reconciler::from_settings(settings, store.clone(), clock)
+        .map_err(|error| refused(&error))?;
     let Some(lock) = JobLock::wait(&store, reconcile::NAME, PATIENCE).await? else {
         let problem = "another process has been comparing for ten minutes; try again later";
         return Err(CommandError::Refused(problem.to_owned()));

@@ -178,7 +178,7 @@ async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(),
         }
     };
     if command.json {
-        return print(&json!(ClosedJson::of(closed)).to_string());
+        return print(&json!(ClosedJson::new(closed)).to_string());
     }
     let Closed { reject, changed } = closed;
     if changed {

@@ -72,7 +72,7 @@ impl SharedKey {
         let keys = key
             .map_or(KeyChanges::ForgetAll, |key| KeyChanges::Each(BTreeMap::from([(key, secret)])));
         let change = ChangeSharedKeys {
-            keys: Arc::new(SharedKeys::of(settings)),
+            keys: Arc::new(SharedKeys::from_settings(settings)),
             account: id.clone(),
             changes: keys,
         };

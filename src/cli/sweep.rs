@@ -43,7 +43,7 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
     let period = period(from, to)?;
     let store = open_for_accounts(settings)?;
     schema::check(&store).await?;
-    let sweeper = Sweeper::of(settings, store.clone(), clock).map_err(refused)?;
+    let sweeper = Sweeper::from_settings(settings, store.clone(), clock).map_err(refused)?;
     let Some(lock) = JobLock::wait(&store, sweep::NAME, PATIENCE).await? else {
         let problem = "another process has been sweeping for ten minutes; try again later";
         return Err(CommandError::Refused(problem.to_owned()));

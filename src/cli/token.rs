@@ -58,7 +58,7 @@ impl Token {
         let Self { id, twilio_account_sid, source, why } = self;
         let token = NewToken { account_sid: twilio_account_sid.clone(), token: source.read()? };
         let forgotten = token.token.is_none();
-        let tokens = Arc::new(TwilioTokens::of(settings));
+        let tokens = Arc::new(TwilioTokens::from_settings(settings));
         let change = SetToken { tokens, account: id.clone(), token };
         match changes.run(change, why.by(now)).await? {
             Ok(()) if forgotten => print(&format!("the token of {id} is forgotten")),

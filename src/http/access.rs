@@ -22,7 +22,7 @@ pub(super) trait Access: Sized + Send {
     ///
     /// # Errors
     /// 403 or 404 if the key has no access.
-    fn of(
+    fn check(
         credential: &Credential,
         parts: &mut Parts,
         api: &Api,
@@ -34,7 +34,7 @@ pub(super) trait Access: Sized + Send {
 pub(super) struct Admin;
 
 impl Access for Admin {
-    async fn of(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
+    async fn check(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
         credential.require_admin().map(|()| Self)
     }
 }
@@ -44,7 +44,7 @@ impl Access for Admin {
 pub(super) struct AdminOf(pub(super) AccountId);
 
 impl Access for AdminOf {
-    async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         credential.require_admin()?;
         account_in(parts, api).await.map(Self).ok_or_else(Problem::unknown_account)
     }
@@ -55,7 +55,7 @@ impl Access for AdminOf {
 pub(super) struct Reader(pub(super) AccountId);
 
 impl Access for Reader {
-    async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         // A key that reads no accounts gets only a 403; an invalid id is an unknown account.
         credential.require_some_account()?;
         let id = account_in(parts, api).await.ok_or_else(Problem::unknown_account)?;
@@ -69,7 +69,7 @@ impl Access for Reader {
 pub(super) struct Dialer;
 
 impl Access for Dialer {
-    async fn of(_: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
+    async fn check(_: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
         Ok(Self)
     }
 }
@@ -82,8 +82,8 @@ impl<R: Access> FromRequestParts<Api> for Authorized<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
-        let credential = Credential::of(parts, api).await?;
-        R::of(&credential, parts, api).await.map(Self)
+        let credential = Credential::from_request(parts, api).await?;
+        R::check(&credential, parts, api).await.map(Self)
     }
 }
 
@@ -109,9 +109,10 @@ impl<R: Access> FromRequest<Api> for AuthorizedCommand<R> {
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
-        let credential = Credential::of(&mut parts, api).await?;
-        let reach = R::of(&credential, &mut parts, api).await?;
-        let command = Command::of(credential, Request::from_parts(parts, body), api).await?;
+        let credential = Credential::from_request(&mut parts, api).await?;
+        let reach = R::check(&credential, &mut parts, api).await?;
+        let command =
+            Command::from_request(credential, Request::from_parts(parts, body), api).await?;
         Ok(Self(reach, command))
     }
 }

@@ -96,5 +96,5 @@ async fn list(
     let AuditListRequest { account, action, stretch } = listing;
     let mut connection = api.store.read().await?;
     let page = audit::list(&mut connection, account.as_ref(), action, &stretch).await?;
-    Ok(Json(List::of(page, NotedJson::from)))
+    Ok(Json(List::from_page(page, NotedJson::from)))
 }

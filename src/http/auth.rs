@@ -39,7 +39,7 @@ impl Credential {
     ///
     /// # Errors
     /// 401 without a key or with an unknown one; 429 above a rate limit.
-    pub(super) async fn of(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+    pub(super) async fn from_request(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
@@ -125,7 +125,7 @@ impl Api {
     /// Returns the credential of a request, and the id of its key if it is in the ledger.
     async fn credential_of(&self, parts: &Parts) -> Result<(Credential, Option<KeyId>), Problem> {
         let key = bearer(&parts.headers).ok_or_else(Problem::unauthorized)?;
-        let (digest, sealing) = (KeyDigest::of(key), SealingKey::of(key));
+        let (digest, sealing) = (KeyDigest::new(key), SealingKey::new(key));
         if self.admin_key.is_some_and(|admin| admin.is(digest)) {
             let id = "admin".to_owned();
             return Ok((Credential { id, scope: Scope::Admin, sealing }, None));
@@ -184,7 +184,7 @@ mod tests {
         ];
         for (scope, expected) in cases {
             let credential =
-                Credential { id: "key".to_owned(), scope, sealing: SealingKey::of("key") };
+                Credential { id: "key".to_owned(), scope, sealing: SealingKey::new("key") };
             let answers = [
                 credential.require_admin(),
                 credential.require_account(&own),
@@ -207,7 +207,7 @@ mod tests {
         ];
         for (scope, expected) in cases {
             let credential =
-                Credential { id: "key".to_owned(), scope, sealing: SealingKey::of("key") };
+                Credential { id: "key".to_owned(), scope, sealing: SealingKey::new("key") };
             let named = [Some(own.clone()), Some(foreign.clone()), None];
             let found = named.map(|named| credential.calls_account(named));
             let found = found.each_ref().map(|found| {

@@ -81,7 +81,7 @@ impl Command {
     ///
     /// # Errors
     /// 400, 413 and 415 for wrong headers and bodies.
-    pub(super) async fn of(
+    pub(super) async fn from_request(
         credential: Credential,
         request: Request,
         api: &Api,

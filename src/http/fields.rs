@@ -50,7 +50,7 @@ impl Fields {
                 _ => Problem::malformed(format!("the body is not JSON: {error}")),
             })?,
         };
-        Self::of(given).read_all(read)
+        Self::new(given).read_all(read)
     }
 
     /// Reads a query string.
@@ -59,10 +59,10 @@ impl Fields {
     /// As [`Self::read_body`].
     pub(super) fn read_query<T: Fielded>(query: &str) -> Result<T, Problem> {
         let given = pairs(query)?.into_iter().map(|(name, value)| (name, Value::String(value)));
-        Self::of(given).read_all(T::read)
+        Self::new(given).read_all(T::read)
     }
 
-    fn of(given: impl IntoIterator<Item = (String, Value)>) -> Self {
+    fn new(given: impl IntoIterator<Item = (String, Value)>) -> Self {
         let mut fields = Self::default();
         for (name, value) in given {
             if fields.left.contains_key(&name) {

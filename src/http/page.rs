@@ -23,7 +23,7 @@ pub(super) struct List<T> {
 
 impl<T> List<T> {
     /// Renders a page, item by item.
-    pub(super) fn of<R>(page: Page<R>, render: impl Fn(R) -> T) -> Self {
+    pub(super) fn from_page<R>(page: Page<R>, render: impl Fn(R) -> T) -> Self {
         Self {
             items: page.items.into_iter().map(render).collect(),
             next: page.next.map(|number| number.to_string()),

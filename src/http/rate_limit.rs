@@ -30,7 +30,7 @@ pub(super) struct RateLimits {
 
 impl RateLimits {
     /// The limits of the settings.
-    pub(super) fn of(http: &config::Http) -> Self {
+    pub(super) fn from_settings(http: &config::Http) -> Self {
         Self {
             account_keys: Buckets::new(
                 http.account_key_requests_per_second,

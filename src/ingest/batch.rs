@@ -17,7 +17,7 @@ pub struct Batch {
     pub records: Vec<Record>,
     bytes: Vec<u8>,
     /// The permit of a large batch.
-    room: Option<Permit>,
+    permit: Option<Permit>,
 }
 
 impl Batch {
@@ -29,21 +29,21 @@ impl Batch {
     /// An empty batch that reuses the memory of another one.
     pub fn within(memory: Memory, expected_offset: i64) -> Self {
         let Memory { records, bytes } = memory;
-        Self { expected_offset, next_offset: expected_offset, records, bytes, room: None }
+        Self { expected_offset, next_offset: expected_offset, records, bytes, permit: None }
     }
 
     /// Whether the batch has a permit to grow beyond a small one.
-    pub const fn has_room(&self) -> bool {
-        self.room.is_some()
+    pub const fn has_permit(&self) -> bool {
+        self.permit.is_some()
     }
 
     /// Moves the batch into larger memory under a permit; returns the memory it leaves.
-    pub fn grow(&mut self, room: Permit, memory: Memory) -> Memory {
+    pub fn grow(&mut self, permit: Permit, memory: Memory) -> Memory {
         let (mut records, mut bytes) = (memory.records, memory.bytes);
         records.append(&mut self.records);
         bytes.extend_from_slice(&self.bytes);
         self.bytes.clear();
-        self.room = Some(room);
+        self.permit = Some(permit);
         let records = std::mem::replace(&mut self.records, records);
         Memory { records, bytes: std::mem::replace(&mut self.bytes, bytes) }
     }
@@ -53,9 +53,9 @@ impl Batch {
         self.records.clear();
         self.bytes.clear();
         let memory = Memory { records: self.records, bytes: self.bytes };
-        match self.room {
-            Some(room) => {
-                room.leave(memory);
+        match self.permit {
+            Some(permit) => {
+                permit.leave(memory);
                 None
             }
             None => Some(memory),
@@ -120,7 +120,7 @@ impl Batch {
             next_offset,
             records: records.to_vec(),
             bytes: self.bytes.clone(),
-            room: None,
+            permit: None,
         };
         (
             part(&self.records[..middle], self.expected_offset, boundary),

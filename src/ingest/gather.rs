@@ -17,7 +17,7 @@ use super::record::Memory;
 /// How long a poll waits for a record; bounds how late a stop is noticed.
 const POLL_WAIT: Duration = Duration::from_millis(200);
 /// How long a full small batch waits for a permit to grow.
-const ROOM_WAIT_MAX: Duration = Duration::from_secs(1);
+const PERMIT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Under load the clock is read once per this many records.
 const CLOCK_EVERY: usize = 16;
 
@@ -40,7 +40,7 @@ pub struct GatherSettings<'a> {
     /// Limits of a batch.
     pub batch: BatchLimits,
     /// Permits for large batches.
-    pub rooms: &'a Permits,
+    pub permits: &'a Permits,
     /// Limits of what is accepted in a record.
     pub accepted: Limits,
     /// A partition that brings nothing for this long is idle.
@@ -109,7 +109,7 @@ impl Partition {
         let mut lingered = false;
         let mut is_in_doubt = true;
         loop {
-            let is_crowded = is_crowded(&mut batch, spare, settings.rooms);
+            let is_crowded = is_crowded(&mut batch, spare, settings.permits);
             let unreadable = if is_in_doubt { self.faults().unreadable() } else { None };
             if let Some(error) = unreadable.clone().filter(|_| batch.records.is_empty()) {
                 return Gathered::Skipped(error);
@@ -119,7 +119,7 @@ impl Partition {
                 || batch.records.len() >= limits.records_max
                 || batch.bytes() >= limits.bytes_max;
             // Worth the wait: a record of a small batch costs Postgres several times as much.
-            let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < ROOM_WAIT_MAX);
+            let waits = is_crowded && first_at.is_some_and(|at| at.elapsed() < PERMIT_WAIT_MAX);
             if (is_full || lingered) && !waits && is_wanted() {
                 return Gathered::Batch(batch);
             }
@@ -174,12 +174,12 @@ impl Partition {
 }
 
 /// Takes a permit for a batch that has outgrown a small one; true if none was free.
-fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, rooms: &Permits) -> bool {
-    let needs_room = |batch: &Batch| batch.bytes() >= SMALL_BYTES && !batch.has_room();
+fn is_crowded(batch: &mut Batch, spare: &mut Option<Memory>, permits: &Permits) -> bool {
+    let needs_room = |batch: &Batch| batch.bytes() >= SMALL_BYTES && !batch.has_permit();
     if needs_room(batch)
-        && let Some((room, memory)) = rooms.enter()
+        && let Some((permit, memory)) = permits.enter()
     {
-        *spare = Some(batch.grow(room, memory));
+        *spare = Some(batch.grow(permit, memory));
     }
     needs_room(batch)
 }

@@ -27,7 +27,7 @@ struct Inner {
 /// The right to one large batch, until it is dropped.
 #[derive(Debug)]
 pub struct Permit {
-    rooms: Permits,
+    permits: Permits,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -42,8 +42,8 @@ impl Permits {
     pub fn enter(&self) -> Option<(Permit, Memory)> {
         let permit = Arc::clone(&self.0.free).try_acquire_owned().ok()?;
         let spare = self.0.spare.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let room = Permit { rooms: self.clone(), _permit: permit };
-        Some((room, spare.unwrap_or_default()))
+        let permit = Permit { permits: self.clone(), _permit: permit };
+        Some((permit, spare.unwrap_or_default()))
     }
 }
 
@@ -51,7 +51,7 @@ impl Permit {
     /// Returns the permit and leaves the memory to the next batch. There is never more memory than
     /// permits.
     pub(super) fn leave(self, memory: Memory) {
-        let mut spare = self.rooms.0.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spare = self.permits.0.spare.lock().unwrap_or_else(PoisonError::into_inner);
         spare.push(memory);
     }
 }

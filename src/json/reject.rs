@@ -73,7 +73,7 @@ pub(crate) struct ClosedJson {
 
 impl ClosedJson {
     /// The JSON of a closed reject.
-    pub(crate) fn of(closed: Closed) -> Self {
+    pub(crate) fn new(closed: Closed) -> Self {
         Self { shown: closed.reject.into(), changed: closed.changed }
     }
 }

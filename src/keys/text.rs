@@ -37,7 +37,7 @@ impl KeyText {
 
     /// The digest, which is stored.
     pub fn digest(&self) -> KeyDigest {
-        KeyDigest::of(&self.0)
+        KeyDigest::new(&self.0)
     }
 }
 
@@ -53,7 +53,7 @@ pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
     /// Digests a key.
-    pub fn of(key: &str) -> Self {
+    pub fn new(key: &str) -> Self {
         Self(Sha256::digest(key).into())
     }
 
@@ -81,7 +81,7 @@ pub struct SealingKey([u8; 32]);
 
 impl SealingKey {
     /// Derives it from a key; it cannot be derived from the stored digest.
-    pub fn of(key: &str) -> Self {
+    pub fn new(key: &str) -> Self {
         Self(
             Sha256::new_with_prefix(b"callmeter: kept answers\0")
                 .chain_update(key)
@@ -132,19 +132,19 @@ mod tests {
         assert_eq!(one.expose().len(), 4 + 43);
         assert!(one.expose().starts_with(one.prefix()));
         assert_eq!(one.prefix().len(), 10);
-        assert!(one.digest().is(KeyDigest::of(one.expose())));
+        assert!(one.digest().is(KeyDigest::new(one.expose())));
         assert!(!one.digest().is(other.digest()));
         assert!(!format!("{one:?}{:?}", one.digest()).contains(&one.expose()[4..]));
     }
 
     #[test]
     fn what_was_sealed_is_opened_by_its_key_alone() {
-        let key = SealingKey::of("one");
+        let key = SealingKey::new("one");
         let sealed = key.seal("secret").unwrap();
         assert!(!sealed.contains("secret"));
         assert_ne!(sealed, key.seal("secret").unwrap());
         assert_eq!(key.open(&sealed).as_deref(), Some("secret"));
-        assert_eq!(SealingKey::of("other").open(&sealed), None);
+        assert_eq!(SealingKey::new("other").open(&sealed), None);
         for wrong in ["", "AAAA", "?", &sealed[4..], &sealed.replacen(|_| true, "A", 20)] {
             assert_eq!(key.open(wrong), None);
         }

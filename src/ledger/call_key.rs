@@ -16,7 +16,7 @@ enum Form {
 
 impl CallKey {
     /// The key of a SID.
-    pub(super) fn of(sid: &CallSid) -> Self {
+    pub(super) fn new(sid: &CallSid) -> Self {
         let text = sid.as_str();
         if let Some(bytes) = usual_bytes(text.as_bytes()) {
             return Self(Form::Usual(bytes));
@@ -76,7 +76,7 @@ mod tests {
 
     #[track_caller]
     fn check(sid: &str, first: u8, length: usize) {
-        let key = CallKey::of(&CallSid::parse(sid).expect("a sid"));
+        let key = CallKey::new(&CallSid::parse(sid).expect("a sid"));
         assert_eq!((key.as_bytes()[0], key.as_bytes().len()), (first, length), "{sid}");
     }
 
@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn the_compact_form_is_the_value_of_the_digits() {
         let key =
-            CallKey::of(&CallSid::parse("CA00017f80abcdefff1032547698badcfe").expect("a sid"));
+            CallKey::new(&CallSid::parse("CA00017f80abcdefff1032547698badcfe").expect("a sid"));
         let expected = hex::decode("0000017f80abcdefff1032547698badcfe").expect("digits");
         assert_eq!(key.as_bytes(), expected);
         assert_eq!(key.leading(), 0x0001_7f80_abcd_efff);

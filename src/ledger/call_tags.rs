@@ -47,7 +47,7 @@ pub(super) async fn are_there(connection: &mut PgConnection) -> Result<bool, Sto
 }
 
 /// The tags of calls, by account and call.
-pub(super) async fn of(
+pub(super) async fn find(
     connection: &mut PgConnection,
     calls: &[(i32, &CallSid)],
 ) -> Result<HashMap<(i32, Box<str>), Box<str>>, StoreError> {

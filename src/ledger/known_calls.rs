@@ -87,7 +87,7 @@ pub async fn charged(
     linked: &LinkedAccount,
     sids: &[CallSid],
 ) -> Result<HashMap<CallSid, i32>, LedgerError> {
-    let keys: Vec<CallKey> = sids.iter().map(CallKey::of).collect();
+    let keys: Vec<CallKey> = sids.iter().map(CallKey::new).collect();
     let bytes: Vec<&[u8]> = keys.iter().map(CallKey::as_bytes).collect();
     let rows = sqlx::query(
         "-- known_calls::charged

@@ -139,9 +139,9 @@ impl CatchUp {
             let clock = &shared.meter.clock;
             let mut batch = settings.batch;
             batch.records_max = batch.records_max.min(RECORDS_MAX);
-            let rooms = &shared.rooms;
+            let permits = &shared.permits;
             let (accepted, idle_after) = (settings.limits, Duration::MAX);
-            let how = GatherSettings { topic, batch, rooms, accepted, idle_after };
+            let how = GatherSettings { topic, batch, permits, accepted, idle_after };
             let longest = TimeDelta::seconds(settings.limits.call_seconds_max.into()) + MARGIN;
             let since = clock.now() - longest;
             let range = Range { name, from: gap.start, to: gap.end, since };

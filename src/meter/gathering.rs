@@ -98,7 +98,7 @@ impl Gathering {
             let how = GatherSettings {
                 topic: self.topic,
                 batch: settings.batch,
-                rooms: &self.shared.rooms,
+                permits: &self.shared.permits,
                 accepted: settings.limits,
                 idle_after: if watch.is_some() { BEGUN_AFTER } else { IDLE_AFTER },
             };

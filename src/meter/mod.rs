@@ -98,9 +98,9 @@ struct Shared {
     /// Bounds the batches committed at the same time.
     commits: Semaphore,
     /// Bounds the large batches in memory.
-    rooms: Permits,
+    permits: Permits,
     /// Bytes that rejected records may still take before their values stay in Kafka.
-    reject_room_bytes: AtomicI64,
+    reject_bytes_left: AtomicI64,
     /// How far each partition of this process is.
     progress: Progress,
     /// Partitions that wait for their next record.
@@ -115,11 +115,11 @@ struct Shared {
 
 impl Shared {
     /// Counts a batch's rejected records against the cap until their size is read again.
-    fn take_reject_room(&self, batch: &Batch, committed: &Committed) {
+    fn take_reject_bytes(&self, batch: &Batch, committed: &Committed) {
         let is_kept = |outcome: &Outcome| matches!(outcome, Outcome::Rejected | Outcome::Conflict);
         if committed.outcomes.iter().any(is_kept) {
             let bytes = i64::try_from(batch.bytes()).unwrap_or(i64::MAX);
-            self.reject_room_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.reject_bytes_left.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 }
@@ -136,8 +136,8 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     let health = meter.health.clone();
     let shared = Arc::new(Shared {
         commits: Semaphore::new(settings.commits_max),
-        rooms: Permits::new(settings.large_max),
-        reject_room_bytes: AtomicI64::new(settings.rejects_bytes_max),
+        permits: Permits::new(settings.large_max),
+        reject_bytes_left: AtomicI64::new(settings.rejects_bytes_max),
         progress: Progress::default(),
         idle,
         readiness: Readiness::new(health),

@@ -334,7 +334,7 @@ impl Worker {
     ) -> Result<Result<(), CommitError>, End> {
         let meter = &self.shared.meter;
         let Ok(_permit) = self.shared.commits.acquire().await else { return Err(End::Stopped) };
-        let keep_values = self.shared.reject_room_bytes.load(Ordering::Relaxed) > 0;
+        let keep_values = self.shared.reject_bytes_left.load(Ordering::Relaxed) > 0;
         let started = Instant::now();
         let now = meter.clock.now();
         let source = Source::Partition(stream);
@@ -343,7 +343,7 @@ impl Worker {
                 projector.committed(batch, &mut committed);
                 meter.health.up("postgres");
                 meter.health.up(component(&self.name));
-                self.shared.take_reject_room(batch, &committed);
+                self.shared.take_reject_bytes(batch, &committed);
                 let committed_at = meter.clock.now();
                 let ends = committed.ended_at.iter();
                 let lags = ends.map(|end| (committed_at - *end).to_std().unwrap_or_default());

@@ -133,7 +133,7 @@ impl Progress {
     }
 
     /// Ends a partition's session; the next one reads again where it starts.
-    pub(super) fn start_anew(&self, name: &TopicPartition) {
+    pub(super) fn restart(&self, name: &TopicPartition) {
         if let Some(place) = self.lock().get(name) {
             place.session.end.cancel();
         }

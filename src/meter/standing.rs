@@ -33,7 +33,7 @@ pub(super) async fn look(shared: Arc<Shared>, shutdown: CancellationToken) {
     loop {
         let found = shared.progress.look(shared.meter.settings.stall_max);
         tell(&shared, &found);
-        let asked = hold_against_ledger(&shared, &found, &moved);
+        let asked = compare_with_ledger(&shared, &found, &moved);
         moved = match tokio::time::timeout(LOOK_EVERY, asked).await {
             Ok(Ok(moved)) => moved,
             Ok(Err(error)) => {
@@ -73,7 +73,7 @@ fn tell(shared: &Shared, found: &Found) {
 
 /// Reads the ledger's offsets of our partitions. A partition whose offset differs at two checks
 /// restarts there: an operator set it. Stalls are stored for `callmeter status`.
-async fn hold_against_ledger(
+async fn compare_with_ledger(
     shared: &Shared,
     found: &Found,
     before: &Moved,
@@ -95,7 +95,7 @@ async fn hold_against_ledger(
             if before.get(&name) == Some(&seen) {
                 let offset = place.next_offset;
                 tracing::info!(partition = %name, offset, "the offset was set: restarting there");
-                shared.progress.start_anew(&name);
+                shared.progress.restart(&name);
             } else {
                 moved.insert(name.clone(), seen);
             }

@@ -103,7 +103,7 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
                 );
             }
             was_full = is_full;
-            shared.reject_room_bytes.store(cap.saturating_sub(bytes), Ordering::Relaxed);
+            shared.reject_bytes_left.store(cap.saturating_sub(bytes), Ordering::Relaxed);
             count::rejects(&totals, bytes);
         }
         if let Ok(amounts) = rejects::replayed_amounts(store).await {

@@ -79,7 +79,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    pub(super) const fn of(reason: Reason, calls: i64, minutes: i64) -> Self {
+    pub(super) const fn new(reason: Reason, calls: i64, minutes: i64) -> Self {
         Self { reason, calls, minutes, call_sids: Vec::new() }
     }
 
@@ -100,7 +100,7 @@ pub(super) fn explain(
 ) -> Vec<Difference> {
     let mut found = BTreeMap::<Reason, Difference>::new();
     let mut add = |reason: Reason, calls: i64, minutes: i64, sid: &str| {
-        let difference = found.entry(reason).or_insert_with(|| Difference::of(reason, 0, 0));
+        let difference = found.entry(reason).or_insert_with(|| Difference::new(reason, 0, 0));
         difference.calls += calls;
         difference.minutes += minutes;
         difference.call_sids.push(sid.to_owned());

@@ -115,12 +115,16 @@ impl Reconciler {
     ///
     /// # Errors
     /// If a Twilio setting is invalid.
-    pub fn of(settings: &Settings, store: Store, clock: Clock) -> Result<Self, TwilioError> {
+    pub fn from_settings(
+        settings: &Settings,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Self, TwilioError> {
         let reconcile = &settings.reconcile;
         Ok(Self {
             store,
             twilio: TwilioClient::open(&settings.twilio.api_base)?,
-            accesses: Accesses::of(settings, clock.clone()),
+            accesses: Accesses::from_settings(settings, clock.clone()),
             clock,
             categories: reconcile.categories().map(str::to_owned).collect(),
             final_after: TimeDelta::hours(reconcile.final_after_hours.into()),
@@ -210,7 +214,7 @@ impl Reconciler {
             let differences = if !is_read {
                 // The readable part is not all that Twilio billed.
                 let (calls, minutes) = (ours.calls - twilio.calls, ours.minutes - twilio.minutes);
-                vec![Difference::of(Reason::NotCompared, calls, minutes)]
+                vec![Difference::new(Reason::NotCompared, calls, minutes)]
             } else if (ours.calls, ours.minutes) == (twilio.calls, twilio.minutes) {
                 Vec::new()
             } else {
@@ -253,7 +257,7 @@ impl Reconciler {
             }
             _ => {
                 let (calls, minutes) = rest(&[]);
-                (vec![Difference::of(Reason::NotCompared, calls, minutes)], 0)
+                (vec![Difference::new(Reason::NotCompared, calls, minutes)], 0)
             }
         };
         let (calls, minutes) = rest(&differences);
@@ -263,7 +267,7 @@ impl Reconciler {
                 (0, true) => Reason::UsageDiffers,
                 (0, false) => Reason::UsageNotFinal,
             };
-            differences.push(Difference::of(reason, calls, minutes));
+            differences.push(Difference::new(reason, calls, minutes));
         }
         Ok((differences, unreadable))
     }

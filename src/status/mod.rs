@@ -159,7 +159,7 @@ pub async fn status(
         })
         .collect();
     let young_from = logs.as_ref().map(|logs| logs.young_from.clone()).unwrap_or_default();
-    let mut partitions = hold_against(&stored, logs, &mut problems);
+    let mut partitions = compare(&stored, logs, &mut problems);
     let waiting = stalls::Waiting {
         kept: &kept,
         young_from: &young_from,
@@ -280,7 +280,7 @@ fn help_with(reason: &str) -> &'static str {
 }
 
 /// Joins the stored offsets with the logs, and reports what does not match.
-fn hold_against(
+fn compare(
     stored: &[StoredOffset],
     logs: Result<Logs, String>,
     problems: &mut Vec<Problem>,

@@ -151,12 +151,16 @@ impl Sweeper {
     ///
     /// # Errors
     /// If a Kafka or Twilio setting is invalid.
-    pub fn of(settings: &Settings, store: Store, clock: Clock) -> Result<Self, SweepError> {
+    pub fn from_settings(
+        settings: &Settings,
+        store: Store,
+        clock: Clock,
+    ) -> Result<Self, SweepError> {
         let kafka = KafkaSettings::from(&settings.kafka);
         Ok(Self {
             store,
             twilio: TwilioClient::open(&settings.twilio.api_base)?,
-            accesses: Accesses::of(settings, clock.clone()),
+            accesses: Accesses::from_settings(settings, clock.clone()),
             publisher: Publisher::open(&kafka, &settings.kafka.topic_calls)?,
             clock,
             limits: Limits {

@@ -40,8 +40,8 @@ pub struct Accesses {
 
 impl Accesses {
     /// The tokens of all accounts, and those of the settings for accounts without a token.
-    pub fn of(settings: &Settings, clock: Clock) -> Self {
-        Self { tokens: TwilioTokens::of(settings), clock }
+    pub fn from_settings(settings: &Settings, clock: Clock) -> Self {
+        Self { tokens: TwilioTokens::from_settings(settings), clock }
     }
 
     /// The credentials for a Twilio account, the likeliest first: its own token, that of another

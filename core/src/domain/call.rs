@@ -82,9 +82,9 @@ impl Call {
             .unwrap_or(DateTime::<Utc>::MIN_UTC)
     }
 
-    /// Returns the number that prefix rates apply to; see [`far_end`].
-    pub fn far_end(&self) -> Option<&str> {
-        far_end(self.direction.as_deref(), self.from.as_deref(), self.to.as_deref())
+    /// Returns the number that prefix rates apply to; see [`rated_number`].
+    pub fn rated_number(&self) -> Option<&str> {
+        rated_number(self.direction.as_deref(), self.from.as_deref(), self.to.as_deref())
     }
 
     /// True if the leg has a parent. An empty `ParentCallSid`, which Twilio may send, names none.
@@ -95,7 +95,7 @@ impl Call {
 
 /// Picks the rated number, the one that is not ours: `From` for `inbound` and
 /// `trunking-originating`, else `To` (docs/charging.md, "What pays").
-pub fn far_end<'a>(
+pub fn rated_number<'a>(
     direction: Option<&str>,
     from: Option<&'a str>,
     to: Option<&'a str>,

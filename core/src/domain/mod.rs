@@ -22,7 +22,7 @@ pub mod transaction;
 pub use account::{
     AccountStatus, WalletState, available, balance_after, low_threshold, overshoot, wallet_state,
 };
-pub use call::{Call, CallStatus, far_end};
+pub use call::{Call, CallStatus, rated_number};
 pub use catalog::{
     Catalog, CatalogError, CatalogHistory, CatalogHistoryError, CatalogProblem, CatalogVersion,
     Legs, MatchedRate, NumberPrice, NumberType, Overage, Plan, Prefix, PrefixError, PrefixRate,

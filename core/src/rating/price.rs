@@ -50,7 +50,7 @@ pub fn rate(
     used_seconds: u64,
     zero_duration: ZeroDurationCompleted,
 ) -> Result<Price, RatingError> {
-    let matched = terms.rate_for(call.far_end());
+    let matched = terms.rate_for(call.rated_number());
     let billed_seconds = if is_charged(call, terms) {
         billed_seconds(call.seconds, terms.tariff().increments, zero_duration)
     } else {

@@ -73,8 +73,8 @@ impl<'a> Terms<'a> {
     }
 
     /// Returns the rate of a number.
-    pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'a> {
-        self.tariff().deck.rate_for(far_end)
+    pub fn rate_for(&self, rated_number: Option<&str>) -> MatchedRate<'a> {
+        self.tariff().deck.rate_for(rated_number)
     }
 
     /// Returns the rest of the cycle's allowance, in seconds; 0 without a plan, or if a catalog

@@ -58,7 +58,7 @@ impl Balance {
         let mut was_lost = false;
         for _ in 0..ATTEMPTS_MAX {
             let document = self.document(&placing.account);
-            if !self.0.journal.has_room(&placing.account) {
+            if !self.0.journal.has_permit(&placing.account) {
                 return Ok(Decision::Unavailable);
             }
             let placed = match self.place_once(placing, document.as_deref()).await {

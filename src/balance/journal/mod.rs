@@ -72,7 +72,7 @@ impl Journal {
     }
 
     /// Whether another hold of the account may be granted before the waiting ones are written.
-    pub(crate) fn has_room(&self, account: &AccountId) -> bool {
+    pub(crate) fn has_permit(&self, account: &AccountId) -> bool {
         let pending = self.lock();
         pending.all() < self.0.total_max && pending.of_account(account) < self.0.account_max
     }
@@ -114,8 +114,8 @@ impl Journal {
         let key = (account.clone(), call_sid.clone());
         let mut pending = self.lock();
         // Voids may wait beside as many holds.
-        let has_room = pending.all() < self.0.total_max.saturating_mul(2);
-        if has_room || pending.changes.contains_key(&key) {
+        let has_permit = pending.all() < self.0.total_max.saturating_mul(2);
+        if has_permit || pending.changes.contains_key(&key) {
             pending.put(key, Asked { change: Change::Voided { revision }, at });
             self.0.wake.notify_one();
             return true;

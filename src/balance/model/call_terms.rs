@@ -1,6 +1,6 @@
 //! The terms of a requested call: what the scripts get of catalog and subscription.
 
-use callmeter_core::domain::{Increments, Legs, Overage, RatePerMinute, far_end};
+use callmeter_core::domain::{Increments, Legs, Overage, RatePerMinute, rated_number};
 use callmeter_core::rating::Terms;
 
 use super::hold::CycleRef;
@@ -38,7 +38,7 @@ pub struct CallEnds<'a> {
 impl CallTerms {
     /// The terms of a call between these ends. A leg that the plan does not charge holds nothing.
     pub fn new(terms: &Terms<'_>, ends: CallEnds<'_>) -> Self {
-        let matched = terms.rate_for(far_end(ends.direction, ends.from, ends.to));
+        let matched = terms.rate_for(rated_number(ends.direction, ends.from, ends.to));
         let is_free =
             ends.is_child_leg && terms.plan().is_some_and(|plan| plan.legs == Legs::ParentOnly);
         let increments = terms.tariff().increments;

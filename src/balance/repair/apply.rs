@@ -23,7 +23,7 @@ impl Balance {
                 Difference::InRedis(change) => in_redis.push(change),
                 Difference::InJournal(CallChange { account, call_sid, change }) => {
                     if let Change::Held(hold) = change
-                        && self.0.journal.has_room(&account)
+                        && self.0.journal.has_permit(&account)
                     {
                         journaled += 1;
                         self.0.journal.placed(&account, &call_sid, &hold, true, Instant::now());

@@ -33,7 +33,7 @@ impl Judge {
     ///
     /// # Errors
     /// If the meter does not read that topic.
-    pub(super) fn of(
+    pub(super) fn new(
         settings: &Settings,
         clock: Clock,
         topic: Option<&str>,

@@ -39,14 +39,14 @@ pub(super) struct Publish {
 }
 
 pub(super) async fn run(command: Publish, settings: &Settings) -> Result<(), CommandError> {
-    let judge = Judge::of(settings, Clock::system(), command.topic.as_deref());
+    let judge = Judge::new(settings, Clock::system(), command.topic.as_deref());
     let judge = judge.map_err(CommandError::Usage)?;
     let path = command.file.filter(|path| path.as_os_str() != "-");
     let name = path.as_ref().map_or("standard input".into(), |path| path.display().to_string());
     let unreadable =
         |error: std::io::Error| CommandError::Usage(format!("{name} cannot be read: {error}"));
     let source = Source::open(path.as_deref()).map_err(unreadable)?;
-    let mut sink = Sink::of(settings, [judge.calls.clone(), judge.rentals.clone()]);
+    let mut sink = Sink::from_settings(settings, [judge.calls.clone(), judge.rentals.clone()]);
     let (sender, mut groups) = mpsc::channel(1);
     let reading = tokio::task::spawn_blocking(move || {
         if source.is_regular() {

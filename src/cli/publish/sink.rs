@@ -33,7 +33,7 @@ struct Destination {
 
 impl Sink {
     /// Prepares the topics of calls and rentals; connects later.
-    pub(super) fn of(settings: &Settings, names: [String; 2]) -> Self {
+    pub(super) fn from_settings(settings: &Settings, names: [String; 2]) -> Self {
         let topics = names.map(|name| Destination { name, publisher: None, published: 0 });
         let partitions = settings.kafka.partitions;
         Self { kafka: KafkaSettings::from(&settings.kafka), partitions, topics, skipped: 0 }

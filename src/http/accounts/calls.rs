@@ -56,7 +56,7 @@ pub(super) async fn calls(
     }
     let CallListRequest { tag, stretch } = listing;
     let page = history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
-    Ok(csv::varying(Json(List::of(page, CallJson::from)).into_response()))
+    Ok(csv::varying(Json(List::from_page(page, CallJson::from)).into_response()))
 }
 
 /// Exports all calls, page by page.

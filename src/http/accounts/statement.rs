@@ -78,7 +78,7 @@ impl From<Total> for TotalJson {
 }
 
 impl StatementJson {
-    fn of(account: AccountId, month: Month, statement: Statement) -> Self {
+    fn new(account: AccountId, month: Month, statement: Statement) -> Self {
         Self {
             account,
             month: month.to_string(),
@@ -137,7 +137,7 @@ pub(super) async fn statement(
     account.ok_or_else(Problem::unknown_account)?;
     let month = month.ok_or_else(unknown)?;
     let statement = api.wallets.statement(&id, month, now).await?.ok_or_else(unknown)?;
-    let statement = StatementJson::of(id, month, statement);
+    let statement = StatementJson::new(id, month, statement);
     if csv::wanted(&headers) {
         let media_type = [(header::CONTENT_TYPE, csv::MEDIA_TYPE)];
         return Ok(csv::varying((media_type, statement.in_csv()).into_response()));

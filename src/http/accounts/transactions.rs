@@ -62,7 +62,7 @@ pub(super) async fn transactions(
     }
     let TransactionListRequest { filter, stretch } = listing;
     let page = history::transactions(&mut connection, account_key, &filter, &stretch).await?;
-    Ok(csv::varying(Json(List::of(page, TransactionJson::from)).into_response()))
+    Ok(csv::varying(Json(List::from_page(page, TransactionJson::from)).into_response()))
 }
 
 /// Exports all transactions, page by page.

@@ -52,7 +52,7 @@ impl Fielded for Named {
 }
 
 impl Access for CallPath {
-    async fn of(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         let Named { account } = query(parts).await?;
         let account = credential.calls_account(account)?;
         let path = axum::extract::Path::<String>::from_request_parts(parts, api).await;

@@ -40,5 +40,5 @@ pub(super) async fn list(
     let mut connection = api.store.read().await?;
     let KeyListRequest { account, stretch } = listing;
     let page = keys::list(&mut connection, account.as_ref(), &stretch).await?;
-    Ok(Json(List::of(page, KeyJson::from)))
+    Ok(Json(List::from_page(page, KeyJson::from)))
 }

@@ -53,7 +53,7 @@ pub(super) async fn close(
     let id = path.ok().and_then(|Path(text)| text.parse::<i64>().ok());
     let id = id.ok_or_else(unknown_reject)?;
     let answer = |closed| match closed {
-        Ok(closed) => Outcome::done(StatusCode::OK, &ClosedJson::of(closed)),
+        Ok(closed) => Outcome::done(StatusCode::OK, &ClosedJson::new(closed)),
         Err(NotClosed::Unknown) => Outcome::Refused(unknown_reject()),
         Err(NotClosed::Replayed) => Outcome::Refused(replayed()),
     };

@@ -62,5 +62,5 @@ pub(super) async fn list(
 ) -> Result<Json<List<RejectJson>>, Problem> {
     let mut connection = api.store.read().await?;
     let page = rejects::page(&mut connection, &listing.filter, &listing.stretch).await?;
-    Ok(Json(List::of(page, RejectJson::from)))
+    Ok(Json(List::from_page(page, RejectJson::from)))
 }

@@ -30,11 +30,11 @@ pub(super) struct Calls {
 
 impl Calls {
     /// The calls of a batch whose records belong to `owners`; none is known to be charged yet.
-    pub(super) fn of(batch: &Batch, owners: &[Option<Owner>]) -> Self {
+    pub(super) fn in_batch(batch: &Batch, owners: &[Option<Owner>]) -> Self {
         let mut calls = Vec::with_capacity(batch.records.len());
         for (index, (record, owner)) in batch.records.iter().zip(owners).enumerate() {
             let (Event::CallEnded(ended), Some(owner)) = (&record.event, *owner) else { continue };
-            let key = CallKey::of(&ended.call.call_sid);
+            let key = CallKey::new(&ended.call.call_sid);
             // These numbers alone distinguish almost every pair.
             let rank = (owner.rank(), key.leading());
             calls.push((rank, Identity { owner, key }, index));

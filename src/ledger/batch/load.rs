@@ -70,7 +70,7 @@ pub(super) async fn load(
     connection: &mut PgConnection,
     charger: &Charger,
     batch: &Batch,
-    is_trusted: bool,
+    skips_duplicate_check: bool,
 ) -> Result<Snapshot, CommitError> {
     let mut snapshot = Snapshot {
         catalogs: Arc::clone(&charger.catalogs(connection).await?),
@@ -84,7 +84,7 @@ pub(super) async fn load(
         cycles: HashMap::new(),
         tags: HashMap::new(),
     };
-    let payers = Payers::of(batch);
+    let payers = Payers::in_batch(batch);
     if payers.sids.is_empty() {
         return Ok(snapshot);
     }
@@ -92,8 +92,8 @@ pub(super) async fn load(
     // A catalog may have been accepted during the wait for the locks.
     snapshot.catalogs = charger.catalogs(connection).await?;
     read_timelines(connection, &mut snapshot).await?;
-    snapshot.calls = Calls::of(batch, &snapshot.owners);
-    if !is_trusted {
+    snapshot.calls = Calls::in_batch(batch, &snapshot.owners);
+    if !skips_duplicate_check {
         snapshot.calls.read(connection).await?;
     }
     read_rentals(connection, batch, &mut snapshot).await?;
@@ -110,7 +110,7 @@ struct Payers<'a> {
 }
 
 impl<'a> Payers<'a> {
-    fn of(batch: &'a Batch) -> Self {
+    fn in_batch(batch: &'a Batch) -> Self {
         let mut known: HashMap<&str, usize> = HashMap::new();
         let mut sids = Vec::new();
         let places = batch.records.iter().map(|record| {
@@ -146,7 +146,7 @@ async fn read_tags(
         _ => None,
     });
     let calls: Vec<_> = calls.collect();
-    snapshot.tags = call_tags::of(connection, &calls).await?;
+    snapshot.tags = call_tags::find(connection, &calls).await?;
     Ok(())
 }
 

@@ -246,18 +246,19 @@ impl Charger {
     ) -> Result<Committed, CommitError> {
         let mut attempt = 1;
         loop {
-            let is_trusted = attempt == 1 && self.trust.covers(source, batch);
-            let error = match self.attempt(source, batch, is_trusted, now, keep_values).await {
-                Ok(committed) => {
-                    if !is_trusted {
-                        self.trust.looked_up(&committed);
+            let skips_duplicate_check = attempt == 1 && self.trust.covers(source, batch);
+            let error =
+                match self.attempt(source, batch, skips_duplicate_check, now, keep_values).await {
+                    Ok(committed) => {
+                        if !skips_duplicate_check {
+                            self.trust.looked_up(&committed);
+                        }
+                        return Ok(committed);
                     }
-                    return Ok(committed);
-                }
-                Err(error) => error,
-            };
+                    Err(error) => error,
+                };
             let CommitError::Store(store) = &error else { return Err(error) };
-            if is_trusted && matches!(store, StoreError::Conflict(_)) {
+            if skips_duplicate_check && matches!(store, StoreError::Conflict(_)) {
                 self.trust.lose();
             }
             let is_without_partition = store.is_without_partition();
@@ -282,14 +283,14 @@ impl Charger {
         &self,
         source: Source<'_>,
         batch: &Batch,
-        is_trusted: bool,
+        skips_duplicate_check: bool,
         now: DateTime<Utc>,
         keep_values: bool,
     ) -> Result<Committed, CommitError> {
         self.partitions.ensure(&self.store, now).await?;
         let mut reserved = self.store.for_transaction().await?;
         let mut transaction = reserved.begin(Begin::Batch).await?;
-        let snapshot = load::load(&mut transaction, self, batch, is_trusted).await?;
+        let snapshot = load::load(&mut transaction, self, batch, skips_duplicate_check).await?;
         let mut books =
             charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
         books.enter_all();

@@ -87,9 +87,9 @@ pub struct SharedKeys {
 
 impl SharedKeys {
     /// Takes the keys and the time of rotation from the settings.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings) -> Self {
         Self {
-            vault: Vault::of(settings),
+            vault: Vault::from_settings(settings),
             defaults: settings.twilio.shared_keys().unwrap_or_default(),
             previous_counts_for: TimeDelta::hours(settings.twilio.previous_token_hours.into()),
         }

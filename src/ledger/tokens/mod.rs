@@ -117,12 +117,12 @@ pub struct TwilioTokens {
 
 impl TwilioTokens {
     /// Takes the keys, the default token and the time of rotation from the settings.
-    pub fn of(settings: &Settings) -> Self {
+    pub fn from_settings(settings: &Settings) -> Self {
         let twilio = &settings.twilio;
         let account_sid =
             twilio.account_sid.as_deref().and_then(|sid| TwilioAccountSid::parse(sid).ok());
         Self {
-            vault: Vault::of(settings),
+            vault: Vault::from_settings(settings),
             default: twilio.auth_token.clone().map(|token| TwilioToken {
                 account_sid,
                 token,

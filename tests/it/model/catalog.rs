@@ -13,11 +13,11 @@ pub(crate) struct Deck {
 
 impl Deck {
     /// The rate of a rated number: the longest matching prefix that has a price.
-    pub(crate) fn rate(&self, far_end: &str) -> Micros {
+    pub(crate) fn rate(&self, rated_number: &str) -> Micros {
         let longest = self
             .prefixes
             .iter()
-            .filter(|(prefix, _)| far_end.starts_with(prefix.as_str()))
+            .filter(|(prefix, _)| rated_number.starts_with(prefix.as_str()))
             .max_by_key(|(prefix, _)| prefix.len());
         longest.and_then(|(_, rate)| *rate).unwrap_or(self.per_minute)
     }
@@ -134,7 +134,7 @@ fn the_model_takes_the_longest_prefix_and_the_default_for_a_blocked_one() {
         ("client:+44", 20_000),
         ("", 20_000),
     ];
-    for (far_end, rate) in cases {
-        assert_eq!(deck.rate(far_end), rate, "{far_end}");
+    for (rated_number, rate) in cases {
+        assert_eq!(deck.rate(rated_number), rate, "{rated_number}");
     }
 }

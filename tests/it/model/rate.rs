@@ -42,15 +42,15 @@ pub(crate) fn billed(seconds: i64, (initial, increment): (i64, i64)) -> i64 {
 /// Rates a call by the subscription, cycle and catalog version of its start.
 pub(crate) fn rate(versions: &[Catalog], account: &Account, call: &CompletedCall) -> Rated {
     let catalog = in_force(versions, call.start);
-    let far_end = match call.direction.as_deref() {
+    let rated_number = match call.direction.as_deref() {
         Some("inbound" | "trunking-originating") => call.from.as_deref(),
         _ => call.to.as_deref(),
     };
-    let far_end = far_end.unwrap_or_default();
+    let rated_number = rated_number.unwrap_or_default();
     let Some(subscription) = account.subscription(call.start) else {
         return Rated {
             billed_seconds: billed(call.seconds, catalog.standard_increments),
-            rate: catalog.standard.rate(far_end),
+            rate: catalog.standard.rate(rated_number),
             cycle: None,
         };
     };
@@ -60,7 +60,7 @@ pub(crate) fn rate(versions: &[Catalog], account: &Account, call: &CompletedCall
     let free_leg = plan.parent_legs_only && call.parent_call_sid.is_some();
     Rated {
         billed_seconds: if free_leg { 0 } else { billed(call.seconds, plan.increments) },
-        rate: plan.deck.rate(far_end),
+        rate: plan.deck.rate(rated_number),
         cycle: Some(Cycle { plan: subscription.plan, start, included_seconds: included * 60 }),
     }
 }

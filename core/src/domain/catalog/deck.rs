@@ -43,9 +43,9 @@ impl RateDeck {
     /// Finds the rate of a number by its longest matching prefix. The default rate applies if the
     /// number is absent, does not begin with `+` (`client:…`, `sip:…`, `anonymous`), or is blocked:
     /// a call to a blocked number is charged like any other once it was made.
-    pub fn rate_for(&self, far_end: Option<&str>) -> MatchedRate<'_> {
+    pub fn rate_for(&self, rated_number: Option<&str>) -> MatchedRate<'_> {
         // Every prefix begins with `+`, so other texts match none.
-        let number = far_end.unwrap_or_default();
+        let number = rated_number.unwrap_or_default();
         let longest = self.lengths.iter().find_map(|&length| {
             let candidate = number.get(..length)?;
             self.by_prefix.get_key_value(candidate)
