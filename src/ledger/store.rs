@@ -317,9 +317,9 @@ impl Reserved {
     /// `Unavailable` where Postgres cannot be reached, or is a standby.
     pub async fn begin(&mut self, begin: Begin) -> Result<Transaction<'_, Postgres>, StoreError> {
         self.is_clean = false;
-        let begun = self.connection.begin_with(begin.statement()).await;
         // A standby that waits to be promoted refuses this as something that it does not support.
-        let transaction = begun.map_err(StoreError::Unavailable)?;
+        let transaction = self.connection.begin_with(begin.statement()).await;
+        let transaction = transaction.map_err(StoreError::Unavailable)?;
         self.is_clean = true;
         Ok(transaction)
     }

@@ -119,13 +119,12 @@ impl Gathering {
                 Gathered::Batch(batch) => batch,
                 Gathered::Stopped => return End::Stopped,
                 Gathered::Idle => {
-                    let watched = match watch.take() {
-                        None => self.watch(expected),
-                        Some(begun) => self.wait(begun, expected).map(|()| None),
-                    };
-                    match watched {
-                        Ok(watched) => watch = watched,
-                        Err(end) => return end,
+                    match watch.take() {
+                        None => watch = self.watch(expected),
+                        Some(begun) => match self.wait(begun, expected) {
+                            Ok(()) => {}
+                            Err(end) => return end,
+                        },
                     }
                     continue;
                 }
@@ -165,15 +164,12 @@ impl Gathering {
     }
 
     /// Begins to watch the partition, which is idle; it is still read the usual way meanwhile.
-    fn watch(&self, offset: i64) -> Result<Option<Watch>, End> {
-        match self.shared.idle.watch(&self.name, offset) {
-            Ok(watch) => Ok(Some(watch)),
-            // It is read the usual way, which costs more and misses nothing.
-            Err(error) => {
-                tracing::debug!(partition = %self.name, %error, "not watched");
-                Ok(None)
-            }
-        }
+    /// `None` where the client refuses: reading on costs more, and misses nothing.
+    fn watch(&self, offset: i64) -> Option<Watch> {
+        let watch = self.shared.idle.watch(&self.name, offset);
+        watch
+            .inspect_err(|error| tracing::debug!(partition = %self.name, %error, "not watched"))
+            .ok()
     }
 
     /// Stops reading until the watch finds a record, then reads on at `offset`.

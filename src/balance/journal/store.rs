@@ -82,7 +82,7 @@ pub(crate) async fn append(
     let statement = "/* balance::journal */ COPY hold_changes
         (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         FROM STDIN BINARY";
-    let mut copy = CopyRows::begin(&mut *transaction, statement, 8).await?;
+    let mut copy = CopyRows::begin(&mut transaction, statement, 8).await?;
     for (CallChange { call_sid, change, .. }, key) in changes.zip(keys) {
         let Some(key) = key else { continue };
         let hold = change.hold();
