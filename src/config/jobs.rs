@@ -1,4 +1,5 @@
-//! The settings of the jobs that compare this service with Twilio periodically.
+//! The settings of the jobs `sweep` and `reconcile`, which compare this service with Twilio. The
+//! setting of `blanking` is in `privacy.rs`.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Jobs: work that is due by the clock, wherever `serve` has the role `jobs`.
+//! Jobs: work that is due periodically, wherever `serve` has the role `jobs`.
 //!
 //! Each has a name, a period and a row in the table `jobs`, and is run by one process at a time.
 //! That process holds a Postgres lock that ends with its connection ([`JobLock`]), so a process

@@ -23,7 +23,8 @@ const ERROR_CHARACTERS_MAX: usize = 500;
 /// Why a run failed. The text must contain no secret and no phone number.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Work that is due by the clock.
+/// Work that is due after a period, counted from start to start, never at a time of day. A new job
+/// is due at once.
 pub struct Job {
     /// Its name, in the table and in metrics.
     pub name: &'static str,

@@ -22,7 +22,7 @@ pub struct Document {
     pub account_key: i32,
     /// Its subscriptions.
     pub timeline: SubscriptionTimeline,
-    /// What decides while holds are unknown.
+    /// The account's rules for authorizations.
     pub policy: Policy,
     /// The catalog in force when it was written; terms are never computed from an older one.
     pub catalog_version: CatalogVersion,
@@ -32,16 +32,19 @@ pub struct Document {
     pub text: String,
 }
 
-/// What decides about a call while holds are unknown.
+/// What the account's settings say about a call. While Redis answers, `place.lua` reads status and
+/// maximum of calls from the wallet's own fields; these decide when Postgres must
+/// (`authorize/fallback.rs`). `status` and `calls_in_progress_max` always count, the other two only
+/// while holds are unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// What authorizations do then.
+    /// What authorizations do while holds are unknown.
     pub on_redis_loss: OnRedisLoss,
     /// What `fail_open` may grant meanwhile.
     pub redis_loss_cap: Money,
-    /// Whether the account is open.
+    /// Open or closed; always counts.
     pub status: AccountStatus,
-    /// Most calls in progress.
+    /// Most calls in progress; always counts.
     pub calls_in_progress_max: Option<i32>,
 }
 

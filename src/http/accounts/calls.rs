@@ -1,5 +1,4 @@
-//! `GET /v1/accounts/{id}/calls`: every charged call with its evidence, the last charged first; as
-//! CSV without pages.
+//! `GET /v1/accounts/{id}/calls`: every charged call, the last charged first; as CSV without pages.
 
 use axum::Json;
 use axum::extract::State;
