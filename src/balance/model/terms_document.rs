@@ -32,9 +32,8 @@ pub struct Document {
     pub text: String,
 }
 
-/// What the account's settings say about a call. While Redis answers, `place.lua` reads status and
-/// maximum of calls from the wallet's own fields; these decide when Postgres must
-/// (`authorize/fallback.rs`). `status` and `calls_in_progress_max` always count, the other two only
+/// What the account's settings say about a call. `status` and `calls_in_progress_max` always count:
+/// `place.lua` reads them in the wallet, `authorize/fallback.rs` here. The other two count only
 /// while holds are unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
