@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::Balance;
-use crate::clock::Clock;
+use crate::clock::{Clock, beat};
 use crate::config::Settings;
 use crate::health::{Health, POSTGRES, REDIS};
 pub(crate) use crate::http::openapi::document as openapi_document;
@@ -304,7 +304,7 @@ impl App {
 
 async fn keep_metrics(recorder: Recorder) {
     loop {
-        tokio::time::sleep(UPKEEP_EVERY).await;
+        beat(UPKEEP_EVERY).await;
         recorder.upkeep();
     }
 }

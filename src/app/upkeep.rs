@@ -7,6 +7,7 @@ use futures::FutureExt;
 use tokio::signal::unix::Signal;
 
 use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
+use crate::clock::beat;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs;
@@ -30,13 +31,12 @@ impl App {
     /// Probes Postgres, so that `/readyz` shows an outage even without requests.
     pub(super) async fn probe_postgres(self) {
         loop {
-            // The pool pings a connection before it hands it out.
-            match tokio::time::timeout(PROBE_MAX, self.store.read()).await {
-                Ok(Ok(_)) => self.health.up("postgres"),
+            match tokio::time::timeout(PROBE_MAX, self.store.probe()).await {
+                Ok(Ok(())) => self.health.up("postgres"),
                 Ok(Err(error)) => self.health.down("postgres", one_line(&error)),
                 Err(_) => self.health.down("postgres", "does not answer"),
             }
-            tokio::time::sleep(PROBE_EVERY).await;
+            beat(PROBE_EVERY).await;
         }
     }
 
@@ -48,7 +48,7 @@ impl App {
                 Ok(Err(fault)) => self.health.down("redis", fault.to_string()),
                 Err(_) => self.health.down("redis", "does not answer"),
             }
-            tokio::time::sleep(PROBE_EVERY).await;
+            beat(PROBE_EVERY).await;
         }
     }
 
@@ -72,7 +72,7 @@ impl App {
                 }
                 newest = Some(latest.version);
             }
-            tokio::time::sleep(CATALOG_EVERY).await;
+            beat(CATALOG_EVERY).await;
         }
     }
 

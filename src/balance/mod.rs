@@ -43,11 +43,10 @@ pub use self::redis::link::{Link, Session};
 pub use authorize::{Allowance, Ask, Decision, Payer};
 pub use journal::partitions::note_expired_holds;
 pub use model::{
-    BalanceError, CallEnds, CallTerms, CycleRef, Document, GrantedBy, Hold, HoldSettings,
+    BalanceError, CallEnds, CallTerms, CycleRef, Denial, Document, GrantedBy, Hold, HoldSettings,
     HoldSource,
 };
 pub use projection::held_amounts::{Held, HeldSource};
 pub use repair::verify::Drift;
-pub use scripts::Denial;
 pub use state::Balance;
 pub use status_events::{Projector, StatusEventsOffset};

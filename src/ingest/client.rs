@@ -241,7 +241,7 @@ pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
         // Records arrive in the partitions' own queues; records fetched before a partition got its
         // queue are fetched again by the seek. A topic that does not exist yet is an error here;
         // its records arrive once it exists.
-        if let Some(Err(error)) = consumer.poll(Duration::from_millis(250))
+        if let Some(Err(error)) = consumer.poll(Duration::from_millis(500))
             && incidents.begins(error.to_string())
         {
             tracing::warn!(%error, "kafka consumer");

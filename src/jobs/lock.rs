@@ -8,6 +8,7 @@ use std::time::Duration;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
+use crate::clock::beat;
 use crate::ledger::store::{Store, StoreError};
 
 /// First half of the locks' keys ("jobs"), so that they never collide with other advisory locks.
@@ -71,7 +72,7 @@ impl JobLock {
         let done = {
             let lost = async {
                 loop {
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    beat(LOOK_EVERY).await;
                     let look = tokio::time::timeout(ANSWER_MAX, self.connection.ping());
                     if !matches!(look.await, Ok(Ok(()))) {
                         return;

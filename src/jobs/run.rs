@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::lock::JobLock;
 use super::record::{self, JobRecord};
-use crate::clock::Clock;
+use crate::clock::{Clock, beat};
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics::{JOB_LAST_SUCCESS_TIMESTAMP, JOB_RUNS};
 use crate::telemetry::one_line;
@@ -58,7 +58,7 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
                 tracing::warn!(job = job.name, error = one_line(&error), "the job waits");
             }
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        beat(LOOK_EVERY).await;
     }
 }
 

@@ -177,6 +177,14 @@ impl Store {
         Ok(self.pool.acquire().await?)
     }
 
+    /// Asks whether Postgres answers.
+    ///
+    /// # Errors
+    /// `Unavailable` where it does not.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        Ok(self.read().await?.ping().await?)
+    }
+
     /// Borrows a connection for a transaction.
     ///
     /// # Errors

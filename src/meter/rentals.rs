@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use crate::clock::beat;
 use crate::ledger::rentals::{self, Attempt};
 use crate::metrics;
 
@@ -32,7 +33,7 @@ pub(super) async fn retry(shared: Arc<Shared>, shutdown: CancellationToken) {
                 }
             }
         }
-        if tokio::time::timeout(LOOK_EVERY, shutdown.cancelled()).await.is_ok() {
+        if shutdown.run_until_cancelled(beat(LOOK_EVERY)).await.is_none() {
             return;
         }
     }

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::{Found, Stall};
 use super::{Shared, count, partition};
+use crate::clock::beat;
 use crate::ingest::client::TopicPartition;
 use crate::ledger::stalls::{self, Kept, StoredPlace};
 use crate::ledger::store::StoreError;
@@ -43,7 +44,7 @@ pub(super) async fn look(shared: Arc<Shared>, shutdown: CancellationToken) {
             Err(_) => Moved::new(),
         };
         let wait = if moved.is_empty() { LOOK_EVERY } else { LOOK_AGAIN };
-        if tokio::time::timeout(wait, shutdown.cancelled()).await.is_ok() {
+        if shutdown.run_until_cancelled(beat(wait)).await.is_none() {
             return;
         }
     }

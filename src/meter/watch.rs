@@ -10,6 +10,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
 
 use super::{Shared, count};
+use crate::clock::beat;
 use crate::ingest::client::{Consumer, TopicPartition};
 use crate::ledger::rejects;
 
@@ -54,7 +55,7 @@ pub(super) async fn kafka(
             }
             Err(_) => return,
         }
-        if tokio::time::timeout(LOOK_EVERY, shutdown.cancelled()).await.is_ok() {
+        if shutdown.run_until_cancelled(beat(LOOK_EVERY)).await.is_none() {
             return;
         }
     }
@@ -109,7 +110,7 @@ pub(super) async fn rejects(shared: Arc<Shared>, shutdown: CancellationToken) {
         if let Ok(amounts) = rejects::replayed_amounts(store).await {
             count::replayed(&amounts);
         }
-        if tokio::time::timeout(REJECTS_EVERY, shutdown.cancelled()).await.is_ok() {
+        if shutdown.run_until_cancelled(beat(REJECTS_EVERY)).await.is_none() {
             return;
         }
     }

@@ -4,8 +4,8 @@ use callmeter_core::domain::{AccountId, CallSid, Money};
 use tokio::time::Instant;
 
 use super::{ATTEMPTS_MAX, Allowance, Decision};
-use crate::balance::model::BalanceError;
-use crate::balance::scripts::{Denial, Extend, Extended, PlacedHold};
+use crate::balance::model::{BalanceError, Denial};
+use crate::balance::scripts::{Extend, Extended, PlacedHold};
 use crate::balance::state::Balance;
 
 impl Balance {

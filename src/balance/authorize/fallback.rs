@@ -18,11 +18,11 @@ use sqlx::PgConnection;
 use super::placing::Placing;
 use super::{Allowance, Decision};
 use crate::balance::journal::store::{self as journal, CallChange, Change, Known};
+use crate::balance::model::Denial;
 use crate::balance::model::{
     BalanceError, CallTerms, Document, GrantedBy, Hold, HoldSettings, HoldSource, Policy,
 };
 use crate::balance::projection::snapshot::Purpose;
-use crate::balance::scripts::Denial;
 use crate::balance::state::Balance;
 use crate::ledger::accounts::OnRedisLoss;
 
@@ -163,7 +163,7 @@ fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict>
     if policy.calls_in_progress_max.is_some_and(|most| known.holds >= i64::from(most)) {
         return Some(Verdict::Denied(Denial::TooManyCalls));
     }
-    if terms.is_refused {
+    if terms.is_destination_blocked {
         return Some(Verdict::Denied(Denial::DestinationBlocked));
     }
     // How much allowance is left is not known.

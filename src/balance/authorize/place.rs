@@ -10,8 +10,8 @@ use tokio::time::Instant;
 use super::placing::Placing;
 use super::{ATTEMPTS_MAX, Allowance, Ask, Decision, Payer};
 use crate::balance::journal::store as journal;
-use crate::balance::model::{BalanceError, CallTerms, Document, HoldSource};
-use crate::balance::scripts::{Denial, Place, Placed, PlacedHold, Unknown};
+use crate::balance::model::{BalanceError, CallTerms, Denial, Document, HoldSource};
+use crate::balance::scripts::{Place, Placed, PlacedHold, Unknown};
 use crate::balance::state::Balance;
 
 impl Balance {

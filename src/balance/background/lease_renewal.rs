@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::state::Balance;
+use crate::clock::beat;
 
 /// Time between two looks.
-const LOOK_EVERY: Duration = Duration::from_millis(300);
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Looks until `shutdown`.
 pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
@@ -16,7 +17,7 @@ pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
             if let Err(error) = balance.look_at_ledger().await {
                 tracing::debug!(%error, "the ledger could not be looked at");
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            beat(LOOK_EVERY).await;
         }
     };
     let catching_up = async {

@@ -21,6 +21,7 @@ use crate::balance::projection::ended_calls::{self, Mark};
 use crate::balance::repair::compare::{Comparison, Difference};
 use crate::balance::scripts::{Expire, Remember, Standing};
 use crate::balance::state::Balance;
+use crate::clock::beat;
 use crate::ledger::store::StoreError;
 use crate::ledger::{call_tags, incarnation, wallets};
 use crate::metrics::{HELD_DOLLARS, HOLDS_ACTIVE, HOLDS_EXPIRED, set_dollars};
@@ -84,7 +85,7 @@ pub(crate) async fn run(balance: Balance, shutdown: CancellationToken) {
                     Err(error) => tracing::debug!(%error, "old data could not be deleted"),
                 }
             }
-            tokio::time::sleep_until(next).await;
+            beat(ROUND_EVERY).await;
         }
     };
     let _: Option<()> = shutdown.run_until_cancelled(Box::pin(endless)).await;

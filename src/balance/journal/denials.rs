@@ -12,8 +12,8 @@ use chrono::NaiveDate;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::scripts::Denial;
-use crate::clock::Clock;
+use crate::balance::model::Denial;
+use crate::clock::{Clock, beat};
 use crate::ledger::denials::{self, Denied};
 use crate::ledger::store::{Store, StoreError};
 
@@ -64,7 +64,7 @@ impl Denials {
         let mut goes_on = true;
         let mut forget_at = Instant::now();
         while goes_on {
-            let slept = shutdown.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await;
+            let slept = shutdown.run_until_cancelled(beat(WRITE_EVERY)).await;
             goes_on = slept.is_some();
             if let Err(error) = self.write().await {
                 tracing::warn!(%error, "denials wait to be written");

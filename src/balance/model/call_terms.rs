@@ -19,7 +19,7 @@ pub struct CallTerms {
     /// Beyond the allowance nothing is granted.
     pub blocks_overage: bool,
     /// The destination is refused.
-    pub is_refused: bool,
+    pub is_destination_blocked: bool,
 }
 
 /// The ends of a call, as its caller or Twilio names them.
@@ -42,7 +42,7 @@ impl CallTerms {
         let is_free =
             ends.is_child_leg && terms.plan().is_some_and(|plan| plan.legs == Legs::ParentOnly);
         let increments = terms.tariff().increments;
-        let is_refused = matched.blocked;
+        let is_destination_blocked = matched.blocked;
         if is_free {
             return Self {
                 cycle: None,
@@ -50,7 +50,7 @@ impl CallTerms {
                 rate: RatePerMinute::ZERO,
                 increments,
                 blocks_overage: false,
-                is_refused,
+                is_destination_blocked,
             };
         }
         let (cycle, included_seconds) = match *terms {
@@ -65,7 +65,7 @@ impl CallTerms {
             rate: matched.rate,
             increments,
             blocks_overage: terms.plan().is_some_and(|plan| plan.overage == Overage::Block),
-            is_refused,
+            is_destination_blocked,
         }
     }
 }

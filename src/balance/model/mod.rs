@@ -1,6 +1,7 @@
 //! The types that all floors above use; no I/O.
 
 mod call_terms;
+mod denial;
 mod error;
 mod hold;
 mod recent;
@@ -8,6 +9,7 @@ mod settings;
 mod terms_document;
 
 pub use call_terms::{CallEnds, CallTerms};
+pub use denial::Denial;
 pub use error::BalanceError;
 pub use hold::{CycleRef, GrantedBy, Hold, HoldSource};
 pub(crate) use recent::Recent;

@@ -24,7 +24,7 @@ pub use extend::{Extend, Extended};
 pub use holds::{Holds, SomeHolds};
 pub use load::{Load, Loaded};
 pub use missing::Missing;
-pub use place::{Denial, Place, Placed, PlacedHold};
+pub use place::{Place, Placed, PlacedHold};
 pub use remember::Remember;
 pub(crate) use request::teach;
 pub use request::{GRANT, Name, Request, Stamp, keys};

@@ -6,7 +6,7 @@ use redis::{Cmd, Value};
 use super::reply::Reply;
 use super::request::{Name, Request};
 use super::unknown::Unknown;
-use crate::balance::model::{BalanceError, CallTerms, Hold, HoldSettings, HoldSource};
+use crate::balance::model::{BalanceError, CallTerms, Denial, Hold, HoldSettings, HoldSource};
 
 /// Reserves allowance and money for a call.
 #[derive(Clone, Debug)]
@@ -71,52 +71,6 @@ pub struct PlacedHold {
     pub account_key: i32,
 }
 
-/// Why a call may not go ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Denial {
-    /// Allowance and money do not pay the initial length.
-    InsufficientFunds,
-    /// The plan's allowance is used up, and the plan blocks overage.
-    AllowanceExhausted,
-    /// The account is closed.
-    AccountClosed,
-    /// The tariff blocks the destination.
-    DestinationBlocked,
-    /// The account has its maximum of calls in progress.
-    TooManyCalls,
-    /// The call has ended.
-    CallAlreadySettled,
-}
-
-impl Denial {
-    /// Every reason.
-    pub const ALL: &[Self] = &[
-        Self::InsufficientFunds,
-        Self::AllowanceExhausted,
-        Self::AccountClosed,
-        Self::DestinationBlocked,
-        Self::TooManyCalls,
-        Self::CallAlreadySettled,
-    ];
-
-    /// The word for callers.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::InsufficientFunds => "insufficient_funds",
-            Self::AllowanceExhausted => "allowance_exhausted",
-            Self::AccountClosed => "account_closed",
-            Self::DestinationBlocked => "destination_blocked",
-            Self::TooManyCalls => "too_many_calls",
-            Self::CallAlreadySettled => "call_already_settled",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|reason| reason.as_str() == word)
-    }
-}
-
 impl Request for Place<'_> {
     type Reply = Placed;
     const SCRIPT: Name = Name::Place;
@@ -136,7 +90,7 @@ impl Request for Place<'_> {
         };
         command.arg(terms.included_seconds).arg(terms.rate.micros());
         command.arg(terms.increments.initial()).arg(terms.increments.increment());
-        command.arg(u8::from(terms.blocks_overage)).arg(u8::from(terms.is_refused));
+        command.arg(u8::from(terms.blocks_overage)).arg(u8::from(terms.is_destination_blocked));
         command.arg(self.asked_seconds).arg(self.settings.granted_seconds_max);
         command.arg(self.settings.ring_seconds).arg(self.settings.grace_seconds);
         command.arg(self.settings.expired_per_step_max).arg(u8::from(self.is_new));
