@@ -11,8 +11,6 @@ use callmeter_core::domain::AccountId;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::ledger::dedicated::Dedicated;
-use crate::ledger::store::Store;
 use crate::ledger::unprojected::LEASE;
 
 /// Noted wallets that a process keeps; if there are more, every account is projected again.
@@ -21,8 +19,6 @@ pub(crate) const NOTED_MAX: usize = 10_000;
 /// What was seen at the last look.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    /// For looks alone: they must not wait behind loads.
-    pub ledger: Dedicated,
     seen: Mutex<Seen>,
     /// Held by the one caller that looks when the lease has run out.
     pub turn: tokio::sync::Mutex<()>,
@@ -43,9 +39,8 @@ struct Seen {
 }
 
 impl Lease {
-    pub(crate) fn new(store: &Store) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
-            ledger: Dedicated::new(store),
             seen: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             is_unanswered: AtomicBool::new(false),

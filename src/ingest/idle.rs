@@ -22,9 +22,9 @@ use super::client::{KafkaSettings, TopicPartition};
 
 /// How long Kafka may wait before it answers that there is nothing. A partition that is watched from
 /// now on is part of the next fetch, so its watch may begin this much later.
-const FETCH_WAIT: Duration = Duration::from_millis(500);
+const FETCH_WAIT: Duration = Duration::from_secs(1);
 /// After this time a watch has surely begun.
-pub const BEGUN_AFTER: Duration = Duration::from_secs(1);
+pub const BEGUN_AFTER: Duration = Duration::from_secs(2);
 /// How long one poll blocks; bounds how long the thread outlives its owner.
 const POLL_WAIT: Duration = Duration::from_secs(10);
 

@@ -4,10 +4,9 @@
 //! is not acknowledged in time is returned to the caller as an error; it may still have been
 //! written, which the ledger's keys make harmless.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use futures::future::join_all;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -31,8 +30,10 @@ pub enum PublishError {
     #[error("the Kafka producer cannot be made; check [kafka.options]")]
     Producer(#[source] KafkaError),
     /// Not acknowledged in time, or refused; some of the records may have been written.
-    #[error("Kafka did not acknowledge a record of {topic}")]
+    #[error("Kafka at {brokers} did not take a record of {topic}")]
     NotAcknowledged {
+        /// Where it was sent to.
+        brokers: String,
         /// The topic.
         topic: String,
         /// The error of librdkafka.
@@ -56,8 +57,10 @@ pub struct Publisher {
 }
 
 struct Shared {
-    producer: ArcSwap<Producer>,
+    /// Opened by the first record: a client that publishes nothing costs an idle process threads.
+    producer: Mutex<Option<Arc<Producer>>>,
     config: ClientConfig,
+    brokers: String,
     topic: String,
     source: &'static str,
     acknowledged_max: Duration,
@@ -73,7 +76,7 @@ impl std::fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Prepares a producer for a topic; connects in the background. `source` names the origin in
+    /// Prepares a producer for a topic, which connects with its first record. `source` names the origin in
     /// each record's headers; a record fails if it is not acknowledged within `acknowledged_max`.
     ///
     /// # Errors
@@ -100,10 +103,11 @@ impl Publisher {
         // A topic that is created later is found soon.
         config.set("topic.metadata.refresh.interval.ms", "10000");
         let config = kafka.with_options(config);
-        let producer = Producer::open(&config).map_err(PublishError::Producer)?;
+        config.create_native_config().map_err(PublishError::Producer)?;
         let shared = Shared {
-            producer: ArcSwap::from_pointee(producer),
+            producer: Mutex::default(),
             config,
+            brokers: kafka.brokers.clone(),
             topic: topic.to_owned(),
             source,
             acknowledged_max,
@@ -116,12 +120,13 @@ impl Publisher {
     /// # Errors
     /// If one is not acknowledged; others may have been.
     pub async fn publish(&self, records: &[NewRecord]) -> Result<(), PublishError> {
-        let producer = self.shared.producer.load_full();
+        let producer = self.producer()?;
         for records in records.chunks(AT_ONCE_MAX) {
             let sent = join_all(records.iter().map(|record| self.send(&producer, record))).await;
             if let Some(source) = sent.into_iter().find_map(Result::err) {
-                self.replace_if_broken(&producer, &source)?;
+                self.drop_if_broken(&producer, &source);
                 return Err(PublishError::NotAcknowledged {
+                    brokers: self.shared.brokers.clone(),
                     topic: self.shared.topic.clone(),
                     source,
                 });
@@ -141,24 +146,30 @@ impl Publisher {
         producer.send(outgoing, self.shared.acknowledged_max).await
     }
 
-    /// Replaces an idempotent producer that lost its place in the log (the topic was created again,
-    /// or the broker lost records): its error is fatal.
-    fn replace_if_broken(
-        &self,
-        producer: &Arc<Producer>,
-        error: &KafkaError,
-    ) -> Result<(), PublishError> {
-        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
-        let Some((code, reason)) = producer
-            .fatal_error()
-            .or_else(|| fatal.then(|| (RDKafkaErrorCode::Fatal, String::new())))
-        else {
-            return Ok(());
-        };
-        tracing::error!(%code, reason, "the kafka producer failed for good and is replaced");
+    fn producer(&self) -> Result<Arc<Producer>, PublishError> {
+        let mut kept = self.kept();
+        if let Some(producer) = &*kept {
+            return Ok(Arc::clone(producer));
+        }
         let made = Producer::open(&self.shared.config).map_err(PublishError::Producer)?;
+        Ok(Arc::clone(kept.insert(Arc::new(made))))
+    }
+
+    /// Drops an idempotent producer that lost its place in the log (the topic was created again, or
+    /// the broker lost records): its error is fatal. The next record opens another one.
+    fn drop_if_broken(&self, producer: &Arc<Producer>, error: &KafkaError) {
+        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+        let fatal = fatal.then(|| (RDKafkaErrorCode::Fatal, String::new()));
+        let Some((code, reason)) = producer.fatal_error().or(fatal) else { return };
+        tracing::error!(%code, reason, "the kafka producer failed for good and is replaced");
         // Another caller that failed at the same time may have replaced it already.
-        self.shared.producer.compare_and_swap(producer, Arc::new(made));
-        Ok(())
+        let mut kept = self.kept();
+        if kept.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, producer)) {
+            *kept = None;
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Arc<Producer>>> {
+        self.shared.producer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

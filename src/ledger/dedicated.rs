@@ -3,23 +3,25 @@
 //! The pool checks a connection when it is returned, and often when it is borrowed: each check is a
 //! round trip, and an idle process would make three for each statement.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use super::store::{Store, StoreError};
+use super::session;
+use super::store::StoreError;
 
 /// The connection, while nobody uses it.
 #[derive(Debug)]
 pub struct Dedicated {
-    store: Store,
+    plain: Arc<PgConnectOptions>,
     idle: Mutex<Option<PgConnection>>,
 }
 
 impl Dedicated {
     /// Connects when it is first used.
-    pub fn new(store: &Store) -> Self {
-        Self { store: store.clone(), idle: Mutex::default() }
+    pub(super) fn new(plain: &Arc<PgConnectOptions>) -> Self {
+        Self { plain: Arc::clone(plain), idle: Mutex::default() }
     }
 
     /// Borrows the connection, and connects where there is none. Only what is given back with
@@ -31,13 +33,33 @@ impl Dedicated {
         let idle = self.lock().take();
         match idle {
             Some(connection) => Ok(connection),
-            None => self.store.connect_reading().await,
+            None => self.connect().await,
         }
     }
 
     /// Returns a connection whose statement was answered.
     pub fn put_back(&self, connection: PgConnection) {
         *self.lock() = Some(connection);
+    }
+
+    /// Asks whether Postgres answers. A connection may be from before a restart, so a new one is asked
+    /// too.
+    pub(super) async fn probe(&self) -> Result<(), StoreError> {
+        let mut connection = self.take().await?;
+        if connection.ping().await.is_err() {
+            connection = self.connect().await?;
+        }
+        self.put_back(connection);
+        Ok(())
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        match session::read_only(&self.plain).connect().await {
+            Err(error) if session::is_refused_by_a_pooler(&error) => {
+                Ok(self.plain.connect().await?)
+            }
+            connected => Ok(connected?),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<PgConnection>> {

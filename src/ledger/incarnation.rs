@@ -1,7 +1,6 @@
 //! How often this ledger went back in time (a restored backup, a lossy fail-over).
 
 use futures::FutureExt as _;
-use sqlx::Row;
 
 use super::store::{Store, StoreError};
 
@@ -10,10 +9,11 @@ use super::store::{Store, StoreError};
 /// # Errors
 /// If Postgres is unavailable.
 pub async fn current(store: &Store) -> Result<i64, StoreError> {
-    let row = sqlx::query("/* incarnation::current */ SELECT incarnation FROM ledger_identity")
-        .fetch_one(&mut *store.read().await?)
-        .await?;
-    Ok(row.try_get(0)?)
+    let mut connection = store.regular().take().await?;
+    let query = "/* incarnation::current */ SELECT incarnation FROM ledger_identity";
+    let current = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+    store.regular().put_back(connection);
+    Ok(current)
 }
 
 /// Raises the incarnation, because an outside witness was ahead of Postgres; returns the new one.

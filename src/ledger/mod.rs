@@ -11,7 +11,7 @@ mod call_key;
 pub mod call_tags;
 pub mod catalogs;
 pub(crate) mod copy;
-pub mod dedicated;
+pub(crate) mod dedicated;
 pub mod denials;
 mod error;
 pub mod history;

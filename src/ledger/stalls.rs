@@ -37,6 +37,7 @@ pub async fn places(
     store: &Store,
     topics: &[&str],
 ) -> Result<Vec<(TopicPartition, StoredPlace)>, StoreError> {
+    let mut connection = store.regular().take().await?;
     let rows = sqlx::query(
         "-- stalls::places
          SELECT o.topic, o.partition, o.next_offset, s.next_offset, s.since, s.cause
@@ -44,8 +45,9 @@ pub async fn places(
          WHERE o.topic = ANY($1)",
     )
     .bind(topics)
-    .fetch_all(&mut *store.read().await?)
+    .fetch_all(&mut connection)
     .await?;
+    store.regular().put_back(connection);
     let places = rows.iter().map(|row| {
         let kept = match row.try_get::<Option<i64>, _>(3)? {
             None => None,

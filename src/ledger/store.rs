@@ -18,6 +18,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
+use super::dedicated::Dedicated;
 use super::session;
 pub use super::session::Begin;
 
@@ -121,6 +122,8 @@ pub struct Store {
     pool: PgPool,
     /// Options that also connect through poolers.
     plain: Arc<PgConnectOptions>,
+    /// For statements that are read several times a second.
+    regular: Arc<Dedicated>,
     /// A pooler refused the bounds of single statements; they are no longer sent.
     is_pooled: Arc<AtomicBool>,
 }
@@ -156,7 +159,13 @@ impl Store {
             Box::pin(async move { Ok(is_fresh || connection.ping().await.is_ok()) })
         });
         let pool = pool.connect_lazy_with(session::read_only(&plain));
-        Self { pool, plain, is_pooled: Arc::default() }
+        let regular = Arc::new(Dedicated::new(&plain));
+        Self { pool, plain, regular, is_pooled: Arc::default() }
+    }
+
+    /// The connection for small statements that are read every second or more often.
+    pub fn regular(&self) -> &Dedicated {
+        &self.regular
     }
 
     /// Borrows a connection for reading; Postgres refuses to change anything on it.
@@ -182,7 +191,7 @@ impl Store {
     /// # Errors
     /// `Unavailable` where it does not.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        Ok(self.read().await?.ping().await?)
+        self.regular.probe().await
     }
 
     /// Borrows a connection for a transaction.
@@ -199,17 +208,6 @@ impl Store {
     /// `Unavailable` if Postgres cannot be reached.
     pub async fn connect(&self) -> Result<PgConnection, StoreError> {
         Ok(self.plain.connect().await?)
-    }
-
-    /// Connects past the pool, for reading alone.
-    ///
-    /// # Errors
-    /// `Unavailable` where Postgres cannot be reached.
-    pub(super) async fn connect_reading(&self) -> Result<PgConnection, StoreError> {
-        match session::read_only(&self.plain).connect().await {
-            Err(error) if session::is_refused_by_a_pooler(&error) => self.connect().await,
-            connected => Ok(connected?),
-        }
     }
 
     /// Connects to Postgres itself, for session locks. A mark that only the start of the connection

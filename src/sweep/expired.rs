@@ -177,7 +177,7 @@ impl Sweeper {
                 return Ok(Decision::Later(Some(problem)));
             }
         };
-        self.publisher.publish(&linked.sid, &[record]).await?;
+        self.publish(&linked.sid, vec![record]).await?;
         report.handed_over.insert((linked.twilio_account_key, call_sid.clone()));
         if call.is_completed() {
             report.published += 1;

@@ -205,10 +205,10 @@ impl Sweeper {
         drop(connection);
         calls.retain(|sid, _| !charged.contains_key(sid) && published.insert(sid.clone()));
         let records = self.records(linked, &calls, counts).await?;
-        self.publisher.publish(&linked.sid, &records).await?;
-        let records = u64::try_from(records.len()).unwrap_or_default();
-        counts.published += records;
-        metrics::counter!(SWEEP_CALLS, "found_by" => "listing").increment(records);
+        let published = u64::try_from(records.len()).unwrap_or_default();
+        self.publish(&linked.sid, records).await?;
+        counts.published += published;
+        metrics::counter!(SWEEP_CALLS, "found_by" => "listing").increment(published);
         Ok(())
     }
 

@@ -13,27 +13,29 @@ mod event;
 mod expired;
 mod listing;
 mod progress;
-mod publisher;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
-use callmeter_core::domain::CallSid;
+use callmeter_core::domain::{CallSid, TwilioAccountSid};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use event::SOURCE;
 pub use expired::{ExpiredHold, overdue as overdue_holds};
 pub use progress::{Failing, failing};
-pub use publisher::{PublishError, Publisher};
 
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::decode::Limits;
+use crate::ingest::publisher::{NewRecord, PublishError, Publisher};
 use crate::ledger::LedgerError;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::twilio::{AccessError, Accesses, TwilioClient, TwilioError};
 
+/// Longest time until a record is acknowledged; then the sweep fails, and is run again.
+const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(20);
 /// Name of the job and of its lock.
 pub const NAME: &str = "sweep";
 
@@ -109,7 +111,7 @@ pub enum SweepError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Kafka does not accept records. Nothing is lost: the next sweep finds the calls again.
-    #[error(transparent)]
+    #[error("a record was not published; the next sweep finds it again")]
     Publish(#[from] PublishError),
     /// Twilio is unavailable for every account.
     #[error("{error}, for one account after the other; the next sweep goes on from here")]
@@ -157,11 +159,12 @@ impl Sweeper {
         clock: Clock,
     ) -> Result<Self, SweepError> {
         let kafka = KafkaSettings::from(&settings.kafka);
+        let topic = &settings.kafka.topic_calls;
         Ok(Self {
             store,
             twilio: TwilioClient::open(&settings.twilio.api_base)?,
             accesses: Accesses::from_settings(settings, clock.clone()),
-            publisher: Publisher::open(&kafka, &settings.kafka.topic_calls)?,
+            publisher: Publisher::open(&kafka, topic, "sweep", ACKNOWLEDGED_MAX)?,
             clock,
             limits: Limits {
                 call_seconds_max: settings.charging.call_seconds_max,
@@ -169,6 +172,17 @@ impl Sweeper {
             },
             accounts_at_once: settings.sweep.accounts_at_once,
         })
+    }
+
+    /// Publishes records under their `AccountSid`.
+    async fn publish(
+        &self,
+        sid: &TwilioAccountSid,
+        records: Vec<Vec<u8>>,
+    ) -> Result<(), PublishError> {
+        let key = || Some(sid.as_str().to_owned());
+        let records = records.into_iter().map(|value| NewRecord { key: key(), value });
+        self.publisher.publish(&records.collect::<Vec<_>>()).await
     }
 
     /// Sweeps one period of every Twilio account, and the expired holds that are due.

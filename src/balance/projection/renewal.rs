@@ -76,7 +76,7 @@ impl Balance {
     pub(crate) async fn look_at_ledger(&self) -> Result<(), BalanceError> {
         let asked_at = Instant::now();
         let asking = async {
-            let ledger = &self.0.lease.ledger;
+            let ledger = self.0.store.regular();
             let mut connection = ledger.take().await?;
             let most = i64::try_from(NOTED_MAX).unwrap_or(i64::MAX).saturating_add(1);
             let looked = unprojected::look(&mut connection, most).await?;
