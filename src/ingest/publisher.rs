@@ -33,11 +33,11 @@ pub enum PublishError {
     #[error("Kafka at {brokers} did not take a record of {topic}")]
     NotAcknowledged {
         /// Where it was sent to.
-        brokers: String,
+        brokers: Box<str>,
         /// The topic.
-        topic: String,
+        topic: Box<str>,
         /// The error of librdkafka.
-        source: KafkaError,
+        source: Box<KafkaError>,
     },
 }
 
@@ -126,9 +126,9 @@ impl Publisher {
             if let Some(source) = sent.into_iter().find_map(Result::err) {
                 self.drop_if_broken(&producer, &source);
                 return Err(PublishError::NotAcknowledged {
-                    brokers: self.shared.brokers.clone(),
-                    topic: self.shared.topic.clone(),
-                    source,
+                    brokers: self.shared.brokers.as_str().into(),
+                    topic: self.shared.topic.as_str().into(),
+                    source: Box::new(source),
                 });
             }
         }

@@ -1,4 +1,4 @@
-//! A connection apart from the pool, for one small statement that is read several times a second.
+//! Connections apart from the pool, for small statements that are read every second or more often.
 //!
 //! The pool checks a connection when it is returned, and often when it is borrowed: each check is a
 //! round trip, and an idle process would make three for each statement.
@@ -11,26 +11,29 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use super::session;
 use super::store::StoreError;
 
-/// The connection, while nobody uses it.
+/// Most connections that are kept: loops of a process wake together.
+const KEPT_MAX: usize = 3;
+
+/// The connections that nobody uses.
 #[derive(Debug)]
 pub struct Dedicated {
     plain: Arc<PgConnectOptions>,
-    idle: Mutex<Option<PgConnection>>,
+    idle: Mutex<Vec<PgConnection>>,
 }
 
 impl Dedicated {
-    /// Connects when it is first used.
+    /// Connects when one is first used.
     pub(super) fn new(plain: &Arc<PgConnectOptions>) -> Self {
         Self { plain: Arc::clone(plain), idle: Mutex::default() }
     }
 
-    /// Borrows the connection, and connects where there is none. Only what is given back with
+    /// Borrows a connection, and connects where there is none. Only what is given back with
     /// [`Self::put_back`] is used again: a statement that failed or was given up costs its connection.
     ///
     /// # Errors
     /// `Unavailable` where Postgres cannot be reached.
     pub async fn take(&self) -> Result<PgConnection, StoreError> {
-        let idle = self.lock().take();
+        let idle = self.lock().pop();
         match idle {
             Some(connection) => Ok(connection),
             None => self.connect().await,
@@ -39,7 +42,10 @@ impl Dedicated {
 
     /// Returns a connection whose statement was answered.
     pub fn put_back(&self, connection: PgConnection) {
-        *self.lock() = Some(connection);
+        let mut idle = self.lock();
+        if idle.len() < KEPT_MAX {
+            idle.push(connection);
+        }
     }
 
     /// Asks whether Postgres answers. A connection may be from before a restart, so a new one is asked
@@ -62,7 +68,7 @@ impl Dedicated {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<PgConnection>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<PgConnection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

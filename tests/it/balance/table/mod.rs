@@ -87,7 +87,7 @@ impl Table {
                 rate: RatePerMinute::from_micros(14_000).expect("a rate"),
                 increments: Increments::PER_MINUTE,
                 blocks_overage: false,
-                is_refused: false,
+                is_destination_blocked: false,
             },
             terms_revision: "r1".to_owned(),
             offset_micros: 0,
@@ -236,7 +236,7 @@ impl Table {
         let is_stream = words.plain.contains(&"stream");
         let sid = words.named.get("sid").map(|sid| TwilioAccountSid::parse(sid).expect("a sid"));
         let mut terms = self.terms.clone();
-        terms.is_refused = words.plain.contains(&"blocked");
+        terms.is_destination_blocked = words.plain.contains(&"blocked");
         let place = Place {
             account: &self.account,
             operation: &operation,
