@@ -17,7 +17,7 @@ use crate::ledger::unprojected::LEASE;
 pub(crate) const NOTED_MAX: usize = 10_000;
 
 /// What was seen at the last look.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Lease {
     seen: Mutex<Seen>,
     /// Held by the one caller that looks when the lease has run out.
@@ -39,15 +39,6 @@ struct Seen {
 }
 
 impl Lease {
-    pub(crate) fn new() -> Self {
-        Self {
-            seen: Mutex::default(),
-            turn: tokio::sync::Mutex::default(),
-            is_unanswered: AtomicBool::new(false),
-            found: Notify::new(),
-        }
-    }
-
     /// The last look is too old, and another may be answered.
     pub(crate) fn is_due(&self) -> bool {
         let is_old = self.lock().asked_at.is_none_or(|at| at.elapsed() > LEASE);

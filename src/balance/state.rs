@@ -74,7 +74,7 @@ impl Balance {
             journal: Journal::new(store.clone(), clock.clone(), &settings),
             denials: Denials::new(store.clone(), clock.clone()),
             catalogs: catalogs::Cache::default(),
-            lease: Lease::new(),
+            lease: Lease::default(),
             projector,
             restored_late: AtomicI64::new(0),
             documents: Mutex::new(Recent::new(KEPT_MAX)),

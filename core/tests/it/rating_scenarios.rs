@@ -220,7 +220,7 @@ fn where_each_leg_is_charged_a_child_leg_costs_like_any_other() {
 }
 
 #[test]
-fn the_longest_matching_prefix_of_the_far_end_sets_the_rate() {
+fn the_longest_matching_prefix_of_the_rated_number_sets_the_rate() {
     check_plans(
         "now 2026-03-10T12:00:00Z
         call 9s to +4420123       -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1
@@ -247,7 +247,7 @@ fn an_end_that_is_no_number_takes_the_default_rate() {
 }
 
 #[test]
-fn the_far_end_is_from_for_inbound_and_trunking_originating_and_else_to() {
+fn the_rated_number_is_from_for_inbound_and_trunking_originating_and_else_to() {
     check_plans(
         "now 2026-03-10T12:00:00Z
         call 9s from +442 to +4479 inbound -> 0 of 0 + 60 at 0.030000 +44 = 0.030000 call, v1

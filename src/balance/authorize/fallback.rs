@@ -6,25 +6,23 @@
 //! one transaction, one call of an account after the other, so that all processes share one cap. If
 //! Postgres is away too, there is no decision: the caller decides what to do with the call.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use callmeter_core::domain::{AccountStatus, CallSid, Money};
+use callmeter_core::domain::{AccountStatus, Money};
 use callmeter_core::rating::{GrantOutcome, GrantTerms, Pool, grant_seconds};
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::FutureExt as _;
 use sqlx::PgConnection;
 
 use super::placing::Placing;
-use super::{Allowance, Decision};
+use super::{Allowance, Ask, Decision};
 use crate::balance::journal::store::{self as journal, CallChange, Change, Known};
-use crate::balance::model::Denial;
 use crate::balance::model::{
-    BalanceError, CallTerms, Document, GrantedBy, Hold, HoldSettings, HoldSource, Policy,
+    BalanceError, CallTerms, Denial, Document, GrantedBy, Hold, HoldSource, Policy,
 };
 use crate::balance::projection::snapshot::Purpose;
 use crate::balance::state::Balance;
 use crate::ledger::accounts::OnRedisLoss;
+use crate::ledger::store::Begin;
 
 /// Longest wait until other calls are decided.
 const TURN_MAX: Duration = Duration::from_secs(1);
@@ -32,19 +30,6 @@ const TURN_MAX: Duration = Duration::from_secs(1);
 const POSTGRES_MAX: Duration = Duration::from_secs(1);
 /// First half of the key of an account's lock, so that it meets no other advisory lock: "fail".
 const LOCK: i32 = 0x6661_696c;
-
-/// A call, and all the facts that decide about it, except those of the journal.
-#[derive(Debug)]
-struct Question {
-    document: Arc<Document>,
-    call_sid: CallSid,
-    seconds: u32,
-    terms: CallTerms,
-    settings: HoldSettings,
-    /// When Redis last answered; grants without it count from there.
-    since: i64,
-    now: DateTime<Utc>,
-}
 
 /// The decision about a call.
 enum Verdict {
@@ -83,20 +68,12 @@ impl Balance {
         if document.policy.on_redis_loss != OnRedisLoss::FailOpen || !self.0.journal.flush().await {
             return Ok(Decision::Unavailable);
         }
-        let question = Arc::new(Question {
-            call_sid: ask.call_sid.clone(),
-            seconds: ask.seconds,
-            terms: self.terms(&document, ask.ends).await?,
-            settings: self.0.settings.clone(),
-            since: self.0.redis.answered_at(),
-            now: self.0.clock.now(),
-            document,
-        });
-        let verdict = self.0.store.transact("balance::without_redis", |connection| {
-            let question = Arc::clone(&question);
-            async move { decide(connection, &question).await }.boxed()
-        });
-        Ok(match verdict.await? {
+        let terms = self.terms(&document, ask.ends).await?;
+        let mut reserved = self.0.store.for_transaction().await?;
+        let mut transaction = reserved.begin(Begin::Usual).await?;
+        let verdict = self.decide(&mut transaction, ask, &document, &terms).await?;
+        transaction.commit().await?;
+        Ok(match verdict {
             Verdict::Unavailable => Decision::Unavailable,
             Verdict::Standing(hold) => Decision::Allow(Allowance::from(&hold)),
             Verdict::Denied(reason) => self.deny(placing, account_key, reason, Money::ZERO),
@@ -110,36 +87,78 @@ impl Balance {
             }
         })
     }
-}
 
-/// Decides from the journal, and journals the grant, in the caller's transaction.
-async fn decide(
-    connection: &mut PgConnection,
-    question: &Question,
-) -> Result<Verdict, BalanceError> {
-    let Question { document, call_sid, since, now, .. } = question;
-    let (account_key, policy) = (document.account_key, &document.policy);
-    sqlx::query(
-        "-- balance::without_redis, one call of an account after the other
-         SELECT pg_advisory_xact_lock($1, $2)",
-    )
-    .bind(LOCK)
-    .bind(account_key)
-    .execute(&mut *connection)
-    .await?;
-    let counts_holds = policy.calls_in_progress_max.is_some();
-    let known =
-        journal::known(connection, account_key, call_sid, counts_holds, *since, *now).await?;
-    if let Some(verdict) = refusal(policy, &question.terms, &known) {
-        return Ok(verdict);
+    /// Decides from the journal, and journals the grant, in the caller's transaction.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        ask: &Ask<'_>,
+        document: &Document,
+        terms: &CallTerms,
+    ) -> Result<Verdict, BalanceError> {
+        let (account_key, policy, call_sid) =
+            (document.account_key, &document.policy, ask.call_sid);
+        // Grants without Redis count from its last answer.
+        let (since, now) = (self.0.redis.answered_at(), self.0.clock.now());
+        sqlx::query(
+            "-- balance::without_redis, one call of an account after the other
+             SELECT pg_advisory_xact_lock($1, $2)",
+        )
+        .bind(LOCK)
+        .bind(account_key)
+        .execute(&mut *connection)
+        .await?;
+        let counts_holds = policy.calls_in_progress_max.is_some();
+        let known =
+            journal::known(connection, account_key, call_sid, counts_holds, since, now).await?;
+        if let Some(verdict) = refusal(policy, terms, &known) {
+            return Ok(verdict);
+        }
+        let left = policy.redis_loss_cap.micros().saturating_sub(known.spent.micros());
+        let Some(hold) =
+            self.grant_without_redis(ask.seconds, terms, Money::from_micros(left), now)
+        else {
+            return Ok(Verdict::Unavailable);
+        };
+        // If another process has just journaled Redis's grant, the next request finds that one.
+        let is_granted = journal::grant(connection, account_key, call_sid, &hold, now).await?;
+        Ok(if is_granted { Verdict::Granted(hold) } else { Verdict::Unavailable })
     }
-    let left = policy.redis_loss_cap.micros().saturating_sub(known.spent.micros());
-    let Some(hold) = grant(question, Money::from_micros(left)) else {
-        return Ok(Verdict::Unavailable);
-    };
-    // If another process has just journaled Redis's grant, the next request finds that one.
-    let is_granted = journal::grant(connection, account_key, call_sid, &hold, *now).await?;
-    Ok(if is_granted { Verdict::Granted(hold) } else { Verdict::Unavailable })
+
+    /// Grants from the rest of the cap; `None` if that pays nothing. The allowance is not known now, so
+    /// the whole call is priced.
+    fn grant_without_redis(
+        &self,
+        seconds: u32,
+        terms: &CallTerms,
+        money: Money,
+        now: DateTime<Utc>,
+    ) -> Option<Hold> {
+        let settings = &self.0.settings;
+        let pool = Pool { allowance_seconds: 0, money };
+        let grant_terms = GrantTerms { rate: terms.rate, increments: terms.increments };
+        let granted = grant_seconds(pool, grant_terms, seconds, settings.granted_seconds_max);
+        let GrantOutcome::Granted(grant) = granted else { return None };
+        let lives = settings.ring_seconds + grant.granted_seconds;
+        let valid_until = now + TimeDelta::seconds(lives.into());
+        Some(Hold {
+            revision: now.timestamp_micros(),
+            granted_seconds: grant.granted_seconds,
+            is_final: grant.is_final,
+            money: grant.hold,
+            allowance_seconds: 0,
+            cycle: None,
+            included_seconds: 0,
+            rate: terms.rate,
+            increments: terms.increments,
+            blocks_overage: false,
+            placed_at: now,
+            valid_until,
+            expires_at: valid_until + TimeDelta::seconds(settings.grace_seconds.into()),
+            source: HoldSource::Authorize,
+            granted_by: GrantedBy::Postgres,
+        })
+    }
 }
 
 /// Why nothing more is granted, checked in the order of `place.lua`.
@@ -168,33 +187,4 @@ fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict>
     }
     // How much allowance is left is not known.
     terms.blocks_overage.then_some(Verdict::Unavailable)
-}
-
-/// Grants from the rest of the cap; `None` if that pays nothing. The allowance is not known now, so
-/// the whole call is priced.
-fn grant(question: &Question, money: Money) -> Option<Hold> {
-    let Question { terms, settings, now, .. } = question;
-    let pool = Pool { allowance_seconds: 0, money };
-    let grant_terms = GrantTerms { rate: terms.rate, increments: terms.increments };
-    let granted = grant_seconds(pool, grant_terms, question.seconds, settings.granted_seconds_max);
-    let GrantOutcome::Granted(grant) = granted else { return None };
-    let lives = settings.ring_seconds + grant.granted_seconds;
-    let valid_until = *now + TimeDelta::seconds(lives.into());
-    Some(Hold {
-        revision: now.timestamp_micros(),
-        granted_seconds: grant.granted_seconds,
-        is_final: grant.is_final,
-        money: grant.hold,
-        allowance_seconds: 0,
-        cycle: None,
-        included_seconds: 0,
-        rate: terms.rate,
-        increments: terms.increments,
-        blocks_overage: false,
-        placed_at: *now,
-        valid_until,
-        expires_at: valid_until + TimeDelta::seconds(settings.grace_seconds.into()),
-        source: HoldSource::Authorize,
-        granted_by: GrantedBy::Postgres,
-    })
 }

@@ -11,8 +11,7 @@ mod void;
 use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
 use chrono::{DateTime, Utc};
 
-use crate::balance::model::Denial;
-use crate::balance::model::{BalanceError, CallEnds, Hold};
+use crate::balance::model::{BalanceError, CallEnds, Denial, Hold};
 use crate::balance::state::Balance;
 
 /// Attempts of an authorization: between them an account is loaded or terms are computed again.

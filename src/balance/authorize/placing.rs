@@ -5,8 +5,7 @@ use callmeter_core::rating::terms_at;
 use tokio::time::Instant;
 
 use super::{Ask, Decision, Payer};
-use crate::balance::model::Denial;
-use crate::balance::model::{BalanceError, CallEnds, CallTerms, Document, HoldSource};
+use crate::balance::model::{BalanceError, CallEnds, CallTerms, Denial, Document, HoldSource};
 use crate::balance::state::Balance;
 use crate::ledger::{LedgerError, catalogs};
 

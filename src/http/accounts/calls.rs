@@ -34,7 +34,7 @@ impl Fielded for CallListRequest {
     }
 }
 
-/// Lists charged calls with their evidence, zero-cost ones too, the last charged first.
+/// Lists charged calls with what explains each, zero-cost ones too, the last charged first.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/calls", tag = "Accounts", operation_id = "listCalls",
     params(("account" = schema::AccountId, Path, description = "The account's id"), ListParameters, ("tag" = Option<schema::Tag>, Query, description = "Only calls with this tag")),

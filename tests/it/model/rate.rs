@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_prices_the_far_end_and_frees_child_legs_of_parent_only_plans() {
+    fn the_model_prices_the_rated_number_and_frees_child_legs_of_parent_only_plans() {
         let versions = [version(None, 14_000, 100)];
         let mut inbound = call("2026-02-10T00:00:00Z", 61);
         inbound.direction = Some("inbound".into());
