@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Another time for every program that a script starts: servers, cargo, tests, callmeter.
 #
-# libfaketime (Debian, Ubuntu: faketime) moves the clock of each program by the same amount. Time
-# runs on from there; timers and timeouts are not affected.
+# A small library (clock.c) moves the time of day of each program by the same amount. Time runs on from
+# there; timers and timeouts are not affected. Linux only.
 
 # clock_offset WHEN: whole seconds from now to WHEN (+40d, -90m, or a date such as
 # "2028-02-29 23:59:30 UTC"), with a sign.
@@ -19,20 +19,11 @@ clock_offset() {
 
 # clock_move WHEN: moves the clock of all programs that this script starts afterwards.
 clock_move() {
-  local offset library
+  local offset library=$CACHE/clock/clock.so
   offset=$(clock_offset "$1") || die "--clock $1 is neither an offset such as +40d nor a date"
-  library=$(clock_library) || { apt_install faketime && library=$(clock_library); } ||
-    die "libfaketime is missing: install it (Debian, Ubuntu: apt-get install faketime)"
-  export LD_PRELOAD=$library FAKETIME=${offset}s FAKETIME_DONT_FAKE_MONOTONIC=1 NO_FAKE_STAT=1
-  # One offset for all: no process may use another's start time.
-  export FAKETIME_NO_CACHE=1
+  mkdir -p "$CACHE/clock"
+  cc -shared -fPIC -O2 -Wall -Wextra -Werror -o "$library" "$ROOT/script/lib/clock.c" ||
+    die "script/lib/clock.c cannot be built"
+  export LD_PRELOAD=$library CLOCK_OFFSET=$offset
   say "the clock is moved by $offset s: $(date -u '+%F %T UTC')"
-}
-
-clock_library() {
-  local found
-  for found in /usr/lib/*/faketime/libfaketimeMT.so.1 /usr/lib*/faketime/libfaketimeMT.so.1; do
-    [[ ! -e $found ]] || { printf '%s' "$found"; return; }
-  done
-  return 1
 }
