@@ -61,7 +61,7 @@ pub(super) async fn run(command: Reconcile, settings: &Settings) -> Result<(), C
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let Some(compared) = lock.hold(reconciler.reconcile(range)).await else {
-        let problem = "Postgres was lost during the comparison; run it again";
+        let problem = "Postgres went away during the comparison; run it again";
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let report = compared.map_err(|error| match error {

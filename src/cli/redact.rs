@@ -31,6 +31,6 @@ impl Redact {
         let redacted = changes.run(redact::Redact(self.id.clone()), by).await?;
         let redacted = redacted.map_err(|UnknownAccount| unknown(&self.id))?;
         let calls = redact::blank_charges(store, redacted).await?;
-        print(&format!("{} is redacted; the numbers of {calls} charged calls are removed", self.id))
+        print(&format!("{} is redacted; {calls} charged calls have no numbers any more", self.id))
     }
 }

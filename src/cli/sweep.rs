@@ -49,7 +49,7 @@ pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), Comma
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let Some(swept) = lock.hold(sweeper.sweep(period)).await else {
-        let problem = "Postgres was lost during the sweep; run it again, nothing is charged twice";
+        let problem = "Postgres went away during the sweep; run it again, nothing is charged twice";
         return Err(CommandError::Refused(problem.to_owned()));
     };
     let report = swept.map_err(refused)?;
@@ -86,7 +86,7 @@ fn text(report: &Report) -> String {
         let rejected = report.rejected;
         let _ = write!(
             text,
-            "\n{rejected} cannot be charged: `callmeter rejects list --reason invalid` shows them"
+            "\n{rejected} cannot be charged and are kept: `callmeter rejects list --reason invalid`"
         );
     }
     if *unusable > 0 {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use super::session;
-use super::store::StoreError;
+use super::store_error::StoreError;
 
 /// Most connections that are kept: loops of a process wake together.
 const KEPT_MAX: usize = 3;
@@ -48,11 +48,11 @@ impl Dedicated {
         }
     }
 
-    /// Asks whether Postgres answers. A connection may be from before a restart, so a new one is asked
-    /// too.
+    /// Asks whether Postgres answers. Where a connection is from before a restart, so are the others.
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let mut connection = self.take().await?;
         if connection.ping().await.is_err() {
+            self.lock().clear();
             connection = self.connect().await?;
         }
         self.put_back(connection);

@@ -32,6 +32,7 @@ pub mod shared_keys;
 pub mod stalls;
 pub mod statements;
 pub mod store;
+mod store_error;
 pub mod subscriptions;
 pub mod tokens;
 mod transaction_id;

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::catch_up::CatchUp;
 use super::checkpoint;
 use super::end::End;
-use super::gathering::{Facts, FromGathering, Gathering};
+use super::prefetch::{Facts, FromPrefetch, Prefetch};
 use super::progress::Session;
 use super::{RETRY_WAIT, Shared, count, sleep_or_stop};
 use crate::balance::{Projector, StatusEventsOffset};
@@ -154,7 +154,7 @@ impl Worker {
         self.shared.progress.began(&self.name, start, high, at);
         // The gathering thread sends only while nothing is in flight: a capacity of one is enough.
         let (sender, mut gathered) = mpsc::channel(1);
-        let gathering = Gathering {
+        let prefetch = Prefetch {
             partition: Arc::clone(&partition),
             name: self.name.clone(),
             shared: Arc::clone(&self.shared),
@@ -163,12 +163,12 @@ impl Worker {
             is_busy: Arc::clone(&is_busy),
             spare: Arc::clone(&spare),
         };
-        let thread = tokio::task::spawn_blocking(move || gathering.run(&facts, &stored, &sender));
+        let thread = tokio::task::spawn_blocking(move || prefetch.run(&facts, &stored, &sender));
         let mut told_kafka_at = Instant::now();
         let end = loop {
             match gathered.recv().await {
                 None => break End::Stopped,
-                Some(FromGathering::Started) => {
+                Some(FromPrefetch::Started) => {
                     // A partition that stood still at this offset must move first.
                     if !self.shared.progress.is_stalled(&self.name, start) {
                         meter.health.up(component(&self.name));
@@ -178,8 +178,8 @@ impl Worker {
                     // Only now the log is known to be the one that was charged from.
                     catch_up.take().map(|catch_up| tokio::spawn(catch_up.run()));
                 }
-                Some(FromGathering::Ended(end)) => break end,
-                Some(FromGathering::Batch(batch)) => {
+                Some(FromPrefetch::Ended(end)) => break end,
+                Some(FromPrefetch::Batch(batch)) => {
                     let next_offset = batch.next_offset;
                     match self.commit(batch, stream, &projector, &session).await {
                         Ok(Some(memory)) => {

@@ -37,14 +37,14 @@ pub(super) struct Facts {
 }
 
 /// A message of the gathering thread.
-pub(super) enum FromGathering {
+pub(super) enum FromPrefetch {
     Started,
     Batch(Batch),
     Ended(End),
 }
 
 /// The gathering side of a session; runs on a thread that may block.
-pub(super) struct Gathering {
+pub(super) struct Prefetch {
     pub partition: Arc<Partition>,
     pub name: TopicPartition,
     pub shared: Arc<Shared>,
@@ -55,19 +55,19 @@ pub(super) struct Gathering {
     pub spare: Arc<Mutex<Option<Memory>>>,
 }
 
-impl Gathering {
+impl Prefetch {
     /// Gathers until the session ends; returns why it ended.
     pub(super) fn run(
         &self,
         facts: &Facts,
         stored: &StoredOffset,
-        sender: &mpsc::Sender<FromGathering>,
+        sender: &mpsc::Sender<FromPrefetch>,
     ) {
         let end = match self.start(facts, stored, sender) {
             Ok(()) => self.gather(stored.next_offset, sender),
             Err(end) => end,
         };
-        let _ = sender.blocking_send(FromGathering::Ended(end));
+        let _ = sender.blocking_send(FromPrefetch::Ended(end));
     }
 
     /// Starts reading, and checks the record before the offset if Kafka still has it.
@@ -75,7 +75,7 @@ impl Gathering {
         &self,
         facts: &Facts,
         stored: &StoredOffset,
-        sender: &mpsc::Sender<FromGathering>,
+        sender: &mpsc::Sender<FromPrefetch>,
     ) -> Result<(), End> {
         let is_stopped = || self.stop.is_cancelled();
         if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
@@ -86,10 +86,10 @@ impl Gathering {
             checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
         }
         self.partition.start(stored.next_offset).map_err(End::GivenUp)?;
-        sender.blocking_send(FromGathering::Started).map_err(|_| End::Stopped)
+        sender.blocking_send(FromPrefetch::Started).map_err(|_| End::Stopped)
     }
 
-    fn gather(&self, start: i64, sender: &mpsc::Sender<FromGathering>) -> End {
+    fn gather(&self, start: i64, sender: &mpsc::Sender<FromPrefetch>) -> End {
         let settings = &self.shared.meter.settings;
         let clock = &self.shared.meter.clock;
         let mut expected = start;
@@ -142,7 +142,7 @@ impl Gathering {
             watch = None;
             expected = batch.next_offset;
             self.is_busy.store(true, Ordering::Release);
-            if sender.blocking_send(FromGathering::Batch(batch)).is_err() {
+            if sender.blocking_send(FromPrefetch::Batch(batch)).is_err() {
                 return End::Stopped;
             }
         }
