@@ -9,11 +9,8 @@ use super::store::{Store, StoreError};
 /// # Errors
 /// If Postgres is unavailable.
 pub async fn current(store: &Store) -> Result<i64, StoreError> {
-    let mut connection = store.regular().take().await?;
     let query = "/* incarnation::current */ SELECT incarnation FROM ledger_identity";
-    let current = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
-    store.regular().put_back(connection);
-    Ok(current)
+    Ok(sqlx::query_scalar(query).fetch_one(&mut *store.read().await?).await?)
 }
 
 /// Raises the incarnation, because an outside witness was ahead of Postgres; returns the new one.
