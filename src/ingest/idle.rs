@@ -60,11 +60,13 @@ impl IdlePartitions {
         config.set("enable.auto.offset.store", "false");
         config.set("auto.offset.reset", "error");
         config.set("allow.auto.create.topics", "false");
-        config.set("fetch.wait.max.ms", FETCH_WAIT.as_millis().to_string());
         // One record is enough to end a watch.
         config.set("fetch.message.max.bytes", "1024");
         config.set("queued.min.messages", "1");
-        let consumer = settings.with_options(config).create()?;
+        // Behind the operator's own settings: `BEGUN_AFTER` relies on it.
+        let mut config = settings.with_options(config);
+        config.set("fetch.wait.max.ms", FETCH_WAIT.as_millis().to_string());
+        let consumer = config.create()?;
         let this = Arc::new(Self { consumer, watched: Mutex::default() });
         let polled = Arc::downgrade(&this);
         let thread = std::thread::Builder::new().name("idle".to_owned());

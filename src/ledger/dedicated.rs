@@ -1,7 +1,7 @@
 //! Connections apart from the pool, for small statements that are read every second or more often.
 //!
-//! The pool checks a connection when it is returned, and often when it is borrowed: each check is a
-//! round trip, and an idle process would make three for each statement.
+//! The pool checks a connection when it is borrowed and when it is returned: each check is a round trip,
+//! and an idle process would make three for each statement.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

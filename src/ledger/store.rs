@@ -30,9 +30,6 @@ const ATTEMPTS_MAX: u32 = 8;
 /// answered with 503 in time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// An idle connection counts as answering for this long; a restart of Postgres takes longer.
-const FRESH: Duration = Duration::from_secs(1);
-
 /// The pool, and how it is used.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -70,11 +67,6 @@ impl Store {
     }
 
     fn with_pool(pool: PgPoolOptions, plain: Arc<PgConnectOptions>) -> Self {
-        // A connection that was used a moment ago is not asked whether it still answers.
-        let pool = pool.test_before_acquire(false).before_acquire(|connection, is| {
-            let is_fresh = is.idle_for < FRESH;
-            Box::pin(async move { Ok(is_fresh || connection.ping().await.is_ok()) })
-        });
         let pool = pool.connect_lazy_with(session::read_only(&plain));
         let regular = Arc::new(Dedicated::new(&plain));
         Self { pool, plain, regular, is_pooled: Arc::default() }

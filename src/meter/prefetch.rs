@@ -21,7 +21,7 @@ use crate::ingest::partition::{Partition, Watermarks};
 use crate::ingest::record::Memory;
 use crate::ledger::offsets::StoredOffset;
 
-/// A partition that brings nothing for this long is watched instead of read.
+/// A partition that brings nothing for this long is watched; it is read on until the watch has begun.
 const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// Time between two attempts to read unreadable records.
 const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
