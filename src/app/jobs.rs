@@ -8,8 +8,9 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::App;
+use crate::clock::Clock;
 use crate::config::Settings;
-use crate::jobs::{self, Job, JobError};
+use crate::jobs::{self, Job, JobError, Run};
 use crate::ledger::redaction;
 use crate::ledger::store::Store;
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
@@ -46,30 +47,15 @@ impl App {
         let reconciler = Reconciler::from_settings(settings, open()?, self.clock.clone())?;
         let store = self.store.clone();
         let blanking = self.blanking(&store);
-        let jobs = [Some(self.sweep(sweeper)), Some(self.reconcile(reconciler)), blanking];
-        Ok((store, jobs.into_iter().flatten().collect()))
+        let jobs = vec![self.sweep(sweeper), self.reconcile(reconciler), blanking];
+        Ok((store, jobs))
     }
 
     /// Blanks numbers and names older than the retention time, if one is set.
-    fn blanking(&self, store: &Store) -> Option<Job> {
-        let retention = Months::new(self.settings.privacy.retention()?);
-        let (store, clock) = (store.clone(), self.clock.clone());
-        let run = move || {
-            let (store, clock) = (store.clone(), clock.clone());
-            async move {
-                let before = clock.now().checked_sub_months(retention);
-                let before = before.ok_or("the time of retention is out of range")?;
-                let mut steps = 1;
-                while redaction::blank_before(&store, before).await? {
-                    steps += 1;
-                    tokio::time::sleep(BLANKING_PAUSE).await;
-                }
-                Ok(json!({ "before": before, "steps": steps }))
-            }
-            .boxed()
-        };
-        let period = BLANKING_EVERY;
-        Some(Job { name: "blanking", period, run: Box::new(run), show: |_: &Value| {} })
+    fn blanking(&self, store: &Store) -> Job {
+        let retention = self.settings.privacy.retention().map(Months::new);
+        let run = retention.map(|retention| blank(store.clone(), self.clock.clone(), retention));
+        Job { name: "blanking", period: BLANKING_EVERY, run, show: |_: &Value| {} }
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {
@@ -92,7 +78,7 @@ impl App {
         Job {
             name: sweep::NAME,
             period: TimeDelta::seconds(settings.every_seconds.into()),
-            run: Box::new(run),
+            run: Some(Box::new(run)),
             show: |_: &Value| {},
         }
     }
@@ -119,7 +105,7 @@ impl App {
         Job {
             name: reconcile::NAME,
             period: TimeDelta::seconds(settings.every_seconds.into()),
-            run: Box::new(run),
+            run: Some(Box::new(run)),
             show: |report| {
                 if let Ok(summary) = serde_json::from_value::<Summary>(report.clone()) {
                     summary.publish();
@@ -127,6 +113,24 @@ impl App {
             },
         }
     }
+}
+
+/// A job that blanks what is older than the retention time, step by step.
+fn blank(store: Store, clock: Clock, retention: Months) -> Run {
+    Box::new(move || {
+        let (store, clock) = (store.clone(), clock.clone());
+        async move {
+            let before = clock.now().checked_sub_months(retention);
+            let before = before.ok_or("the time of retention is out of range")?;
+            let mut steps = 1;
+            while redaction::blank_before(&store, before).await? {
+                steps += 1;
+                tokio::time::sleep(BLANKING_PAUSE).await;
+            }
+            Ok(json!({ "before": before, "steps": steps }))
+        }
+        .boxed()
+    })
 }
 
 fn tell(report: &Report) {

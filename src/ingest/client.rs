@@ -18,6 +18,10 @@ use super::incidents::Incidents;
 /// How long a rebalance waits for batches in flight. A zombie's batch fails in any case.
 const REVOKE_WAIT: Duration = Duration::from_secs(3);
 
+/// How long one poll of a thread of its own blocks, which handles what arrives meanwhile. Bounds how
+/// long the thread outlives its client.
+pub const POLL_WAIT: Duration = Duration::from_secs(10);
+
 /// How to reach Kafka.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
@@ -52,6 +56,19 @@ impl KafkaSettings {
         // Resolves names again when a broker has moved to another address family.
         config.set("broker.address.family", "any");
         config.set_log_level(RDKafkaLogLevel::Warning);
+        config
+    }
+
+    /// The options of a client that reads, but never joins the group and commits nothing. It never
+    /// resets silently: an offset out of range is an error.
+    pub fn reader(&self, purpose: &str) -> ClientConfig {
+        let mut config = self.base();
+        // The client requires a group name, even if it never joins.
+        config.set("group.id", format!("{}-{purpose}", self.group));
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        config.set("auto.offset.reset", "error");
+        config.set("allow.auto.create.topics", "false");
         config
     }
 
@@ -222,6 +239,27 @@ pub fn open(settings: &KafkaSettings) -> KafkaResult<Membership> {
     let context = Context { assignments: sender, brokers_down: down, incidents };
     let consumer: Consumer = settings.consumer().create_with_context(context)?;
     Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
+}
+
+/// Starts a thread that polls a client, which may block for `POLL_WAIT` each time, until nobody else
+/// owns the client.
+///
+/// # Errors
+/// If the system cannot start a thread.
+pub fn poll_while_owned<T: Send + Sync + 'static>(
+    name: &str,
+    client: &Arc<T>,
+    poll: impl Fn(&T) + Send + 'static,
+) -> KafkaResult<()> {
+    let polled = Arc::downgrade(client);
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    let started = thread.spawn(move || {
+        while let Some(client) = polled.upgrade() {
+            poll(&client);
+        }
+    });
+    started.map_err(|error| KafkaError::ClientCreation(format!("no thread: {error}")))?;
+    Ok(())
 }
 
 /// Leaves the group's assignment and asks for a new one. Only this takes up a partition again that

@@ -14,19 +14,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 use tokio::sync::Notify;
 
-use super::client::{KafkaSettings, TopicPartition};
+use super::client::{KafkaSettings, POLL_WAIT, TopicPartition, poll_while_owned};
 
 /// How long Kafka may wait before it answers that there is nothing. A partition that is watched from
 /// now on is part of the next fetch, so its watch may begin this much later.
 const FETCH_WAIT: Duration = Duration::from_secs(1);
 /// After this time a watch has surely begun.
 pub const BEGUN_AFTER: Duration = Duration::from_secs(2);
-/// How long one poll blocks; bounds how long the thread outlives its owner.
-const POLL_WAIT: Duration = Duration::from_secs(10);
 
 /// The watched partitions of a process.
 pub struct IdlePartitions {
@@ -53,13 +51,7 @@ impl IdlePartitions {
     /// # Errors
     /// Where librdkafka refuses a setting, or the system has no room for a thread.
     pub fn open(settings: &KafkaSettings) -> KafkaResult<Arc<Self>> {
-        let mut config = settings.base();
-        // The client insists on a name; it never joins.
-        config.set("group.id", format!("{}-idle", settings.group));
-        config.set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("allow.auto.create.topics", "false");
+        let mut config = settings.reader("idle");
         // One record is enough to end a watch.
         config.set("fetch.message.max.bytes", "1024");
         config.set("queued.min.messages", "1");
@@ -68,14 +60,7 @@ impl IdlePartitions {
         config.set("fetch.wait.max.ms", FETCH_WAIT.as_millis().to_string());
         let consumer = config.create()?;
         let this = Arc::new(Self { consumer, watched: Mutex::default() });
-        let polled = Arc::downgrade(&this);
-        let thread = std::thread::Builder::new().name("idle".to_owned());
-        let started = thread.spawn(move || {
-            while let Some(this) = polled.upgrade() {
-                this.poll();
-            }
-        });
-        started.map_err(|error| KafkaError::ClientCreation(format!("no thread: {error}")))?;
+        poll_while_owned("idle", &this, Self::poll)?;
         Ok(this)
     }
 

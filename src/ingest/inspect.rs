@@ -26,13 +26,8 @@ impl Inspector {
     /// # Errors
     /// If librdkafka refuses a setting.
     pub fn open(kafka: &KafkaSettings) -> Result<Self, KafkaError> {
-        let mut config = kafka.base();
-        // The client requires a group name; it never joins.
-        config.set("group.id", format!("{}-inspect", kafka.group));
-        config.set("enable.auto.commit", "false");
-        config.set("auto.offset.reset", "error");
-        config.set("allow.auto.create.topics", "false");
-        Ok(Self { consumer: kafka.with_options(config).create()? })
+        let config = kafka.with_options(kafka.reader("inspect"));
+        Ok(Self { consumer: config.create()? })
     }
 
     /// The cluster's id.

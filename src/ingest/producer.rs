@@ -15,9 +15,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// How long one poll blocks; it handles delivery reports meanwhile. Bounds how long the thread
-/// outlives its producer.
-const POLL_WAIT: Duration = Duration::from_secs(10);
+use super::client::{POLL_WAIT, poll_while_owned};
+
 /// Pause before a record is offered to a full queue again.
 const FULL_PAUSE: Duration = Duration::from_millis(10);
 
@@ -71,14 +70,7 @@ impl Producer {
     /// If librdkafka refuses a setting, or the system cannot start a thread.
     pub fn open(config: &ClientConfig) -> KafkaResult<Self> {
         let client: Arc<BaseProducer<Context>> = Arc::new(config.create_with_context(Context)?);
-        let polled = Arc::downgrade(&client);
-        let thread = std::thread::Builder::new().name("producer".to_owned());
-        let started = thread.spawn(move || {
-            while let Some(client) = polled.upgrade() {
-                client.poll(POLL_WAIT);
-            }
-        });
-        started.map_err(|error| KafkaError::ClientCreation(format!("no thread: {error}")))?;
+        poll_while_owned("producer", &client, |client| client.poll(POLL_WAIT))?;
         Ok(Self { client })
     }
 

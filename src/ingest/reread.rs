@@ -123,14 +123,7 @@ fn is_fatal(error: &KafkaError) -> bool {
 }
 
 fn options(kafka: &KafkaSettings) -> ClientConfig {
-    let mut config = kafka.base();
-    // The client requires a group name; it never joins and commits nothing.
-    config.set("group.id", format!("{}-signals", kafka.group));
-    config.set("enable.auto.commit", "false");
-    config.set("enable.auto.offset.store", "false");
-    // Never resets silently: the log's start is read again instead.
-    config.set("auto.offset.reset", "error");
-    config.set("allow.auto.create.topics", "false");
+    let mut config = kafka.reader("signals");
     // If the range ends in records that were compacted away, the log's end says that all was read.
     config.set("enable.partition.eof", "true");
     // Memory: at most this much waits undecoded; a batch is smaller.

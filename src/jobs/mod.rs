@@ -12,4 +12,4 @@ mod run;
 
 pub use lock::JobLock;
 pub use record::{JobRecord, list, read};
-pub use run::{Job, JobError, run_all};
+pub use run::{Job, JobError, Run, run_all};

@@ -96,6 +96,13 @@ pub(super) async fn succeeded(
     Ok(())
 }
 
+/// Deletes the record of a job that is turned off, so that it is not late for ever.
+pub(super) async fn delete(store: &Store, name: &str) -> Result<(), StoreError> {
+    let statement = "/* jobs::delete */ DELETE FROM jobs WHERE name = $1";
+    store.execute("jobs::delete", || sqlx::query(statement).bind(name)).await?;
+    Ok(())
+}
+
 /// Notes that a run failed.
 pub(super) async fn failed(
     store: &Store,

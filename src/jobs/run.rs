@@ -23,6 +23,9 @@ const ERROR_CHARACTERS_MAX: usize = 500;
 /// Why a run failed. The text must contain no secret and no phone number.
 pub type JobError = Box<dyn std::error::Error + Send + Sync>;
 
+/// Starts one run of a job.
+pub type Run = Box<dyn Fn() -> BoxFuture<'static, Result<Value, JobError>> + Send + Sync>;
+
 /// Work that is due after a period, counted from start to start, never at a time of day. A new job
 /// is due at once.
 pub struct Job {
@@ -30,8 +33,8 @@ pub struct Job {
     pub name: &'static str,
     /// Time from the start of one run to the next.
     pub period: TimeDelta,
-    /// Runs the job; returns its report.
-    pub run: Box<dyn Fn() -> BoxFuture<'static, Result<Value, JobError>> + Send + Sync>,
+    /// Runs the job; returns its report. None: the job is turned off, and its record is deleted.
+    pub run: Option<Run>,
     /// Publishes the last report: every process does, whichever ran the job.
     pub show: fn(&Value),
 }
@@ -42,7 +45,7 @@ impl std::fmt::Debug for Job {
     }
 }
 
-/// Runs each job when it is due. Never ends.
+/// Runs each job when it is due. Never ends while a job is turned on.
 pub async fn run_all(store: Store, clock: Clock, jobs: Vec<Job>) {
     let loops = jobs.iter().map(|job| run_one(&store, &clock, job));
     futures::future::join_all(loops).await;
@@ -50,7 +53,12 @@ pub async fn run_all(store: Store, clock: Clock, jobs: Vec<Job>) {
 
 async fn run_one(store: &Store, clock: &Clock, job: &Job) {
     loop {
-        match look(store, clock, job).await {
+        let looked = match &job.run {
+            Some(run) => look(store, clock, job, run).await,
+            None => record::delete(store, job.name).await,
+        };
+        match looked {
+            Ok(()) if job.run.is_none() => return,
             Ok(()) => {}
             // Postgres is unreachable: `/readyz` reports it.
             Err(error) if error.is_transient() => tracing::debug!(%error, "a job waits"),
@@ -63,14 +71,14 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
 }
 
 /// Runs the job if it is due and no other process runs it; shows its state.
-async fn look(store: &Store, clock: &Clock, job: &Job) -> Result<(), StoreError> {
+async fn look(store: &Store, clock: &Clock, job: &Job, run: &Run) -> Result<(), StoreError> {
     let mut record = read(store, job).await?;
     if is_due(record.as_ref(), clock.now())
         && let Some(lock) = JobLock::take(store, job.name).await?
     {
         // Another process may have run it between the check and the lock.
         if is_due(read(store, job).await?.as_ref(), clock.now()) {
-            run_once(store, clock, job, lock).await?;
+            run_once(store, clock, job, run, lock).await?;
         }
         record = read(store, job).await?;
     }
@@ -97,11 +105,12 @@ async fn run_once(
     store: &Store,
     clock: &Clock,
     job: &Job,
+    run: &Run,
     lock: JobLock,
 ) -> Result<(), StoreError> {
     let started_at = clock.now();
     record::started(store, job.name, started_at).await?;
-    let ran = lock.hold((job.run)()).await;
+    let ran = lock.hold(run()).await;
     let ran = ran.unwrap_or_else(|| Err("the lock was lost: postgres went away".into()));
     match ran {
         Ok(report) => {

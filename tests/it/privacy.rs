@@ -344,11 +344,19 @@ async fn the_jobs_blank_what_is_beyond_its_retention() {
     let mut sql = system.sql().await;
     let age = "UPDATE rejects SET rejected_at = rejected_at - interval '60 days'";
     sqlx::raw_sql(age).execute(&mut sql).await.expect("a reject grows old");
-    system.start("jobs", &[("CALLMETER__PRIVACY__RETENTION_MONTHS", "1")]);
+    let first = system.start("jobs", &[("CALLMETER__PRIVACY__RETENTION_MONTHS", "1")]);
     until("the reject is blanked", SOON, async || {
         let row = sqlx::query("SELECT record_value IS NULL AND detail = '' FROM rejects");
         row.fetch_one(&mut sql).await.expect("one reject").get::<bool, _>(0).then_some(())
     })
     .await;
     assert!(numbers_left(&mut sql).await.iter().any(|it| it.starts_with("charges")), "not old yet");
+    // Turned off, it leaves no record that would be late for ever.
+    system.services[first].kill();
+    system.start("jobs", &[]);
+    until("only the other jobs have a record", SOON, async || {
+        let row = sqlx::query("SELECT count(*) FROM jobs WHERE name = 'blanking'");
+        (row.fetch_one(&mut sql).await.expect("a number").get::<i64, _>(0) == 0).then_some(())
+    })
+    .await;
 }

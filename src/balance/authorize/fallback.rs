@@ -163,28 +163,17 @@ impl Balance {
 
 /// Why nothing more is granted, checked in the order of `place.lua`.
 fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict> {
-    if let Some(hold) = &known.standing {
-        // A hold of the stream that got nothing from the pool: no caller asked, so nothing is
-        // decided.
-        let is_granted = hold.granted_seconds > 0;
-        return Some(if is_granted {
-            Verdict::Standing(hold.clone())
-        } else {
-            Verdict::Unavailable
-        });
-    }
-    if known.has_ended {
-        return Some(Verdict::Denied(Denial::CallAlreadySettled));
-    }
-    if policy.status != AccountStatus::Open {
-        return Some(Verdict::Denied(Denial::AccountClosed));
-    }
-    if policy.calls_in_progress_max.is_some_and(|most| known.holds >= i64::from(most)) {
-        return Some(Verdict::Denied(Denial::TooManyCalls));
-    }
-    if terms.is_destination_blocked {
-        return Some(Verdict::Denied(Denial::DestinationBlocked));
-    }
-    // How much allowance is left is not known.
-    terms.blocks_overage.then_some(Verdict::Unavailable)
+    let is_full = policy.calls_in_progress_max.is_some_and(|most| known.holds >= i64::from(most));
+    Some(match &known.standing {
+        Some(hold) if hold.granted_seconds > 0 => Verdict::Standing(hold.clone()),
+        // A hold of the stream that got nothing from the pool: no caller asked for it.
+        Some(_) => Verdict::Unavailable,
+        None if known.has_ended => Verdict::Denied(Denial::CallAlreadySettled),
+        None if policy.status != AccountStatus::Open => Verdict::Denied(Denial::AccountClosed),
+        None if is_full => Verdict::Denied(Denial::TooManyCalls),
+        None if terms.is_destination_blocked => Verdict::Denied(Denial::DestinationBlocked),
+        // How much allowance is left is not known.
+        None if terms.blocks_overage => Verdict::Unavailable,
+        None => return None,
+    })
 }

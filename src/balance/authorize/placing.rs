@@ -65,9 +65,8 @@ impl Balance {
             history
         } else {
             let mut connection = self.0.store.read().await?;
-            let stamp = catalogs::latest(&mut connection).await?;
-            let stamp = stamp
-                .ok_or_else(|| LedgerError::unreadable("the catalog", "none was ever accepted"))?;
+            let missing = || LedgerError::unreadable("the catalog", "none was ever accepted");
+            let stamp = catalogs::latest(&mut connection).await?.ok_or_else(missing)?;
             self.0.catalogs.at(&mut connection, stamp).await?
         };
         let terms = terms_at(&history, &document.timeline, self.0.clock.now())

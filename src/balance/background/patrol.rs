@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::balance::journal::partitions;
 use crate::balance::model::BalanceError;
 use crate::balance::projection::ended_calls::{self, Mark};
-use crate::balance::repair::compare::{Comparison, Difference};
+use crate::balance::repair::compare::Comparison;
 use crate::balance::scripts::{Expire, Remember, Standing};
 use crate::balance::state::Balance;
 use crate::clock::beat;
@@ -187,7 +187,7 @@ impl Holds {
                     self.comparison = None;
                     continue;
                 };
-                repair(balance, differences).await?;
+                balance.repair(differences).await?;
             } else if let Some(page) = self.pages.pop_front() {
                 self.begin(balance, page);
                 continue;
@@ -214,14 +214,6 @@ impl Holds {
     }
 }
 
-async fn repair(balance: &Balance, differences: Vec<Difference>) -> Result<(), BalanceError> {
-    let lacking = differences.iter().filter(|it| it.is_a_hold_in_redis()).count();
-    if lacking > 0 {
-        tracing::warn!(holds = lacking, "redis lacks holds of the journal");
-    }
-    balance.repair(differences).await
-}
-
 /// Brings a page of ended calls that Redis does not know yet; returns where to read on.
 async fn bring_ended_calls(
     balance: &Balance,
@@ -232,10 +224,9 @@ async fn bring_ended_calls(
     let now = balance.0.clock.now();
     let mut connection = balance.0.store.read().await?;
     let page = ended_calls::read(&mut connection, account_key, mark, now).await?;
-    drop(connection);
-    let (unsure, next) = (mark.to_string(), page.next.as_ref().map(ToString::to_string));
-    let settled = &page.call_sids;
-    let remember = Remember { account, unsure: &unsure, next: next.as_deref(), settled };
+    drop(connection); // It is not kept while Redis answers.
+    let (unsure, next) = (&mark.to_string(), page.next.as_ref().map(ToString::to_string));
+    let remember = Remember { account, unsure, next: next.as_deref(), settled: &page.call_sids };
     let was_next = balance.0.redis.bulk(&remember).await?;
     Ok(page.next.filter(|_| was_next))
 }

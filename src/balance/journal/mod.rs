@@ -236,10 +236,7 @@ impl Journal {
         let words: Vec<&str> = tags.values().map(|tag| &**tag).collect();
         let written = call_tags::write(&self.0.store, &keys, &sids, &words, self.0.clock.now());
         if let Err(error) = written.await {
-            let mut pending = self.lock();
-            for (key, tag) in tags {
-                pending.tags.insert(key, tag);
-            }
+            self.lock().tags.extend(tags);
             return Err(error);
         }
         Ok(())

@@ -17,10 +17,13 @@ use crate::metrics::{HOLDS_BEYOND_POOL_DOLLARS, HOLDS_RESTORED_LATE, add_dollars
 impl Balance {
     /// Repairs differences; nothing happens if there is a later change.
     pub(crate) async fn repair(&self, differences: Vec<Difference>) -> Result<(), BalanceError> {
-        let (mut in_redis, mut journaled) = (Vec::new(), 0);
+        let (mut in_redis, mut lacking, mut journaled) = (Vec::new(), 0, 0);
         for difference in differences {
             match difference {
-                Difference::InRedis(change) => in_redis.push(change),
+                Difference::InRedis(change) => {
+                    lacking += usize::from(change.change.hold().is_some());
+                    in_redis.push(change);
+                }
                 Difference::InJournal(CallChange { account, call_sid, change }) => {
                     if let Change::Held(hold) = change
                         && self.0.journal.has_permit(&account)
@@ -30,6 +33,9 @@ impl Balance {
                     }
                 }
             }
+        }
+        if lacking > 0 {
+            tracing::warn!(holds = lacking, "redis lacks holds of the journal");
         }
         if journaled > 0 {
             tracing::warn!(holds = journaled, "the journal lacks holds of redis");

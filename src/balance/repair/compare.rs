@@ -32,12 +32,6 @@ pub(crate) enum Difference {
     InJournal(CallChange),
 }
 
-impl Difference {
-    pub(crate) const fn is_a_hold_in_redis(&self) -> bool {
-        matches!(self, Self::InRedis(CallChange { change: Change::Held(_), .. }))
-    }
-}
-
 /// The comparison of some accounts, page by page: first the holds in Redis, then those journaled.
 #[derive(Debug)]
 pub(crate) struct Comparison {
@@ -69,8 +63,8 @@ impl Comparison {
         }
         if !self.in_journal.is_empty() {
             let most = share(self.in_journal.len());
-            let store = &balance.0.store;
-            let (page, more) = journal::next_holds(store, &self.in_journal, most).await?;
+            let (page, more) =
+                journal::next_holds(&balance.0.store, &self.in_journal, most).await?;
             self.in_journal = more;
             return Ok(Some(against_redis(balance, &page).await?));
         }

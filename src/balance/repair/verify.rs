@@ -15,7 +15,6 @@ use callmeter_core::domain::{AccountId, Money};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use super::compare::{Comparison, Difference};
-use crate::balance::journal::store::Change;
 use crate::balance::model::{BalanceError, Hold};
 use crate::balance::projection::snapshot::{Purpose, Snapshot};
 use crate::balance::scripts::{Standing, inspect, keys};
@@ -121,8 +120,10 @@ impl Balance {
     async fn verify_holds(&self, account: &AccountId) -> Result<Vec<Drift>, BalanceError> {
         let contents = self.contents(account).await?;
         let number = |name: &str| contents.fields.get(name).and_then(|it| it.parse::<i64>().ok());
-        let mut drift = Vec::new();
-        let mut sum = 0;
+        if contents.fields.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut drift, mut sum) = (Vec::new(), 0);
         let mut allowance: BTreeMap<String, i64> = BTreeMap::new();
         for packed in contents.holds.values() {
             let hold = Hold::unpack(packed)?;
@@ -133,9 +134,6 @@ impl Balance {
             }
         }
         allowance.retain(|_, seconds| *seconds != 0);
-        if contents.fields.is_empty() {
-            return Ok(drift);
-        }
         if number("held") != Some(sum) {
             let amount = Money::from_micros(sum - number("held").unwrap_or_default());
             let what = format!("holds {:?} in sum and {sum} in its holds", number("held"));
@@ -168,7 +166,7 @@ impl Balance {
             while let Some(differences) = comparison.next(self).await? {
                 drift.extend(differences.iter().filter_map(|difference| {
                     let Difference::InRedis(call) = difference else { return None };
-                    let Change::Held(hold) = &call.change else { return None };
+                    let hold = call.change.hold()?;
                     let what = format!("has no hold in redis for call {}", call.call_sid);
                     Some(told(account, &what, hold.money))
                 }));
@@ -224,12 +222,11 @@ fn compare(account: &AccountId, standing: &Standing, ledger: &Snapshot) -> Vec<D
         ("credit limit", standing.credit_limit, ledger.credit_limit),
     ];
     let differ = pairs.into_iter().filter(|(_, redis, postgres)| redis != postgres);
-    differ
-        .map(|(name, redis, postgres)| {
-            let what = format!("has {name} {redis} in redis and {postgres} in postgres");
-            told(account, &what, difference(redis, postgres))
-        })
-        .collect()
+    let drift = differ.map(|(name, redis, postgres)| {
+        let what = format!("has {name} {redis} in redis and {postgres} in postgres");
+        told(account, &what, difference(redis, postgres))
+    });
+    drift.collect()
 }
 
 fn difference(one: Money, other: Money) -> Money {
