@@ -7,6 +7,7 @@ use futures::future::try_join_all;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{ClientConfig, Message as _};
 use std::time::{Duration, Instant};
@@ -110,6 +111,12 @@ impl Kafka {
         let mut records = Vec::new();
         for partition in 0..i32::try_from(self.partitions(name)).expect("a small number") {
             let range = consumer.fetch_watermarks(name, partition, PATIENCE);
+            // A partition that was made just now has no leader yet, and no record.
+            if range.as_ref().is_err_and(|error| {
+                error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotLeaderForPartition)
+            }) {
+                continue;
+            }
             let (low, high) = range.expect("Kafka answers");
             let mut place = rdkafka::TopicPartitionList::new();
             let offset = rdkafka::Offset::Offset(low);
