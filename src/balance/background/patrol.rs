@@ -15,7 +15,7 @@ use callmeter_core::domain::{AccountId, Money};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::journal::partitions;
+use crate::balance::journal::store::days;
 use crate::balance::model::BalanceError;
 use crate::balance::projection::ended_calls::{self, Mark};
 use crate::balance::repair::compare::Comparison;
@@ -240,5 +240,5 @@ async fn forget(balance: &Balance) -> Result<(), StoreError> {
             break;
         }
     }
-    partitions::keep(store, now).await
+    days::keep(store, now).await
 }

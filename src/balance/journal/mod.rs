@@ -5,7 +5,6 @@
 //! waits here; beyond it, nothing is granted or voided.
 
 pub(crate) mod denials;
-pub(crate) mod partitions;
 mod pending;
 pub(crate) mod store;
 

@@ -1,8 +1,10 @@
 //! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last
-//! change of each call) and `open_holds` (neither voided nor charged).
+//! change of each call) and `open_holds` (neither voided nor charged). `days` keeps the partitions.
 //!
 //! Rows are appended and never changed; of a call's rows the highest revision counts. So writers
 //! never wait for each other, and writing a change twice changes nothing.
+
+pub(crate) mod days;
 
 use std::collections::HashMap;
 
@@ -17,14 +19,6 @@ use crate::ledger::store::{Begin, Store, StoreError};
 
 /// How long a void is remembered.
 const VOID_LIFE: TimeDelta = TimeDelta::days(1);
-/// How far back the regular search for expired holds looks; older ones are found before their
-/// partition is dropped.
-const SEARCHED_BACK: TimeDelta = TimeDelta::hours(6);
-/// Most rows that one statement looks through.
-const PAGE: i64 = 10_000;
-/// The partition of rows whose day has none.
-pub(super) const DEFAULT: &str = "hold_changes_default";
-
 /// A change of a call's hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -370,116 +364,6 @@ pub(crate) async fn revisions(
         }
     }
     Ok(revisions)
-}
-
-/// Notes recently expired holds whose calls are not charged in `expired_holds`, so that the sweep
-/// looks them up at Twilio. Returns how many are new.
-///
-/// # Errors
-/// If Postgres fails; rows noted until then stay.
-pub async fn note_expired_holds(store: &Store, now: DateTime<Utc>) -> Result<i64, StoreError> {
-    note_expired(store, "hold_changes", (now - SEARCHED_BACK)..now, now).await
-}
-
-/// The same for one partition, and holds that expired in this time.
-pub(super) async fn note_expired(
-    store: &Store,
-    partition: &str,
-    expired: std::ops::Range<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> Result<i64, StoreError> {
-    // The partition's name is one of ours.
-    let statement = format!(
-        "-- balance::note_expired
-         WITH page AS MATERIALIZED (
-             SELECT account_key, call_sid, revision, change_id, expires_at FROM {partition}
-             WHERE hold IS NOT NULL AND expires_at >= $2 AND expires_at < $6
-               AND (expires_at, account_key, call_sid) > ($2, $3, $4)
-             ORDER BY expires_at, account_key, call_sid LIMIT $5),
-         noted AS (
-             INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
-             SELECT p.account_key, p.call_sid, p.expires_at, $1 FROM page AS p
-             WHERE NOT EXISTS (
-                 SELECT FROM hold_changes AS later
-                 WHERE later.account_key = p.account_key AND later.call_sid = p.call_sid
-                   AND (later.revision, later.change_id) > (p.revision, p.change_id) OFFSET 0)
-               AND NOT is_charged(p.account_key, p.call_sid)
-             ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING
-             RETURNING 1)
-         SELECT (SELECT count(*) FROM page) AS looked, (SELECT count(*) FROM noted) AS noted,
-             last.expires_at, last.account_key, last.call_sid
-         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-             SELECT expires_at, account_key, call_sid FROM page
-             ORDER BY expires_at DESC, account_key DESC, call_sid DESC LIMIT 1) AS last ON true"
-    );
-    let mut after = (expired.start, i32::MIN, String::new());
-    let mut noted = 0;
-    loop {
-        let mut reserved = store.for_transaction().await?;
-        let mut transaction = reserved.begin(Begin::Usual).await?;
-        let row = sqlx::query(&statement)
-            .bind(now)
-            .bind(after.0)
-            .bind(after.1)
-            .bind(&after.2)
-            .bind(PAGE)
-            .bind(expired.end)
-            .fetch_one(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        noted += row.try_get::<i64, _>("noted")?;
-        if row.try_get::<i64, _>("looked")? < PAGE {
-            return Ok(noted);
-        }
-        after = (row.try_get("expires_at")?, row.try_get("account_key")?, row.try_get("call_sid")?);
-    }
-}
-
-/// Creates the partitions of today and the next days.
-pub(super) async fn create_partitions(
-    store: &Store,
-    now: DateTime<Utc>,
-    days_ahead: i32,
-) -> Result<(), StoreError> {
-    let create = || {
-        sqlx::query(
-            "-- balance::partitions, ahead
-             SELECT ensure_hold_changes_partition($1::timestamptz + n * interval '1 day')
-             FROM generate_series(0, $2) AS n",
-        )
-        .bind(now)
-        .bind(days_ahead)
-    };
-    store.execute("balance::partitions", create).await?;
-    Ok(())
-}
-
-/// The names of the partitions.
-pub(super) async fn partitions(store: &Store) -> Result<Vec<String>, StoreError> {
-    let names = sqlx::query_scalar(
-        "-- balance::partitions
-         SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
-         WHERE i.inhparent = 'hold_changes'::regclass ORDER BY 1",
-    );
-    Ok(names.fetch_all(&mut *store.read().await?).await?)
-}
-
-/// Drops a partition; if somebody uses it now, a later look drops it.
-pub(super) async fn drop_partition(store: &Store, name: &str) -> Result<(), StoreError> {
-    let mut reserved = store.for_transaction().await?;
-    let mut transaction = reserved.begin(Begin::Usual).await?;
-    let wait = "/* balance::drop_partition */ SET LOCAL lock_timeout = '200ms'";
-    sqlx::query(wait).execute(&mut *transaction).await?;
-    let drop = format!("/* balance::drop_partition */ DROP TABLE IF EXISTS {name}");
-    sqlx::query(&drop).execute(&mut *transaction).await?;
-    Ok(transaction.commit().await?)
-}
-
-/// Deletes the rows without a partition of their own that expired before `oldest`.
-pub(super) async fn empty_default(store: &Store, oldest: DateTime<Utc>) -> Result<(), StoreError> {
-    let delete = "/* balance::partitions */ DELETE FROM hold_changes_default WHERE expires_at < $1";
-    store.execute("balance::partitions", || sqlx::query(delete).bind(oldest)).await?;
-    Ok(())
 }
 
 fn sid(row: &PgRow) -> Result<CallSid, BalanceError> {
