@@ -33,21 +33,21 @@ pub(crate) async fn run(balance: Balance, mut work: Work, shutdown: Cancellation
     }
 }
 
-/// Projects the wallets of a batch in one round trip.
+/// Projects the wallets of a batch that Redis has.
 async fn project(balance: &Balance, changes: &[WalletChange]) -> Result<(), BalanceError> {
     let redis = &balance.0.redis;
     if redis.incarnation() == 0 {
         redis.saw_incarnation(incarnation::current(&balance.0.store).await?);
     }
-    let cycles: Vec<Vec<(CycleRef, u64)>> = changes
-        .iter()
+    let known = redis.are_known(changes.iter().map(|change| &change.account)).await?;
+    let changes = || changes.iter().zip(&known).filter(|(_, is)| **is).map(|(change, _)| change);
+    let cycles: Vec<Vec<(CycleRef, u64)>> = changes()
         .map(|change| {
             let cycle = |&(subscription, start, used)| (CycleRef { subscription, start }, used);
             change.cycles.iter().map(cycle).collect()
         })
         .collect();
-    let requests: Vec<Settle<'_>> = changes
-        .iter()
+    let requests: Vec<Settle<'_>> = changes()
         .zip(&cycles)
         .map(|(change, cycles)| Settle {
             account: &change.account,

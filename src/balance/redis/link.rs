@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
+};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -168,21 +170,32 @@ impl Link {
         }
         let session = self.session().await?;
         let stamp = Stamp { epoch: Arc::clone(&session.epoch), incarnation, offset_micros };
-        let mut pipeline = redis::Pipeline::with_capacity(requests.len());
+        let mut pipeline = Pipeline::with_capacity(requests.len());
         for request in requests {
             pipeline.add_command(request.command(&stamp));
         }
-        pipeline.ignore_errors();
+        let answers = self.send_many(&session, pipeline).await?;
+        Ok(answers.into_iter().map(|answer| R::read(answer?)).collect())
+    }
+
+    /// Sends many commands in one round trip; each has its own answer.
+    ///
+    /// # Errors
+    /// As [`Self::run_many`].
+    pub async fn send_many(
+        &self,
+        session: &Arc<Session>,
+        mut commands: Pipeline,
+    ) -> Result<Vec<Result<Value, BalanceError>>, BalanceError> {
+        commands.ignore_errors();
         let mut connection = session.connection.clone();
         let answers: Vec<Result<Value, RedisError>> =
-            match pipeline.query_async(&mut connection).await {
+            match commands.query_async(&mut connection).await {
                 Ok(answers) => answers,
-                Err(error) => return Err(self.failed(&session, error)),
+                Err(error) => return Err(self.failed(session, error)),
             };
-        Ok(answers
-            .into_iter()
-            .map(|answer| R::read(answer.map_err(|error| self.failed(&session, error))?))
-            .collect())
+        let failed = |error| self.failed(session, error);
+        Ok(answers.into_iter().map(|answer| answer.map_err(failed)).collect())
     }
 
     /// Sends one command.

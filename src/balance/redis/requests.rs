@@ -1,7 +1,7 @@
 //! Sends scripts and commands: authorizations on one connection, all else on the other.
 
 use callmeter_core::domain::AccountId;
-use redis::{Cmd, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use super::Redis;
 use super::link::Link;
@@ -61,6 +61,23 @@ impl Redis {
         requests: &[R],
     ) -> Result<Vec<Result<R::Reply, BalanceError>>, BalanceError> {
         self.bulk.run_many(requests, self.incarnation(), self.offset_micros).await
+    }
+
+    /// Which of these accounts have a wallet in Redis, or a load that was announced. For any other,
+    /// a projection would find nothing to change: a load that is announced later reads the ledger
+    /// later.
+    pub(crate) async fn are_known(
+        &self,
+        accounts: impl ExactSizeIterator<Item = &AccountId>,
+    ) -> Result<Vec<bool>, BalanceError> {
+        let mut questions = Pipeline::with_capacity(accounts.len());
+        for account in accounts {
+            let [wallet, .., loading] = scripts::keys(account);
+            questions.cmd("EXISTS").arg(wallet).arg(loading);
+        }
+        let session = self.bulk.session().await?;
+        let answers = self.bulk.send_many(&session, questions).await?;
+        Ok(answers.into_iter().map(|answer| !matches!(answer, Ok(Value::Int(0)))).collect())
     }
 
     /// Sends a command on the connection of projections, and retries it once if it was lost. For

@@ -100,8 +100,9 @@ local function read_wallet(cycle)
     cycle = cycle or '-',
     cycles = { [cycle or '-'] = whole(fields[14] or 0, 'held allowance') },
     unsure = fields[15],
+    buckets = { fields[16], fields[17], fields[18], fields[19] },
   }
-  if lacks_a_bucket({ fields[16], fields[17], fields[18], fields[19] }) then return nil, 'torn' end
+  if lacks_a_bucket(wallet.buckets) then return nil, 'torn' end
   if redis.call('HLEN', HOLDS) ~= wallet.holds or redis.call('ZCARD', EXPIRIES) ~= wallet.holds then
     return nil, 'torn'
   end
@@ -188,11 +189,21 @@ local function expire_due(wallet, most)
   return #due
 end
 
--- Remembers ended calls for at least a day.
-local function remember_settled(call_sids)
+local function add_settled(key, call_sids)
+  for first = 1, #call_sids, 1000 do
+    redis.call('SADD', key, unpack(call_sids, first, math.min(first + 999, #call_sids)))
+  end
+end
+
+-- Remembers ended calls for at least a day. The wallet, if it was read, has all buckets it notes.
+local function remember_settled(call_sids, wallet)
   if #call_sids == 0 then return end
   local bucket = bucket_of_now()
   local key, field = KEYS[4 + bucket % 4], 't:' .. digits(bucket % 4)
+  if wallet and wallet.buckets[1 + bucket % 4] == digits(bucket) then
+    add_settled(key, call_sids)
+    return
+  end
   local noted = redis.call('HGET', WALLET, field)
   if noted ~= digits(bucket) then
     if redis.call('HEXISTS', WALLET, 'epoch') == 1 then
@@ -202,9 +213,7 @@ local function remember_settled(call_sids)
     -- Evicted, and about to look complete again: the wallet must not be used any more.
     redis.call('HDEL', WALLET, 'epoch')
   end
-  for first = 1, #call_sids, 1000 do
-    redis.call('SADD', key, unpack(call_sids, first, math.min(first + 999, #call_sids)))
-  end
+  add_settled(key, call_sids)
   redis.call('PEXPIREAT', key, bucket_ends_at(bucket) / 1000 - (OFFSET - OFFSET % 1000) / 1000)
 end
 

@@ -28,8 +28,9 @@ local twilio_sids, at_calls = list_from(at_sids)
 local call_sids = list_from(at_calls)
 assert(to >= from, 'a projection goes forward')
 
-remember_settled(call_sids)
 local wallet, why = read_wallet()
+remember_settled(call_sids, wallet)
+if why == 'torn' then wallet, why = read_wallet() end
 if wallet and wallet.incarnation < INCARNATION then wallet, why = nil, 'incarnation' end
 if not wallet then
   -- A load that read the ledger before this change must not bring the older wallet.
@@ -40,13 +41,19 @@ if wallet.incarnation > INCARNATION then return { 'newer', wallet.incarnation } 
 if to <= wallet.version then return { 'stale', wallet.version } end
 if from > wallet.version then return { 'gap', wallet.version, wallet.charge_sequence } end
 
-local settled = 0
+local settled, released = 0, {}
 if wallet.holds > 0 then
-  for _, call_sid in ipairs(call_sids) do
-    local packed = redis.call('HGET', HOLDS, call_sid)
-    if packed then
-      release(wallet, call_sid, packed)
-      settled = settled + 1
+  for first = 1, #call_sids, 1000 do
+    local last = math.min(first + 999, #call_sids)
+    local found = redis.call('HMGET', HOLDS, unpack(call_sids, first, last))
+    for index, packed in ipairs(found) do
+      local call_sid = call_sids[first + index - 1]
+      -- Two Twilio accounts may have used the same CallSid.
+      if packed and not released[call_sid] then
+        release(wallet, call_sid, packed)
+        released[call_sid] = true
+        settled = settled + 1
+      end
     end
   end
 end

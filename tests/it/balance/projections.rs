@@ -22,6 +22,18 @@ async fn a_projection_settles_holds_and_moves_the_balance_in_one_step() {
 }
 
 #[tokio::test]
+async fn a_call_of_two_twilio_accounts_settles_its_hold_once() {
+    check(
+        "load version=4 balance=90000     => loaded 0
+         place CA1 60                    => new granted=60 held=14000 allowance=0
+         place CA2 60                    => new granted=60 held=14000 allowance=0
+         settle 4..6 balance=60000 CA1 CA1 => projected 1
+         state                           => version=6 balance=60000 holds=1 held=14000",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn swapped_projections_forget_no_settlement() {
     check(
         "load version=1 balance=100000  => loaded 0
