@@ -1,5 +1,5 @@
-//! Authorizations over HTTP, compared with their floor: redis-benchmark runs the script that places
-//! a hold on the same Redis. Each uses 50 connections.
+//! Authorizations over HTTP, compared with two floors, which redis-benchmark runs on the same Redis:
+//! the script that places a hold, and the fixed script S1. Each uses 50 connections.
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
@@ -15,6 +15,8 @@ use callmeter_core::domain::{AccountId, CallSid, Increments, RatePerMinute};
 use redis::{Arg, Client as RedisClient};
 
 use crate::client::Client;
+use crate::cpu::Cpu;
+use crate::fixed_floor;
 use crate::world::{Service, WALLETS, World};
 
 /// Connections of each side.
@@ -29,30 +31,45 @@ const RATE_MICROS: i64 = 20_000;
 /// The figures of one side.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
+    /// CPU for each answer, in nanoseconds; of the floor, that of Redis.
+    pub(crate) cpu: Cpu,
     /// Answers per second.
     pub(crate) per_second: u64,
     /// 99 of 100 answers arrive within this many microseconds.
     pub(crate) p99_micros: u64,
 }
 
-/// Measures both sides in turns; returns the figures of the API and of the floor.
+/// One turn: the API, its own script, and the fixed script (S1).
+pub(crate) struct Turn {
+    pub(crate) api: Figures,
+    pub(crate) floor: Figures,
+    pub(crate) fixed: Figures,
+}
+
+/// Measures all sides in turns.
 pub(crate) async fn measure(
     world: &mut World,
     seconds: u64,
     turns: usize,
-) -> anyhow::Result<Vec<(Figures, Figures)>> {
+) -> anyhow::Result<Vec<Turn>> {
     let site = world.make_site().await?;
     let service = world.start(&site, "api")?;
     service.ready().await?;
+    let servers = world.servers()?;
     let sids = Arc::new(AtomicU64::new(0));
-    warm(service.address, &sids).await?;
+    warm(service.address, &sids, false).await?;
     let time = Duration::from_secs(seconds);
     let mut measured = Vec::new();
     for turn in 1..=turns {
-        let floor = floor(world, seconds).await?;
-        let api = api(service.address, time, &sids).await?;
-        eprintln!("authorization, turn {turn}: {api:?}, floor {floor:?}");
-        measured.push((api, floor));
+        let url = world.redis_url();
+        let floor = redis_benchmark(world, seconds, &words(&url).await?).await?;
+        let fixed = redis_benchmark(world, seconds, &fixed_words()).await?;
+        let before = servers.read(service.process.id())?;
+        let mut api = api(service.address, time, &sids).await?;
+        let used = servers.read(service.process.id())?.since(before);
+        api.cpu = used.nanos_per(api.per_second * seconds);
+        eprintln!("authorization, turn {turn}: {api:?}, floor {floor:?}, S1 {fixed:?}");
+        measured.push(Turn { api, floor, fixed });
     }
     service.process.stop()?;
     world.drop_database(&site.database).await?;
@@ -65,15 +82,24 @@ pub(crate) fn has_redis_benchmark() -> bool {
     asked.is_ok()
 }
 
+/// The account of the call with this number.
+fn id(number: u64) -> String {
+    format!("sim-{:04}", number % u64::from(WALLETS) + 1)
+}
+
 fn body(number: u64) -> String {
-    let account = number % u64::from(WALLETS) + 1;
+    let account = id(number);
     format!(
-        r#"{{"account":"sim-{account:04}","call_sid":"CA{number:032x}","from":"+15005550001","to":"+12125550123","direction":"outbound-api","seconds":60}}"#
+        r#"{{"account":"{account}","call_sid":"CA{number:032x}","from":"+15005550001","to":"+12125550123","direction":"outbound-api","seconds":60}}"#
     )
 }
 
-/// Asks once for each account, so that Redis has all of them.
-async fn warm(address: SocketAddr, sids: &Arc<AtomicU64>) -> anyhow::Result<()> {
+/// Asks once for each account, so that Redis has all of them; `voids` gives the holds back.
+pub(crate) async fn warm(
+    address: SocketAddr,
+    sids: &Arc<AtomicU64>,
+    voids: bool,
+) -> anyhow::Result<()> {
     let callers = (0..CONNECTIONS).map(|_| {
         let sids = Arc::clone(sids);
         tokio::spawn(async move {
@@ -86,6 +112,11 @@ async fn warm(address: SocketAddr, sids: &Arc<AtomicU64>) -> anyhow::Result<()> 
                 let (status, answer) =
                     client.send("POST", "/v1/authorizations", &body(number)).await?;
                 ensure!(status == 200, "{status}: {answer}");
+                if voids {
+                    let path = format!("/v1/authorizations/CA{number:032x}?account={}", id(number));
+                    let (status, answer) = client.send("DELETE", &path, "").await?;
+                    ensure!(status == 204, "{status}: {answer}");
+                }
             }
         })
     });
@@ -123,7 +154,7 @@ async fn api(
     }
     let count = u64::try_from(micros.len())?;
     let per_second = per_second(count, started.elapsed());
-    Ok(Figures { per_second, p99_micros: percentile(&mut micros, 99) })
+    Ok(Figures { cpu: Cpu::default(), per_second, p99_micros: percentile(&mut micros, 99) })
 }
 
 /// The `percent`th percentile of `values`.
@@ -133,21 +164,23 @@ pub(crate) fn percentile(values: &mut [u64], percent: usize) -> u64 {
     values.get(place.saturating_sub(1)).copied().unwrap_or(0)
 }
 
-/// The same script, run by redis-benchmark.
-async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
-    let url = world.redis_url();
-    let words = words(&url).await?;
+/// A command, run by redis-benchmark.
+async fn redis_benchmark(world: &World, seconds: u64, words: &[String]) -> anyhow::Result<Figures> {
+    let (url, servers) = (world.redis_url(), world.servers()?);
     let (address, database) = place_of(&url)?;
     let (host, port) = address.rsplit_once(':').context("a port in redis.url")?;
     // A number of requests that takes about that time: speeds differ by less than ten times.
-    let requests = (seconds * 50_000).to_string();
+    let requests = seconds * 50_000;
     let mut command = Command::new("redis-benchmark");
     command
         .args(["-h", host, "-p", port, "--dbnum", database, "-c", &CONNECTIONS.to_string()])
-        .args(["-n", &requests, "-r", "1000000000", "--csv"])
-        .args(&words)
+        .args(["-n", &requests.to_string(), "-r", "1000000000", "--csv"])
+        .args(words)
         .stderr(Stdio::inherit());
+    let before = servers.read(std::process::id())?;
     let output = tokio::task::spawn_blocking(move || command.output()).await?;
+    let used = servers.read(std::process::id())?.since(before).nanos_per(requests);
+    let cpu = Cpu { redis: used.redis, ..Cpu::default() };
     let output = output.context("redis-benchmark cannot be run")?;
     let text = String::from_utf8(output.stdout)?;
     let line = text.lines().last().context("redis-benchmark says nothing")?;
@@ -159,7 +192,15 @@ async fn floor(world: &World, seconds: u64) -> anyhow::Result<Figures> {
         Ok(format!("{whole}{rest:0<3}").get(..whole.len() + 3).context("a figure")?.parse()?)
     };
     ensure!(fields.len() >= 7, "redis-benchmark says {line}");
-    Ok(Figures { per_second: thousandths(fields[6])? / 1_000, p99_micros: thousandths(fields[1])? })
+    let per_second = thousandths(fields[6])? / 1_000;
+    Ok(Figures { cpu, per_second, p99_micros: thousandths(fields[1])? })
+}
+
+/// The arguments of S1: a new call each time, on one account.
+fn fixed_words() -> Vec<String> {
+    let keys = ["s1:{wallet}", "s1:{wallet}:h", "s1:{wallet}:x"];
+    let words = ["EVAL", fixed_floor::SCRIPT, "3"].into_iter().chain(keys);
+    words.chain([NUMBER, "20000", "1900000000000000"]).map(str::to_owned).collect()
 }
 
 /// The arguments of the command that the service sends, with a number in place of the call.

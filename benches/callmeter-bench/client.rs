@@ -67,6 +67,7 @@ fn ends_of(answer: &[u8]) -> anyhow::Result<Option<(usize, usize)>> {
     });
     match length {
         Some(length) => Ok(Some((place + 4, place + 4 + length.context("a length")?))),
+        None if head.starts_with("HTTP/1.1 204") => Ok(Some((place + 4, place + 4))),
         None => bail!("an answer without a length: {head}"),
     }
 }

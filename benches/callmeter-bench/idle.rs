@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::json;
 
+use crate::cpu;
 use crate::world::{Site, World, charged};
 
 /// All roles.
@@ -15,8 +16,6 @@ const ROLES: &str = "meter,api,jobs";
 const SETTLED: Duration = Duration::from_secs(5);
 /// Duration of the measurement.
 const IDLE: Duration = Duration::from_secs(20);
-/// Milliseconds of one tick in `/proc`: Linux reports a hundred per second to programs everywhere.
-const TICK: u64 = 10;
 /// A call that is not charged within this time fails the measurement.
 const CHARGED_MAX: Duration = Duration::from_secs(20);
 
@@ -38,9 +37,9 @@ pub(crate) async fn measure(world: &mut World) -> anyhow::Result<(u64, First)> {
     service.ready().await?;
     let after_restart = first_call(world, &site, 2).await?;
     tokio::time::sleep(SETTLED).await;
-    let before = cpu_milliseconds(service.process.id())?;
+    let before = cpu::milliseconds(service.process.id())?;
     tokio::time::sleep(IDLE).await;
-    let idle = cpu_milliseconds(service.process.id())? - before;
+    let idle = cpu::milliseconds(service.process.id())? - before;
     service.process.stop()?;
     world.drop_database(&site.database).await?;
     eprintln!("idle: {idle} ms of {IDLE:.0?}; first calls {on_new_topics} and {after_restart} ms");
@@ -76,14 +75,4 @@ async fn first_call(world: &World, site: &Site, number: u64) -> anyhow::Result<u
     let took = began.elapsed();
     delivered.await?.map_err(|(error, _)| error)?;
     Ok(u64::try_from(took.as_millis())?)
-}
-
-/// CPU time of all threads of a process so far.
-fn cpu_milliseconds(id: u32) -> anyhow::Result<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
-    // The name is in parentheses and may contain anything.
-    let (_, fields) = stat.rsplit_once(')').context("a process's name")?;
-    let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<u64>);
-    let (user, system) = (ticks.next().context("utime")??, ticks.next().context("stime")??);
-    Ok((user + system) * TICK)
 }

@@ -7,6 +7,8 @@
 mod authorization;
 mod charging;
 mod client;
+mod cpu;
+mod fixed_floor;
 mod floor;
 mod idle;
 mod recovery;
@@ -23,7 +25,7 @@ use callmeter::config;
 use callmeter::simulate::Skew;
 use clap::Parser;
 
-use authorization::Figures;
+use authorization::Turn;
 use charging::Run;
 use floor::Floor;
 use report::{Goal, Report};
@@ -32,6 +34,12 @@ use world::World;
 /// Records of one measurement.
 const RECORDS: u64 = 1_000_000;
 const RECORDS_QUICK: u64 = 200_000;
+/// Those of the rows that also measure CPU: with fewer, the first touch of memory counts.
+const RECORDS_EVEN_QUICK: u64 = 500_000;
+/// CPU budgets, in thousandths of F1's and of S1's.
+const CPU_ABSENT_MAX: u64 = 6_000;
+const CPU_PRESENT_MAX: u64 = 6_800;
+const CPU_AUTHORIZATION_MAX: u64 = 6_000;
 
 /// Measures charging against its floors
 #[derive(Debug, Parser)]
@@ -39,7 +47,7 @@ struct Arguments {
     /// Writes the rows as JSON, too
     #[arg(long, value_name = "PATH")]
     json: Option<PathBuf>,
-    /// Fewer records and repetitions, and nothing stored before: under two minutes
+    /// Fewer records and repetitions, and nothing stored before: under four minutes
     #[arg(long)]
     quick: bool,
     /// Measures one part and nothing else
@@ -132,49 +140,90 @@ async fn measure(
     Ok(())
 }
 
+/// What the turns of charging measured.
+#[derive(Default)]
+struct Charged {
+    absent: Vec<Run>,
+    present: Vec<Run>,
+    one_wallet: Vec<Run>,
+    skewed: Vec<Run>,
+    floors: Vec<Floor>,
+    fixed: Vec<fixed_floor::Charging>,
+}
+
 async fn measure_charging(
     arguments: &Arguments,
     world: &mut World,
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let (records, turns) = if arguments.quick { (RECORDS_QUICK, 2) } else { (RECORDS, 3) };
-    let mut charging = Vec::new();
-    let mut floors = Vec::new();
-    let mut one_wallet = Vec::new();
-    let mut skewed = Vec::new();
-    let mut memory = 0;
+    let records_even = if arguments.quick { RECORDS_EVEN_QUICK } else { RECORDS };
+    let mut charged = Charged::default();
     for turn in 1..=turns {
-        eprintln!("turn {turn} of {turns}: {records} records over 1,000 wallets");
-        let run = Run::measure(world, records, Skew::Even).await?;
-        charging.push(run.per_second);
-        memory = memory.max(run.memory_peak_kib);
-        floors.push(Floor::measure(world, &run.database).await?);
+        eprintln!("turn {turn} of {turns}: {records_even} records over 1,000 wallets");
+        let run = Run::measure(world, records_even, Skew::Even).await?;
+        charged.fixed.push(fixed_floor::Charging::measure(world, records_even).await?);
+        let is_last = turn == turns;
+        if is_last || !arguments.quick {
+            charged.floors.push(Floor::measure(world, &run.database).await?);
+        }
         world.drop_database(&run.database).await?;
-        if arguments.quick && turn > 1 {
+        charged.absent.push(run);
+        let run = Run::measure_present(world, records_even).await?;
+        world.drop_database(&run.database).await?;
+        charged.present.push(run);
+        if arguments.quick && !is_last {
             continue;
         }
-        for (skew, figures) in [(Skew::One, &mut one_wallet), (Skew::Zipf, &mut skewed)] {
+        let others = [(Skew::One, &mut charged.one_wallet), (Skew::Zipf, &mut charged.skewed)];
+        for (skew, runs) in others {
             let run = Run::measure(world, records, skew).await?;
-            figures.push(run.per_second);
             world.drop_database(&run.database).await?;
+            runs.push(run);
         }
     }
-    let (best, floor) = Floor::best(&floors);
-    let figure = report::median(&mut charging);
-    report.ratio("charging, 1,000 wallets (records/s)", figure, floor, 650);
-    report.note(format!("floor: COPY, {best}"));
-    let others = [("every call on one wallet", one_wallet), ("zipf-skewed wallets", skewed)];
-    for (name, mut figures) in others {
-        let other = report::median(&mut figures);
-        report.ratio(&format!("charging, {name} (records/s)"), other, figure, 900);
-    }
+    let per_second = report_charging(report, &charged);
     if !arguments.quick && arguments.stored > 0 {
         let with_stored = stored::measure(world, records, arguments.stored).await?;
         let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
-        report.ratio(&name, with_stored, figure, 800);
+        report.ratio(&name, with_stored, per_second, 800);
     }
-    report.limit("memory of serve while charging, peak (MB)", memory / 1024, Goal::AtMost(200));
     Ok(())
+}
+
+/// Adds the rows of charging; returns its records per second over 1,000 wallets.
+fn report_charging(report: &mut Report, charged: &Charged) -> u64 {
+    let median = |runs: &[Run], figure: fn(&Run) -> u64| {
+        report::median(&mut runs.iter().map(figure).collect::<Vec<_>>())
+    };
+    let figure = median(&charged.absent, |run| run.per_second);
+    let (best, floor) = Floor::best(&charged.floors);
+    report.ratio("charging, 1,000 wallets (records/s)", figure, floor, 650);
+    report.note(format!("floor: COPY of the same rows, {best}"));
+    let (best, floor, floor_cpu) = fixed_floor::Charging::best(&charged.fixed);
+    report.ratio("the same, of F1 (records/s)", figure, floor, 150);
+    report.note(format!("F1: COPY of five columns with one index, {best}"));
+    for (name, runs, budget) in [
+        ("charging, wallets absent, CPU of F1 (ns a record)", &charged.absent, CPU_ABSENT_MAX),
+        ("charging, wallets present, CPU of F1 (ns a record)", &charged.present, CPU_PRESENT_MAX),
+    ] {
+        report.ratio_at_most(name, median(runs, |run| run.cpu.all()), floor_cpu, budget);
+        if let Some(run) = runs.last() {
+            let (wal, disk) = (run.wal_bytes, run.disk_bytes);
+            let cpu = run.cpu.told();
+            report.note(format!("{name}: {cpu}; {wal} bytes of WAL, {disk} on disk"));
+        }
+    }
+    let others =
+        [("every call on one wallet", &charged.one_wallet), ("zipf-skewed", &charged.skewed)];
+    for (name, runs) in others {
+        let other = median(runs, |run| run.per_second);
+        report.ratio(&format!("charging, {name} (records/s)"), other, figure, 900);
+    }
+    let all = [&charged.absent, &charged.present, &charged.one_wallet, &charged.skewed];
+    let memory = all.into_iter().flatten().map(|run| run.memory_peak_kib).max().unwrap_or_default();
+    report.limit("memory of serve while charging, peak (MB)", memory / 1024, Goal::AtMost(200));
+    figure
 }
 
 async fn measure_authorization(
@@ -188,13 +237,21 @@ async fn measure_authorization(
     }
     let (seconds, turns) = if arguments.quick { (3, 2) } else { (10, 3) };
     let measured = authorization::measure(world, seconds, turns).await?;
-    let median = |of: fn(&(Figures, Figures)) -> u64| {
-        report::median(&mut measured.iter().map(of).collect::<Vec<_>>())
-    };
-    let (figure, floor) = (median(|it| it.0.per_second), median(|it| it.1.per_second));
-    report.ratio("authorization over HTTP, 50 connections (1/s)", figure, floor, 750);
-    let (figure, floor) = (median(|it| it.0.p99_micros), median(|it| it.1.p99_micros));
-    report.ratio_at_most("the same, p99 (\u{b5}s)", figure, floor, 2_500);
-    report.note("floor: redis-benchmark of the same script, 50 connections".to_owned());
+    let median =
+        |of: fn(&Turn) -> u64| report::median(&mut measured.iter().map(of).collect::<Vec<_>>());
+    let figure = median(|turn| turn.api.per_second);
+    let name = "authorization over HTTP, 50 connections (1/s)";
+    report.ratio(name, figure, median(|turn| turn.floor.per_second), 750);
+    report.ratio("the same, of S1 (1/s)", figure, median(|turn| turn.fixed.per_second), 330);
+    let cpu = median(|turn| turn.api.cpu.all());
+    let floor = median(|turn| turn.fixed.cpu.redis);
+    let name = "authorization, CPU of S1 (ns an answer)";
+    report.ratio_at_most(name, cpu, floor, CPU_AUTHORIZATION_MAX);
+    if let Some(turn) = measured.last() {
+        report.note(format!("{name}: {}", turn.api.cpu.told()));
+    }
+    let (figure, floor) = (median(|it| it.api.p99_micros), median(|it| it.floor.p99_micros));
+    report.ratio_at_most("authorization, p99 (\u{b5}s)", figure, floor, 2_500);
+    report.note("floor: redis-benchmark of the same script; S1: of a fixed script".to_owned());
     Ok(())
 }

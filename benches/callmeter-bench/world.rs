@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use callmeter::clock::Clock;
@@ -20,7 +21,9 @@ use callmeter::simulate::{Share, Skew, accounts};
 use callmeter_core::domain::Money;
 use sqlx::{Connection, PgConnection};
 
+use crate::authorization;
 use crate::client::KEY;
+use crate::cpu::Servers;
 
 /// Number of wallets over which calls are spread.
 pub(crate) const WALLETS: u32 = 1_000;
@@ -209,12 +212,35 @@ impl World {
     async fn empty_redis(&self) -> anyhow::Result<()> {
         let client = redis::Client::open(self.redis_url())?;
         let mut connection = client.get_multiplexed_async_connection().await?;
-        Ok(redis::cmd("FLUSHDB").exec_async(&mut connection).await?)
+        Ok(redis::cmd("FLUSHDB").arg("ASYNC").exec_async(&mut connection).await?)
+    }
+
+    /// The servers' processes, by the ports of the settings.
+    pub(crate) fn servers(&self) -> anyhow::Result<Servers> {
+        let database = port_of(self.settings.database.url.expose(), 5432);
+        let broker = self.brokers().split(',').next().unwrap_or_default();
+        Servers::find(database, port_of(&self.redis_url(), 6379), port_of(broker, 9092))
+    }
+
+    /// Brings every wallet into Redis, as its first call does.
+    pub(crate) async fn load_wallets(&self, site: &Site) -> anyhow::Result<()> {
+        let service = self.start(site, "api")?;
+        service.ready().await?;
+        authorization::warm(service.address, &Arc::default(), true).await?;
+        service.process.stop()
     }
 
     pub(crate) fn brokers(&self) -> &str {
         &self.settings.kafka.brokers
     }
+}
+
+/// The port in a URL or an address.
+fn port_of(url: &str, default: u16) -> u16 {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let (_, rest) = rest.rsplit_once('@').unwrap_or(("", rest));
+    let address = rest.split(['/', '?']).next().unwrap_or_default();
+    address.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).unwrap_or(default)
 }
 
 /// A running program and its address.
