@@ -36,6 +36,8 @@ pub const REJECTED_RECORDS: &str = "callmeter_rejected_records";
 /// Dollars debited by all replays so far, by kind of transaction: a sum in the ledger, the same in
 /// every process. Show with [`show_dollars`].
 pub const REPLAYED_DOLLARS: &str = "callmeter_replayed_dollars_total";
+/// Rejects whose bytes Kafka did not have any more when they were to be kept.
+pub const REJECTS_WITHOUT_BYTES: &str = "callmeter_rejects_without_bytes_total";
 /// Bytes of kept rejects.
 pub const REJECTED_BYTES: &str = "callmeter_rejected_bytes";
 /// Calls whose count of minutes by Twilio disagreed with their seconds.
@@ -242,6 +244,10 @@ fn describe() {
     describe_gauge!(PARTITION_STALLED, "1 where a partition stands still though records wait");
     describe_counter!(OVERSHOOT_DOLLARS, "Dollars by which charges went beyond credit limits");
     describe_gauge!(REJECTED_RECORDS, "Rejected records that are neither replayed nor closed");
+    describe_counter!(
+        REJECTS_WITHOUT_BYTES,
+        "Rejected records whose bytes Kafka did not have any more"
+    );
     describe_gauge!(REJECTED_BYTES, "Bytes of rejected records that are kept");
     describe_counter!(
         DURATION_DISAGREEMENTS,

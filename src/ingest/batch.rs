@@ -1,10 +1,21 @@
-//! A batch: the records that one transaction charges, with their bytes until it commits.
+//! A batch: the records that one transaction charges, with the bytes of some until it commits.
+//!
+//! The bytes of a decoded call are not kept: almost none is rejected, and without them a batch has
+//! room for more records. For a call that is rejected after all they are read from Kafka again.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
 use super::decode::Event;
 use super::permits::Permit;
-use super::record::{Memory, Record, Span};
+use super::record::{Bytes, Memory, Record, Span};
+
+/// What a decoded call takes in memory, about.
+const CALL_BYTES: usize = 400;
+
+/// Key and value of a record that was read again.
+pub type KeyAndValue = (Option<Vec<u8>>, Option<Vec<u8>>);
 
 /// Consecutive records of one partition.
 #[derive(Debug)]
@@ -16,6 +27,8 @@ pub struct Batch {
     /// The records, by rising offset.
     pub records: Vec<Record>,
     bytes: Vec<u8>,
+    /// Records without bytes here.
+    decoded: usize,
     /// The permit of a large batch.
     permit: Option<Permit>,
 }
@@ -29,7 +42,8 @@ impl Batch {
     /// An empty batch that reuses the memory of another one.
     pub fn within(memory: Memory, expected_offset: i64) -> Self {
         let Memory { records, bytes } = memory;
-        Self { expected_offset, next_offset: expected_offset, records, bytes, permit: None }
+        let next_offset = expected_offset;
+        Self { expected_offset, next_offset, records, bytes, decoded: 0, permit: None }
     }
 
     /// Whether the batch has a permit to grow beyond a small one.
@@ -73,8 +87,30 @@ impl Batch {
     ) {
         let key = key.map(|bytes| self.keep(bytes));
         let value = value.map(|bytes| self.keep(bytes));
-        self.records.push(Record { offset, record_at, event, key, value });
+        self.records.push(Record { offset, record_at, event, bytes: Bytes::Kept { key, value } });
         self.next_offset = offset + 1;
+    }
+
+    /// Adds a record whose bytes stay in Kafka.
+    pub fn push_decoded(&mut self, offset: i64, record_at: Option<DateTime<Utc>>, event: Event) {
+        self.records.push(Record { offset, record_at, event, bytes: Bytes::InKafka });
+        self.decoded += 1;
+        self.next_offset = offset + 1;
+    }
+
+    /// Adds the bytes of records that were read again; those of `offsets` that were not `found` are
+    /// lost.
+    pub fn attach(&mut self, offsets: &[i64], found: &HashMap<i64, KeyAndValue>) {
+        for &offset in offsets {
+            let place = self.records.binary_search_by_key(&offset, |record| record.offset);
+            let bytes = found.get(&offset).map_or(Bytes::Lost, |(key, value)| Bytes::Kept {
+                key: key.as_deref().map(|bytes| self.keep(bytes)),
+                value: value.as_deref().map(|bytes| self.keep(bytes)),
+            });
+            if let Some(record) = place.ok().and_then(|place| self.records.get_mut(place)) {
+                record.bytes = bytes;
+            }
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Span {
@@ -91,19 +127,21 @@ impl Batch {
         self.bytes.get(start..start + span.length as usize).unwrap_or_default()
     }
 
-    /// A record's key, unchanged.
+    /// A record's key, unchanged; none too if its bytes are not here.
     pub fn key(&self, record: &Record) -> Option<&[u8]> {
-        record.key.map(|span| self.slice(span))
+        let Bytes::Kept { key, .. } = record.bytes else { return None };
+        key.map(|span| self.slice(span))
     }
 
-    /// A record's value, unchanged.
+    /// A record's value, unchanged; none too if its bytes are not here.
     pub fn value(&self, record: &Record) -> Option<&[u8]> {
-        record.value.map(|span| self.slice(span))
+        let Bytes::Kept { value, .. } = record.bytes else { return None };
+        value.map(|span| self.slice(span))
     }
 
-    /// Bytes of keys and values in the batch.
+    /// Bytes of the batch: of keys and values, and about those of decoded calls.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.decoded * CALL_BYTES
     }
 
     /// Kafka timestamp of the last record.
@@ -120,6 +158,7 @@ impl Batch {
             next_offset,
             records: records.to_vec(),
             bytes: self.bytes.clone(),
+            decoded: records.len(),
             permit: None,
         };
         (

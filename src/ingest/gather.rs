@@ -26,7 +26,7 @@ const CLOCK_EVERY: usize = 16;
 pub struct BatchLimits {
     /// Most records.
     pub records_max: usize,
-    /// Most bytes of keys and values.
+    /// Most bytes: of keys and values, and about those of decoded calls.
     pub bytes_max: usize,
     /// How long a batch waits for more records after its first.
     pub linger: Duration,
@@ -45,6 +45,8 @@ pub struct GatherSettings<'a> {
     pub accepted: Limits,
     /// A partition that brings nothing for this long is idle.
     pub idle_after: Duration,
+    /// Keeps the bytes of decoded calls too.
+    pub keeps_calls: bool,
 }
 
 /// Why gathering ended.
@@ -192,12 +194,16 @@ fn push(
 ) {
     let record_at = timestamp_of(message);
     let event = event_of(message, settings, now);
-    // Keeps only bytes that may be stored; those of skipped events and signals never are.
-    let (key, value) = match event {
-        Event::Skipped | Event::CallSignalled(_) => (None, None),
-        _ => (message.key(), message.payload()),
+    let is_kept = match event {
+        Event::Skipped | Event::CallSignalled(_) => false,
+        Event::CallEnded(_) => settings.keeps_calls,
+        Event::RentalDue(_) | Event::Rejected(_) => true,
     };
-    batch.push(message.offset(), record_at, event, key, value);
+    if is_kept {
+        batch.push(message.offset(), record_at, event, message.key(), message.payload());
+    } else {
+        batch.push_decoded(message.offset(), record_at, event);
+    }
 }
 
 /// Decodes a record; the result is the same at every reading.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::decode::Event;
 
-/// One record: its coordinates, its decoded event, and the place of its bytes.
+/// One record: its coordinates, its decoded event, and where its bytes are.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Offset within the partition.
@@ -13,8 +13,18 @@ pub struct Record {
     pub record_at: Option<DateTime<Utc>>,
     /// The decoded event.
     pub event: Event,
-    pub(super) key: Option<Span>,
-    pub(super) value: Option<Span>,
+    pub(super) bytes: Bytes,
+}
+
+/// A record's bytes. Only a record that is rejected needs them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Bytes {
+    /// In the batch.
+    Kept { key: Option<Span>, value: Option<Span> },
+    /// Still in Kafka.
+    InKafka,
+    /// Kafka does not have them any more.
+    Lost,
 }
 
 /// A range of the batch's bytes; 32 bits bound a batch to 4 GiB.
@@ -29,4 +39,16 @@ pub(super) struct Span {
 pub struct Memory {
     pub(super) records: Vec<Record>,
     pub(super) bytes: Vec<u8>,
+}
+
+impl Record {
+    /// Whether its bytes are still in Kafka only.
+    pub const fn is_in_kafka(&self) -> bool {
+        matches!(self.bytes, Bytes::InKafka)
+    }
+
+    /// Whether its bytes are nowhere any more.
+    pub const fn is_lost(&self) -> bool {
+        matches!(self.bytes, Bytes::Lost)
+    }
 }

@@ -1,9 +1,10 @@
 //! Reads a range of a partition again, outside of the consumer group.
 //!
 //! It serves status events that were charged but not applied to holds; charging them again changes
-//! nothing. It never moves an offset. Records that Kafka has deleted from the range are skipped
+//! nothing. And it reads the bytes of records that are rejected, which no batch has kept. It never moves an offset. Records that Kafka has deleted from the range are skipped
 //! with a warning.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -12,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Message as _, Offset, TopicPartitionList};
 
-use super::batch::Batch;
+use super::batch::{Batch, KeyAndValue};
 use super::client::{KafkaSettings, TopicPartition};
 use super::gather::{GatherSettings, event_of, timestamp_of};
 
@@ -64,7 +65,7 @@ pub fn read(
             Some(Ok(message)) if message.offset() < range.to => {
                 heard_at = Instant::now();
                 let event = event_of(&message, settings, now);
-                batch.push(message.offset(), timestamp_of(&message), event, None, None);
+                batch.push_decoded(message.offset(), timestamp_of(&message), event);
                 batch.next_offset >= range.to
             }
             // The last records of the range are gone: compacted away.
@@ -84,6 +85,53 @@ pub fn read(
             }
             batch = Batch::starting_at(next_offset);
             heard_at = Instant::now();
+        }
+    }
+}
+
+/// Reads keys and values of some records, by rising offset; those that Kafka does not have any more
+/// are missing. Blocks.
+///
+/// # Errors
+/// If Kafka cannot be reached: try again.
+pub fn bytes(
+    kafka: &KafkaSettings,
+    name: &TopicPartition,
+    offsets: &[i64],
+) -> KafkaResult<HashMap<i64, KeyAndValue>> {
+    let mut found = HashMap::with_capacity(offsets.len());
+    let (Some(&first), Some(&last)) = (offsets.first(), offsets.last()) else { return Ok(found) };
+    let consumer: BaseConsumer = options(kafka).create()?;
+    let (low, high) = consumer.fetch_watermarks(&name.topic, name.partition, REQUEST_TIMEOUT)?;
+    if low > last || high <= first {
+        return Ok(found);
+    }
+    let mut place = TopicPartitionList::new();
+    let from = Offset::Offset(first.max(low));
+    place.add_partition_offset(&name.topic, name.partition, from)?;
+    consumer.assign(&place)?;
+    let mut heard_at = Instant::now();
+    loop {
+        match consumer.poll(POLL_WAIT) {
+            Some(Ok(message)) => {
+                heard_at = Instant::now();
+                if offsets.binary_search(&message.offset()).is_ok() {
+                    let (key, value) = (message.key(), message.payload());
+                    let bytes = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
+                    found.insert(message.offset(), bytes);
+                }
+                if message.offset() >= last {
+                    return Ok(found);
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(found),
+            Some(Err(error)) if is_fatal(&error) || heard_at.elapsed() >= SILENCE_MAX => {
+                return Err(error);
+            }
+            None if heard_at.elapsed() >= SILENCE_MAX => {
+                return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut));
+            }
+            Some(Err(_)) | None => {}
         }
     }
 }
@@ -108,6 +156,11 @@ fn start(consumer: &BaseConsumer, range: &Range) -> KafkaResult<i64> {
         _ => range.from,
     };
     Ok(range.from.max(low).max(since))
+}
+
+/// The error if the thread that reads broke off.
+pub const fn broke_off() -> KafkaError {
+    KafkaError::MessageConsumption(RDKafkaErrorCode::Fail)
 }
 
 fn is_fatal(error: &KafkaError) -> bool {

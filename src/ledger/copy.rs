@@ -33,7 +33,7 @@ impl<'c> CopyRows<'c> {
     /// If Postgres refuses the statement or is unavailable.
     pub(crate) async fn begin(
         connection: &'c mut PgConnection,
-        statement: &'static str,
+        statement: &str,
         fields: i16,
     ) -> Result<Self, StoreError> {
         let copy = connection.copy_in_raw(statement).await?;

@@ -9,7 +9,7 @@ use super::store::{Store, StoreError};
 
 /// Days that denials are kept.
 const DAYS: i64 = 30;
-/// Rows deleted with each write: more than one write adds.
+/// Most rows that one statement deletes.
 const FORGOTTEN_MAX: u32 = 10_000;
 
 /// A denied call.

@@ -7,6 +7,11 @@ use chrono::{DateTime, Datelike, Months, Utc};
 
 use super::store::{Store, StoreError};
 
+/// The name of a month's partition, as `ensure_charges_partition` creates it.
+pub(super) fn name_of((year, month): (i32, u32)) -> String {
+    format!("charges_{year:04}_{month:02}")
+}
+
 /// Remembers which months have a partition. Partitions are never dropped while serving, but a
 /// restored backup may lack one.
 #[derive(Debug, Default)]

@@ -42,8 +42,13 @@ impl StoreError {
     /// without the name of a constraint.
     pub fn is_without_partition(&self) -> bool {
         let Self::Refused(source) = self else { return false };
-        let error = source.as_database_error();
-        error.is_some_and(|it| it.code().as_deref() == Some("23514") && it.constraint().is_none())
+        let Some(error) = source.as_database_error() else { return false };
+        match error.code().as_deref() {
+            Some("23514") => error.constraint().is_none(),
+            // Rows of one month are written into its partition by name.
+            Some("42P01") => true,
+            _ => false,
+        }
     }
 
     /// Name of the violated constraint, if any.

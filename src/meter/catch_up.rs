@@ -141,7 +141,8 @@ impl CatchUp {
             batch.records_max = batch.records_max.min(RECORDS_MAX);
             let permits = &shared.permits;
             let (accepted, idle_after) = (settings.limits, Duration::MAX);
-            let how = GatherSettings { topic, batch, permits, accepted, idle_after };
+            let keeps_calls = false;
+            let how = GatherSettings { topic, batch, permits, accepted, idle_after, keeps_calls };
             let longest = TimeDelta::seconds(settings.limits.call_seconds_max.into()) + MARGIN;
             let since = clock.now() - longest;
             let range = Range { name, from: gap.start, to: gap.end, since };

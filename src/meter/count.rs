@@ -23,6 +23,7 @@ pub(super) fn batch(committed: &Committed, took: Duration, lags: impl Iterator<I
     add_dollars(metrics::CHARGED_DOLLARS, Some("number_rental"), committed.rental_amount);
     add_dollars(metrics::OVERSHOOT_DOLLARS, None, committed.overshoot);
     ::metrics::counter!(metrics::DURATION_DISAGREEMENTS).increment(committed.duration_mismatches);
+    ::metrics::counter!(metrics::REJECTS_WITHOUT_BYTES).increment(committed.rejects_without_bytes);
     let lag_seconds = ::metrics::histogram!(metrics::EVENT_LAG_SECONDS);
     // Present from the start, so that its rate shows the first event.
     let late = ::metrics::counter!(metrics::EVENTS_LATE);

@@ -12,13 +12,14 @@ mod partition;
 mod prefetch;
 mod progress;
 mod readiness;
+mod rejected_bytes;
 mod rentals;
 mod standing;
 mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer as _;
@@ -101,6 +102,8 @@ struct Shared {
     permits: Permits,
     /// Bytes that rejected records may still take before their values stay in Kafka.
     reject_bytes_left: AtomicI64,
+    /// Batches that still keep the bytes of their calls.
+    calls_kept: AtomicU32,
     /// How far each partition of this process is.
     progress: Progress,
     /// Partitions that wait for their next record.
@@ -138,6 +141,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         commits: Semaphore::new(settings.commits_max),
         permits: Permits::new(settings.large_max),
         reject_bytes_left: AtomicI64::new(settings.rejects_bytes_max),
+        calls_kept: AtomicU32::new(0),
         progress: Progress::default(),
         idle,
         readiness: Readiness::new(health),

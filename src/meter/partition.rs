@@ -262,6 +262,7 @@ impl Worker {
         projector: &Projector,
         session: &CancellationToken,
     ) -> Result<Option<Memory>, End> {
+        let meter = &self.shared.meter;
         let mut parts = VecDeque::from([batch]);
         let mut done = None;
         let mut wait = RETRY_WAIT;
@@ -278,6 +279,18 @@ impl Worker {
                 CommitError::OffsetMoved { expected } => {
                     tracing::warn!(partition = %self.name, expected, "another consumer was first");
                     return Err(End::Restart);
+                }
+                CommitError::BytesNeeded { offsets } => {
+                    if let Err(error) =
+                        self.shared.read_rejected(&self.name, &mut batch, offsets).await
+                    {
+                        let reason = format!("kafka cannot be asked: {error}");
+                        meter.health.down(component(&self.name), reason);
+                        if sleep_or_stop(&mut wait, session).await {
+                            return Err(End::Stopped);
+                        }
+                    }
+                    parts.push_front(batch);
                 }
                 CommitError::Store(ref cause) if cause.is_of_the_values() => {
                     tracing::error!(

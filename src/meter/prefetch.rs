@@ -101,6 +101,7 @@ impl Prefetch {
                 permits: &self.shared.permits,
                 accepted: settings.limits,
                 idle_after: if watch.is_some() { BEGUN_AFTER } else { IDLE_AFTER },
+                keeps_calls: self.shared.next_keeps_calls(),
             };
             let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
             let batch = Batch::within(spare.take().unwrap_or_default(), expected);

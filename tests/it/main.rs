@@ -38,6 +38,7 @@ mod readiness;
 mod readme;
 mod records;
 mod redis_cluster;
+mod rejected_bytes;
 mod rejects;
 mod rentals;
 mod scopes;

@@ -102,7 +102,7 @@ mod tests {
             signalled_at: DateTime::UNIX_EPOCH,
         };
         let mut batch = Batch::starting_at(offset);
-        batch.push(offset, None, Event::CallSignalled(signalled), None, None);
+        batch.push_decoded(offset, None, Event::CallSignalled(signalled));
         batch
     }
 

@@ -13,7 +13,7 @@ use super::owner::Owner;
 use super::rows::{ChargeRow, RejectRow, Rows, StillRejected, TransactionRow};
 use super::{ChargingPolicy, Committed, Outcome, Source};
 use crate::ingest::batch::Batch;
-use crate::ingest::decode::{self, CallEnded, Event, RejectReason, Rejection};
+use crate::ingest::decode::{self, CallEnded, Event, RejectReason, Rejection, Subject};
 use crate::ingest::record::Record;
 use crate::ledger::wallets::WalletHead;
 
@@ -35,6 +35,8 @@ pub(super) struct Books<'a> {
     conflicts: HashMap<String, usize>,
     pub(super) rows: Rows<'a>,
     pub(super) committed: Committed,
+    /// Offsets of the rejected records whose bytes are still to be read.
+    unread: Vec<i64>,
 }
 
 /// The outcome of one event, or why it is rejected.
@@ -62,8 +64,9 @@ impl<'a> Books<'a> {
             charged: snapshot.calls.charged().to_vec(),
             rentals: HashMap::new(),
             conflicts: HashMap::new(),
-            rows: Rows::default(),
+            rows: Rows::for_calls(snapshot.calls.charged().len()),
             committed: Committed::default(),
+            unread: Vec::new(),
         }
     }
 
@@ -91,8 +94,12 @@ impl<'a> Books<'a> {
         }
     }
 
-    /// Returns the rows and the totals.
-    pub(super) fn close(mut self) -> (Rows<'a>, Committed) {
+    /// Returns the rows and the totals; or, if the bytes of rejected records are needed first, their
+    /// offsets.
+    pub(super) fn close(mut self) -> Result<(Rows<'a>, Committed), Vec<i64>> {
+        if !self.unread.is_empty() {
+            return Err(self.unread);
+        }
         let touched = &self.touched_wallets;
         let mut wallets: Vec<WalletHead> =
             self.wallets.into_values().filter(|head| touched.contains(&head.account_key)).collect();
@@ -102,7 +109,7 @@ impl<'a> Books<'a> {
         self.rows.cycles.sort_unstable();
         self.committed.wallets =
             super::change::of_wallets(&self.rows, &self.snapshot.wallets, &self.snapshot.ids);
-        (self.rows, self.committed)
+        Ok((self.rows, self.committed))
     }
 
     fn enter_call(&mut self, index: usize, record: &'a Record, ended: &'a CallEnded) -> Entered {
@@ -257,7 +264,19 @@ impl<'a> Books<'a> {
             self.rows.still_rejected.push(still);
             return false;
         }
+        if record.is_in_kafka() {
+            self.unread.push(record.offset);
+            return false;
+        }
+        self.committed.rejects_without_bytes += u64::from(record.is_lost());
         let value = self.batch.value(record);
+        let named = || match &record.event {
+            Event::CallEnded(ended) => Subject {
+                twilio_account_sid: Some(ended.twilio_account_sid.clone()),
+                call_sid: Some(ended.call.call_sid.clone()),
+            },
+            _ => Subject::default(),
+        };
         self.rows.rejects.push(RejectRow {
             record_offset: record.offset,
             record_at: record.record_at,
@@ -268,7 +287,7 @@ impl<'a> Books<'a> {
             key: self.batch.key(record),
             value: value.filter(|_| self.keep_values),
             value_bytes: i32::try_from(value.map_or(0, <[u8]>::len)).unwrap_or(i32::MAX),
-            subject: value.map(decode::subject).unwrap_or_default(),
+            subject: value.map_or_else(named, decode::subject),
         });
         true
     }

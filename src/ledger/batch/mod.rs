@@ -97,6 +97,8 @@ pub struct Committed {
     pub rental_amount: Money,
     /// By how much credit limits were overshot further.
     pub overshoot: Money,
+    /// Rejects whose bytes Kafka did not have any more.
+    pub rejects_without_bytes: u64,
     /// Charges whose `Duration` disagreed with `CallDuration`.
     pub duration_mismatches: u64,
     /// When the charged calls ended.
@@ -187,6 +189,12 @@ pub enum CommitError {
     OffsetMoved {
         /// What this batch expected.
         expected: i64,
+    },
+    /// Records are rejected whose bytes the batch has not: read them, attach them, and try again.
+    #[error("{} rejected records are still to be read from kafka", offsets.len())]
+    BytesNeeded {
+        /// Their offsets, rising.
+        offsets: Vec<i64>,
     },
     /// An error of Postgres; its kind says what to do.
     #[error(transparent)]
@@ -294,7 +302,8 @@ impl Charger {
         let mut books =
             charge::Books::new(&snapshot, &self.policy, source, batch, now, keep_values);
         books.enter_all();
-        let (rows, committed) = books.close();
+        let closed = books.close();
+        let (rows, committed) = closed.map_err(|offsets| CommitError::BytesNeeded { offsets })?;
         if let Some(last) = rows.charges.iter().map(|row| row.charged_at).max() {
             // A wallet's last row may be ahead of this machine's clock, in another month.
             self.partitions.ensure(&self.store, last).await?;

@@ -30,6 +30,12 @@ pub(super) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// No rows, with room for those of this many calls.
+    pub(super) fn for_calls(count: usize) -> Self {
+        let (charges, transactions) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        Self { charges, transactions, ..Self::default() }
+    }
+
     /// The charges by account and number, so that Postgres writes neighbours together. They were
     /// entered in the order of their numbers.
     pub(super) fn charges_by_account(&self) -> impl Iterator<Item = &ChargeRow<'_>> {

@@ -1,6 +1,6 @@
 //! Phase 4: writes a batch's rows and moves the partition's offset.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use sqlx::PgConnection;
 
 use super::rows::{RejectRow, Rows, StillRejected};
@@ -8,9 +8,11 @@ use super::{CommitError, Source};
 use crate::ingest::batch::Batch;
 use crate::ledger::copy::CopyRows;
 use crate::ledger::offsets::{self, Advanced, Stream};
+use crate::ledger::partitions;
 use crate::ledger::store::StoreError;
 
-const COPY_CHARGES: &str = "/* commit_batch: charges */ COPY charges (
+/// Behind the name of the table.
+const COPY_CHARGES: &str = " (
     account_key, twilio_account_key, charge_sequence, charged_at, started_at, cycle_start,
     subscription_id, allowance_before_seconds, rate_micros, amount_micros, overshoot_micros,
     transaction_sequence, record_offset, stream_key, catalog_version, seconds, twilio_minutes,
@@ -55,7 +57,9 @@ async fn write_charges(
     if rows.charges.is_empty() {
         return Ok(());
     }
-    let mut charges = CopyRows::begin(connection, COPY_CHARGES, 28).await?;
+    let statement =
+        format!("/* commit_batch: charges */ COPY {}{COPY_CHARGES}", charges_table(rows));
+    let mut charges = CopyRows::begin(connection, &statement, 28).await?;
     for row in rows.charges_by_account() {
         let (call, price) = (row.call, &row.price);
         let allowance_before = i64::try_from(price.allowance_before_seconds).unwrap_or(i64::MAX);
@@ -92,6 +96,16 @@ async fn write_charges(
         charges.send().await?;
     }
     charges.finish().await
+}
+
+/// The partition of all charges, or the whole table if they are of several months: Postgres need not
+/// find the partition of each row.
+fn charges_table(rows: &Rows<'_>) -> String {
+    let months = rows.charges.iter().map(|row| (row.charged_at.year(), row.charged_at.month()));
+    match (months.clone().min(), months.max()) {
+        (Some(first), Some(last)) if first == last => partitions::name_of(first),
+        _ => "charges".to_owned(),
+    }
 }
 
 async fn write_call_keys(connection: &mut PgConnection, rows: &Rows<'_>) -> Result<(), StoreError> {
