@@ -1,4 +1,4 @@
-//! Runs every change, requested over HTTP, from the command line, or by a job.
+//! Runs every change, requested over HTTP or from the command line.
 //!
 //! Beside the flow. A caller parses, passes a [`Change`] to [`Changes::run`], and renders the
 //! result. A change is one named transaction. It is committed only with its audit entry, and
@@ -161,12 +161,12 @@ impl Changes {
         });
         Ok(match ran.await? {
             Ran::Now(answer, affected) => {
-                self.show(affected).await?;
+                self.make_visible(affected).await?;
                 Once::Now(answer)
             }
             Ran::Earlier(answer) => {
                 // The process that made it may have died before the change was visible.
-                self.show(affected_before).await?;
+                self.make_visible(affected_before).await?;
                 Once::Earlier(answer)
             }
             Ran::OtherBody => Once::OtherBody,
@@ -178,9 +178,9 @@ impl Changes {
     ///
     /// # Errors
     /// `NotVisible`: an authorization may miss it for a while.
-    pub async fn show(&self, affected: Affected) -> Result<(), ChangeError> {
+    pub async fn make_visible(&self, affected: Affected) -> Result<(), ChangeError> {
         for account in affected.accounts {
-            if let Err(source) = self.balance.show(&account).await {
+            if let Err(source) = self.balance.make_visible(&account).await {
                 let error = &source as &dyn std::error::Error;
                 tracing::error!(%account, error, "authorizations may not see a change yet");
                 return Err(ChangeError::NotVisible { account, source });

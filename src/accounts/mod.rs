@@ -1,8 +1,8 @@
 //! Changes of accounts and keys: one file per use case.
 //!
 //! Beside the flow. Each use case is a [`Change`](crate::change::Change) with the rules that go
-//! beyond one statement of the ledger. HTTP, the command line and jobs run the same ones. A use
-//! case must never depend on who calls it.
+//! beyond one statement of the ledger. HTTP and the command line run the same ones. A use case
+//! must never depend on who calls it.
 
 pub mod adjust;
 pub mod create;

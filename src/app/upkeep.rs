@@ -18,8 +18,8 @@ use crate::metrics::CATALOG_VERSION;
 use crate::operator::catalog_file;
 use crate::verify;
 
-/// Time between two rounds of deleting old answers.
-const PURGE_EVERY: Duration = Duration::from_mins(1);
+/// Time between two rounds of deleting old answers, and of tending tokens.
+const TEND_EVERY: Duration = Duration::from_mins(1);
 /// Answers deleted in one transaction.
 const PURGE_LIMIT: i64 = 1000;
 /// Time between two checks of the catalog in force.
@@ -93,7 +93,7 @@ impl App {
 
     pub(super) async fn forget_old_answers(self) {
         loop {
-            tokio::time::sleep(PURGE_EVERY).await;
+            tokio::time::sleep(TEND_EVERY).await;
             let purged = idempotency::purge(&self.store, PURGE_LIMIT, self.clock.now()).await;
             if let Err(error) = purged {
                 tracing::warn!(error = one_line(&error), "old answers were not forgotten");
@@ -136,7 +136,7 @@ impl App {
                     tracing::warn!(error = one_line(&error), "shared keys were not maintained");
                 }
             }
-            tokio::time::sleep(PURGE_EVERY).await;
+            tokio::time::sleep(TEND_EVERY).await;
         }
     }
 

@@ -43,8 +43,8 @@ pub use self::redis::link::{Link, Session};
 pub use authorize::{Allowance, Ask, Decision, Payer};
 pub use journal::store::days::note_expired_holds;
 pub use model::{
-    BalanceError, CallEnds, CallTerms, CycleRef, Denial, Document, GrantedBy, Hold, HoldSettings,
-    HoldSource,
+    BalanceError, CallParties, CallTerms, CycleRef, Denial, Document, GrantedBy, Hold,
+    HoldSettings, HoldSource,
 };
 pub use projection::held_amounts::{Held, HeldSource};
 pub use repair::verify::Drift;

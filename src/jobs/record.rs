@@ -25,7 +25,7 @@ pub struct JobRecord {
     pub report: Option<Value>,
 }
 
-/// Reads every job that has ever run.
+/// Reads every job that has run and is turned on.
 ///
 /// # Errors
 /// If Postgres cannot be reached or refuses.

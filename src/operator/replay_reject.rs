@@ -152,7 +152,9 @@ impl Replays {
                 Err(source) => return Err(ReplayError::Refused { id: reject.id, source }),
             };
         let (outcome, debited) = (replayed.outcome.as_str(), replayed.debited);
-        self.changes.show(Affected { accounts: replayed.accounts, revoked_key: None }).await?;
+        self.changes
+            .make_visible(Affected { accounts: replayed.accounts, revoked_key: None })
+            .await?;
         Ok(ReplayedReject { outcome, debited, was_closed: reject.closed_at.is_some() })
     }
 }

@@ -114,7 +114,7 @@ pub struct Status {
     pub rejects: Vec<RejectStatus>,
     /// Rents.
     pub rentals: RentalStatus,
-    /// Jobs that ever ran, by name.
+    /// Jobs that ran and are turned on, by name.
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
     pub expired_holds: i64,

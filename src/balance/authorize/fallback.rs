@@ -68,7 +68,7 @@ impl Balance {
         if document.policy.on_redis_loss != OnRedisLoss::FailOpen || !self.0.journal.flush().await {
             return Ok(Decision::Unavailable);
         }
-        let terms = self.terms(&document, ask.ends).await?;
+        let terms = self.terms(&document, ask.parties).await?;
         let mut reserved = self.0.store.for_transaction().await?;
         let mut transaction = reserved.begin(Begin::Usual).await?;
         let verdict = self.decide(&mut transaction, ask, &document, &terms).await?;

@@ -10,7 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures::StreamExt;
 
 use super::{Ask, Decision, Payer};
-use crate::balance::model::{BalanceError, CallEnds};
+use crate::balance::model::{BalanceError, CallParties};
 use crate::balance::state::Balance;
 use crate::balance::status_events::{call_of, of_batch};
 use crate::ingest::batch::Batch;
@@ -90,7 +90,7 @@ impl Balance {
         let ask = Ask {
             payer: Payer::TwilioAccount(sid),
             call_sid,
-            ends: CallEnds {
+            parties: CallParties {
                 direction: signalled.direction.as_deref(),
                 from: signalled.from.as_deref(),
                 to: signalled.to.as_deref(),

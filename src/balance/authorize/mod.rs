@@ -11,7 +11,7 @@ mod void;
 use callmeter_core::domain::{AccountId, CallSid, Money, RatePerMinute, TwilioAccountSid};
 use chrono::{DateTime, Utc};
 
-use crate::balance::model::{BalanceError, CallEnds, Denial, Hold};
+use crate::balance::model::{BalanceError, CallParties, Denial, Hold};
 use crate::balance::state::Balance;
 
 /// Attempts of an authorization: between them an account is loaded or terms are computed again.
@@ -35,8 +35,8 @@ pub struct Ask<'a> {
     pub payer: Payer<'a>,
     /// The call.
     pub call_sid: &'a CallSid,
-    /// Its ends.
-    pub ends: CallEnds<'a>,
+    /// Its parties.
+    pub parties: CallParties<'a>,
     /// How long it asks to last, in seconds since its answer.
     pub seconds: u32,
     /// The caller's tag, a campaign for example: kept for the call's charge.

@@ -113,7 +113,9 @@ impl Balance {
         let Placing { ask, account, source, operation, is_new, .. } = placing;
         // Without a document the script returns it, before it reads any of these terms.
         let (terms, revision) = match document {
-            Some(document) => (self.terms(document, ask.ends).await?, document.revision.as_str()),
+            Some(document) => {
+                (self.terms(document, ask.parties).await?, document.revision.as_str())
+            }
             None => (CallTerms::default(), "-"),
         };
         let place = Place {

@@ -5,7 +5,7 @@ use callmeter_core::rating::terms_at;
 use tokio::time::Instant;
 
 use super::{Ask, Decision, Payer};
-use crate::balance::model::{BalanceError, CallEnds, CallTerms, Denial, Document, HoldSource};
+use crate::balance::model::{BalanceError, CallParties, CallTerms, Denial, Document, HoldSource};
 use crate::balance::state::Balance;
 use crate::ledger::{LedgerError, catalogs};
 
@@ -59,7 +59,7 @@ impl Balance {
     pub(super) async fn terms(
         &self,
         document: &Document,
-        ends: CallEnds<'_>,
+        parties: CallParties<'_>,
     ) -> Result<CallTerms, BalanceError> {
         let history = if let Some(history) = self.0.catalogs.with(document.catalog_version) {
             history
@@ -71,6 +71,6 @@ impl Balance {
         };
         let terms = terms_at(&history, &document.timeline, self.0.clock.now())
             .map_err(|error| LedgerError::unreadable("a subscription", error))?;
-        Ok(CallTerms::new(&terms, ends))
+        Ok(CallTerms::new(&terms, parties))
     }
 }

@@ -22,9 +22,9 @@ pub struct CallTerms {
     pub is_destination_blocked: bool,
 }
 
-/// The ends of a call, as its caller or Twilio names them.
+/// The parties of a call and its direction, as its caller or Twilio names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CallEnds<'a> {
+pub struct CallParties<'a> {
     /// `Direction`.
     pub direction: Option<&'a str>,
     /// `From`.
@@ -36,11 +36,11 @@ pub struct CallEnds<'a> {
 }
 
 impl CallTerms {
-    /// The terms of a call between these ends. A leg that the plan does not charge holds nothing.
-    pub fn new(terms: &Terms<'_>, ends: CallEnds<'_>) -> Self {
-        let matched = terms.rate_for(rated_number(ends.direction, ends.from, ends.to));
+    /// The terms of a call between these parties. A leg that the plan does not charge holds nothing.
+    pub fn new(terms: &Terms<'_>, parties: CallParties<'_>) -> Self {
+        let matched = terms.rate_for(rated_number(parties.direction, parties.from, parties.to));
         let is_free =
-            ends.is_child_leg && terms.plan().is_some_and(|plan| plan.legs == Legs::ParentOnly);
+            parties.is_child_leg && terms.plan().is_some_and(|plan| plan.legs == Legs::ParentOnly);
         let increments = terms.tariff().increments;
         let is_destination_blocked = matched.blocked;
         if is_free {

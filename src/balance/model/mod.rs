@@ -8,7 +8,7 @@ mod recent;
 mod settings;
 mod terms_document;
 
-pub use call_terms::{CallEnds, CallTerms};
+pub use call_terms::{CallParties, CallTerms};
 pub use denial::Denial;
 pub use error::BalanceError;
 pub use hold::{CycleRef, GrantedBy, Hold, HoldSource};

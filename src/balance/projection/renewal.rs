@@ -35,7 +35,7 @@ impl Balance {
     /// # Errors
     /// If neither Redis nor Postgres can be told: the change is seen later, and must not be
     /// answered as done.
-    pub async fn show(&self, account: &AccountId) -> Result<(), BalanceError> {
+    pub async fn make_visible(&self, account: &AccountId) -> Result<(), BalanceError> {
         let Err(error) = self.refresh(account).await else { return Ok(()) };
         tracing::warn!(%account, %error, "redis could not be told of a change; postgres notes it");
         let now = self.0.clock.now();

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::answer::{DecisionJson, count, decided};
 use super::seconds;
-use crate::balance::{Ask, CallEnds, Payer};
+use crate::balance::{Ask, CallParties, Payer};
 use crate::http::Api;
 use crate::http::access::{AuthorizedCommand, Dialer};
 use crate::http::auth::Scope;
@@ -127,7 +127,7 @@ pub(super) async fn authorize(
     let ask = Ask {
         payer,
         call_sid: &wanted.call_sid,
-        ends: CallEnds {
+        parties: CallParties {
             direction: wanted.direction.as_deref(),
             from: Some(&wanted.from),
             to: Some(&wanted.to),

@@ -1,7 +1,7 @@
 //! Redis and the journal are brought to agree on calls, whichever of them misses something.
 
 use super::world::{World, allowed, authorize, sid, until};
-use callmeter::balance::{Ask, Balance, CallEnds, Decision, Denial, HoldSettings, Payer};
+use callmeter::balance::{Ask, Balance, CallParties, Decision, Denial, HoldSettings, Payer};
 use callmeter_core::domain::{AccountId, Money};
 use sqlx::{Connection as _, PgConnection};
 
@@ -20,8 +20,8 @@ async fn journaled(world: &World, condition: &str) -> i64 {
 /// The seconds granted to the call; `None` if the answer is unavailable.
 async fn asked(balance: &Balance, id: &AccountId, call: &str, seconds: u32) -> Option<u32> {
     let call_sid = sid(call);
-    let ends = CallEnds { to: Some("+15550002"), ..CallEnds::default() };
-    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, ends, seconds, tag: None };
+    let parties = CallParties { to: Some("+15550002"), ..CallParties::default() };
+    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, parties, seconds, tag: None };
     match balance.authorize(ask).await {
         Ok(Decision::Allow(allowance)) => Some(allowance.granted_seconds),
         Ok(Decision::Unavailable) | Err(_) => None,

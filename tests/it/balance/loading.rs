@@ -149,7 +149,7 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
     assert_eq!(authorize(&other, &acme, "CA1", 60).await, refused);
     let credit_limit = Some(Money::from_micros(28_000));
     world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
-    world.balance.show(&acme).await.expect("projected");
+    world.balance.make_visible(&acme).await.expect("projected");
     let granted = allowed(&authorize(&other, &acme, "CA1", 900).await);
     assert_eq!(granted.granted_seconds, 120);
     let key = "(SELECT account_key FROM accounts WHERE id = 'acme')";
@@ -160,7 +160,7 @@ async fn an_administrators_change_is_seen_by_the_next_request() {
              UPDATE wallets SET version = version + 1 WHERE account_key = {key}"
         ))
         .await;
-    world.balance.show(&acme).await.expect("projected");
+    world.balance.make_visible(&acme).await.expect("projected");
     // Both processes had the old terms document.
     let granted = allowed(&authorize(&other, &acme, "CA2", 900).await);
     assert_eq!(granted.granted_seconds, 120, "two minutes are included");
@@ -179,7 +179,7 @@ async fn a_load_that_read_the_ledger_before_a_change_brings_nothing_after_it() {
     // The load has read version 1 with the opening balance; then the change is made and shown.
     let credit_limit = Some(Money::from_micros(28_000));
     world.change(&acme, AccountChanges { credit_limit, ..AccountChanges::default() }).await;
-    world.balance.show(&acme).await.expect("nothing to project");
+    world.balance.make_visible(&acme).await.expect("nothing to project");
     let load = Load {
         account: &acme,
         ticket: &ticket,

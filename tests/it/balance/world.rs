@@ -2,7 +2,7 @@
 
 use crate::harness::redis_database::RedisDatabase;
 use crate::harness::servers::Servers;
-use callmeter::balance::{Allowance, Ask, Balance, CallEnds, Decision, HoldSettings, Payer};
+use callmeter::balance::{Allowance, Ask, Balance, CallParties, Decision, HoldSettings, Payer};
 use callmeter::clock::Clock;
 use callmeter::ingest::batch::Batch;
 use callmeter::ingest::decode::{CallEnded, CallSignalled, Event};
@@ -292,8 +292,8 @@ pub(super) async fn authorize(
     seconds: u32,
 ) -> Decision {
     let call_sid = sid(call_sid);
-    let ends = CallEnds { to: Some("+15550002"), ..CallEnds::default() };
-    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, ends, seconds, tag: None };
+    let parties = CallParties { to: Some("+15550002"), ..CallParties::default() };
+    let ask = Ask { payer: Payer::Account(id), call_sid: &call_sid, parties, seconds, tag: None };
     balance.authorize(ask).await.expect("a decision")
 }
 

@@ -166,7 +166,7 @@ fn change(random: &mut StdRng, signed: &mut Signed) {
 }
 
 #[tokio::test]
-async fn of_changed_requests_just_those_are_taken_that_both_sdks_take() {
+async fn of_changed_requests_just_those_are_taken_that_an_sdk_takes_by_sha256() {
     let mut system = System::new().await;
     let acme = account("acme", 0);
     let api = with_key(&mut system, &acme).await;
