@@ -70,6 +70,9 @@ impl Redis {
         &self,
         accounts: impl ExactSizeIterator<Item = &AccountId>,
     ) -> Result<Vec<bool>, BalanceError> {
+        if accounts.len() == 0 {
+            return Ok(Vec::new());
+        }
         let mut questions = Pipeline::with_capacity(accounts.len());
         for account in accounts {
             let [wallet, .., loading] = scripts::keys(account);
