@@ -13,13 +13,13 @@ use callmeter::simulate::watch::per_second;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use sqlx::{Connection, PgConnection};
 
+use crate::floor::BINARY_HEAD;
 use crate::report::median;
 use crate::world::{WALLETS, World};
 
 /// Rows of one transaction.
 const BATCH: u64 = 12_500;
 const CONNECTIONS: [usize; 3] = [1, 2, 4];
-const HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const TABLE: &str = "CREATE TABLE fixed_floor (call_id uuid NOT NULL, at timestamptz NOT NULL,
     amount_micros bigint NOT NULL, account_key integer NOT NULL, seconds integer NOT NULL,
     PRIMARY KEY (account_key, call_id))";
@@ -107,7 +107,7 @@ fn batches(rows: u64) -> Vec<Vec<u8>> {
     while left > 0 {
         let count = left.min(BATCH);
         left -= count;
-        let mut bytes = HEAD.to_vec();
+        let mut bytes = BINARY_HEAD.to_vec();
         for number in 0..count {
             bytes.extend_from_slice(&5_i16.to_be_bytes());
             field(&mut bytes, &random.random::<[u8; 16]>());

@@ -110,7 +110,7 @@ impl Rows {
     }
 }
 
-const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+pub(crate) const BINARY_HEAD: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 
 impl Format {
     /// Wraps rows into a whole COPY stream.

@@ -38,14 +38,13 @@ impl StoreError {
         state.starts_with("22") || (state.starts_with("23") && error.constraint().is_some())
     }
 
-    /// True if the partition of a row is missing. Postgres reports this as a check violation
-    /// without the name of a constraint.
+    /// True if the partition of a row is missing. Postgres reports a check violation without the name
+    /// of a constraint, or a missing table where rows of one month go to their partition by name.
     pub fn is_without_partition(&self) -> bool {
         let Self::Refused(source) = self else { return false };
         let Some(error) = source.as_database_error() else { return false };
         match error.code().as_deref() {
             Some("23514") => error.constraint().is_none(),
-            // Rows of one month are written into its partition by name.
             Some("42P01") => true,
             _ => false,
         }
