@@ -25,6 +25,7 @@ mod ledger;
 mod live;
 mod loss_under_load;
 mod model;
+mod months;
 mod offsets;
 mod operate;
 mod outages;
