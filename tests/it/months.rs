@@ -27,8 +27,8 @@ async fn a_partition_that_a_restored_ledger_lacks_is_made_again_before_the_next_
     }
     system.produce(&[call(2)]).await;
     until("the call is charged", SOON, async || {
-        let charges = sqlx::query_scalar::<_, String>("SELECT call_sid FROM charges");
-        let charged = charges.fetch_all(&mut sql).await.expect("charges");
+        let statement = sqlx::query_scalar::<_, String>("SELECT call_sid FROM charges");
+        let charged = statement.fetch_all(&mut sql).await.expect("charges");
         charged.contains(&call_sid(2)).then_some(())
     })
     .await;
