@@ -124,6 +124,8 @@ impl World {
         // A million times the most that a call may cost.
         let balance = Money::from_micros(1_000_000_000_000);
         accounts::ensure(&store, WALLETS, balance, now, |_| {}).await?;
+        // What was just made is on the disk: a commit of the measurement does not wait for it.
+        sqlx::query("CHECKPOINT").execute(store.pool()).await?;
         store.pool().close().await;
         let name = database.replace('_', "-");
         Ok(Site {

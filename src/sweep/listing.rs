@@ -68,8 +68,13 @@ impl Sweeper {
             drop(connection);
             let Some(last) = page.last() else { return Ok(()) };
             after = last.twilio_account_key;
+            let sids: Vec<_> = page.iter().map(|linked| linked.sid.clone()).collect();
+            let configured = &self.accesses.configured(&self.store, &sids).await?;
             let (period, handed_over) = (&period, &handed_over);
             let listed = stream::iter(page).map(|linked| async move {
+                if !configured.contains(&linked.sid) {
+                    return Ok((linked, Listed::NotConfigured));
+                }
                 let period = if by_the_clock {
                     period(progress::swept_to(&self.store, linked.twilio_account_key).await?)
                 } else {

@@ -1,5 +1,7 @@
 //! The credentials for requests to Twilio.
 
+use std::collections::{HashMap, HashSet};
+
 use callmeter_core::domain::TwilioAccountSid;
 
 use super::TwilioError;
@@ -7,7 +9,7 @@ use crate::clock::Clock;
 use crate::config::{Secret, Settings};
 use crate::ledger::LedgerError;
 use crate::ledger::store::Store;
-use crate::ledger::tokens::{TokenError, TwilioTokens, UnopenedToken};
+use crate::ledger::tokens::{Candidates, TokenError, TwilioTokens, UnopenedToken};
 use crate::telemetry::one_line;
 
 /// A Twilio account and its auth token. The token of a parent account also reads its sub-accounts
@@ -44,6 +46,23 @@ impl Accesses {
         Self { tokens: TwilioTokens::from_settings(settings), clock }
     }
 
+    /// Those of `sids` that have a token, one that cannot be opened included. One statement for
+    /// many accounts, of which most may have none.
+    ///
+    /// # Errors
+    /// If Postgres does not answer.
+    pub async fn configured(
+        &self,
+        store: &Store,
+        sids: &[TwilioAccountSid],
+    ) -> Result<HashSet<TwilioAccountSid>, AccessError> {
+        let found = self.candidates(store, sids).await?.into_iter();
+        let has_one = found.filter(|(_, candidates)| {
+            candidates.unopened.is_some() || candidates.tokens.iter().any(|it| !it.is_previous)
+        });
+        Ok(has_one.map(|(sid, _)| sid).collect())
+    }
+
     /// The credentials for a Twilio account, the likeliest first: its own token, that of another
     /// Twilio account of the same account (perhaps its parent), else that of the settings. Empty:
     /// no token is set that can log in.
@@ -55,14 +74,7 @@ impl Accesses {
         store: &Store,
         sid: &TwilioAccountSid,
     ) -> Result<Vec<Credentials>, AccessError> {
-        let mut connection = store.read().await.map_err(LedgerError::from)?;
-        let sids = std::slice::from_ref(sid);
-        let sealed = |token: &UnopenedToken| TwilioError::Token { problem: one_line(token) };
-        let found = self.tokens.speaking_for(&mut connection, sids, self.clock.now()).await;
-        let mut found = found.map_err(|error| match error {
-            TokenError::Ledger(error) => AccessError::Ledger(error),
-            TokenError::Unopened(token) => AccessError::Twilio(sealed(&token)),
-        })?;
+        let mut found = self.candidates(store, std::slice::from_ref(sid)).await?;
         let speaking = found.remove(sid).unwrap_or_default();
         let mut tokens = speaking.tokens.into_iter().filter(|token| !token.is_previous).peekable();
         if let (None, Some(unopened)) = (tokens.peek(), &speaking.unopened) {
@@ -75,4 +87,21 @@ impl Accesses {
         });
         Ok(credentials.collect())
     }
+
+    async fn candidates(
+        &self,
+        store: &Store,
+        sids: &[TwilioAccountSid],
+    ) -> Result<HashMap<TwilioAccountSid, Candidates>, AccessError> {
+        let mut connection = store.read().await.map_err(LedgerError::from)?;
+        let found = self.tokens.speaking_for(&mut connection, sids, self.clock.now()).await;
+        found.map_err(|error| match error {
+            TokenError::Ledger(error) => AccessError::Ledger(error),
+            TokenError::Unopened(token) => AccessError::Twilio(sealed(&token)),
+        })
+    }
+}
+
+fn sealed(token: &UnopenedToken) -> TwilioError {
+    TwilioError::Token { problem: one_line(token) }
 }

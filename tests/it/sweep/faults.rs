@@ -183,3 +183,19 @@ async fn who_lost_the_lock_gives_up_and_who_comes_next_goes_on() {
     system.settle(&api).await;
     assert_eq!(api.charges("acme").await.expect("charges").len(), 100);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accounts_without_a_token_cost_one_statement_together() {
+    let twilio = Twilio::start(Behaviour::default());
+    let mut system = System::new().await;
+    let api = system.serve("api").await;
+    let accounts: Vec<Account> = (0..30).map(|n| account(&format!("none-{n}"), 0)).collect();
+    system.open(&api, &accounts).await;
+    let mut settings = twilio.settings(&accounts[0]);
+    settings.retain(|(name, _)| *name != "TWILIO_AUTH_TOKEN");
+    settings.push(("CALLMETER__LOG__LEVEL", "debug".to_owned()));
+    let ran = run(&system, &settings, &["sweep"]);
+    assert!(ran.stderr.contains("known_calls::linked_accounts"), "statements are logged: {ran:?}");
+    let asked = ran.stderr.matches("tokens::speaking_for").count();
+    assert!(asked <= 2, "{asked} statements for 30 accounts");
+}
