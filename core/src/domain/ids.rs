@@ -6,12 +6,6 @@
 //! characters, more than 64 bytes. Otherwise Twilio's ids are accepted unchanged, since Twilio may
 //! change their alphabets. Rules for an account id given by an administrator are stricter.
 
-use std::borrow::Borrow;
-use std::fmt;
-use std::str::FromStr;
-use std::sync::Arc;
-
-use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
 const TWILIO_ACCOUNT_SID: &str = "Twilio account SID";
@@ -52,6 +46,14 @@ pub enum IdError {
     NotIssued {
         /// Which id.
         what: &'static str,
+    },
+    /// It has not the one form of this id, such as `pi_` and letters and digits.
+    #[error("the {what} is not {form}")]
+    NotOfForm {
+        /// Which id.
+        what: &'static str,
+        /// The form.
+        form: &'static str,
     },
 }
 
@@ -97,43 +99,46 @@ const fn foreign_without_spaces(what: &'static str) -> Alphabet {
     }
 }
 
-fn check(text: &str, alphabet: &Alphabet) -> Result<(), IdError> {
-    let what = alphabet.what;
-    if text.is_empty() {
-        return Err(IdError::Empty { what });
-    }
-    if text.len() > ID_BYTES_MAX {
-        return Err(IdError::TooLong { what, bytes: text.len() });
-    }
-    if alphabet.has_all_graphic && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(());
-    }
-    let at_fault =
-        text.char_indices().find(|&(position, character)| !(alphabet.allows)(position, character));
-    match at_fault {
-        None => Ok(()),
-        Some((position, character)) => {
-            Err(IdError::InvalidCharacter { what, character, position, allowed: alphabet.allowed })
+impl Alphabet {
+    fn check(&self, text: &str) -> Result<(), IdError> {
+        let what = self.what;
+        if text.is_empty() {
+            return Err(IdError::Empty { what });
+        }
+        if text.len() > ID_BYTES_MAX {
+            return Err(IdError::TooLong { what, bytes: text.len() });
+        }
+        if self.has_all_graphic && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(());
+        }
+        let at_fault =
+            text.char_indices().find(|&(position, character)| !(self.allows)(position, character));
+        match at_fault {
+            None => Ok(()),
+            Some((position, character)) => {
+                let allowed = self.allowed;
+                Err(IdError::InvalidCharacter { what, character, position, allowed })
+            }
         }
     }
 }
 
-/// Declares an id: a validated text that is cheap to clone and looked up by `&str`.
+/// Declares an id: a validated text that is cheap to clone and looked up by `&str`. The second
+/// argument has a method `check`.
 macro_rules! id {
-    ($(#[$meta:meta])* $type:ident, $alphabet:expr) => {
+    ($(#[$meta:meta])* $type:ident, $rule:expr) => {
         $(#[$meta])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
         #[serde(transparent)]
-        pub struct $type(Arc<str>);
+        pub struct $type(std::sync::Arc<str>);
 
         impl $type {
             /// Reads the id.
             ///
-            /// [`IdError`] if it is empty, longer than 64 bytes, or has a character that it cannot
-            /// have.
-            /// cannot have.
-            pub fn parse(text: &str) -> Result<Self, IdError> {
-                check(text, &$alphabet)?;
+            /// [`IdError`](crate::domain::IdError) if it is empty, too long, or has a character
+            /// that it cannot have.
+            pub fn parse(text: &str) -> Result<Self, $crate::domain::IdError> {
+                $rule.check(text)?;
                 Ok(Self(text.into()))
             }
 
@@ -143,16 +148,16 @@ macro_rules! id {
             }
         }
 
-        impl fmt::Display for $type {
-            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $type {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 formatter.write_str(&self.0)
             }
         }
 
-        impl FromStr for $type {
-            type Err = IdError;
+        impl std::str::FromStr for $type {
+            type Err = $crate::domain::IdError;
 
-            fn from_str(text: &str) -> Result<Self, IdError> {
+            fn from_str(text: &str) -> Result<Self, $crate::domain::IdError> {
                 Self::parse(text)
             }
         }
@@ -163,20 +168,22 @@ macro_rules! id {
             }
         }
 
-        impl Borrow<str> for $type {
+        impl std::borrow::Borrow<str> for $type {
             fn borrow(&self) -> &str {
                 &self.0
             }
         }
 
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
                 Self::parse(&text).map_err(serde::de::Error::custom)
             }
         }
     };
 }
+
+pub(super) use id;
 
 id!(
     /// An account of ours: 1 to 64 letters, digits, `.`, `_` and `-`, the first a letter or digit.

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod increments;
 pub mod money;
 mod named;
+pub mod payment;
 pub mod rate;
 pub mod rental;
 pub mod rounding;
@@ -33,6 +34,10 @@ pub use ids::{AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccount
 pub use increments::{Increments, IncrementsError, ZeroDurationCompleted};
 pub use money::{Money, MoneyError};
 pub use named::UnknownName;
+pub use payment::{
+    DeclineClass, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, RefillTrigger,
+    StripeCustomerId,
+};
 pub use rate::RatePerMinute;
 pub use rental::{RentalAnchor, rental_period_start};
 pub use rounding::divide_half_away_from_zero;

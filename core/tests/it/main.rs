@@ -6,10 +6,12 @@
 mod catalog_file;
 mod catalog_history;
 mod cycles;
+mod declines;
 mod grant_properties;
 mod grant_scenarios;
 mod money;
 mod names;
+mod payments;
 mod purity;
 mod rating_properties;
 mod rating_scenarios;

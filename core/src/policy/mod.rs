@@ -1,0 +1,10 @@
+//! Decisions about payments, as pure functions.
+//!
+//! Place in the flow: beside rating. A caller hands in what Stripe or the ledger says, and gets
+//! what follows from it.
+//!
+//! It must never ask Stripe, read the ledger or a clock: facts and times are arguments.
+
+mod declines;
+
+pub use declines::{Decline, decline};
