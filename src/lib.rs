@@ -6,8 +6,8 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`twilio`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`], [`http`], [`app`],
-//! [`cli`].
+//! [`twilio`], [`stripe`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`],
+//! [`http`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
 
@@ -34,6 +34,7 @@ pub mod operator;
 pub mod reconcile;
 pub mod simulate;
 pub mod status;
+pub mod stripe;
 pub mod sweep;
 pub mod telemetry;
 pub mod twilio;
