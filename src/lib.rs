@@ -6,8 +6,8 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`twilio`], [`stripe`], [`sweep`], [`reconcile`], [`status`], [`simulate`], [`bridge`],
-//! [`http`], [`app`], [`cli`].
+//! [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`status`], [`simulate`],
+//! [`bridge`], [`http`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
 
@@ -31,6 +31,7 @@ pub mod masked;
 pub mod meter;
 pub mod metrics;
 pub mod operator;
+pub mod payments;
 pub mod reconcile;
 pub mod simulate;
 pub mod status;

@@ -93,6 +93,10 @@ pub const OFFSET_GAPS: &str = "callmeter_offset_gaps_total";
 pub const JOB_LAST_SUCCESS_TIMESTAMP: &str = "callmeter_job_last_success_timestamp_seconds";
 /// Job runs by this process, by job and outcome.
 pub const JOB_RUNS: &str = "callmeter_job_runs_total";
+/// Refills by trigger, and by what became of them or that it is not known yet.
+pub const REFILLS: &str = "callmeter_refills_total";
+/// Stripe's events, by type and by what became of them.
+pub const STRIPE_EVENTS: &str = "callmeter_stripe_events_total";
 /// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
@@ -286,6 +290,8 @@ fn describe() {
         "Unix time of each job's last run that ended well"
     );
     describe_counter!(JOB_RUNS, "Runs of jobs by this process, by job and outcome");
+    describe_counter!(REFILLS, "Refills, by trigger and outcome");
+    describe_counter!(STRIPE_EVENTS, "Stripe's events, by type and outcome");
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");

@@ -47,7 +47,8 @@ impl App {
         let reconciler = Reconciler::from_settings(settings, open()?, self.clock.clone())?;
         let store = self.store.clone();
         let blanking = self.blanking(&store);
-        let jobs = vec![self.sweep(sweeper), self.reconcile(reconciler), blanking];
+        let refills = self.refills();
+        let jobs = vec![self.sweep(sweeper), self.reconcile(reconciler), blanking, refills];
         Ok((store, jobs))
     }
 
@@ -56,6 +57,20 @@ impl App {
         let retention = self.settings.privacy.retention().map(Months::new);
         let run = retention.map(|retention| blank(store.clone(), self.clock.clone(), retention));
         Job { name: "blanking", period: BLANKING_EVERY, run, show: |_: &Value| {} }
+    }
+
+    /// Brings unfinished refills to their end, if a key of Stripe is set.
+    fn refills(&self) -> Job {
+        let run = self.payments.clone().map(|payments| {
+            let run = move || {
+                let payments = payments.clone();
+                async move { Ok(json!({ "looked_up": payments.look_up_unfinished().await? })) }
+                    .boxed()
+            };
+            Box::new(run) as Run
+        });
+        let period = TimeDelta::seconds(self.settings.stripe.lookup_seconds.into());
+        Job { name: "refills", period, run, show: |_: &Value| {} }
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {

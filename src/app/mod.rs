@@ -22,16 +22,19 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::Balance;
+use crate::change::Changes;
 use crate::clock::{Clock, beat};
 use crate::config::Settings;
 use crate::health::{Health, POSTGRES, REDIS};
 pub(crate) use crate::http::openapi::document as openapi_document;
 use crate::http::{self, Api, ConnectionLimits, Surface};
+use crate::keys::KeyCache;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
 use crate::operator::catalog_file::{self, CatalogFileError};
+use crate::payments::Payments;
 
 use crate::metrics::{CATALOG_VERSION, Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
@@ -67,6 +70,8 @@ struct App {
     balance: Balance,
     clock: Clock,
     health: Health,
+    /// None without a key of Stripe.
+    payments: Option<Payments>,
     shutdown: CancellationToken,
     /// Ends the balance task, after all others.
     shutdown_last: CancellationToken,
@@ -86,7 +91,11 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
     let balance = Balance::from_settings(&settings, clock.clone())?;
     balance.redis().check().await?;
+    let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
+    let changes = Changes::new(store.clone(), balance.clone(), keys);
+    let payments = Payments::from_settings(&settings, store.clone(), changes, clock.clone())?;
     let app = App {
+        payments,
         settings: Arc::new(settings),
         store,
         balance,
@@ -167,6 +176,7 @@ impl App {
             self.health.clone(),
             recorder.clone(),
         );
+        api = api.with_payments(self.payments.clone());
         if has_api {
             api = api.with_bridge(self.open_bridge(stages, roles)?);
         }

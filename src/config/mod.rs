@@ -9,6 +9,7 @@ mod error;
 mod http;
 mod jobs;
 mod load;
+mod payments;
 mod privacy;
 mod secret;
 mod secrets;
@@ -21,12 +22,13 @@ pub use error::SettingsError;
 pub use http::Http;
 pub use jobs::{Reconcile, Sweep};
 pub use load::{load, load_from};
+pub use payments::{Refill, Stripe};
 pub use privacy::Privacy;
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use secrets::{Secrets, Twilio};
 pub use settings::{
     Batch, CatalogFile, Charging, Database, Holds, Kafka, Log, LogFormat, Redis, Rejects, Rentals,
-    Settings, Stripe, Wallet,
+    Settings, Wallet,
 };
 pub use shared_keys::{
     NOT_A_KEY_ID, NOT_A_KEY_SECRET, SHARED_KEYS_MAX, SharedKey, is_key_id, read_key_secret,

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
+use super::payments::{Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
-use super::{ConnectionUrl, KafkaOptions, Secret};
+use super::{ConnectionUrl, KafkaOptions};
 
 /// Every setting, checked.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,6 +30,7 @@ pub struct Settings {
     pub wallet: Wallet,
     pub catalog: CatalogFile,
     pub stripe: Stripe,
+    pub refill: Refill,
     pub twilio: Twilio,
     pub secrets: Secrets,
     pub privacy: Privacy,
@@ -137,17 +139,6 @@ pub struct CatalogFile {
     pub path: PathBuf,
 }
 
-/// `[stripe]`: card payments.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
-pub struct Stripe {
-    pub api_key: Option<Secret>,
-    pub publishable_key: Option<String>,
-    pub webhook_secret: Option<Secret>,
-    pub api_base: String,
-}
-
 /// `[log]`: the log lines on standard error.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -200,6 +191,8 @@ impl Settings {
         self.secrets.check()?;
         self.privacy.check()?;
         self.twilio.check()?;
+        self.stripe.check(self.http.request_seconds_max.into())?;
+        self.refill.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;
         if self.wallet.low_balance_threshold.is_negative() {

@@ -64,6 +64,37 @@ impl Access for Reader {
     }
 }
 
+/// Reading the account in the path, as [`Reader`], where the answer depends on who reads.
+#[derive(Clone, Debug)]
+pub(super) struct Viewer {
+    /// The account.
+    pub(super) account: AccountId,
+    /// The caller's name for the audit.
+    pub(super) who: String,
+    /// True for the scope `admin`.
+    pub(super) is_admin: bool,
+}
+
+impl Access for Viewer {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Reader(account) = Reader::check(credential, parts, api).await?;
+        Ok(Self { account, who: credential.id.clone(), is_admin: credential.is_admin() })
+    }
+}
+
+/// The customer: a key of the account in the path, and no other. Cards are theirs alone.
+#[derive(Clone, Debug)]
+pub(super) struct Owner(pub(super) AccountId);
+
+impl Access for Owner {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        credential.require_owner()?;
+        let id = account_in(parts, api).await.ok_or_else(Problem::unknown_account)?;
+        credential.require_account(&id)?;
+        Ok(Self(id))
+    }
+}
+
 /// Any key; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;

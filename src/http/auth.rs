@@ -84,6 +84,22 @@ impl Credential {
         }
     }
 
+    /// Requires a key of an account.
+    ///
+    /// # Errors
+    /// 403 for every other key.
+    pub(super) fn require_owner(&self) -> Result<(), Problem> {
+        match self.scope {
+            Scope::Account(_) => Ok(()),
+            Scope::Admin | Scope::Authorize => Err(Problem::forbidden()),
+        }
+    }
+
+    /// True for the scope `admin`.
+    pub(super) fn is_admin(&self) -> bool {
+        self.scope == Scope::Admin
+    }
+
     /// Requires access to authorize, extend and void calls of an account.
     ///
     /// # Errors

@@ -151,9 +151,7 @@ impl Command {
         C: Change,
         A: Fn(Result<C::Done, C::Refusal>) -> Outcome + Clone + Send + Sync + 'static,
     {
-        let by = By::new(&self.credential.id, api.clock.now()).because(self.why.clone());
-        let by = by.at_request(self.request_id.clone());
-        let request = self.name()?;
+        let (by, request) = (self.by(api), self.name()?);
         let sealing = self.credential.sealing;
         let ran = api.changes.run_once(change, by, request, move |result| {
             let outcome = answer(result);
@@ -178,8 +176,17 @@ impl Command {
         }
     }
 
+    /// Who asks, for the audit.
+    pub(super) fn by(&self, api: &Api) -> By {
+        let by = By::new(&self.credential.id, api.clock.now()).because(self.why.clone());
+        by.at_request(self.request_id.clone())
+    }
+
     /// The name of the request; `None` without an Idempotency-Key.
-    fn name(&self) -> Result<Option<RequestName>, Problem> {
+    ///
+    /// # Errors
+    /// 400 if the body is not JSON.
+    pub(super) fn name(&self) -> Result<Option<RequestName>, Problem> {
         let Some(key) = self.idempotency_key.clone() else { return Ok(None) };
         // Serialized again after parsing, so that spaces and the order of keys do not matter.
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
@@ -195,7 +202,7 @@ impl Command {
 }
 
 /// 422: the Idempotency-Key was used before for another request.
-fn another_request() -> Problem {
+pub(super) fn another_request() -> Problem {
     Problem::refused(
         "idempotency_key_reused",
         "The Idempotency-Key belongs to another request",
@@ -222,7 +229,8 @@ fn answer_of(outcome: &Outcome, sealing: SealingKey) -> Result<Option<Answer>, L
     })
 }
 
-fn respond(status: StatusCode, body: String, replayed: bool) -> Response {
+/// An answer with a JSON body; `replayed` marks that of an earlier request.
+pub(super) fn respond(status: StatusCode, body: String, replayed: bool) -> Response {
     let media_type = if status.is_success() { "application/json" } else { problem::MEDIA_TYPE };
     let is_empty = body.is_empty();
     let mut response = (status, body).into_response();

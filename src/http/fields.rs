@@ -273,6 +273,11 @@ pub(super) fn tag(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads a yes or no.
+pub(super) fn flag(value: &Value) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| "is not true or false".to_owned())
+}
+
 /// Reads a whole number of 1 or more.
 pub(super) fn positive_number(value: &Value) -> Result<i32, String> {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());

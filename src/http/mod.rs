@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 mod auth;
 mod authorizations;
+mod cards;
 mod command;
 mod connections;
 mod csv;
@@ -19,6 +20,7 @@ pub(crate) mod openapi;
 mod page;
 mod problem;
 mod rate_limit;
+mod refills;
 mod rejects;
 mod render;
 mod webhooks;
@@ -45,6 +47,7 @@ use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
+use crate::payments::Payments;
 use crate::wallet::{Live, Wallets};
 use middleware::Limits;
 use problem::Problem;
@@ -68,6 +71,7 @@ pub struct Inner {
     tokens: Arc<TwilioTokens>,
     shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
+    payments: Option<Payments>,
     admin_key: Option<KeyDigest>,
     keys: KeyCache,
     rates: Arc<RateLimits>,
@@ -122,6 +126,7 @@ impl Api {
             tokens: Arc::new(TwilioTokens::from_settings(settings)),
             shared_keys: Arc::new(SharedKeys::from_settings(settings)),
             bridge: None,
+            payments: None,
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::new(key.expose())),
             keys,
             rates: Arc::new(RateLimits::from_settings(http)),
@@ -136,6 +141,12 @@ impl Api {
     #[must_use]
     pub fn with_bridge(self, bridge: Bridge) -> Self {
         Self(Arc::new(Inner { bridge: Some(bridge), ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// Adds the use cases of payments; without them they answer 503 `not_configured`.
+    #[must_use]
+    pub fn with_payments(self, payments: Option<Payments>) -> Self {
+        Self(Arc::new(Inner { payments, ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Builds the router of one listener.
@@ -181,6 +192,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     }
     if surface.api {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
+        router = router.merge(refills::routes()).merge(cards::routes());
         router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {

@@ -170,6 +170,22 @@ impl Problem {
         Self { retry_after_seconds: Some(whole.saturating_add(1)), ..problem }
     }
 
+    /// 409: a request with the same Idempotency-Key is still in progress.
+    pub(super) fn in_progress() -> Self {
+        let title = "A request with this Idempotency-Key has not been answered yet";
+        let problem = Self::taken("request_in_progress", title);
+        Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..problem }
+    }
+
+    /// 429: an account's cards were declined too often.
+    pub(super) fn too_many_declines() -> Self {
+        let title = "The account's cards were declined too often in the last hour";
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let detail = "try again in an hour, with a card that works";
+        let problem = Self::new(status, "too_many_declines", title, detail);
+        Self { retry_after_seconds: Some(3_600), ..problem }
+    }
+
     /// 413: the body exceeds its limit.
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         let status = StatusCode::PAYLOAD_TOO_LARGE;

@@ -68,6 +68,15 @@ texts! {
     /// A transaction's id.
     TransactionId = r"^txn_[1-9][0-9]{0,8}_[1-9][0-9]{0,17}$", "txn_12_345",
         "A transaction's id.";
+    /// A refill's id.
+    RefillId = r"^rf_[0-9a-f]{32}$", "rf_0123456789abcdef0123456789abcdef",
+        "A refill's id.";
+    /// The amount of a refill.
+    RefillAmount = r"^[0-9]{1,6}(\.[0-9]{1,2})?$", "50.00",
+        "Dollars with at most two decimal places, as a string.";
+    /// A card's id.
+    PaymentMethodId = r"^(pm|card|src)_[A-Za-z0-9_]{1,200}$", "pm_1QzXyAbCdEfGh",
+        "Stripe's id of a card.";
     /// A key's id.
     KeyId = r"^key_[1-9][0-9]{0,8}$", "key_12",
         "A key's id.";
@@ -117,6 +126,12 @@ words! {
     TransactionType = core::TransactionType::ALL;
     /// What a transaction is for.
     TransactionKind = core::TransactionKind::ALL;
+    /// Who began a refill.
+    RefillTrigger = core::RefillTrigger::ALL;
+    /// How far a refill is.
+    RefillStatus = core::RefillStatus::ALL;
+    /// What can be done about a declined payment.
+    DeclineClass = core::DeclineClass::ALL;
     /// Whether it moved money.
     TransactionStatus = core::TransactionStatus::ALL;
     /// What authorizations do while holds are unknown.

@@ -107,6 +107,18 @@ actions! {
     TwilioSharedKeyForgotten = "twilio_shared_key_forgotten",
     /// A wallet was corrected by hand.
     WalletAdjusted = "wallet_adjusted",
+    /// A refill was asked for.
+    RefillRequested = "refill_requested",
+    /// A refill was paid, and its wallet credited.
+    RefillCompleted = "refill_completed",
+    /// A refill failed: nothing was paid.
+    RefillFailed = "refill_failed",
+    /// A payment fits none of the refills; it was not credited.
+    PaymentUnmatched = "payment_unmatched",
+    /// A default card was chosen.
+    CardChosen = "card_chosen",
+    /// A card was removed.
+    CardRemoved = "card_removed",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -23,6 +23,7 @@ pub mod links;
 pub mod offsets;
 pub mod overview;
 mod partitions;
+pub mod payments;
 pub mod redaction;
 pub mod rejects;
 pub mod rentals;

@@ -6,5 +6,6 @@
 //! It must never ask Stripe, read the ledger or a clock: facts and times are arguments.
 
 mod declines;
+pub mod refill_state;
 
 pub use declines::{Decline, decline};

@@ -1,5 +1,6 @@
 //! Webhooks: requests that others sign, without a key of this service.
 
+mod stripe;
 mod twilio;
 
 use axum::extract::DefaultBodyLimit;
@@ -13,5 +14,6 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(twilio::voice))
         .routes(routes!(twilio::events))
+        .routes(routes!(stripe::events))
         .layer(DefaultBodyLimit::disable())
 }

@@ -108,6 +108,9 @@ pub struct Complaint {
     pub decline_code: Option<String>,
     /// A sentence of Stripe's. It may repeat what was sent: never log it or show it.
     pub message: Option<String>,
+    /// The declined charge.
+    #[serde(default, deserialize_with = "id_of")]
+    pub charge: Option<String>,
     /// The parameter at fault.
     pub param: Option<String>,
     /// The payment as it is now.

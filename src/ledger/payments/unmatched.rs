@@ -1,0 +1,91 @@
+//! Payments with this ledger's id that fit none of its refills. They are kept, never credited by
+//! themselves, and alarm until an administrator resolves them.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+
+use crate::ledger::store::StoreError;
+
+/// Why a payment does not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It is of another amount than the refill.
+    Amount,
+    /// It is not in USD.
+    Currency,
+    /// It is of another customer than the refill's account.
+    Customer,
+    /// The ledger has no such refill.
+    UnknownRefill,
+    /// The refill was completed by another payment.
+    PaidTwice,
+}
+
+impl Mismatch {
+    /// Its word in the table and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amount => "amount",
+            Self::Currency => "currency",
+            Self::Customer => "customer",
+            Self::UnknownRefill => "unknown_refill",
+            Self::PaidTwice => "paid_twice",
+        }
+    }
+}
+
+/// A payment to keep.
+#[derive(Clone, Debug)]
+pub struct Unmatched<'a> {
+    /// The payment intent.
+    pub payment_intent: &'a str,
+    /// The refill that its metadata names.
+    pub refill: Option<&'a str>,
+    /// Why it does not fit.
+    pub reason: Mismatch,
+    /// Cents.
+    pub amount: i64,
+    /// Lower-case, such as `usd`.
+    pub currency: &'a str,
+    /// The customer.
+    pub customer: Option<&'a str>,
+}
+
+/// Keeps a payment; one that is kept already stays as it is.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn keep(
+    connection: &mut PgConnection,
+    payment: &Unmatched<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* unmatched::keep */
+         INSERT INTO unmatched_payments
+             (payment_intent, refill, reason, amount_cents, currency, customer, found_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (payment_intent) DO NOTHING",
+    )
+    .bind(payment.payment_intent)
+    .bind(payment.refill)
+    .bind(payment.reason.as_str())
+    .bind(payment.amount)
+    .bind(payment.currency)
+    .bind(payment.customer)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Counts the payments that nobody has resolved.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn count_open(connection: &mut PgConnection) -> Result<i64, StoreError> {
+    let count = sqlx::query_scalar(
+        "/* unmatched::count_open */
+         SELECT count(*) FROM unmatched_payments WHERE resolved_at IS NULL",
+    );
+    Ok(count.fetch_one(connection).await?)
+}

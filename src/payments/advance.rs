@@ -1,0 +1,371 @@
+//! Brings a refill forward, step by step, until it waits or ends.
+
+use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, RefillId, RefillStatus};
+use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, Step, next};
+
+use super::requests::{self, cancel_key, key};
+use super::settle::{Ended, Paid, Settle};
+use super::{PaymentError, Payments};
+use crate::ledger::LedgerError;
+use crate::ledger::audit::By;
+use crate::ledger::payments::refill_progress::{self, Progress};
+use crate::ledger::payments::refills::{self, CardFace, Refill, StoredDecline};
+use crate::metrics::REFILLS;
+use crate::stripe::{Complaint, Deadline, Expandable, PaymentIntent, PaymentMethod, StripeError};
+use crate::telemetry::one_line;
+
+/// Steps of one call; a refill takes five at most without a fault.
+const STEPS_MAX: usize = 16;
+
+/// Where a refill is after a call.
+#[derive(Debug)]
+pub struct Advanced {
+    /// The refill as it is now.
+    pub refill: Refill,
+    /// Its payment intent as last read, if it was.
+    pub intent: Option<PaymentIntent>,
+}
+
+impl Payments {
+    /// Brings a refill forward that this process has claimed, then ends the claim. If Stripe does
+    /// not answer, the refill stays as it is, and the job goes on.
+    ///
+    /// # Errors
+    /// If the ledger cannot be read or written.
+    pub async fn advance(&self, id: &RefillId, who: &str) -> Result<Advanced, PaymentError> {
+        let advanced = self.advance_until(id, who, self.deadline()).await;
+        refills::release(&self.store, id, self.clock.now()).await?;
+        match advanced {
+            Err(PaymentError::Stripe(error)) => {
+                let error = one_line(&error);
+                tracing::warn!(refill = %id, error, "the outcome of a refill is not known yet");
+                metrics::counter!(REFILLS, "trigger" => "manual", "outcome" => "unknown")
+                    .increment(1);
+                Ok(Advanced { refill: self.known(id).await?, intent: None })
+            }
+            advanced => advanced,
+        }
+    }
+
+    /// Brings a refill forward unless another process works on it, or it was asked about within the
+    /// last second.
+    ///
+    /// # Errors
+    /// As [`Self::advance`].
+    pub async fn advance_if_free(
+        &self,
+        id: &RefillId,
+        who: &str,
+    ) -> Result<Option<Advanced>, PaymentError> {
+        let now = self.clock.now();
+        let until = now + self.claim_time();
+        if !refills::claim(&self.store, id, now, until).await? {
+            return Ok(None);
+        }
+        self.advance(id, who).await.map(Some)
+    }
+
+    async fn known(&self, id: &RefillId) -> Result<Refill, PaymentError> {
+        let refill = self.refill(id).await?;
+        refill.ok_or_else(|| LedgerError::unreadable("a refill", "it vanished").into())
+    }
+
+    async fn advance_until(
+        &self,
+        id: &RefillId,
+        who: &str,
+        deadline: Deadline,
+    ) -> Result<Advanced, PaymentError> {
+        let mut refill = self.known(id).await?;
+        let mut intent: Option<PaymentIntent> = None;
+        self.check_account(deadline).await?;
+        for _ in 0..STEPS_MAX {
+            if refill.is_finished() {
+                break;
+            }
+            if let Some(read) = &intent {
+                self.note_decline(&refill, read).await?;
+                refill = self.known(id).await?;
+            }
+            let status = intent.as_ref().map(|read| IntentStatus::parse(&read.status));
+            let facts = RefillFacts {
+                trigger: refill.trigger,
+                has_new_card: refill.has_new_card,
+                has_intent: refill.payment_intent.is_some(),
+                is_canceling: refill.is_canceling,
+                declines: refill.declines,
+                age: self.clock.now() - refill.created_at,
+            };
+            match next(&facts, status, self.settings.limits) {
+                Step::CreateIntent => intent = self.create_intent(&refill, deadline).await?,
+                Step::FindIntent => match self.find_intent(&refill, deadline).await? {
+                    Some(found) => intent = Some(found),
+                    None => self.fail(&refill, Failure::NotSent, who).await?,
+                },
+                Step::ReadIntent => {
+                    let id = intent_of(&refill)?;
+                    intent = Some(self.stripe.payment_intent(&id, deadline).await?);
+                }
+                Step::Confirm => {
+                    let (id, form) = (intent_of(&refill)?, requests::confirm(&refill));
+                    let key = key(self.ledger_id().await?, &refill, "confirm");
+                    intent = match self.stripe.confirm(&id, &form, &key, deadline).await {
+                        Ok(confirmed) => Some(confirmed),
+                        // The outcome of a confirmation is read by id.
+                        Err(StripeError::Card(_)) => None,
+                        Err(error) => return Err(error.into()),
+                    };
+                }
+                Step::Cancel(_) => {
+                    let id = intent_of(&refill)?;
+                    refill_progress::note(&self.store, &refill.id, &Progress::Canceling).await?;
+                    let key = cancel_key(self.ledger_id().await?, &id);
+                    // Refused: it was paid or canceled meanwhile. The next step reads it.
+                    intent = match self.stripe.cancel(&id, &key, deadline).await {
+                        Ok(canceled) => Some(canceled),
+                        Err(StripeError::Refused(_)) => None,
+                        Err(error) => return Err(error.into()),
+                    };
+                }
+                Step::Complete => {
+                    if let Some(paid) = &intent {
+                        self.complete(&refill, paid, who).await?;
+                    }
+                }
+                Step::Fail(failure) => self.fail(&refill, failure, who).await?,
+                Step::AwaitCard => {
+                    self.wait(&refill, RefillStatus::RequiresPaymentMethod, None).await?;
+                    return Ok(Advanced { refill: self.known(id).await?, intent });
+                }
+                Step::AwaitAction => {
+                    let url = intent.as_ref().and_then(redirect_url);
+                    self.wait(&refill, RefillStatus::RequiresAction, url).await?;
+                    return Ok(Advanced { refill: self.known(id).await?, intent });
+                }
+                Step::AwaitBank => {
+                    self.wait(&refill, RefillStatus::Pending, None).await?;
+                    return Ok(Advanced { refill: self.known(id).await?, intent });
+                }
+            }
+            refill = self.known(id).await?;
+        }
+        Ok(Advanced { refill, intent })
+    }
+
+    /// Creates the payment intent and stores its id. If the key answers a stored 5xx and the
+    /// customer has no such payment, the next attempt has a new key.
+    async fn create_intent(
+        &self,
+        refill: &Refill,
+        deadline: Deadline,
+    ) -> Result<Option<PaymentIntent>, PaymentError> {
+        let (account, account_key) = (refill.account.as_str(), refill.account_key);
+        let customer = self.customer(account, account_key, deadline).await?;
+        let ledger = self.ledger_id().await?;
+        let form = requests::create(ledger, refill, &customer)?;
+        let key = key(ledger, refill, "create");
+        let mut created = self.stripe.create_payment_intent(&form, &key, deadline).await;
+        if let Err(StripeError::Server { .. }) = &created {
+            created = self.stripe.create_payment_intent(&form, &key, deadline).await;
+        }
+        let intent = match created {
+            Ok(intent) => Some(intent),
+            Err(StripeError::Server { .. }) => {
+                let found = self.find_intent(refill, deadline).await?;
+                if found.is_none() {
+                    refill_progress::note(&self.store, &refill.id, &Progress::NextAttempt).await?;
+                }
+                found
+            }
+            // The card was removed at Stripe, or cannot be used: no payment was made.
+            Err(StripeError::Refused(complaint) | StripeError::Card(complaint)) => {
+                self.refuse(refill, &complaint).await?;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(intent) = &intent {
+            self.keep_intent(refill, intent).await?;
+        }
+        Ok(intent)
+    }
+
+    async fn keep_intent(
+        &self,
+        refill: &Refill,
+        intent: &PaymentIntent,
+    ) -> Result<(), PaymentError> {
+        let progress = Progress::Intent(intent.id.clone());
+        Ok(refill_progress::note(&self.store, &refill.id, &progress).await?)
+    }
+
+    /// Looks for the refill's payment among the customer's: by listing, since a search lags.
+    async fn find_intent(
+        &self,
+        refill: &Refill,
+        deadline: Deadline,
+    ) -> Result<Option<PaymentIntent>, PaymentError> {
+        let Some(customer) = self.stored_customer(refill.account_key).await? else {
+            return Ok(None);
+        };
+        let since = refill.created_at - chrono::TimeDelta::hours(1);
+        let listed = self.stripe.payment_intents_of(&customer, since, deadline).await?;
+        let found = listed.into_iter().find(|intent| {
+            intent.metadata.get("callmeter_refill").map(String::as_str) == Some(refill.id.as_str())
+        });
+        if let Some(intent) = &found {
+            self.keep_intent(refill, intent).await?;
+        }
+        Ok(found)
+    }
+
+    /// Notes a decline that the refill does not know yet.
+    async fn note_decline(
+        &self,
+        refill: &Refill,
+        intent: &PaymentIntent,
+    ) -> Result<(), PaymentError> {
+        let Some(error) = &intent.last_payment_error else { return Ok(()) };
+        let decline = stored(error);
+        if refill.decline.as_ref() == Some(&decline) {
+            return Ok(());
+        }
+        Ok(refill_progress::note(&self.store, &refill.id, &Progress::Declined(decline)).await?)
+    }
+
+    /// Stripe refused to make the payment: nothing can be charged, and the refill fails.
+    async fn refuse(&self, refill: &Refill, complaint: &Complaint) -> Result<(), PaymentError> {
+        let ended = Ended::Failed { payment_intent: None, decline: stored(complaint) };
+        self.settle(refill, ended, "stripe").await
+    }
+
+    async fn wait(
+        &self,
+        refill: &Refill,
+        status: RefillStatus,
+        redirect_url: Option<String>,
+    ) -> Result<(), PaymentError> {
+        if refill.status == status && refill.redirect_url == redirect_url {
+            return Ok(());
+        }
+        if status == RefillStatus::RequiresAction {
+            count(refill, "requires_action");
+        }
+        let progress = Progress::Waits { status, redirect_url };
+        Ok(refill_progress::note(&self.store, &refill.id, &progress).await?)
+    }
+
+    async fn complete(
+        &self,
+        refill: &Refill,
+        intent: &PaymentIntent,
+        who: &str,
+    ) -> Result<(), PaymentError> {
+        let paid = self.paid(refill, intent, self.deadline()).await;
+        self.settle(refill, Ended::Paid(paid), who).await
+    }
+
+    async fn fail(&self, refill: &Refill, failure: Failure, who: &str) -> Result<(), PaymentError> {
+        let word = match failure {
+            Failure::Declined => None,
+            Failure::NotConfirmed => Some("not_confirmed"),
+            Failure::NotSent => Some("not_sent"),
+        };
+        let decline = match word {
+            Some(word) => StoredDecline { code: Some(word.to_owned()), ..StoredDecline::default() },
+            None => refill.decline.clone().unwrap_or_default(),
+        };
+        let payment_intent = refill.payment_intent.clone();
+        self.settle(refill, Ended::Failed { payment_intent, decline }, who).await
+    }
+
+    async fn settle(&self, refill: &Refill, ended: Ended, who: &str) -> Result<(), PaymentError> {
+        let change = Settle {
+            refill: refill.id.clone(),
+            account: refill.account.clone(),
+            ended,
+            event: None,
+        };
+        self.run_settle(refill, change, who).await.map(|_| ())
+    }
+
+    /// A succeeded payment as the ledger compares it. The card is read only of a new one; without
+    /// Stripe's answer it stays unknown.
+    pub(super) async fn paid(
+        &self,
+        refill: &Refill,
+        intent: &PaymentIntent,
+        deadline: Deadline,
+    ) -> Paid {
+        let method = intent.payment_method.as_ref().filter(|_| refill.has_new_card);
+        let card = match method {
+            None => None,
+            Some(Expandable::Object(method)) => face(method),
+            Some(Expandable::Id(id)) => match PaymentMethodId::parse(id) {
+                Ok(id) => {
+                    let read = self.stripe.payment_method(&id, deadline).await;
+                    read.ok().as_ref().and_then(face)
+                }
+                Err(_) => None,
+            },
+        };
+        Paid {
+            payment_intent: intent.id.clone(),
+            amount: intent.amount_received,
+            currency: intent.currency.clone(),
+            customer: intent.customer.clone(),
+            card,
+        }
+    }
+
+    /// Ends a refill and counts what became of it.
+    pub(super) async fn run_settle(
+        &self,
+        refill: &Refill,
+        change: Settle,
+        who: &str,
+    ) -> Result<super::Settled, PaymentError> {
+        let by = By::new(who, self.clock.now());
+        let settled = self.changes.run(change, by).await?;
+        let settled = settled.unwrap_or(super::Settled::Before);
+        match settled {
+            super::Settled::Credited => count(refill, "completed"),
+            super::Settled::Failed => count(refill, "failed"),
+            super::Settled::Before => {}
+            super::Settled::Mismatch(reason) => {
+                let reason = reason.as_str();
+                tracing::error!(refill = %refill.id, reason, "a payment does not fit its refill");
+            }
+        }
+        Ok(settled)
+    }
+}
+
+/// The bank's page, where `return_url` was given.
+fn redirect_url(intent: &PaymentIntent) -> Option<String> {
+    intent.next_action.as_ref()?.redirect_to_url.as_ref()?.url.clone()
+}
+
+fn count(refill: &Refill, outcome: &'static str) {
+    let trigger = refill.trigger.as_str();
+    metrics::counter!(REFILLS, "trigger" => trigger, "outcome" => outcome).increment(1);
+}
+
+fn stored(error: &Complaint) -> StoredDecline {
+    StoredDecline {
+        charge: error.charge.clone(),
+        code: error.code.clone(),
+        decline_code: error.decline_code.clone(),
+    }
+}
+
+fn intent_of(refill: &Refill) -> Result<PaymentIntentId, LedgerError> {
+    let intent = refill.payment_intent.clone();
+    intent.ok_or_else(|| LedgerError::unreadable("a refill", "it has no payment intent"))
+}
+
+fn face(method: &PaymentMethod) -> Option<(PaymentMethodId, CardFace)> {
+    let card = method.card.as_ref()?;
+    let face = CardFace { brand: card.brand.clone(), last4: card.last4.clone() };
+    Some((method.id.clone(), face))
+}

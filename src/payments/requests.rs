@@ -1,0 +1,71 @@
+//! What Stripe is asked for, and under which Idempotency-Key. A repeated request is the same byte
+//! for byte: everything in it comes from rows that never change.
+
+use callmeter_core::domain::{PaymentIntentId, StripeCustomerId};
+
+use super::cents;
+use crate::ledger::LedgerError;
+use crate::ledger::payments::refills::Refill;
+use crate::stripe::Form;
+
+/// The key of one request of one attempt.
+pub(super) fn key(ledger: &str, refill: &Refill, what: &str) -> String {
+    format!("{ledger}-{}-{}-{what}", refill.id, refill.attempt)
+}
+
+/// The key of the request that makes the customer of an account.
+pub(super) fn customer_key(ledger: &str, account_key: i32) -> String {
+    format!("{ledger}-customer-{account_key}")
+}
+
+/// Adds the metadata of everything that belongs to an account.
+fn with_metadata(form: Form, ledger: &str, account: &str) -> Form {
+    form.with("metadata[callmeter_ledger]", ledger).with("metadata[callmeter_account]", account)
+}
+
+/// `POST /v1/customers`.
+pub(super) fn customer(ledger: &str, account: &str) -> Form {
+    with_metadata(Form::new(), ledger, account)
+}
+
+/// `POST /v1/setup_intents`: a card for later payments without the customer.
+pub(super) fn setup(ledger: &str, account: &str, customer: &StripeCustomerId) -> Form {
+    let form = Form::new().with("customer", customer.as_str()).with("usage", "off_session");
+    with_metadata(form.with("payment_method_types[]", "card"), ledger, account)
+}
+
+/// `POST /v1/payment_intents`, unconfirmed.
+///
+/// # Errors
+/// If the amount has fractions of a cent: it was never accepted.
+pub(super) fn create(
+    ledger: &str,
+    refill: &Refill,
+    customer: &StripeCustomerId,
+) -> Result<Form, LedgerError> {
+    let amount = cents(refill.amount)
+        .ok_or_else(|| LedgerError::unreadable("a refill's amount", refill.amount))?;
+    let card = refill.payment_method.as_ref().filter(|_| !refill.has_new_card);
+    let form = Form::new()
+        .with("amount", amount.to_string())
+        .with("currency", "usd")
+        .with("customer", customer.as_str())
+        .with("payment_method_types[]", "card")
+        .with_some("payment_method", card.map(|card| card.as_str()))
+        .with_some("setup_future_usage", refill.saves_card.then_some("off_session"))
+        .with_some("receipt_email", refill.receipt_email.as_deref());
+    let form = with_metadata(form, ledger, refill.account.as_str())
+        .with("metadata[callmeter_refill]", refill.id.as_str())
+        .with("metadata[callmeter_attempt]", refill.attempt.to_string());
+    Ok(form)
+}
+
+/// `POST /v1/payment_intents/{id}/confirm`, the customer being there.
+pub(super) fn confirm(refill: &Refill) -> Form {
+    Form::new().with_some("return_url", refill.return_url.as_deref())
+}
+
+/// The key of the request that cancels a payment.
+pub(super) fn cancel_key(ledger: &str, intent: &PaymentIntentId) -> String {
+    format!("{ledger}-{intent}-cancel")
+}
