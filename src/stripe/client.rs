@@ -171,11 +171,8 @@ impl StripeClient {
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err(unknown("no answer in time")),
             };
-            let Some(asked) = again else { return Err(error) };
-            let wait = wait_before(attempt, asked);
-            if deadline.remaining() < wait.saturating_add(ATTEMPT_MIN) {
-                return Err(error);
-            }
+            let wait = again.and_then(|asked| wait_within(deadline.remaining(), attempt, asked));
+            let Some(wait) = wait else { return Err(error) };
             tracing::debug!(%error, attempt, ?wait, "a request to stripe is retried");
             tokio::time::sleep(wait).await;
         }
@@ -288,10 +285,12 @@ fn refusal(status: StatusCode, body: &[u8]) -> StripeError {
     }
 }
 
-fn wait_before(attempt: u32, asked: Option<Duration>) -> Duration {
+/// The wait before the next attempt; none if there is no time for both.
+fn wait_within(remaining: Duration, attempt: u32, asked: Option<Duration>) -> Option<Duration> {
     let doubled = WAIT_FIRST.saturating_mul(1 << attempt.min(16).saturating_sub(1));
     let longest = doubled.min(WAIT_MAX);
-    rand::rng().random_range(longest / 2..=longest).max(asked.unwrap_or_default())
+    let wait = rand::rng().random_range(longest / 2..=longest).max(asked.unwrap_or_default());
+    (wait.saturating_add(ATTEMPT_MIN) <= remaining).then_some(wait)
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub struct Card {
 }
 
 impl Identified for PaymentMethod {
+    const OBJECT: &str = "payment_method";
+
     fn id(&self) -> &str {
         self.id.as_str()
     }

@@ -42,16 +42,27 @@ struct Previous {
 
 /// A text that is not the object that was expected. It repeats nothing of the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it cannot be read (line {line}, column {column})")]
-pub struct Unreadable {
-    line: usize,
-    column: usize,
+pub enum Unreadable {
+    /// No JSON, or a field is missing or has another type.
+    #[error("it cannot be read (line {line}, column {column})")]
+    At {
+        /// The line of the fault, from 1.
+        line: usize,
+        /// Its column.
+        column: usize,
+    },
+    /// An object of another kind.
+    #[error("it is no {expected}")]
+    OtherKind {
+        /// The kind that was expected.
+        expected: &'static str,
+    },
 }
 
 impl Unreadable {
     /// The place of a fault: serde's own message may repeat a value.
     pub(in crate::stripe) fn at(error: &serde_json::Error) -> Self {
-        Self { line: error.line(), column: error.column() }
+        Self::At { line: error.line(), column: error.column() }
     }
 }
 
@@ -64,12 +75,22 @@ impl Event {
         serde_json::from_slice(body).map_err(|error| Unreadable::at(&error))
     }
 
-    /// Reads the object that it is about, as it was when it happened.
+    /// Reads the object that it is about, as it was when it happened. Several kinds have the same
+    /// fields, so the kind is compared.
     ///
     /// # Errors
-    /// If it is another kind of object, or of another version.
-    pub fn object<T: DeserializeOwned>(&self) -> Result<T, Unreadable> {
-        serde_json::from_str(self.object_text()).map_err(|error| Unreadable::at(&error))
+    /// If it is another kind of object, or cannot be read: of another version perhaps.
+    pub fn object<T: DeserializeOwned + Identified>(&self) -> Result<T, Unreadable> {
+        #[derive(Deserialize)]
+        struct Kind {
+            object: String,
+        }
+        let text = self.object_text();
+        let kind: Kind = serde_json::from_str(text).map_err(|error| Unreadable::at(&error))?;
+        if kind.object != T::OBJECT {
+            return Err(Unreadable::OtherKind { expected: T::OBJECT });
+        }
+        serde_json::from_str(text).map_err(|error| Unreadable::at(&error))
     }
 
     /// The customer that the object had before it happened: a detached card has none any more.
@@ -84,6 +105,8 @@ impl Event {
 }
 
 impl Identified for Event {
+    const OBJECT: &str = "event";
+
     fn id(&self) -> &str {
         &self.id
     }

@@ -137,12 +137,16 @@ impl Complaint {
 }
 
 impl Identified for PaymentIntent {
+    const OBJECT: &str = "payment_intent";
+
     fn id(&self) -> &str {
         self.id.as_str()
     }
 }
 
 impl Identified for SetupIntent {
+    const OBJECT: &str = "setup_intent";
+
     fn id(&self) -> &str {
         &self.id
     }

@@ -31,6 +31,9 @@ pub struct List<T> {
 
 /// An object with an id of Stripe's, by which a listing goes on.
 pub trait Identified {
+    /// Its word in Stripe's field `object`.
+    const OBJECT: &str;
+
     /// The id.
     fn id(&self) -> &str;
 }
@@ -86,6 +89,8 @@ pub struct Account {
 }
 
 impl Identified for Customer {
+    const OBJECT: &str = "customer";
+
     fn id(&self) -> &str {
         self.id.as_str()
     }

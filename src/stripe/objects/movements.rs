@@ -141,24 +141,32 @@ impl Dispute {
 }
 
 impl Identified for Charge {
+    const OBJECT: &str = "charge";
+
     fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Identified for Refund {
+    const OBJECT: &str = "refund";
+
     fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Identified for Dispute {
+    const OBJECT: &str = "dispute";
+
     fn id(&self) -> &str {
         &self.id
     }
 }
 
 impl Identified for BalanceTransaction {
+    const OBJECT: &str = "balance_transaction";
+
     fn id(&self) -> &str {
         &self.id
     }
