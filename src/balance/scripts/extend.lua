@@ -20,6 +20,26 @@
 -- Worked example: granted 60 from a wallet with 140000 at 14000 a minute, asked 300: granted 300,
 -- held 70000. Then asked 900: granted 600, held 140000, final.
 
+-- The grant for a hold's call from the wallet's pool, with the hold's own amounts given back.
+local function grant_for(wallet, hold, asked, cap)
+  local held = held_allowance(wallet, hold.cycle) - hold.allowance
+  local left = math.max(0, hold.included - wallet.used - held)
+  local money = whole(wallet.balance + wallet.credit_limit - (wallet.held - hold.held), 'available')
+  return grant(left, money, hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap)
+end
+
+-- Writes the grant into the hold, and the difference into the wallet's sums. A hold lives for
+-- ring time + granted time + grace, counted from its placing.
+local function take(wallet, hold, granted, ring_seconds, grace_seconds)
+  wallet.held = wallet.held + granted.held - hold.held
+  wallet.cycles[hold.cycle] = held_allowance(wallet, hold.cycle) + granted.allowance - hold.allowance
+  hold.granted, hold.final = granted.granted, granted.final
+  hold.held, hold.allowance = granted.held, granted.allowance
+  hold.valid_until = hold.placed_at + (ring_seconds + hold.granted) * 1000000
+  hold.expires_at = hold.valid_until + grace_seconds * 1000000
+  hold.revision = math.max(NOW, hold.revision + 1)
+end
+
 local operation, call_sid = ARGV[4], ARGV[5]
 local asked, cap = whole(ARGV[6], 'asked'), whole(ARGV[7], 'cap')
 local ring, grace = whole(ARGV[8], 'ring'), whole(ARGV[9], 'grace')

@@ -40,23 +40,3 @@ local function grant(allowance_left, money, rate, initial, increment, block, ask
     final = granted >= attainable and '1' or '0',
   }
 end
-
--- The grant for a hold's call from the wallet's pool, with the hold's own amounts given back.
-local function grant_for(wallet, hold, asked, cap)
-  local held = held_allowance(wallet, hold.cycle) - hold.allowance
-  local left = math.max(0, hold.included - wallet.used - held)
-  local money = whole(wallet.balance + wallet.credit_limit - (wallet.held - hold.held), 'available')
-  return grant(left, money, hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap)
-end
-
--- Writes the grant into the hold, and the difference into the wallet's sums. A hold lives for
--- ring time + granted time + grace, counted from its placing.
-local function take(wallet, hold, granted, ring_seconds, grace_seconds)
-  wallet.held = wallet.held + granted.held - hold.held
-  wallet.cycles[hold.cycle] = held_allowance(wallet, hold.cycle) + granted.allowance - hold.allowance
-  hold.granted, hold.final = granted.granted, granted.final
-  hold.held, hold.allowance = granted.held, granted.allowance
-  hold.valid_until = hold.placed_at + (ring_seconds + hold.granted) * 1000000
-  hold.expires_at = hold.valid_until + grace_seconds * 1000000
-  hold.revision = math.max(NOW, hold.revision + 1)
-end

@@ -27,27 +27,14 @@
 -- A hold of the stream is decided again when a caller first authorizes the call.
 -- An expired hold never counts for its own call, even before it is released.
 
-local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
-local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
-local ring, grace = whole(ARGV[18], 'ring'), whole(ARGV[19], 'grace')
-local expire_max = whole(ARGV[20], 'expire_max')
-local fresh = {
-  revision = 0, granted = 0, final = '0', held = 0, allowance = 0, cycle = ARGV[9],
-  included = whole(ARGV[10], 'included'), rate = whole(ARGV[11], 'rate'),
-  initial = whole(ARGV[12], 'initial'), increment = whole(ARGV[13], 'increment'),
-  block = ARGV[14], placed_at = NOW, valid_until = NOW, expires_at = NOW,
-  source = source, operation = operation,
-}
+local operation, call_sid, source, cycle = ARGV[4], ARGV[5], ARGV[6], ARGV[9]
+local included, rate, initial, increment = ARGV[10] + 0, ARGV[11] + 0, ARGV[12] + 0, ARGV[13] + 0
+local asked, cap, expire_max = ARGV[16] + 0, ARGV[17] + 0, ARGV[20] + 0
 
-local wallet, why = read_wallet(fresh.cycle)
-local function denied(reason, shortfall)
-  return { 'denied', reason, shortfall, wallet.account }
-end
+local wallet, why = read_wallet(cycle, ARGV[8])
 if not wallet then return { 'unknown', why } end
 if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
-if ARGV[8] ~= '' and redis.call('HEXISTS', WALLET, 's:' .. ARGV[8]) == 0 then
-  return { 'unknown', 'moved' }
-end
+if ARGV[8] ~= '' and not wallet.has_sid then return { 'unknown', 'moved' } end
 
 expire_due(wallet, expire_max)
 
@@ -62,43 +49,57 @@ end
 if standing and (standing.source == 'authorize' or source == 'stream') then
   return { 'held', 0, packed, wallet.account }
 end
-if is_settled(call_sid) then return denied('call_already_settled', 0) end
+if is_settled(call_sid) then return { 'denied', 'call_already_settled', 0, wallet.account } end
 if source == 'authorize' then
-  if wallet.status ~= 'open' then return denied('account_closed', 0) end
-  if not standing and wallet.calls_max ~= '' and wallet.holds >= whole(wallet.calls_max, 'calls_max') then
-    return denied('too_many_calls', 0)
+  if wallet.status ~= 'open' then return { 'denied', 'account_closed', 0, wallet.account } end
+  if not standing and wallet.calls_max ~= '' and wallet.holds >= wallet.calls_max + 0 then
+    return { 'denied', 'too_many_calls', 0, wallet.account }
   end
 end
 if wallet.terms ~= ARGV[7] then
   return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
 end
 if wallet.unsure and not standing and ARGV[21] ~= '1' then return { 'unsure' } end
-if source == 'authorize' and ARGV[15] == '1' then return denied('destination_blocked', 0) end
-
-if standing then
-  fresh.revision = standing.revision
-  release(wallet, call_sid, packed)
+if source == 'authorize' and ARGV[15] == '1' then
+  return { 'denied', 'destination_blocked', 0, wallet.account }
 end
-local granted, shortfall = grant_for(wallet, fresh, asked, cap)
-local is_short = not granted or granted.granted < math.min(asked, cap)
-if is_short and expire_due(wallet, expire_max * 16) > 0 then
-  granted, shortfall = grant_for(wallet, fresh, asked, cap)
+
+-- The stream's hold of this call is given back; the call is in progress, so it keeps it if refused.
+local granted, shortfall
+for attempt = 1, 2 do
+  local left = included - wallet.used - wallet.cycles[cycle]
+  local money = wallet.balance + wallet.credit_limit - wallet.held
+  if standing then
+    money = money + standing.held
+    if standing.cycle == cycle then left = left + standing.allowance end
+  end
+  granted, shortfall = grant(math.max(0, left), whole(money, 'available'), rate, initial, increment,
+    ARGV[14] == '1', asked, cap)
+  local is_short = not granted or granted.granted < math.min(asked, cap)
+  -- More holds may be due than were released above.
+  if attempt == 2 or not is_short or expire_due(wallet, expire_max * 16) == 0 then break end
 end
 if not granted and source == 'authorize' then
-  if standing then
-    -- Refused, but in progress: the stream's hold stays as it was.
-    wallet.held, wallet.holds = wallet.held + standing.held, wallet.holds + 1
-    wallet.cycles[standing.cycle] = held_allowance(wallet, standing.cycle) + standing.allowance
-    write_hold(call_sid, standing)
-    write_sums(wallet)
-  end
-  local reason = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
-  return denied(reason, whole(shortfall, 'shortfall'))
+  local reason = ARGV[14] == '1' and 'allowance_exhausted' or 'insufficient_funds'
+  return { 'denied', reason, whole(shortfall, 'shortfall'), wallet.account }
 end
+granted = granted or { granted = 0, final = '1', held = 0, allowance = 0 }
 
-take(wallet, fresh, granted or { granted = 0, final = '1', held = 0, allowance = 0 }, ring, grace)
-wallet.holds = wallet.holds + 1
-packed = write_hold(call_sid, fresh)
+local revision = NOW
+if standing then
+  revision = math.max(NOW, standing.revision + 1)
+  release(wallet, call_sid, packed)
+end
+-- A hold lives for ring time + granted time + grace.
+local valid_until = NOW + (ARGV[18] + granted.granted) * 1000000
+local expires_at = valid_until + ARGV[19] * 1000000
+packed = string.format(PACKED, revision, granted.granted, granted.final, granted.held,
+  granted.allowance, cycle, included, rate, initial, increment, ARGV[14], NOW, valid_until,
+  expires_at, source, operation)
+redis.call('HSET', HOLDS, call_sid, packed)
+redis.call('ZADD', EXPIRIES, digits(expires_at), call_sid)
+wallet.held, wallet.holds = wallet.held + granted.held, wallet.holds + 1
+wallet.cycles[cycle] = wallet.cycles[cycle] + granted.allowance
 write_sums(wallet)
 redis.call('EXPIRE', WALLET, WALLET_LIFE_SECONDS)
 return { 'held', 1, packed, wallet.account }

@@ -35,16 +35,23 @@ macro_rules! scripts {
 
 scripts! {
     Announce: "common.lua", "announce.lua";
-    Place: "common.lua", "grant.lua", "place.lua";
-    Extend: "common.lua", "grant.lua", "extend.lua";
-    Void: "common.lua", "void.lua";
-    Settle: "common.lua", "settle.lua";
-    Expire: "common.lua", "expire.lua";
-    Load: "common.lua", "load.lua";
-    Holds: "common.lua", "holds.lua";
-    Missing: "common.lua", "missing.lua";
-    Remember: "common.lua", "remember.lua";
-    Restore: "common.lua", "restore.lua";
+    Place: "common.lua", "wallet.lua", "grant.lua", "place.lua";
+    Extend: "common.lua", "wallet.lua", "grant.lua", "extend.lua";
+    Void: "common.lua", "wallet.lua", "projection.lua", "void.lua";
+    Settle: "common.lua", "wallet.lua", "projection.lua", "settle.lua";
+    Expire: "common.lua", "wallet.lua", "expire.lua";
+    Load: "common.lua", "wallet.lua", "projection.lua", "load.lua";
+    Holds: "common.lua", "wallet.lua", "holds.lua";
+    Missing: "common.lua", "wallet.lua", "projection.lua", "missing.lua";
+    Remember: "common.lua", "wallet.lua", "projection.lua", "remember.lua";
+    Restore: "common.lua", "wallet.lua", "restore.lua";
+}
+
+impl Name {
+    /// The script's whole text.
+    pub fn text(self) -> &'static str {
+        SOURCES[self as usize].text
+    }
 }
 
 /// Commands that load every script into Redis, so that each can be called by its digest.

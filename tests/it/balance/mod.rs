@@ -8,6 +8,8 @@ mod losses;
 mod policies;
 mod projections;
 mod roll_out;
+mod same_scripts;
+mod same_steps;
 mod scripts;
 mod signals;
 mod stress;

@@ -1,0 +1,77 @@
+-- place, written plainly. place.lua must answer and change the same.
+
+local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
+local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
+local ring, grace = whole(ARGV[18], 'ring'), whole(ARGV[19], 'grace')
+local expire_max = whole(ARGV[20], 'expire_max')
+local fresh = {
+  revision = 0, granted = 0, final = '0', held = 0, allowance = 0, cycle = ARGV[9],
+  included = whole(ARGV[10], 'included'), rate = whole(ARGV[11], 'rate'),
+  initial = whole(ARGV[12], 'initial'), increment = whole(ARGV[13], 'increment'),
+  block = ARGV[14], placed_at = NOW, valid_until = NOW, expires_at = NOW,
+  source = source, operation = operation,
+}
+
+local wallet, why = read_wallet(fresh.cycle)
+local function denied(reason, shortfall)
+  return { 'denied', reason, shortfall, wallet.account }
+end
+if not wallet then return { 'unknown', why } end
+if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
+if ARGV[8] ~= '' and redis.call('HEXISTS', WALLET, 's:' .. ARGV[8]) == 0 then
+  return { 'unknown', 'moved' }
+end
+
+expire_due(wallet, expire_max)
+
+local packed = redis.call('HGET', HOLDS, call_sid)
+local standing = packed and unpack_hold(packed)
+if standing and standing.expires_at <= NOW then
+  release(wallet, call_sid, packed)
+  write_sums(wallet)
+  redis.call('HINCRBY', WALLET, 'expired', 1)
+  standing = nil
+end
+if standing and (standing.source == 'authorize' or source == 'stream') then
+  return { 'held', 0, packed, wallet.account }
+end
+if is_settled(call_sid) then return denied('call_already_settled', 0) end
+if source == 'authorize' then
+  if wallet.status ~= 'open' then return denied('account_closed', 0) end
+  if not standing and wallet.calls_max ~= '' and wallet.holds >= whole(wallet.calls_max, 'calls_max') then
+    return denied('too_many_calls', 0)
+  end
+end
+if wallet.terms ~= ARGV[7] then
+  return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
+end
+if wallet.unsure and not standing and ARGV[21] ~= '1' then return { 'unsure' } end
+if source == 'authorize' and ARGV[15] == '1' then return denied('destination_blocked', 0) end
+
+if standing then
+  fresh.revision = standing.revision
+  release(wallet, call_sid, packed)
+end
+local granted, shortfall = grant_for(wallet, fresh, asked, cap)
+local is_short = not granted or granted.granted < math.min(asked, cap)
+if is_short and expire_due(wallet, expire_max * 16) > 0 then
+  granted, shortfall = grant_for(wallet, fresh, asked, cap)
+end
+if not granted and source == 'authorize' then
+  if standing then
+    -- Refused, but in progress: the stream's hold stays as it was.
+    wallet.held, wallet.holds = wallet.held + standing.held, wallet.holds + 1
+    wallet.cycles[standing.cycle] = held_allowance(wallet, standing.cycle) + standing.allowance
+    write_hold(call_sid, standing)
+    write_sums(wallet)
+  end
+  local reason = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
+  return denied(reason, whole(shortfall, 'shortfall'))
+end
+
+take(wallet, fresh, granted or { granted = 0, final = '1', held = 0, allowance = 0 }, ring, grace)
+wallet.holds = wallet.holds + 1
+packed = write_hold(call_sid, fresh)
+write_sums(wallet)
+redis.call('EXPIRE', WALLET, WALLET_LIFE_SECONDS)
+return { 'held', 1, packed, wallet.account }
