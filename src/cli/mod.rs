@@ -8,6 +8,7 @@ mod config;
 mod error;
 mod kafka;
 mod key;
+mod local_stripe;
 mod local_twilio;
 mod migrate;
 mod offsets;

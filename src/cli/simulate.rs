@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::kafka::reached;
+use super::local_stripe::{self, LocalStripe};
 use super::local_twilio::{self, LocalTwilio};
 use super::{CommandError, open, print};
 use crate::clock::Clock;
@@ -103,6 +104,8 @@ pub(super) struct Simulate {
 enum Server {
     /// Serves a local Twilio for --twilio and for sweeps
     Twilio(LocalTwilio),
+    /// Serves a local Stripe for payments
+    Stripe(LocalStripe),
 }
 
 /// Calls per second.
@@ -121,8 +124,10 @@ fn rate(text: &str) -> Result<Rate, String> {
 }
 
 pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), CommandError> {
-    if let Some(Server::Twilio(command)) = command.server {
-        return local_twilio::run(&command, settings).await;
+    match &command.server {
+        Some(Server::Twilio(server)) => return local_twilio::run(server, settings).await,
+        Some(Server::Stripe(server)) => return local_stripe::run(server).await,
+        None => {}
     }
     let clock = Clock::system();
     let mut watch = Watch::new(command.calls, command.no_progress);

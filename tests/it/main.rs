@@ -23,6 +23,7 @@ mod keys;
 mod leaks;
 mod ledger;
 mod live;
+mod local_stripe;
 mod loss_under_load;
 mod model;
 mod months;

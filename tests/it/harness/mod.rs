@@ -16,5 +16,6 @@ pub(crate) mod redis_database;
 pub(crate) mod samples;
 pub(crate) mod servers;
 pub(crate) mod service;
+pub(crate) mod stripe;
 pub(crate) mod system;
 pub(crate) mod twilio;
