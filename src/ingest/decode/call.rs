@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 
 use super::fields::{Envelope, EventData, Parameters, Scalar, repair};
+use super::one_pass::Usual;
 use super::{
     CallEnded, CallSignalled, Event, Limits, Rejection, Subject, as_it_came, instants, storable,
 };
@@ -46,6 +47,7 @@ pub(super) fn subject(value: &[u8]) -> Option<Subject> {
 }
 
 /// A call's status as a record of either shape states it.
+#[derive(Debug)]
 pub(super) struct Told<'a> {
     pub(super) parameters: &'a Parameters<'a>,
     /// Values that may hold its time, the best first.
@@ -54,7 +56,24 @@ pub(super) struct Told<'a> {
 }
 
 /// Passes the call of a record to `take`; none if the record is an event of another type.
+///
+/// A record of a usual shape is read in one pass, to the same result.
 pub(super) fn read<T>(
+    value: &[u8],
+    take: impl FnMut(&Told<'_>) -> T,
+) -> Result<Option<T>, Rejection> {
+    let mut usual = Usual::default();
+    if usual.read(value, is_call).is_none() {
+        return read_in_full(value, take);
+    }
+    match &usual.data {
+        Some(data) => Ok(Some(take_event(&usual.envelope, data, take))),
+        None => read_envelope(&usual.envelope, take),
+    }
+}
+
+/// As [`read`], for a record of any shape.
+pub(super) fn read_in_full<T>(
     value: &[u8],
     take: impl FnMut(&Told<'_>) -> T,
 ) -> Result<Option<T>, Rejection> {
@@ -85,7 +104,7 @@ fn read_envelope<T>(
     let Some(kind) = envelope.kind.text() else {
         return Err(Rejection::invalid("type of the CloudEvent is missing"));
     };
-    if !TYPE_PREFIXES.iter().any(|prefix| kind.starts_with(prefix)) {
+    if !is_call(kind) {
         return Ok(None);
     }
     let data = envelope.data.map(RawValue::get).unwrap_or_default();
@@ -95,26 +114,37 @@ fn read_envelope<T>(
         Some(b'"') => Cow::Owned(held_object(data)?),
         _ => return Err(Rejection::invalid("data is no object")),
     };
-    let mut take_data = |data: &EventData<'_>| {
-        let parameters = &data.parameters;
-        let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
-        // The call's own tag, else that of the callback's URL, else that of the sink.
-        let own = parameters.tag.text().map(Cow::Borrowed);
-        let tag = own
-            .or_else(|| tag_in(data.url.text()?).map(Cow::Owned))
-            .or_else(|| envelope.parameters.tag.text().map(Cow::Borrowed));
-        take(&Told { parameters, instants, tag })
-    };
     if let Ok(data) = serde_json::from_str::<EventData<'_>>(&data) {
-        return Ok(Some(take_data(&data)));
+        return Ok(Some(take_event(envelope, &data, take)));
     }
     match serde_json::from_str::<EventData<'_>>(&repair(data.as_bytes())) {
-        Ok(data) => Ok(Some(take_data(&data))),
+        Ok(data) => Ok(Some(take_event(envelope, &data, take))),
         Err(error) if error.is_data() => {
             Err(Rejection::invalid(format!("data cannot be read: {error}")))
         }
         Err(error) => Err(Rejection::undecodable(format!("data is no JSON object: {error}"))),
     }
+}
+
+/// Passes the call of an event to `take`.
+fn take_event<T>(
+    envelope: &Envelope<'_>,
+    data: &EventData<'_>,
+    mut take: impl FnMut(&Told<'_>) -> T,
+) -> T {
+    let parameters = &data.request.parameters;
+    let instants = [&parameters.timestamp, &data.timestamp, &envelope.time];
+    // The call's own tag, else that of the callback's URL, else that of the sink.
+    let own = parameters.tag.text().map(Cow::Borrowed);
+    let tag = own
+        .or_else(|| tag_in(data.request.url.text()?).map(Cow::Owned))
+        .or_else(|| envelope.parameters.tag.text().map(Cow::Borrowed));
+    take(&Told { parameters, instants, tag })
+}
+
+/// True if an event of this type is a call's status.
+pub(super) fn is_call(kind: &str) -> bool {
+    TYPE_PREFIXES.iter().any(|prefix| kind.starts_with(prefix))
 }
 
 /// The tag in the query of a callback's URL.

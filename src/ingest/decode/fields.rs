@@ -1,4 +1,4 @@
-//! Reads the few fields that charging needs from a JSON record of any shape, in one pass.
+//! Reads the few fields that charging needs from a JSON record of any shape.
 //!
 //! Twilio's values are free text: unpaired surrogates, NUL and invalid UTF-8 do occur in names.
 //! Fields that are not read are not checked; fields that are read are repaired. One odd city name
@@ -96,19 +96,20 @@ pub(super) struct Parameters<'de> {
 }
 
 impl<'de> Parameters<'de> {
-    fn slot(&mut self, key: &str) -> Option<&mut Scalar<'de>> {
+    /// Place of the parameter `key`; none if charging does not read it.
+    pub(super) fn slot(&mut self, key: &[u8]) -> Option<&mut Scalar<'de>> {
         Some(match key {
-            "AccountSid" => &mut self.account_sid,
-            "CallSid" => &mut self.call_sid,
-            "ParentCallSid" => &mut self.parent_call_sid,
-            "CallStatus" => &mut self.call_status,
-            "CallDuration" => &mut self.call_duration,
-            "Duration" => &mut self.duration,
-            "Direction" => &mut self.direction,
-            "From" => &mut self.from,
-            "To" => &mut self.to,
-            "Timestamp" => &mut self.timestamp,
-            "tag" => &mut self.tag,
+            b"AccountSid" => &mut self.account_sid,
+            b"CallSid" => &mut self.call_sid,
+            b"ParentCallSid" => &mut self.parent_call_sid,
+            b"CallStatus" => &mut self.call_status,
+            b"CallDuration" => &mut self.call_duration,
+            b"Duration" => &mut self.duration,
+            b"Direction" => &mut self.direction,
+            b"From" => &mut self.from,
+            b"To" => &mut self.to,
+            b"Timestamp" => &mut self.timestamp,
+            b"tag" => &mut self.tag,
             _ => return None,
         })
     }
@@ -118,7 +119,13 @@ impl<'de> Parameters<'de> {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct EventData<'de> {
     pub timestamp: Scalar<'de>,
-    /// URL to which Twilio sent the callback that the event reports.
+    pub request: Request<'de>,
+}
+
+/// The callback that an event reports.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Request<'de> {
+    /// URL to which Twilio sent it.
     pub url: Scalar<'de>,
     pub parameters: Parameters<'de>,
 }
@@ -132,6 +139,18 @@ pub(super) struct Envelope<'de> {
     /// Unparsed: the type decides whether it is read at all.
     pub data: Option<&'de RawValue>,
     pub parameters: Parameters<'de>,
+}
+
+impl<'de> Envelope<'de> {
+    /// Place of the member `key`, save for `data`; none if charging does not read it.
+    pub(super) fn slot(&mut self, key: &[u8]) -> Option<&mut Scalar<'de>> {
+        match key {
+            b"specversion" => Some(&mut self.specversion),
+            b"type" => Some(&mut self.kind),
+            b"time" => Some(&mut self.time),
+            _ => self.parameters.slot(key),
+        }
+    }
 }
 
 /// Derives a `Deserialize` that fills a struct member by member from a JSON object.
@@ -176,7 +195,7 @@ impl<'de> Deserialize<'de> for Key<'de> {
 }
 
 filled_from_object!(Parameters, "an object of parameters", |into, key, entries| {
-    match into.slot(&key) {
+    match into.slot(key.as_bytes()) {
         Some(slot) => *slot = entries.next_value()?,
         None => drop(entries.next_value::<IgnoredAny>()?),
     }
@@ -185,19 +204,10 @@ filled_from_object!(Parameters, "an object of parameters", |into, key, entries| 
 filled_from_object!(EventData, "an object with the request", |into, key, entries| {
     match key.as_ref() {
         "timestamp" => into.timestamp = entries.next_value()?,
-        "request" => {
-            let request = entries.next_value::<Request<'_>>()?;
-            (into.url, into.parameters) = (request.url, request.parameters);
-        }
+        "request" => into.request = entries.next_value()?,
         _ => drop(entries.next_value::<IgnoredAny>()?),
     }
 });
-
-#[derive(Default)]
-struct Request<'de> {
-    url: Scalar<'de>,
-    parameters: Parameters<'de>,
-}
 
 filled_from_object!(Request, "an object with parameters", |into, key, entries| {
     match key.as_ref() {
@@ -209,11 +219,8 @@ filled_from_object!(Request, "an object with parameters", |into, key, entries| {
 
 filled_from_object!(Envelope, "a JSON object", |into, key, entries| {
     match key.as_ref() {
-        "specversion" => into.specversion = entries.next_value()?,
-        "type" => into.kind = entries.next_value()?,
-        "time" => into.time = entries.next_value()?,
         "data" => into.data = entries.next_value()?,
-        _ => match into.parameters.slot(&key) {
+        _ => match into.slot(key.as_bytes()) {
             Some(slot) => *slot = entries.next_value()?,
             None => drop(entries.next_value::<IgnoredAny>()?),
         },

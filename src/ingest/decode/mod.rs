@@ -6,6 +6,7 @@
 mod call;
 mod fields;
 mod instants;
+mod one_pass;
 mod reduced;
 mod rental;
 
@@ -222,5 +223,7 @@ pub fn storable(text: &str) -> Option<Box<str>> {
     )
 }
 
+#[cfg(test)]
+mod one_pass_tests;
 #[cfg(test)]
 mod tests;
