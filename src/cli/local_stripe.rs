@@ -30,19 +30,17 @@ pub(super) struct LocalStripe {
     /// Answers 429 to every n-th request
     #[arg(long, value_name = "REQUESTS", default_value_t = 0)]
     busy_every: u64,
-    /// Seed of ids and of everything that is left to chance
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Seed of ids and of everything that is left to chance; the same seed makes the same ids
+    #[arg(long)]
+    seed: Option<u64>,
 }
 
 /// Serves until a signal.
 pub(super) async fn run(command: &LocalStripe) -> Result<(), CommandError> {
-    let behaviour =
-        Behaviour { seed: command.seed, busy_every: command.busy_every, ..Behaviour::default() };
-    let keys = Keys {
-        secret: command.api_key.clone(),
-        publishable: command.publishable_key.clone(),
-    };
+    let seed = command.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let behaviour = Behaviour { seed, busy_every: command.busy_every, ..Behaviour::default() };
+    let keys =
+        Keys { secret: command.api_key.clone(), publishable: command.publishable_key.clone() };
     let local = stripe::LocalStripe::new(Clock::system(), behaviour, keys);
     if let Some((url, secret)) = command.webhook.as_ref().zip(command.webhook_secret.as_ref()) {
         local.register_webhook(url, secret);

@@ -36,8 +36,7 @@ pub(super) fn start(world: &mut World, id: &str, manner: &Manner<'_>) -> Answer 
     }
     if asks {
         let action = next_action(world, id, manner.return_url);
-        let members =
-            json!({ "status": "requires_action", "next_action": action, "last_payment_error": null });
+        let members = json!({ "status": "requires_action", "next_action": action, "last_payment_error": null });
         let intent = world.set(KIND, id, &members);
         world.emit("payment_intent.requires_action", &intent);
         return Ok(intent);

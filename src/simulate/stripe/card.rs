@@ -169,10 +169,7 @@ const TEST_CARDS: &[TestCard] = &[
         refunds: RefundOutcome::Pending,
         ..plain("pendingRefund", "4000000000007726", "visa")
     },
-    TestCard {
-        refunds: RefundOutcome::Fails,
-        ..plain("refundFail", "4000000000005126", "visa")
-    },
+    TestCard { refunds: RefundOutcome::Fails, ..plain("refundFail", "4000000000005126", "visa") },
 ];
 
 impl TestCard {
@@ -269,7 +266,9 @@ pub(super) fn sentence(reason: &str) -> &'static str {
 pub(super) fn advice_code(reason: &str) -> &'static str {
     match error_code(reason) {
         "card_declined" => match reason {
-            "lost_card" | "stolen_card" | "pickup_card" | "stop_payment_order" => "do_not_try_again",
+            "lost_card" | "stolen_card" | "pickup_card" | "stop_payment_order" => {
+                "do_not_try_again"
+            }
             "do_not_try_again" | "revocation_of_authorization" => "do_not_try_again",
             _ => "try_again_later",
         },

@@ -203,6 +203,11 @@ impl LocalStripe {
         })
     }
 
+    /// Makes an event about any object, such as one that contradicts what was paid; returns its id.
+    pub fn announce(&self, kind: &str, object: &Value) -> String {
+        self.with(|world| world.emit(kind, object))
+    }
+
     /// Delivers all events to an address, signed with a secret; returns the endpoint's id.
     pub fn register_webhook(&self, url: &str, secret: &str) -> String {
         self.with(|world| webhook_endpoints::register(world, url, secret))

@@ -72,6 +72,12 @@ pub(super) fn run(stripe: &LocalStripe, method: &str, path: &str, body: &[u8]) -
             stripe.resend(id)?;
             done()
         }
+        ("POST", ["events"]) => {
+            let Some(kind) = text(&given, "type") else {
+                return Err(Complaint::refused("type is needed"));
+            };
+            Ok(json!({ "id": stripe.announce(kind, &given["object"]) }))
+        }
         ("POST", ["webhooks"]) => {
             let (url, secret) = (text(&given, "url"), text(&given, "secret"));
             let (Some(url), Some(secret)) = (url, secret) else {

@@ -94,6 +94,9 @@ mod tests {
     fn the_signature_is_that_of_openssl() {
         // printf '1700000000.{"id":"evt_1"}' | openssl dgst -sha256 -hmac whsec_test
         let signed = signature("whsec_test", 1_700_000_000, r#"{"id":"evt_1"}"#);
-        assert_eq!(signed, "t=1700000000,v1=c89214b5b5da833daed6f0b8c5bb6bd58cea9022bd80ccc78230f3942d632925");
+        assert_eq!(
+            signed,
+            "t=1700000000,v1=c89214b5b5da833daed6f0b8c5bb6bd58cea9022bd80ccc78230f3942d632925"
+        );
     }
 }

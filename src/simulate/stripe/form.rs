@@ -38,7 +38,8 @@ impl Parameters {
             allowed.iter().any(|pattern| match pattern.strip_suffix("[*]") {
                 // `metadata=` unsets all.
                 Some(stem) => {
-                    name == stem || name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('['))
+                    name == stem
+                        || name.strip_prefix(stem).is_some_and(|rest| rest.starts_with('['))
                 }
                 None => name == *pattern,
             })

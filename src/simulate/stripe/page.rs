@@ -21,9 +21,9 @@ pub(super) fn show(world: &World, id: &str) -> Result<Page, Complaint> {
     if intent["status"] != "requires_action" {
         return Ok(Page::Html(html("Nothing is to be confirmed any more.", "")));
     }
-    let amount = intent["amount"].as_i64().map(|cents| {
-        format!("A payment of ${}.{:02}", cents / 100, cents % 100)
-    });
+    let amount = intent["amount"]
+        .as_i64()
+        .map(|cents| format!("A payment of ${}.{:02}", cents / 100, cents % 100));
     let what = amount.unwrap_or_else(|| "Saving this card".to_owned());
     let text = format!("{what} needs your confirmation.");
     let buttons = "<form method=\"post\">\

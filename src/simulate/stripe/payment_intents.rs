@@ -107,7 +107,8 @@ pub(super) fn create(world: &mut World, _: &str, form: &Parameters) -> Answer {
     }
     let types = payment_method_types(form)?;
     let is_automatic = types.is_none();
-    let redirects = form.word("automatic_payment_methods[allow_redirects]", &["always", "never"])?;
+    let redirects =
+        form.word("automatic_payment_methods[allow_redirects]", &["always", "never"])?;
     let automatic = json!({ "allow_redirects": redirects.unwrap_or("always"), "enabled": true });
     let automatic = if is_automatic { automatic } else { Value::Null };
     if confirms && needs_return_url(&automatic, form) {

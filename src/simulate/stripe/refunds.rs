@@ -32,8 +32,7 @@ pub(super) fn create(world: &mut World, _: &str, form: &Parameters) -> Answer {
     let cents = |member: &str| charge[member].as_i64().unwrap_or_default();
     let left = cents("amount_captured") - cents("amount_refunded");
     if charge["disputed"] == true && !is_refundable(world, charge_id) {
-        let message =
-            format!("Charge {charge_id} has been charged back; cannot issue a refund.");
+        let message = format!("Charge {charge_id} has been charged back; cannot issue a refund.");
         return Err(Complaint::invalid("charge_disputed", &message));
     }
     if left == 0 {
@@ -201,8 +200,9 @@ fn charge_of(world: &World, form: &Parameters) -> Answer {
         (Some(row), None) => Ok(row.clone()),
         (Some(row), Some(intent)) if row["payment_intent"] == intent => Ok(row.clone()),
         (None, Some(intent)) => {
-            let message =
-                format!("This PaymentIntent ({intent}) does not have a successful charge to refund.");
+            let message = format!(
+                "This PaymentIntent ({intent}) does not have a successful charge to refund."
+            );
             Err(Complaint::refused(&message).about("payment_intent"))
         }
         _ => Err(Complaint::missing("charge", charge, "charge")),

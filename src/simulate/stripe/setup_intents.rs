@@ -66,7 +66,6 @@ pub(super) fn create(world: &mut World, _: &str, form: &Parameters) -> Answer {
         "cancellation_reason": null,
         "customer": null,
         "description": null,
-        "excluded_payment_method_types": null,
         "flow_directions": null,
         "last_setup_error": null,
         "latest_attempt": null,
@@ -180,8 +179,7 @@ fn ask_bank(world: &mut World, id: &str) -> Answer {
     if let Some(card) = world.cards.get_mut(&method) {
         card.is_set_up |= intent["usage"] == "off_session";
     }
-    let members =
-        json!({ "last_setup_error": null, "next_action": null, "status": "succeeded" });
+    let members = json!({ "last_setup_error": null, "next_action": null, "status": "succeeded" });
     let done = world.set(KIND, id, &members);
     if let (Some(customer), true) = (intent["customer"].as_str(), row["customer"].is_null()) {
         attach_to(world, &method, customer);

@@ -193,8 +193,8 @@ impl World {
         row.clone()
     }
 
-    /// Records an event with the object as it is now, and queues its deliveries.
-    pub(super) fn emit(&mut self, kind: &str, object: &Value) {
+    /// Records an event with the object as it is now, and queues its deliveries; returns its id.
+    pub(super) fn emit(&mut self, kind: &str, object: &Value) -> String {
         let (request, key) = self.request.clone();
         let version = match self.behaviour.event_api_version.as_str() {
             "" => API_VERSION,
@@ -209,6 +209,7 @@ impl World {
         });
         let id = self.add("event", "evt", event);
         self.queue(&id);
+        id
     }
 
     /// Queues the deliveries of an event.
