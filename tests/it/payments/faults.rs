@@ -1,0 +1,124 @@
+//! Stripe that hangs, fails and disappears; processes that die; requests that are repeated.
+
+use super::{World, text};
+use crate::harness::poll::{SOON, until};
+use crate::harness::stripe::Stripe;
+use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
+use serde_json::json;
+
+const CREATE: &str = "POST /v1/payment_intents";
+const CONFIRM: &str = "POST /v1/payment_intents/*/confirm";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_outcome_is_looked_up_until_it_is_known() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(Card::default()).await;
+    let faults = [
+        Fault::ResetBeforeEffect,
+        Fault::ResetAfterEffect,
+        Fault::ServerErrorBeforeEffect,
+        Fault::ServerErrorAfterEffect,
+        Fault::UnreadableAfterEffect,
+        Fault::Unavailable,
+    ];
+    let mut refills = Vec::new();
+    for fault in faults {
+        for request in [CREATE, CONFIRM] {
+            world.stripe.local.fault(FaultRule::once(fault, request));
+            refills.push(world.refill(&json!({"amount": "10.00"})).await.expect(201));
+        }
+    }
+    for refill in &refills {
+        world.until(refill, "completed").await;
+    }
+    world.assert_books_agree().await;
+    let intents = world.stripe.local.objects("payment_intent");
+    let paid = intents.iter().filter(|intent| intent["status"] == "succeeded").count();
+    assert_eq!(paid, refills.len(), "one payment each");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stripe_that_hangs_leaves_the_refill_pending_and_is_asked_again() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(Card::default()).await;
+    for (number, fault) in [Fault::HangBeforeEffect, Fault::HangAfterEffect].into_iter().enumerate()
+    {
+        world.stripe.local.fault(FaultRule::always(fault, CONFIRM));
+        let key = format!("hangs-{number}");
+        let body = json!({"amount": "10.00"});
+        let refill = world.refill_as(&key, &body).await.expect(201);
+        assert_eq!(refill["status"], "pending", "{refill}");
+        world.stripe.local.clear_faults();
+        world.until(&refill, "completed").await;
+        let again = world.refill_as(&key, &body).await;
+        assert!(again.replayed, "{again:?}");
+        assert_eq!(again.expect(201)["id"], refill["id"]);
+    }
+    assert_eq!(world.balance().await, "20.000000");
+    world.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_requests_with_one_key_are_one_refill_also_after_a_restart() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card::default()).await;
+    world.stripe.local.change_behaviour(|behaviour| behaviour.latency_milliseconds = 100);
+    let body = json!({"amount": "10.00"});
+    let all = (0..20).map(|_| world.refill_as("one", &body));
+    let answers = futures::future::join_all(all).await;
+    let id = text(&answers[0].expect(201), "id");
+    assert!(answers.iter().all(|answer| text(&answer.expect(201), "id") == id), "{answers:?}");
+    let other = world.refill_as("one", &json!({"amount": "11.00"})).await;
+    assert_eq!(other.problem(422), "idempotency_key_reused");
+    world.system.restart(0, "api");
+    world.admin = world.system.ready(0).await;
+    world.own = world.own.at(world.system.services[0].url());
+    let again = world.refill_as("one", &body).await;
+    assert_eq!(text(&again.expect(201), "id"), id);
+    // Without a key, the same request twice is two refills.
+    for _ in 0..2 {
+        world.refill(&body).await.expect(201);
+    }
+    assert_eq!(world.balance().await, "30.000000");
+    world.assert_books_agree().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_dies_at_any_request_to_stripe_ends_the_refill_once_after_its_restart() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(Card::default()).await;
+    for fault in [Fault::HangBeforeEffect, Fault::HangAfterEffect] {
+        for request in [CREATE, CONFIRM] {
+            world.stripe.local.fault(FaultRule::always(fault, request));
+            let asked = world.stripe.local.requests().len();
+            let own = world.own.clone();
+            let sent = tokio::spawn(async move {
+                let body = Some(json!({"amount": "10.00"}).to_string().into_bytes());
+                let path = "/v1/accounts/acme/refills";
+                drop(own.send(reqwest::Method::POST, path, &[], body).await);
+            });
+            let (_, of_path) = request.split_once(' ').expect("a path");
+            let end = of_path.rsplit('/').next().expect("a segment");
+            until("the request hangs", SOON, async || {
+                let requests = world.stripe.local.requests();
+                let hangs = |path: &str| path.ends_with(end);
+                requests[asked..].iter().any(|asked| hangs(&asked.path)).then_some(())
+            })
+            .await;
+            world.system.services[0].kill();
+            world.stripe.local.clear_faults();
+            sent.await.expect("it ends");
+            world.system.restart(0, "api,jobs");
+            world.admin = world.system.ready(0).await;
+            world.own = world.own.at(world.system.services[0].url());
+        }
+    }
+    until("all refills ended", SOON, async || {
+        let listed = world.own.get("/v1/accounts/acme/refills").await.expect(200);
+        let all = listed["items"].as_array().expect("refills").clone();
+        (all.len() == 4 && all.iter().all(|refill| refill["status"] == "completed")).then_some(())
+    })
+    .await;
+    assert_eq!(world.balance().await, "40.000000");
+    world.assert_books_agree().await;
+}
