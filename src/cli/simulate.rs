@@ -105,7 +105,7 @@ enum Server {
     /// Serves a local Twilio for --twilio and for sweeps
     Twilio(LocalTwilio),
     /// Serves a local Stripe for payments
-    Stripe(LocalStripe),
+    Stripe(Box<LocalStripe>),
 }
 
 /// Calls per second.

@@ -6,6 +6,7 @@ use super::answer::Complaint;
 use super::form::Parameters;
 use super::world::World;
 
+#[expect(clippy::unnecessary_wraps, reason = "the routes run functions of one form")]
 pub(super) fn show(world: &mut World, _: &str, _: &Parameters) -> Result<Value, Complaint> {
     let id = world.account.clone();
     Ok(json!({

@@ -61,7 +61,7 @@ pub(super) fn authenticate(world: &mut World, id: &str, is_complete: bool) -> An
                    payment_method_data or a new PaymentMethod to attempt to fulfill this \
                    PaymentIntent again.";
     let error = Complaint::invalid("payment_intent_authentication_failure", message);
-    let intent = fail_with(world, id, error.with("payment_method", method));
+    let intent = fail_with(world, id, &error.with("payment_method", method));
     Ok(intent)
 }
 
@@ -143,11 +143,11 @@ fn decline(world: &mut World, id: &str, reason: &str) -> Complaint {
         .with("advice_code", json!(advice_code(reason)))
         .with("charge", json!(charge))
         .with("payment_method", method);
-    let intent = fail_with(world, id, error.clone());
+    let intent = fail_with(world, id, &error);
     error.with("payment_intent", intent)
 }
 
-fn fail_with(world: &mut World, id: &str, error: Complaint) -> Value {
+fn fail_with(world: &mut World, id: &str, error: &Complaint) -> Value {
     let members = json!({
         "last_payment_error": error.error,
         "next_action": null,

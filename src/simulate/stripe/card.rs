@@ -266,10 +266,12 @@ pub(super) fn sentence(reason: &str) -> &'static str {
 pub(super) fn advice_code(reason: &str) -> &'static str {
     match error_code(reason) {
         "card_declined" => match reason {
-            "lost_card" | "stolen_card" | "pickup_card" | "stop_payment_order" => {
-                "do_not_try_again"
-            }
-            "do_not_try_again" | "revocation_of_authorization" => "do_not_try_again",
+            "lost_card"
+            | "stolen_card"
+            | "pickup_card"
+            | "stop_payment_order"
+            | "do_not_try_again"
+            | "revocation_of_authorization" => "do_not_try_again",
             _ => "try_again_later",
         },
         "authentication_required" | "processing_error" => "try_again_later",

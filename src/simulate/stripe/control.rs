@@ -256,7 +256,7 @@ impl LocalStripe {
             of_customer.captured += charge["amount_captured"].as_i64().unwrap_or_default();
             of_customer.refunded += charge["amount_refunded"].as_i64().unwrap_or_default();
             let disputes = world.all("dispute").filter(|row| row["charge"] == charge["id"]);
-            let moved = disputes.flat_map(|row| row["balance_transactions"].as_array());
+            let moved = disputes.filter_map(|row| row["balance_transactions"].as_array());
             let moved = moved.flatten().filter_map(|row| row["amount"].as_i64());
             of_customer.disputed -= moved.sum::<i64>();
         }

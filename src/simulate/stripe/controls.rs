@@ -23,11 +23,11 @@ pub(super) fn run(stripe: &LocalStripe, method: &str, path: &str, body: &[u8]) -
         ("PATCH", ["behaviour"]) => change_behaviour(stripe, given),
         ("POST", ["faults"]) => {
             stripe.fault(read::<FaultRule>(given)?);
-            done()
+            Ok(json!({}))
         }
         ("DELETE", ["faults"]) => {
             stripe.clear_faults();
-            done()
+            Ok(json!({}))
         }
         ("POST", ["customers", customer, "cards"]) => {
             let id = stripe.add_card(customer, read::<Card>(given)?)?;
@@ -62,15 +62,15 @@ pub(super) fn run(stripe: &LocalStripe, method: &str, path: &str, body: &[u8]) -
         ("POST", ["clock"]) => {
             let seconds = given["advance_seconds"].as_i64().unwrap_or_default();
             stripe.move_clock(TimeDelta::seconds(seconds));
-            done()
+            Ok(json!({}))
         }
         ("DELETE", ["keys"]) => {
             stripe.forget_keys();
-            done()
+            Ok(json!({}))
         }
         ("POST", ["events", id, "resend"]) => {
             stripe.resend(id)?;
-            done()
+            Ok(json!({}))
         }
         ("POST", ["events"]) => {
             let Some(kind) = text(&given, "type") else {
@@ -104,10 +104,6 @@ fn change_behaviour(stripe: &LocalStripe, given: Value) -> Answer {
     let wanted = read(wanted)?;
     stripe.change_behaviour(|behaviour| *behaviour = wanted);
     Ok(json!(stripe.behaviour()))
-}
-
-fn done() -> Answer {
-    Ok(json!({}))
 }
 
 fn text<'a>(given: &'a Value, name: &str) -> Option<&'a str> {

@@ -39,13 +39,13 @@ async fn endpoint(failures: usize) -> (String, Received) {
 fn is_signed(signature: &str, body: &str) -> bool {
     let (time, tag) = signature.split_once(",v1=").expect("a signature");
     let time = time.strip_prefix("t=").expect("a time");
-    let age = chrono_now() - time.parse::<i64>().expect("seconds");
+    let age = now() - time.parse::<i64>().expect("seconds");
     let key = hmac::Key::new(hmac::HMAC_SHA256, WEBHOOK_SECRET.as_bytes());
     let tag = hex::decode(tag).expect("hexadecimal digits");
     age.abs() < 60 && hmac::verify(&key, format!("{time}.{body}").as_bytes(), &tag).is_ok()
 }
 
-fn chrono_now() -> i64 {
+fn now() -> i64 {
     callmeter::clock::Clock::system().now().timestamp()
 }
 

@@ -46,6 +46,12 @@ impl Shop {
         Shop { stripe: Stripe::start(Behaviour::default()), client: client.expect("a client") }
     }
 
+    /// A setting with which a process finds the local Stripe.
+    fn setting(&self, name: &str) -> String {
+        let found = self.stripe.settings().into_iter().find(|(given, _)| *given == name);
+        found.expect("the setting").1
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -53,11 +59,11 @@ impl Shop {
         form: &[(&str, &str)],
         key: Option<&str>,
     ) -> reqwest::Result<Answer> {
-        let url = format!("{}{path}", self.stripe.url);
+        let url = format!("{}{path}", self.setting("CALLMETER__STRIPE__API_BASE"));
         let mut request = self
             .client
             .request(method.clone(), &url)
-            .bearer_auth(&self.stripe.keys.secret)
+            .bearer_auth(self.setting("STRIPE_API_KEY"))
             .header("Stripe-Version", "2025-09-30.clover");
         if method == Method::POST {
             let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(form).finish();
