@@ -13,7 +13,7 @@ use crate::ledger::store::{Store, StoreError};
 use crate::metrics::{JOB_LAST_SUCCESS_TIMESTAMP, JOB_RUNS};
 use crate::telemetry::one_line;
 
-/// Time between two checks for due jobs.
+/// Time between two checks for due jobs, or a job's period if that is shorter.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// A failed run is retried after this time, or after its period if that is shorter.
 const RETRY_AFTER: TimeDelta = TimeDelta::minutes(5);
@@ -66,7 +66,8 @@ async fn run_one(store: &Store, clock: &Clock, job: &Job) {
                 tracing::warn!(job = job.name, error = one_line(&error), "the job waits");
             }
         }
-        beat(LOOK_EVERY).await;
+        let period = job.period.to_std().unwrap_or(LOOK_EVERY);
+        beat(LOOK_EVERY.min(period)).await;
     }
 }
 

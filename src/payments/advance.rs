@@ -106,16 +106,7 @@ impl Payments {
                     let id = intent_of(&refill)?;
                     intent = Some(self.stripe.payment_intent(&id, deadline).await?);
                 }
-                Step::Confirm => {
-                    let (id, form) = (intent_of(&refill)?, requests::confirm(&refill));
-                    let key = key(self.ledger_id().await?, &refill, "confirm");
-                    intent = match self.stripe.confirm(&id, &form, &key, deadline).await {
-                        Ok(confirmed) => Some(confirmed),
-                        // The outcome of a confirmation is read by id.
-                        Err(StripeError::Card(_)) => None,
-                        Err(error) => return Err(error.into()),
-                    };
-                }
+                Step::Confirm => intent = self.confirm(&refill, deadline).await?,
                 Step::Cancel(_) => {
                     let id = intent_of(&refill)?;
                     refill_progress::note(&self.store, &refill.id, &Progress::Canceling).await?;
@@ -152,6 +143,36 @@ impl Payments {
         Ok(Advanced { refill, intent })
     }
 
+    /// Confirms the payment. Its outcome is read by id, unless Stripe answers with it.
+    async fn confirm(
+        &self,
+        refill: &Refill,
+        deadline: Deadline,
+    ) -> Result<Option<PaymentIntent>, PaymentError> {
+        let (id, form) = (intent_of(refill)?, requests::confirm(refill));
+        let key = key(self.ledger_id().await?, refill, "confirm");
+        match self.stripe.confirm(&id, &form, &key, deadline).await {
+            Ok(confirmed) => Ok(Some(confirmed)),
+            Err(StripeError::Card(_)) => Ok(None),
+            // The card was removed meanwhile, say: it will never be confirmed.
+            Err(StripeError::Refused(complaint)) => {
+                let declined = Progress::Declined(stored(&complaint));
+                refill_progress::note(&self.store, &refill.id, &declined).await?;
+                refill_progress::note(&self.store, &refill.id, &Progress::Canceling).await?;
+                Ok(None)
+            }
+            Err(StripeError::Server { .. }) => {
+                let read = self.stripe.payment_intent(&id, deadline).await?;
+                if IntentStatus::parse(&read.status) == IntentStatus::RequiresConfirmation {
+                    // Stripe keeps its failure under this key: the next attempt has another one.
+                    refill_progress::note(&self.store, &refill.id, &Progress::NextAttempt).await?;
+                }
+                Ok(Some(read))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Creates the payment intent and stores its id. If the key answers a stored 5xx and the
     /// customer has no such payment, the next attempt has a new key.
     async fn create_intent(
@@ -180,6 +201,11 @@ impl Payments {
             // The card was removed at Stripe, or cannot be used: no payment was made.
             Err(StripeError::Refused(complaint) | StripeError::Card(complaint)) => {
                 self.refuse(refill, &complaint).await?;
+                return Ok(None);
+            }
+            Err(StripeError::NotFound { param }) if param.as_deref() == Some("payment_method") => {
+                let code = Some("resource_missing".to_owned());
+                self.refuse(refill, &Complaint { code, ..Complaint::default() }).await?;
                 return Ok(None);
             }
             Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Takes what Stripe's web hooks report (<https://docs.stripe.com/webhooks>). A succeeded payment is
 //! credited in the transaction that notes the event; any other news makes this look at Stripe.
 
-use callmeter_core::domain::{RefillId, StripeCustomerId};
+use callmeter_core::domain::{PaymentMethodId, RefillId, StripeCustomerId};
 
 use super::settle::{Ended, Settle};
 use super::{PaymentError, Payments, Settled};
@@ -118,11 +118,11 @@ impl Payments {
             "payment_intent" => self.take_payment(&event).await?,
             "setup_intent" => {
                 let setup: SetupIntent = event.object().map_err(|_| EventRefusal::Unparsable)?;
-                self.take_card(&event, setup.customer.as_deref()).await?
+                self.take_card(&event, setup.customer.as_deref(), None).await?
             }
             _ => {
                 let method: PaymentMethod = event.object().map_err(|_| EventRefusal::Unparsable)?;
-                self.take_card(&event, method.customer.as_deref()).await?
+                self.take_card(&event, method.customer.as_deref(), Some(&method.id)).await?
             }
         };
         Ok((kind, outcome))
@@ -180,18 +180,18 @@ impl Payments {
         &self,
         event: &Event,
         customer: Option<&str>,
+        card: Option<&PaymentMethodId>,
     ) -> Result<EventOutcome, EventRefusal> {
-        // A detached card names no customer any more: its last one is in the previous attributes.
-        let previous = event.previous_customer();
-        let Some(customer) = customer.or(previous) else {
-            return Ok(EventOutcome::Foreign);
-        };
-        let Ok(customer) = StripeCustomerId::parse(customer) else {
-            return Ok(EventOutcome::Foreign);
-        };
+        let customer = customer.and_then(|id| StripeCustomerId::parse(id).ok());
         let mut connection = self.store.read().await.map_err(LedgerError::from)?;
-        let owner = cards::owner(&mut connection, &customer).await.map_err(LedgerError::from)?;
+        // A detached card names no customer any more.
+        let owner = match (customer, card) {
+            (Some(customer), _) => cards::owner(&mut connection, &customer).await,
+            (None, Some(card)) => cards::holder(&mut connection, card).await,
+            (None, None) => Ok(None),
+        };
         drop(connection);
+        let owner = owner.map_err(LedgerError::from)?;
         let Some(account_key) = owner else { return Ok(EventOutcome::Foreign) };
         self.renew_cards(account_key).await?;
         self.note_event(event, "applied").await?;

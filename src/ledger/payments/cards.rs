@@ -57,6 +57,20 @@ pub async fn owner(
     Ok(owner.bind(customer.as_str()).fetch_optional(connection).await?)
 }
 
+/// The account of a saved card; `None`: it is none of ours.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn holder(
+    connection: &mut PgConnection,
+    card: &PaymentMethodId,
+) -> Result<Option<i32>, StoreError> {
+    let holder = sqlx::query_scalar(
+        "/* cards::holder */ SELECT account_key FROM payment_methods WHERE payment_method = $1",
+    );
+    Ok(holder.bind(card.as_str()).fetch_optional(connection).await?)
+}
+
 /// Stores the Stripe customer of an account; an earlier one stays. Returns the stored one.
 ///
 /// # Errors

@@ -30,14 +30,6 @@ pub struct Event {
 #[derive(Clone, Deserialize)]
 struct Data {
     object: Box<RawValue>,
-    #[serde(default)]
-    previous_attributes: Previous,
-}
-
-/// What was different before, as far as it is read.
-#[derive(Clone, Default, Deserialize)]
-struct Previous {
-    customer: Option<String>,
 }
 
 /// A text that is not the object that was expected. It repeats nothing of the text.
@@ -91,11 +83,6 @@ impl Event {
             return Err(Unreadable::OtherKind { expected: T::OBJECT });
         }
         serde_json::from_str(text).map_err(|error| Unreadable::at(&error))
-    }
-
-    /// The customer that the object had before it happened: a detached card has none any more.
-    pub fn previous_customer(&self) -> Option<&str> {
-        self.data.previous_attributes.customer.as_deref()
     }
 
     /// The object's JSON, unchanged. It may hold secrets and data of a customer.

@@ -62,7 +62,9 @@ impl Numbers {
             if used.is_told_by(line) {
                 tell("a phone number of the test");
             }
-            if line.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
+            // A refill's id is no secret: it keeps its prefix.
+            let words = line.replace("rf_", "rf");
+            if words.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
                 tell("a token or its digest");
             }
             // A figure never has a plus sign.

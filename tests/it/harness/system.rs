@@ -52,6 +52,8 @@ impl Default for Setup {
 pub(crate) struct System {
     pub(crate) kafka: Kafka,
     pub(crate) services: Vec<Service>,
+    /// The settings changed for each of them.
+    changed: Vec<Vec<(String, String)>>,
     setup: Setup,
     database: String,
     redis: RedisDatabase,
@@ -75,6 +77,7 @@ impl System {
         let system = System {
             kafka: Kafka::new(&setup.servers.kafka_brokers),
             services: Vec::new(),
+            changed: Vec::new(),
             redis: RedisDatabase::take(&setup.servers.redis_url),
             topics: [format!("{name}.calls"), format!("{name}.rentals")],
             database: name,
@@ -153,21 +156,23 @@ impl System {
     /// Starts a `serve` process with some settings changed; returns its index in `services`.
     pub(crate) fn start(&mut self, role: &str, changed: &[(&str, &str)]) -> usize {
         let (index, port) = (self.services.len(), free_port());
-        let service = self.launch(role, changed, index, port);
+        let changed = changed.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        self.changed.push(changed.collect());
+        let service = self.launch(role, index, port);
         self.services.push(service);
         index
     }
 
-    /// Restarts a process that ended, at the same port.
+    /// Restarts a process that ended, at the same port and with the same settings changed.
     pub(crate) fn restart(&mut self, index: usize, role: &str) {
         let port = self.services[index].port;
-        self.services[index] = self.launch(role, &[], index, port);
+        self.services[index] = self.launch(role, index, port);
     }
 
-    fn launch(&self, role: &str, changed: &[(&str, &str)], index: usize, port: u16) -> Service {
+    fn launch(&self, role: &str, index: usize, port: u16) -> Service {
         let mut command = self.command(&["serve", "--role", role]);
         command.env("CALLMETER__HTTP__LISTEN", format!("127.0.0.1:{port}"));
-        command.envs(changed.iter().copied());
+        command.envs(self.changed[index].iter().cloned());
         Service::start(command, port, self.folder.path().join(format!("serve-{index}.log")))
     }
 

@@ -110,3 +110,13 @@ fn text(value: &Value, name: &str) -> String {
 fn declined(code: &str) -> Card {
     Card { decline: Some(code.to_owned()), ..Card::default() }
 }
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for service in &self.system.services {
+                eprintln!("{}", service.log_tail());
+            }
+        }
+    }
+}
