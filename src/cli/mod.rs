@@ -17,6 +17,7 @@ mod period;
 mod publish;
 mod reconcile;
 mod redact;
+mod refill;
 mod rejects;
 mod serve;
 mod shared_key;
@@ -74,6 +75,9 @@ enum Command {
     /// Lists, replays and closes records that could not be charged
     #[command(subcommand)]
     Rejects(rejects::Rejects),
+    /// Shows refills, as Stripe has them now
+    #[command(subcommand)]
+    Refill(refill::Refills),
     /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
@@ -127,6 +131,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Status(command) => status::run(command, &settings).await,
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,
+            Command::Refill(command) => refill::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,

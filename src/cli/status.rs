@@ -77,6 +77,18 @@ fn text(status: &Status) -> String {
         let (records, reason, oldest_at) = (reject.records, &reject.reason, reject.oldest_at);
         let _ = writeln!(text, "{records} rejected as {reason}, the oldest of {oldest_at}");
     }
+    let payments = status.payments;
+    if payments.pending + payments.waiting + payments.unmatched > 0 {
+        let oldest = payments.oldest_pending_at;
+        let oldest = oldest.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+        let (pending, waiting, unmatched) =
+            (payments.pending, payments.waiting, payments.unmatched);
+        let _ = writeln!(
+            text,
+            "refills: {pending} pending{oldest}, {waiting} wait for the customer; \
+             {unmatched} payments without a refill"
+        );
+    }
     let rentals = status.rentals;
     if rentals.failed + rentals.given_up > 0 {
         let due =

@@ -3,6 +3,7 @@
 //!
 //! It only reads, and works while the service does not run.
 
+mod payments;
 mod stalls;
 
 use std::collections::HashMap;
@@ -10,6 +11,8 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+
+pub use payments::PaymentStatus;
 
 use crate::ingest::client::TopicPartition;
 use crate::ingest::partition::Watermarks;
@@ -114,6 +117,8 @@ pub struct Status {
     pub rejects: Vec<RejectStatus>,
     /// Rents.
     pub rentals: RentalStatus,
+    /// Payments by card.
+    pub payments: PaymentStatus,
     /// Jobs that ran and are turned on, by name.
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
@@ -146,6 +151,7 @@ pub async fn status(
     let rentals = read_rentals(&mut connection, now).await?;
     let mut problems = Vec::new();
     tell_refused_rents(&mut connection, &mut problems).await?;
+    let payments = payments::read(&mut connection, now, &mut problems).await?;
     let jobs = read_jobs(&mut connection, now, &mut problems).await?;
     let (expired_holds, _) =
         sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
@@ -179,7 +185,7 @@ pub async fn status(
             help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
         });
     }
-    Ok(Status { partitions, rejects, rentals, jobs, expired_holds, problems })
+    Ok(Status { partitions, rejects, rentals, payments, jobs, expired_holds, problems })
 }
 
 /// Reads the jobs, and reports those that are late or fail.

@@ -1,0 +1,57 @@
+//! Refills that wait, and payments that fit none of them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::Problem;
+use crate::ledger::payments::unmatched;
+use crate::ledger::store::StoreError;
+
+/// A pending refill is looked up every few seconds: one that is older than this needs an operator.
+const PENDING_MAX: TimeDelta = TimeDelta::minutes(30);
+
+/// Refills that wait, and payments that fit none of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PaymentStatus {
+    /// Refills whose outcome is not known, or that the bank has not answered.
+    pub pending: i64,
+    /// Refills that wait for the customer.
+    pub waiting: i64,
+    /// Time of the oldest pending refill.
+    pub oldest_pending_at: Option<DateTime<Utc>>,
+    /// Payments that fit no refill and that nobody has resolved.
+    pub unmatched: i64,
+}
+
+/// Reads the state of payments, and reports what needs an operator.
+pub(super) async fn read(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    problems: &mut Vec<Problem>,
+) -> Result<PaymentStatus, StoreError> {
+    let (pending, waiting, oldest_pending_at) = sqlx::query_as(
+        "/* status::payments */
+         SELECT count(*) FILTER (WHERE status = 'pending'),
+             count(*) FILTER (WHERE status <> 'pending'),
+             min(created_at) FILTER (WHERE status = 'pending')
+         FROM refills WHERE finished_at IS NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let unmatched = unmatched::count_open(connection).await?;
+    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched };
+    if let Some(oldest) = status.oldest_pending_at.filter(|oldest| now - *oldest > PENDING_MAX) {
+        problems.push(Problem {
+            what: format!("{pending} refills are pending, the oldest since {oldest}"),
+            help: "`callmeter refill show`; docs/runbook.md, *Refills stay pending*".to_owned(),
+        });
+    }
+    if unmatched > 0 {
+        problems.push(Problem {
+            what: format!("{unmatched} payments fit none of our refills; they are not credited"),
+            help: "docs/runbook.md, *A payment fits no refill*".to_owned(),
+        });
+    }
+    Ok(status)
+}
