@@ -54,8 +54,10 @@ struct Question<'a> {
 /// A failed attempt.
 struct Failure {
     error: StripeError,
-    /// None: final. Else the request may be sent again, after the wait that Stripe asks for.
-    again: Option<Option<Duration>>,
+    /// True after 429: the request may be sent again.
+    is_busy: bool,
+    /// The wait that Stripe asks for.
+    asked_wait: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -166,13 +168,13 @@ impl StripeClient {
         loop {
             attempt += 1;
             let asked = tokio::time::timeout_at(deadline.instant(), self.ask(question)).await;
-            let Failure { error, again } = match asked {
+            let Failure { error, is_busy, asked_wait } = match asked {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(failure)) => failure,
                 Err(_) => return Err(unknown("no answer in time")),
             };
-            let wait = again.and_then(|asked| wait_within(deadline.remaining(), attempt, asked));
-            let Some(wait) = wait else { return Err(error) };
+            let wait = wait_within(deadline.remaining(), attempt, asked_wait);
+            let Some(wait) = wait.filter(|_| is_busy) else { return Err(error) };
             tracing::debug!(%error, attempt, ?wait, "a request to stripe is retried");
             tokio::time::sleep(wait).await;
         }
@@ -192,7 +194,7 @@ impl StripeClient {
 
     /// Sends the request once.
     async fn ask<T: DeserializeOwned>(&self, question: &Question<'_>) -> Result<T, Failure> {
-        let finally = |error| Failure { error, again: None };
+        let finally = |error| Failure { error, is_busy: false, asked_wait: None };
         let sent = self.request(question).send().await;
         let response = sent.map_err(|error| finally(failed(error)))?;
         let status = response.status();
@@ -207,8 +209,7 @@ impl StripeClient {
         }
         let error = refusal(status, &body);
         tracing::debug!(%error, status = status.as_u16(), request_id, "stripe refused");
-        let again = (status == StatusCode::TOO_MANY_REQUESTS).then_some(asked_wait);
-        Err(Failure { error, again })
+        Err(Failure { error, is_busy: status == StatusCode::TOO_MANY_REQUESTS, asked_wait })
     }
 }
 

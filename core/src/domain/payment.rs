@@ -9,8 +9,9 @@
 use super::ids::{IdError, id};
 use super::named::named_enum;
 
-/// The most bytes of one of Stripe's ids (<https://docs.stripe.com/upgrades>: up to 255 characters).
-const STRIPE_ID_BYTES_MAX: usize = 255;
+/// The most bytes after the prefix of one of Stripe's ids, which have up to 255 characters
+/// (<https://docs.stripe.com/upgrades>).
+const STRIPE_WORD_BYTES_MAX: usize = 250;
 /// The hexadecimal digits of a refill's id, after its prefix.
 const REFILL_DIGITS: usize = 32;
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -74,71 +75,73 @@ impl RefillStatus {
     }
 }
 
-/// The form of one kind of Stripe's ids.
-struct StripeForm {
+/// What an id looks like.
+struct Pattern {
     what: &'static str,
     prefixes: &'static [&'static str],
+    /// True if this may follow the prefix.
+    allows: fn(&str) -> bool,
     form: &'static str,
 }
 
-impl StripeForm {
-    /// Letters, digits and `_` after a prefix, so that an id is safe in a path. A client secret has
-    /// the same letters (`pi_…_secret_…`), and is refused.
+impl Pattern {
     fn check(&self, text: &str) -> Result<(), IdError> {
-        let is_word = |rest: &str| {
-            !rest.is_empty()
-                && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-                && !rest.contains("_secret")
-        };
-        let is_of_form = text.len() <= STRIPE_ID_BYTES_MAX
-            && self.prefixes.iter().any(|prefix| text.strip_prefix(prefix).is_some_and(is_word));
-        let refused = || IdError::NotOfForm { what: self.what, form: self.form };
-        is_of_form.then_some(()).ok_or_else(refused)
+        let mut rests = self.prefixes.iter().filter_map(|prefix| text.strip_prefix(prefix));
+        let is_of_form = rests.any(self.allows);
+        let refused = IdError::NotOfForm { what: self.what, form: self.form };
+        is_of_form.then_some(()).ok_or(refused)
     }
 }
 
-/// The form of a refill's id.
-struct RefillForm;
+/// Letters, digits and `_`, so that an id is safe in a path. A client secret has the same letters
+/// (`pi_…_secret_…`), and is refused.
+fn is_stripe_word(text: &str) -> bool {
+    (1..=STRIPE_WORD_BYTES_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && !text.contains("_secret")
+}
 
-impl RefillForm {
-    fn check(&self, text: &str) -> Result<(), IdError> {
-        let is_of_form = text.strip_prefix("rf_").is_some_and(|digits| {
-            digits.len() == REFILL_DIGITS && digits.bytes().all(|digit| HEX.contains(&digit))
-        });
-        let form = "rf_ and 32 lower-case hexadecimal digits";
-        is_of_form.then_some(()).ok_or(IdError::NotOfForm { what: "refill id", form })
-    }
+fn is_digits(text: &str) -> bool {
+    text.len() == REFILL_DIGITS && text.bytes().all(|digit| HEX.contains(&digit))
 }
 
 id!(
     /// A refill of ours: `rf_` and 32 lower-case hexadecimal digits.
     RefillId,
-    RefillForm
+    Pattern {
+        what: "refill id",
+        prefixes: &["rf_"],
+        allows: is_digits,
+        form: "rf_ and 32 lower-case hexadecimal digits",
+    }
 );
 id!(
     /// Stripe's id of a payment: `pi_…`.
     PaymentIntentId,
-    StripeForm {
+    Pattern {
         what: "payment intent id",
         prefixes: &["pi_"],
+        allows: is_stripe_word,
         form: "pi_ and letters, digits and underscores",
     }
 );
 id!(
     /// Stripe's id of a card: `pm_…`, or `card_…` and `src_…` of older ones.
     PaymentMethodId,
-    StripeForm {
+    Pattern {
         what: "payment method id",
         prefixes: &["pm_", "card_", "src_"],
+        allows: is_stripe_word,
         form: "pm_, card_ or src_ and letters, digits and underscores",
     }
 );
 id!(
     /// Stripe's id of a customer: `cus_…`.
     StripeCustomerId,
-    StripeForm {
+    Pattern {
         what: "Stripe customer id",
         prefixes: &["cus_"],
+        allows: is_stripe_word,
         form: "cus_ and letters, digits and underscores",
     }
 );
