@@ -33,7 +33,8 @@ impl Payments {
     /// # Errors
     /// If the ledger cannot be read or written.
     pub async fn advance(&self, id: &RefillId, who: &str) -> Result<Advanced, PaymentError> {
-        let advanced = self.advance_until(id, who, self.deadline()).await;
+        // Boxed: its states are many, and every caller's future would hold them.
+        let advanced = Box::pin(self.advance_until(id, who, self.deadline())).await;
         refills::release(&self.store, id, self.clock.now()).await?;
         match advanced {
             Err(PaymentError::Stripe(error)) => {

@@ -1,7 +1,7 @@
 //! What Stripe is asked for, and under which Idempotency-Key. A repeated request is the same byte
 //! for byte: everything in it comes from rows that never change.
 
-use callmeter_core::domain::{PaymentIntentId, StripeCustomerId};
+use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, StripeCustomerId};
 
 use super::cents;
 use crate::ledger::LedgerError;
@@ -51,7 +51,7 @@ pub(super) fn create(
         .with("currency", "usd")
         .with("customer", customer.as_str())
         .with("payment_method_types[]", "card")
-        .with_some("payment_method", card.map(|card| card.as_str()))
+        .with_some("payment_method", card.map(PaymentMethodId::as_str))
         .with_some("setup_future_usage", refill.saves_card.then_some("off_session"))
         .with_some("receipt_email", refill.receipt_email.as_deref());
     let form = with_metadata(form, ledger, refill.account.as_str())

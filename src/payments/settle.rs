@@ -4,7 +4,8 @@
 //! It must never credit a payment that does not fit the refill, nor one payment twice.
 
 use callmeter_core::domain::{
-    AccountId, Money, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, TransactionStatus,
+    AccountId, Money, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, StripeCustomerId,
+    TransactionStatus,
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -135,7 +136,7 @@ async fn credit(
 ) -> Result<Settled, LedgerError> {
     let intent = &paid.payment_intent;
     let customer = cards::customer(connection, refill.account_key).await?;
-    let is_theirs = customer.as_ref().map(|id| id.as_str()) == paid.customer.as_deref();
+    let is_theirs = customer.as_ref().map(StripeCustomerId::as_str) == paid.customer.as_deref();
     let is_other_intent = refill.payment_intent.as_ref().is_some_and(|known| known != intent);
     let mismatch = if super::cents(refill.amount) != Some(paid.amount) {
         Some(Mismatch::Amount)
