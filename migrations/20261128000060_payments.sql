@@ -98,7 +98,7 @@ COMMENT ON COLUMN refills.outcome_sequence IS 'The completed or failed transacti
 COMMENT ON COLUMN refills.has_new_card IS 'Paid with a card that the customer enters. Immutable.';
 COMMENT ON COLUMN refills.payment_method IS 'The card; null: a new one that has not paid yet. Mutable.';
 COMMENT ON COLUMN refills.card IS 'Brand and last four digits.';
-COMMENT ON COLUMN refills.receipt_email IS 'As sent to Stripe, so that a repeated request is the same; null once redacted.';
+COMMENT ON COLUMN refills.receipt_email IS 'As sent to Stripe, so that a repeated request is the same; null once the refill ended.';
 COMMENT ON COLUMN refills.attempt IS 'Part of the Idempotency-Keys at Stripe; raised where a key answers a stored 5xx and no payment exists. Mutable.';
 COMMENT ON COLUMN refills.is_canceling IS 'The payment is to be canceled at Stripe before the refill fails. Mutable.';
 COMMENT ON COLUMN refills.decline IS 'Why the last try was declined: code, class, field and Stripe''s own code. Mutable.';

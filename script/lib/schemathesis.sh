@@ -39,10 +39,15 @@ PROGRAM
   mv -T "$part" "$dir"
 }
 
+schemathesis_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 # schemathesis_run PROGRAM: starts a service of its own, on the database of the set.
 schemathesis_run() {
-  local program=$1 port key pid status=0
-  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  local program=$1 port stripe_port key pid stripe_pid status=0
+  port=$(schemathesis_port)
+  stripe_port=$(schemathesis_port)
   key=a-key-of-script-test-0123456789abcdef
   export CALLMETER__HTTP__ADMIN_KEY=$key CALLMETER__HTTP__LISTEN=127.0.0.1:$port
   export CALLMETER__KAFKA__GROUP=schemathesis
@@ -52,9 +57,15 @@ schemathesis_run() {
   export CALLMETER__HTTP__PUBLIC_URL=https://wallet.example.com
   export TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef
   export TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef
+  # A local Stripe, so that refills get another answer than "not configured".
+  export STRIPE_API_KEY=sk_test_schemathesis STRIPE_PUBLISHABLE_KEY=pk_test_schemathesis
+  export STRIPE_WEBHOOK_SECRET=whsec_schemathesis CALLMETER__STRIPE__API_BASE=http://127.0.0.1:$stripe_port
   cargo build --locked --quiet --bin callmeter || return 1
   local binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/callmeter log=$STATE/schemathesis.log
   "$binary" migrate >"$log" 2>&1 || return 1
+  "$binary" simulate stripe --listen "127.0.0.1:$stripe_port" --api-key "$STRIPE_API_KEY" \
+    --publishable-key "$STRIPE_PUBLISHABLE_KEY" >"$STATE/schemathesis-stripe.log" 2>&1 &
+  stripe_pid=$!
   "$binary" serve --role api >>"$log" 2>&1 &
   pid=$!
   local bearer="Authorization: Bearer $key" url=http://127.0.0.1:$port
@@ -69,8 +80,9 @@ schemathesis_run() {
     --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" \
     --max-examples "$SCHEMATHESIS_EXAMPLES" --max-time "$SCHEMATHESIS_SECONDS" --warnings off \
     --generation-database none --continue-on-failure --no-color) || status=1
-  kill "$pid"
+  kill "$pid" "$stripe_pid"
   wait "$pid" || status=1
+  wait "$stripe_pid" || status=1
   ! grep -i 'panicked' "$log" || status=1
   return $status
 }

@@ -181,7 +181,8 @@ fn is_internal(method: &Method, path: &MatchedPath) -> bool {
 /// The routes that need an admin key.
 fn internal_api_routes() -> OpenApiRouter<Api> {
     let router = accounts::admin_routes().merge(keys::admin_routes());
-    router.merge(audit::admin_routes()).merge(rejects::admin_routes())
+    let router = router.merge(audit::admin_routes()).merge(rejects::admin_routes());
+    router.merge(refills::admin_routes())
 }
 
 /// The routes of a surface, with their parts of the document.

@@ -81,6 +81,12 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "No transaction pays two periods.";
     failed_rentals_have_their_attempts:
         "An unpaid period that costs something has a failed transaction as its first attempt.";
+    refills_have_their_pending_transaction:
+        "A refill has a pending transaction of its amount.";
+    ended_refills_have_their_outcome:
+        "An ended refill has a completed or failed transaction of its amount and payment.";
+    credited_payments_have_their_refill:
+        "Every credited payment is that of a refill.";
     references_name_an_older_row:
         "A transaction refers to older ones of its own wallet only.";
     refunds_give_back_a_debit:
@@ -112,6 +118,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("call_keys.sql"),
     query!("cycles.sql"),
     query!("rentals.sql"),
+    query!("refills.sql"),
     query!("references.sql"),
     query!("replays.sql"),
 ];

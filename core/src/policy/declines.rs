@@ -134,6 +134,13 @@ fn row(reason: &str) -> (DeclineClass, &'static str) {
             Check,
             "A payment of this amount was just made. Check the history before you pay again.",
         ),
+        // Ours: the payment ended without a decline of Stripe's.
+        "not_confirmed" => {
+            (OnSession, "The payment was not confirmed in time. Nothing was taken. Start again.")
+        }
+        "not_sent" => (Retry, "The payment could not be made. Nothing was taken. Try again now."),
+        // The card was removed at Stripe meanwhile.
+        "resource_missing" => (OtherCard, "This card is not saved any more. Use another card."),
         _ => (Generic, "The bank declined the payment. Contact the bank or use another card."),
     }
 }

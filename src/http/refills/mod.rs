@@ -1,6 +1,7 @@
 //! Refills: how customers pay into their wallets, under `/v1/accounts/{id}/refills`.
 
 mod create;
+mod find;
 mod list;
 mod render;
 mod show;
@@ -18,6 +19,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(create::create))
         .routes(routes!(list::list))
         .routes(routes!(show::show))
+}
+
+/// Paths that need the scope `admin`.
+pub(super) fn admin_routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(find::find))
 }
 
 /// The use cases of payments.

@@ -101,7 +101,7 @@ pub async fn end(
          UPDATE refills SET status = $2, outcome_sequence = $3, finished_at = $4,
              decline = coalesce($5, decline), payment_method = coalesce(payment_method, $6),
              card = coalesce(card, $7), payment_intent = coalesce(payment_intent, $8),
-             redirect_url = NULL
+             redirect_url = NULL, receipt_email = NULL
          WHERE refill = $1 AND finished_at IS NULL",
     )
     .bind(id.as_str())

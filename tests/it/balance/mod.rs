@@ -7,7 +7,6 @@ mod loading;
 mod losses;
 mod policies;
 mod projections;
-mod roll_out;
 mod same_scripts;
 mod same_steps;
 mod scripts;

@@ -135,3 +135,31 @@ async fn bad_amounts_and_cards_are_refused_before_stripe_is_asked() {
     let closed = world.refill(&json!({"amount": "50.00", "payment_method": "new"})).await;
     assert_eq!(closed.problem(409), "account_closed");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn support_finds_a_refill_by_its_payment_and_settles_it() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card { authentication: Authentication::Always, ..Card::default() }).await;
+    let refill = world.refill(&json!({"amount": "10.00"})).await.expect(201);
+    let intent = text(&refill, "payment_intent");
+    let path = format!("/v1/refills?payment_intent={intent}");
+    let shown = world.admin.get(&path).await.expect(200);
+    assert_eq!(shown["items"][0]["status"], "requires_action", "{shown}");
+    let settings = world.stripe.settings();
+    let show = || {
+        let mut command = world.system.command(&["refill", "show", &intent, "--json"]);
+        command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+        let shown = crate::harness::command::finish(command).expect_success().stdout;
+        serde_json::from_str::<serde_json::Value>(&shown).expect("JSON")
+    };
+    assert_eq!(show()["status"], "requires_action");
+    // The web hook was lost, and no job runs: support's look settles it.
+    world.stripe.local.authenticate(&intent, true).expect("it waits");
+    assert_eq!(show()["status"], "completed");
+    assert_eq!(world.balance().await, "10.000000");
+    let shown = world.admin.get(&path).await.expect(200);
+    assert_eq!(shown["items"][0]["status"], "completed");
+    let none = world.admin.get("/v1/refills?payment_intent=pi_none").await.expect(200);
+    assert_eq!(none, json!({"items": []}));
+    assert_eq!(world.admin.get("/v1/refills").await.problem(400), "invalid_request");
+}

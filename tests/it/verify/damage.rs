@@ -135,6 +135,9 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "rental_transactions_have_their_period",
         "DELETE FROM rental_periods WHERE phone_number_sid = 'PN1'",
     ),
+    ("refills_have_their_pending_transaction", "UPDATE refills SET pending_sequence = 5"),
+    ("ended_refills_have_their_outcome", "UPDATE refills SET status = 'failed'"),
+    ("credited_payments_have_their_refill", "UPDATE refills SET payment_intent = 'pi_2'"),
     (
         "paid_rentals_cost_their_price",
         "UPDATE rental_periods SET price_micros = 2150000 WHERE phone_number_sid = 'PN1'",

@@ -30,18 +30,23 @@ INSERT INTO cycles (account_key, subscription_id, cycle_start, used_seconds)
 VALUES (1, 1, '2026-10-15Z', 120);
 
 INSERT INTO transactions (account_key, sequence, at, type, kind, status, amount_micros,
-    balance_before_micros, balance_after_micros, refers_to, call_sid)
+    balance_before_micros, balance_after_micros, refers_to, call_sid, payment_intent_id)
 VALUES
-    (1, 1, '2026-11-01 00:00Z', 'credit', 'adjustment_credit', 'completed', 10000000, 0, 10000000, NULL, NULL),
+    (1, 1, '2026-11-01 00:00Z', 'credit', 'adjustment_credit', 'completed', 10000000, 0, 10000000, NULL, NULL, NULL),
     (1, 2, '2026-11-01 01:00Z', 'debit', 'overage', 'completed', 14000, 10000000, 9986000, NULL,
-        'CA00000000000000000000000000000002'),
-    (1, 3, '2026-11-01 02:00Z', 'debit', 'number_rental', 'completed', 1150000, 9986000, 8836000, NULL, NULL),
-    (1, 4, '2026-11-01 03:00Z', 'credit', 'refund', 'completed', 14000, 8836000, 8850000, 2, NULL),
-    (1, 5, '2026-11-01 04:00Z', 'debit', 'number_rental', 'failed', 99000000, 8850000, 8850000, NULL, NULL),
-    (1, 6, '2026-11-01 05:00Z', 'credit', 'refill_manual', 'pending', 5000000, 8850000, 8850000, NULL, NULL),
-    (1, 7, '2026-11-01 06:00Z', 'credit', 'refill_manual', 'completed', 5000000, 8850000, 13850000, 6, NULL),
-    (1, 8, '2026-11-01 07:00Z', 'debit', 'refill_refund', 'completed', 1000000, 13850000, 12850000, 7, NULL),
-    (2, 1, '2026-11-01 01:00Z', 'debit', 'call', 'completed', 60000, 0, -60000, NULL, 'an odd sid');
+        'CA00000000000000000000000000000002', NULL),
+    (1, 3, '2026-11-01 02:00Z', 'debit', 'number_rental', 'completed', 1150000, 9986000, 8836000, NULL, NULL, NULL),
+    (1, 4, '2026-11-01 03:00Z', 'credit', 'refund', 'completed', 14000, 8836000, 8850000, 2, NULL, NULL),
+    (1, 5, '2026-11-01 04:00Z', 'debit', 'number_rental', 'failed', 99000000, 8850000, 8850000, NULL, NULL, NULL),
+    (1, 6, '2026-11-01 05:00Z', 'credit', 'refill_manual', 'pending', 5000000, 8850000, 8850000, NULL, NULL, NULL),
+    (1, 7, '2026-11-01 06:00Z', 'credit', 'refill_manual', 'completed', 5000000, 8850000, 13850000, 6, NULL, 'pi_1'),
+    (1, 8, '2026-11-01 07:00Z', 'debit', 'refill_refund', 'completed', 1000000, 13850000, 12850000, 7, NULL, NULL),
+    (2, 1, '2026-11-01 01:00Z', 'debit', 'call', 'completed', 60000, 0, -60000, NULL, 'an odd sid', NULL);
+
+INSERT INTO refills (refill, account_key, trigger, amount_micros, status, pending_sequence, outcome_sequence,
+    has_new_card, payment_intent, created_at, claimed_until, finished_at)
+VALUES ('rf_00000000000000000000000000000001', 1, 'manual', 5000000, 'completed', 6, 7, true, 'pi_1',
+    '2026-11-01 05:00Z', '2026-11-01 05:00Z', '2026-11-01 06:00Z');
 
 SELECT ensure_charges_partition('2026-11-01Z');
 INSERT INTO charges (account_key, twilio_account_key, charge_sequence, charged_at, started_at,
