@@ -247,7 +247,7 @@ impl Payments {
             });
             if recorded.await? == ours { Ok(()) } else { Err(PaymentError::OtherStripeAccount) }
         };
-        self.account_is_ours.get_or_try_init(check).await.map(|()| ())
+        self.account_is_ours.get_or_try_init(check).await.copied()
     }
 }
 
