@@ -10,7 +10,8 @@ const SOURCES: [&str; 3] = ["src/ingest", "src/ledger/batch", "src/meter"];
 /// Errors of the core that become details unchanged.
 const ERRORS: [&str; 2] = ["core/src/domain/ids.rs", "core/src/rating/terms.rs"];
 /// Errors among them that no record causes: an empty id is missing, and records need no `AC…` form.
-const OF_NO_RECORD: [&str; 2] = ["the … is empty", "the … is not AC and 32 hexadecimal digits"];
+const OF_NO_RECORD: [&str; 3] =
+    ["the … is empty", "the … is not AC and 32 hexadecimal digits", "the … is not …"];
 
 /// A code, and a detail with `…` for its changing parts.
 type Reason = (String, String);

@@ -45,6 +45,12 @@ async fn every_answer_that_streams_forbids_proxies_to_hold_it_back() {
     let month = &rfc3339(now())[..7];
     let (mut streaming, mut whole) = (BTreeSet::new(), 0);
     for operation in operations().iter().filter(|operation| operation.method == "get") {
+        // Cards are a customer's alone, a refill has to be made first, and a payment named.
+        let is_reached = operation.scopes() != ["account"];
+        let is_named = operation.path.contains("{refill}") || operation.path == "/v1/refills";
+        if !is_reached || is_named {
+            continue;
+        }
         let path = operation.path.replace("{account}", "acme").replace("{month}", month);
         let told = &operation.told["responses"]["200"];
         let streams = operation.told["x-streams"] == json!(true);

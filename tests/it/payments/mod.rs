@@ -33,7 +33,7 @@ impl World {
         let mut changed: Vec<(&str, &str)> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         changed.push(("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"));
-        changed.push(("CALLMETER__STRIPE__TIMEOUT_SECONDS", "3"));
+        changed.push(("CALLMETER__STRIPE__TIMEOUT_SECONDS", "6"));
         let index = system.start(role, &changed);
         let admin = system.ready(index).await;
         system.open(&admin, [&account("acme", 0)]).await;
