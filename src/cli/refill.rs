@@ -55,7 +55,7 @@ pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), Com
         let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
         let payments = payments.ok_or_else(missing)?;
         let who = by_user(clock.now(), None).who;
-        let advanced = payments.advance_if_free(&refill.id, &who).await;
+        let advanced = payments.advance_if_free(&refill.id, &who, payments.deadline()).await;
         if let Some(advanced) = advanced.map_err(|error| refused(one_line(&error)))? {
             refill = advanced.refill;
         }

@@ -11,7 +11,7 @@ const STRIPE_API: &str = "https://api.stripe.com";
 /// Declined tries in an hour with a live key, where the setting gives none.
 const LIVE_DECLINES_PER_HOUR: u32 = 10;
 /// The most that Stripe takes in one payment.
-const PAYMENT_MAX: Money = Money::from_micros(999_999_990_000);
+pub const PAYMENT_MAX: Money = Money::from_micros(999_999_990_000);
 
 /// `[stripe]`: card payments.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -1,17 +1,17 @@
 //! Brings a refill forward, step by step, until it waits or ends.
 
-use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, RefillId, RefillStatus};
+use callmeter_core::domain::{PaymentIntentId, RefillId, RefillStatus};
 use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, Step, next};
 
 use super::requests::{self, cancel_key, key};
-use super::settle::{Ended, Paid, Settle};
-use super::{PaymentError, Payments};
+use super::settle::{Ended, Settle};
+use super::{PaymentError, Payments, Settled};
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::payments::refill_progress::{self, Progress};
-use crate::ledger::payments::refills::{self, CardFace, Refill, StoredDecline};
+use crate::ledger::payments::refills::{self, Refill, StoredDecline};
 use crate::metrics::REFILLS;
-use crate::stripe::{Complaint, Deadline, Expandable, PaymentIntent, PaymentMethod, StripeError};
+use crate::stripe::{Complaint, Deadline, PaymentIntent, StripeError};
 use crate::telemetry::one_line;
 
 /// Steps of one call; a refill takes five at most without a fault.
@@ -32,24 +32,28 @@ impl Payments {
     ///
     /// # Errors
     /// If the ledger cannot be read or written.
-    pub async fn advance(&self, id: &RefillId, who: &str) -> Result<Advanced, PaymentError> {
+    pub async fn advance(
+        &self,
+        id: &RefillId,
+        who: &str,
+        deadline: Deadline,
+    ) -> Result<Advanced, PaymentError> {
         // Boxed: its states are many, and every caller's future would hold them.
-        let advanced = Box::pin(self.advance_until(id, who, self.deadline())).await;
+        let advanced = Box::pin(self.advance_until(id, who, deadline)).await;
         refills::release(&self.store, id, self.clock.now()).await?;
         match advanced {
-            Err(PaymentError::Stripe(error)) => {
+            Err(error @ (PaymentError::Stripe(_) | PaymentError::OtherStripeAccount)) => {
                 let error = one_line(&error);
                 tracing::warn!(refill = %id, error, "the outcome of a refill is not known yet");
-                metrics::counter!(REFILLS, "trigger" => "manual", "outcome" => "unknown")
-                    .increment(1);
-                Ok(Advanced { refill: self.known(id).await?, intent: None })
+                let refill = self.known(id).await?;
+                count(&refill, "unknown");
+                Ok(Advanced { refill, intent: None })
             }
             advanced => advanced,
         }
     }
 
-    /// Brings a refill forward unless another process works on it, or it was asked about within the
-    /// last second.
+    /// Brings a refill forward unless another process works on it.
     ///
     /// # Errors
     /// As [`Self::advance`].
@@ -57,13 +61,14 @@ impl Payments {
         &self,
         id: &RefillId,
         who: &str,
+        deadline: Deadline,
     ) -> Result<Option<Advanced>, PaymentError> {
         let now = self.clock.now();
         let until = now + self.claim_time();
         if !refills::claim(&self.store, id, now, until).await? {
             return Ok(None);
         }
-        self.advance(id, who).await.map(Some)
+        self.advance(id, who, deadline).await.map(Some)
     }
 
     async fn known(&self, id: &RefillId) -> Result<Refill, PaymentError> {
@@ -120,8 +125,12 @@ impl Payments {
                     };
                 }
                 Step::Complete => {
-                    if let Some(paid) = &intent {
-                        self.complete(&refill, paid, who).await?;
+                    let Some(succeeded) = &intent else { break };
+                    let paid = self.paid(&refill, succeeded, deadline).await;
+                    let settled = self.settle(&refill, Ended::Paid(paid), who).await?;
+                    if let Settled::Mismatch { .. } = settled {
+                        // An administrator decides.
+                        break;
                     }
                 }
                 Step::Fail(failure) => self.fail(&refill, failure, who).await?,
@@ -263,7 +272,7 @@ impl Payments {
     /// Stripe refused to make the payment: nothing can be charged, and the refill fails.
     async fn refuse(&self, refill: &Refill, complaint: &Complaint) -> Result<(), PaymentError> {
         let ended = Ended::Failed { payment_intent: None, decline: stored(complaint) };
-        self.settle(refill, ended, "stripe").await
+        self.settle(refill, ended, "stripe").await.map(|_| ())
     }
 
     async fn wait(
@@ -282,16 +291,6 @@ impl Payments {
         Ok(refill_progress::note(&self.store, &refill.id, &progress).await?)
     }
 
-    async fn complete(
-        &self,
-        refill: &Refill,
-        intent: &PaymentIntent,
-        who: &str,
-    ) -> Result<(), PaymentError> {
-        let paid = self.paid(refill, intent, self.deadline()).await;
-        self.settle(refill, Ended::Paid(paid), who).await
-    }
-
     async fn fail(&self, refill: &Refill, failure: Failure, who: &str) -> Result<(), PaymentError> {
         let word = match failure {
             Failure::Declined => None,
@@ -303,46 +302,22 @@ impl Payments {
             None => refill.decline.clone().unwrap_or_default(),
         };
         let payment_intent = refill.payment_intent.clone();
-        self.settle(refill, Ended::Failed { payment_intent, decline }, who).await
+        self.settle(refill, Ended::Failed { payment_intent, decline }, who).await.map(|_| ())
     }
 
-    async fn settle(&self, refill: &Refill, ended: Ended, who: &str) -> Result<(), PaymentError> {
+    async fn settle(
+        &self,
+        refill: &Refill,
+        ended: Ended,
+        who: &str,
+    ) -> Result<Settled, PaymentError> {
         let change = Settle {
             refill: refill.id.clone(),
             account: refill.account.clone(),
             ended,
             event: None,
         };
-        self.run_settle(refill, change, who).await.map(|_| ())
-    }
-
-    /// A succeeded payment as the ledger compares it. The card is read only of a new one; without
-    /// Stripe's answer it stays unknown.
-    pub(super) async fn paid(
-        &self,
-        refill: &Refill,
-        intent: &PaymentIntent,
-        deadline: Deadline,
-    ) -> Paid {
-        let method = intent.payment_method.as_ref().filter(|_| refill.has_new_card);
-        let card = match method {
-            None => None,
-            Some(Expandable::Object(method)) => face(method),
-            Some(Expandable::Id(id)) => match PaymentMethodId::parse(id) {
-                Ok(id) => {
-                    let read = self.stripe.payment_method(&id, deadline).await;
-                    read.ok().as_ref().and_then(face)
-                }
-                Err(_) => None,
-            },
-        };
-        Paid {
-            payment_intent: intent.id.clone(),
-            amount: intent.amount_received,
-            currency: intent.currency.clone(),
-            customer: intent.customer.clone(),
-            card,
-        }
+        self.run_settle(refill, change, who).await
     }
 
     /// Ends a refill and counts what became of it.
@@ -351,15 +326,15 @@ impl Payments {
         refill: &Refill,
         change: Settle,
         who: &str,
-    ) -> Result<super::Settled, PaymentError> {
+    ) -> Result<Settled, PaymentError> {
         let by = By::new(who, self.clock.now());
         let settled = self.changes.run(change, by).await?;
-        let settled = settled.unwrap_or(super::Settled::Before);
+        let settled = settled.unwrap_or(Settled::Before);
         match settled {
-            super::Settled::Credited => count(refill, "completed"),
-            super::Settled::Failed => count(refill, "failed"),
-            super::Settled::Before => {}
-            super::Settled::Mismatch(reason) => {
+            Settled::Credited => count(refill, "completed"),
+            Settled::Failed => count(refill, "failed"),
+            Settled::Before | Settled::Mismatch { is_new: false, .. } => {}
+            Settled::Mismatch { reason, .. } => {
                 let reason = reason.as_str();
                 tracing::error!(refill = %refill.id, reason, "a payment does not fit its refill");
             }
@@ -389,10 +364,4 @@ fn stored(error: &Complaint) -> StoredDecline {
 fn intent_of(refill: &Refill) -> Result<PaymentIntentId, LedgerError> {
     let intent = refill.payment_intent.clone();
     intent.ok_or_else(|| LedgerError::unreadable("a refill", "it has no payment intent"))
-}
-
-fn face(method: &PaymentMethod) -> Option<(PaymentMethodId, CardFace)> {
-    let card = method.card.as_ref()?;
-    let face = CardFace { brand: card.brand.clone(), last4: card.last4.clone() };
-    Some((method.id.clone(), face))
 }

@@ -13,7 +13,7 @@ use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::cards::{self, SavedCard};
 use crate::ledger::payments::refills::CardFace;
 use crate::ledger::{LedgerError, Refusable, accounts};
-use crate::stripe::{PaymentMethod, StripeError};
+use crate::stripe::{Deadline, PaymentMethod, StripeError};
 
 /// Saved cards of one account.
 const CARDS_MAX: usize = 10;
@@ -93,7 +93,7 @@ impl Payments {
     /// If Stripe does not answer.
     pub async fn cards(&self, account: &AccountId) -> Result<Vec<SavedCard>, CardsError> {
         let account_key = self.account_key(account).await?;
-        self.renew_cards(account_key).await?;
+        self.renew_cards(account_key, self.deadline()).await?;
         Ok(self.cards_of(account_key).await?)
     }
 
@@ -140,7 +140,7 @@ impl Payments {
             Err(StripeError::NotFound { .. }) => return Err(CardsError::UnknownCard),
             Err(error) => return Err(error.into()),
         }
-        self.renew_cards(account_key).await?;
+        self.renew_cards(account_key, deadline).await?;
         self.known_card(account_key, card).await
     }
 
@@ -174,9 +174,13 @@ impl Payments {
     }
 
     /// Reads the account's cards from Stripe into the ledger.
-    pub(super) async fn renew_cards(&self, account_key: i32) -> Result<(), PaymentError> {
-        let deadline = self.deadline();
+    pub(super) async fn renew_cards(
+        &self,
+        account_key: i32,
+        deadline: Deadline,
+    ) -> Result<(), PaymentError> {
         let Some(customer) = self.stored_customer(account_key).await? else { return Ok(()) };
+        self.check_account(deadline).await?;
         let listed = self.stripe.payment_methods(&customer, deadline).await?;
         let found: Vec<SavedCard> = listed.iter().filter_map(saved).collect();
         let replaced = self.store.transact("cards::replace", move |connection| {

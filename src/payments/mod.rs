@@ -102,8 +102,8 @@ pub struct Inner {
     settings: PaymentSettings,
     /// This ledger's id at Stripe; read when it is first needed.
     ledger_id: OnceCell<String>,
-    /// Set once the key is known to be of the ledger's own Stripe account.
-    account_is_ours: OnceCell<()>,
+    /// Whether the key is of the ledger's own Stripe account; set once that is known.
+    account_is_ours: OnceCell<bool>,
 }
 
 impl std::ops::Deref for Payments {
@@ -164,9 +164,9 @@ impl Payments {
         self.settings.rules.minimum
     }
 
-    /// How long all questions to Stripe of one request may take together.
-    pub fn timeout(&self) -> Duration {
-        self.settings.timeout
+    /// Until when all questions to Stripe of a request that begins now may take.
+    pub fn deadline(&self) -> Deadline {
+        Deadline::after(self.settings.timeout)
     }
 
     /// True if a bank's page may lead back to an address: one of this service, which
@@ -181,9 +181,9 @@ impl Payments {
     }
 
     /// The client secret of a refill that waits for the customer; `None` while Stripe is away.
-    pub async fn client_secret(&self, refill: &Refill) -> Option<String> {
+    pub async fn client_secret(&self, refill: &Refill, deadline: Deadline) -> Option<String> {
         let intent = refill.payment_intent.as_ref()?;
-        let read = self.stripe.payment_intent(intent, self.deadline()).await.ok()?;
+        let read = self.stripe.payment_intent(intent, deadline).await.ok()?;
         read.client_secret.map(|secret| secret.expose().to_owned())
     }
 
@@ -191,7 +191,7 @@ impl Payments {
     /// is claimed for this process: call [`Self::advance`] next.
     ///
     /// # Errors
-    /// Nothing is begun, unless the error is `NotVisible`.
+    /// Nothing is begun, unless the error is `NotVisible`. `OtherStripeAccount` once that is known.
     pub async fn begin(
         &self,
         account: AccountId,
@@ -199,6 +199,9 @@ impl Payments {
         key: Option<(String, [u8; 32])>,
         by: By,
     ) -> Result<Result<Begun, NotBegun>, PaymentError> {
+        if self.account_is_ours.get() == Some(&false) {
+            return Err(PaymentError::OtherStripeAccount);
+        }
         let change = begin::BeginRefill {
             account,
             id: RefillId::from_random(rand::random()),
@@ -224,10 +227,6 @@ impl Payments {
         TimeDelta::from_std(self.settings.timeout).unwrap_or_default() + TimeDelta::seconds(1)
     }
 
-    fn deadline(&self) -> Deadline {
-        Deadline::after(self.settings.timeout)
-    }
-
     async fn ledger_id(&self) -> Result<&str, PaymentError> {
         let read =
             || async { Ok(stripe_account::ledger_id(&mut *self.store.read().await?).await?) };
@@ -245,9 +244,10 @@ impl Payments {
                 let found = found.clone();
                 Box::pin(async move { stripe_account::record(connection, &found, now).await })
             });
-            if recorded.await? == ours { Ok(()) } else { Err(PaymentError::OtherStripeAccount) }
+            Ok::<_, PaymentError>(recorded.await? == ours)
         };
-        self.account_is_ours.get_or_try_init(check).await.copied()
+        let is_ours = *self.account_is_ours.get_or_try_init(check).await?;
+        if is_ours { Ok(()) } else { Err(PaymentError::OtherStripeAccount) }
     }
 }
 

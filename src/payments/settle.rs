@@ -10,6 +10,7 @@ use callmeter_core::domain::{
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::Payments;
 use super::begin::kind_of;
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
@@ -19,6 +20,7 @@ use crate::ledger::payments::unmatched::{self, Mismatch, Unmatched};
 use crate::ledger::payments::{cards, events};
 use crate::ledger::wallets::{self, Entry};
 use crate::ledger::{LedgerError, Refusable, accounts};
+use crate::stripe::{Deadline, Expandable, PaymentIntent, PaymentMethod};
 
 /// A succeeded payment, as Stripe reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +74,12 @@ pub enum Settled {
     /// It had ended before; nothing changed.
     Before,
     /// The payment does not fit; it is kept.
-    Mismatch(Mismatch),
+    Mismatch {
+        /// Why.
+        reason: Mismatch,
+        /// True if it was not kept before.
+        is_new: bool,
+    },
 }
 
 /// There is no such refill.
@@ -121,10 +128,47 @@ impl Change for Settle {
 
     fn affects(&self, done: Option<&Settled>) -> Affected {
         match done {
-            Some(Settled::Before | Settled::Mismatch(_)) => Affected::nothing(),
+            Some(Settled::Before | Settled::Mismatch { .. }) => Affected::nothing(),
             _ => Affected::account(&self.account),
         }
     }
+}
+
+impl Payments {
+    /// A succeeded payment as the ledger compares it. The card is read only of a new one; without
+    /// Stripe's answer it stays unknown.
+    pub(super) async fn paid(
+        &self,
+        refill: &Refill,
+        intent: &PaymentIntent,
+        deadline: Deadline,
+    ) -> Paid {
+        let method = intent.payment_method.as_ref().filter(|_| refill.has_new_card);
+        let card = match method {
+            None => None,
+            Some(Expandable::Object(method)) => face(method),
+            Some(Expandable::Id(id)) => match PaymentMethodId::parse(id) {
+                Ok(id) => {
+                    let read = self.stripe.payment_method(&id, deadline).await;
+                    read.ok().as_ref().and_then(face)
+                }
+                Err(_) => None,
+            },
+        };
+        Paid {
+            payment_intent: intent.id.clone(),
+            amount: intent.amount_received,
+            currency: intent.currency.clone(),
+            customer: intent.customer.clone(),
+            card,
+        }
+    }
+}
+
+fn face(method: &PaymentMethod) -> Option<(PaymentMethodId, CardFace)> {
+    let card = method.card.as_ref()?;
+    let face = CardFace { brand: card.brand.clone(), last4: card.last4.clone() };
+    Some((method.id.clone(), face))
 }
 
 async fn credit(
@@ -158,8 +202,8 @@ async fn credit(
             currency: &paid.currency,
             customer: paid.customer.as_deref(),
         };
-        unmatched::keep(connection, &payment, by.at).await?;
-        return Ok(Settled::Mismatch(reason));
+        let is_new = unmatched::keep(connection, &payment, by.at).await?;
+        return Ok(Settled::Mismatch { reason, is_new });
     }
     if refills::is_credited(connection, intent).await? {
         return Ok(Settled::Before);
@@ -196,16 +240,16 @@ async fn note(
     balance: Money,
 ) -> Result<(), LedgerError> {
     let action = match settled {
-        Settled::Before => {
+        Settled::Before | Settled::Mismatch { is_new: false, .. } => {
             by.changed_nothing();
             return Ok(());
         }
         Settled::Credited => Action::RefillCompleted,
         Settled::Failed => Action::RefillFailed,
-        Settled::Mismatch(_) => Action::PaymentUnmatched,
+        Settled::Mismatch { .. } => Action::PaymentUnmatched,
     };
     let after = match settled {
-        Settled::Mismatch(reason) => json!({ "reason": reason.as_str() }),
+        Settled::Mismatch { reason, .. } => json!({ "reason": reason.as_str() }),
         _ => json!({ "amount": refill.amount, "balance": balance }),
     };
     let entry = AuditEntry {

@@ -130,6 +130,7 @@ impl Payments {
 
     async fn take_payment(&self, event: &Event) -> Result<EventOutcome, EventRefusal> {
         let intent: PaymentIntent = event.object().map_err(|_| EventRefusal::Unparsable)?;
+        let deadline = self.deadline();
         let ledger = self.ledger_id().await?;
         if intent.metadata.get("callmeter_ledger").map(String::as_str) != Some(ledger) {
             return Ok(EventOutcome::Foreign);
@@ -142,7 +143,7 @@ impl Payments {
             return Ok(EventOutcome::Foreign);
         };
         if intent.status == "succeeded" {
-            let paid = self.paid(&refill, &intent, self.deadline()).await;
+            let paid = self.paid(&refill, &intent, deadline).await;
             let change = Settle {
                 refill: refill.id.clone(),
                 account: refill.account.clone(),
@@ -150,7 +151,7 @@ impl Payments {
                 event: Some((event.id.clone(), event.kind.clone())),
             };
             return Ok(match self.run_settle(&refill, change, WHO).await? {
-                Settled::Mismatch(_) => EventOutcome::Mismatch,
+                Settled::Mismatch { .. } => EventOutcome::Mismatch,
                 Settled::Before => EventOutcome::Repeated,
                 Settled::Credited | Settled::Failed => EventOutcome::Applied,
             });
@@ -159,7 +160,7 @@ impl Payments {
             return Ok(EventOutcome::Repeated);
         }
         // Events come late and out of order: Stripe says how it is now.
-        self.advance_if_free(&refill.id, WHO).await?;
+        self.advance_if_free(&refill.id, WHO, deadline).await?;
         self.note_event(event, "applied").await?;
         Ok(EventOutcome::Applied)
     }
@@ -193,7 +194,7 @@ impl Payments {
         drop(connection);
         let owner = owner.map_err(LedgerError::from)?;
         let Some(account_key) = owner else { return Ok(EventOutcome::Foreign) };
-        self.renew_cards(account_key).await?;
+        self.renew_cards(account_key, self.deadline()).await?;
         self.note_event(event, "applied").await?;
         Ok(EventOutcome::Applied)
     }

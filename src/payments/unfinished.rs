@@ -19,7 +19,8 @@ impl Payments {
         let now = self.clock.now();
         let ids = refills::unattended(&mut *self.store.read().await?, now, ROUND).await?;
         for id in &ids {
-            if let Err(error) = Box::pin(self.advance_if_free(id, "job:refills")).await {
+            let advanced = self.advance_if_free(id, "job:refills", self.deadline());
+            if let Err(error) = Box::pin(advanced).await {
                 tracing::warn!(refill = %id, error = one_line(&error), "a refill waits");
             }
         }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::payments;
 use super::render::{RefillJson, Shown};
 use super::show::secrets;
+use crate::config::PAYMENT_MAX;
 use crate::http::Api;
 use crate::http::access::{AuthorizedCommand, Reader};
 use crate::http::command::{another_request, respond};
@@ -20,9 +21,8 @@ use crate::http::problem::Problem;
 use crate::json::schema;
 use crate::ledger::payments::refills::Refill;
 use crate::payments::{Begun, CardChoice, NotBegun, Payments, RefillRequest};
+use crate::stripe::Deadline;
 
-/// The most that Stripe takes in one payment.
-const AMOUNT_MAX: Money = Money::from_micros(999_999_990_000);
 /// Time between two looks at a request that works on the same refill.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -60,6 +60,7 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let request: RefillRequest = command.read()?;
     let payments = payments(&api)?;
+    let deadline = payments.deadline();
     check(&request, payments)?;
     let key = command.name()?.map(|name| (name.key, name.body_sha256));
     let has_key = key.is_some();
@@ -67,16 +68,16 @@ pub(super) async fn create(
     let begun = payments.begin(account, request, key, command.by(&api)).await?;
     let Begun { refill, is_new } = begun.map_err(refused)?;
     let advanced = if is_new {
-        Some(payments.advance(&refill.id, &who).await?)
+        Some(payments.advance(&refill.id, &who, deadline).await?)
     } else {
-        unclaimed(payments, &api, &refill).await?;
-        payments.advance_if_free(&refill.id, &who).await?
+        unclaimed(payments, &api, &refill, deadline).await?;
+        payments.advance_if_free(&refill.id, &who, deadline).await?
     };
     let (refill, intent) = match advanced {
         Some(advanced) => (advanced.refill, advanced.intent),
         None => (payments.refill(&refill.id).await?.unwrap_or(refill), None),
     };
-    let secrets = secrets(payments, &refill, intent.as_ref()).await;
+    let secrets = secrets(payments, &refill, intent.as_ref(), deadline).await;
     let shown = Shown { to_admin: command.credential.is_admin(), secrets };
     let body = serde_json::to_string(&RefillJson::new(refill, shown));
     let body = body.map_err(|_| Problem::internal())?;
@@ -84,14 +85,18 @@ pub(super) async fn create(
 }
 
 /// Waits until no other request works on a refill.
-async fn unclaimed(payments: &Payments, api: &Api, refill: &Refill) -> Result<(), Problem> {
-    let deadline = tokio::time::Instant::now() + payments.timeout();
+async fn unclaimed(
+    payments: &Payments,
+    api: &Api,
+    refill: &Refill,
+    deadline: Deadline,
+) -> Result<(), Problem> {
     loop {
         let Some(now) = payments.refill(&refill.id).await? else { return Ok(()) };
         if now.is_finished() || now.claimed_until <= api.clock.now() {
             return Ok(());
         }
-        if tokio::time::Instant::now() >= deadline {
+        if deadline.is_over() {
             return Err(Problem::in_progress());
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -143,7 +148,7 @@ fn refill_amount(value: &Value) -> Result<Money, String> {
         return Err(expected().to_owned());
     }
     let amount = Money::parse(text).map_err(|error| error.to_string())?;
-    if amount > AMOUNT_MAX {
+    if amount > PAYMENT_MAX {
         return Err("is more than 999999.99, the most that Stripe takes at once".to_owned());
     }
     Ok(amount)

@@ -60,7 +60,8 @@ pub(super) async fn find(
     let Some(mut refill) = found else { return Ok(Json(FoundJson { items: Vec::new() })) };
     if let Ok(payments) = payments(&api)
         && !refill.is_finished()
-        && let Some(advanced) = payments.advance_if_free(&refill.id, "admin").await?
+        && let Some(advanced) =
+            payments.advance_if_free(&refill.id, "admin", payments.deadline()).await?
     {
         refill = advanced.refill;
     }

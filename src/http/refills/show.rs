@@ -13,7 +13,7 @@ use crate::http::problem::Problem;
 use crate::json::schema;
 use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::payments::Payments;
-use crate::stripe::PaymentIntent;
+use crate::stripe::{Deadline, PaymentIntent};
 
 /// Stripe is asked about one refill at most once in this time.
 const ASK_EVERY: TimeDelta = TimeDelta::seconds(1);
@@ -43,12 +43,14 @@ pub(super) async fn show(
     if let Ok(payments) = payments(&api)
         && !refill.is_finished()
     {
-        let mut intent = None;
+        let (deadline, mut intent) = (payments.deadline(), None);
         let is_due = refill.asked_at.is_none_or(|asked| asked + ASK_EVERY <= api.clock.now());
-        if is_due && let Some(advanced) = payments.advance_if_free(&id, &viewer.who).await? {
+        if is_due
+            && let Some(advanced) = payments.advance_if_free(&id, &viewer.who, deadline).await?
+        {
             (refill, intent) = (advanced.refill, advanced.intent);
         }
-        shown.secrets = secrets(payments, &refill, intent.as_ref()).await;
+        shown.secrets = secrets(payments, &refill, intent.as_ref(), deadline).await;
     }
     Ok(Json(RefillJson::new(refill, shown)))
 }
@@ -58,6 +60,7 @@ pub(super) async fn secrets(
     payments: &Payments,
     refill: &Refill,
     intent: Option<&PaymentIntent>,
+    deadline: Deadline,
 ) -> Option<(String, String)> {
     let waits = [RefillStatus::RequiresAction, RefillStatus::RequiresPaymentMethod];
     if !waits.contains(&refill.status) {
@@ -65,7 +68,7 @@ pub(super) async fn secrets(
     }
     let secret = match intent.and_then(|intent| intent.client_secret.as_ref()) {
         Some(secret) => Some(secret.expose().to_owned()),
-        None => payments.client_secret(refill).await,
+        None => payments.client_secret(refill, deadline).await,
     };
     secret.map(|secret| (secret, payments.publishable_key().to_owned()))
 }

@@ -51,7 +51,7 @@ pub struct Unmatched<'a> {
     pub customer: Option<&'a str>,
 }
 
-/// Keeps a payment; one that is kept already stays as it is.
+/// Keeps a payment; one that is kept already stays as it is. True if it was not kept before.
 ///
 /// # Errors
 /// If Postgres is unavailable.
@@ -59,8 +59,8 @@ pub async fn keep(
     connection: &mut PgConnection,
     payment: &Unmatched<'_>,
     now: DateTime<Utc>,
-) -> Result<(), StoreError> {
-    sqlx::query(
+) -> Result<bool, StoreError> {
+    let kept = sqlx::query(
         "/* unmatched::keep */
          INSERT INTO unmatched_payments
              (payment_intent, refill, reason, amount_cents, currency, customer, found_at)
@@ -75,7 +75,7 @@ pub async fn keep(
     .bind(now)
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(kept.rows_affected() == 1)
 }
 
 /// Counts the payments that nobody has resolved.

@@ -122,3 +122,25 @@ async fn a_process_that_dies_at_any_request_to_stripe_ends_the_refill_once_after
     assert_eq!(world.balance().await, "40.000000");
     world.assert_books_agree().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_of_another_stripe_account_moves_no_money() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card::default()).await;
+    let mut sql = world.system.sql().await;
+    let other = sqlx::query("UPDATE stripe_account SET account = 'acct_another'");
+    other.execute(&mut sql).await.expect("it is changed");
+    world.system.services[0].kill();
+    world.system.restart(0, "api");
+    world.admin = world.system.ready(0).await;
+    world.own = world.own.at(world.system.services[0].url());
+    let body = json!({"amount": "10.00"});
+    // The first one finds out, and asks for nothing; the others are refused before they begin.
+    let first = world.refill(&body).await.expect(201);
+    assert_eq!(first["status"], "pending", "{first}");
+    assert_eq!(world.refill(&body).await.problem(503), "recovery_needed");
+    let cards = world.own.get("/v1/accounts/acme/payment-methods").await;
+    assert_eq!(cards.problem(503), "recovery_needed");
+    assert!(world.stripe.local.objects("payment_intent").is_empty());
+    assert_eq!(world.rows().await.len(), 1);
+}

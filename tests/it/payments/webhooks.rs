@@ -3,7 +3,7 @@
 use super::{World, text};
 use crate::harness::poll::{SOON, until};
 use crate::harness::stripe::{Stripe, WEBHOOK_SECRET};
-use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
+use callmeter::simulate::stripe::{Authentication, Behaviour, Card, Fault, FaultRule};
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -146,4 +146,25 @@ async fn deliveries_that_are_doubled_lost_and_out_of_order_end_each_refill_once(
     .await;
     world.assert_books_agree().await;
     assert_eq!(world.balance().await, "200.000000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_does_not_fit_is_noted_once_however_often_it_is_looked_up() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card { authentication: Authentication::Always, ..Card::default() }).await;
+    let refill = world.refill(&json!({"amount": "50.00"})).await.expect(201);
+    let intent = text(&refill, "payment_intent");
+    // The ledger lost the customer that paid, as after a restored backup.
+    let mut sql = world.system.sql().await;
+    let other = sqlx::query("UPDATE stripe_customers SET customer = 'cus_another'");
+    other.execute(&mut sql).await.expect("it is changed");
+    world.stripe.local.authenticate(&intent, true).expect("it waits");
+    for _ in 0..3 {
+        let path = format!("/v1/refills?payment_intent={intent}");
+        let shown = world.admin.get(&path).await.expect(200);
+        assert_ne!(shown["items"][0]["status"], "completed", "{shown}");
+    }
+    let audit = world.admin.get("/v1/audit?action=payment_unmatched").await.expect(200);
+    assert_eq!(audit["items"].as_array().map(Vec::len), Some(1), "{audit}");
+    assert_eq!(world.balance().await, "0.000000");
 }
