@@ -6,7 +6,7 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`status`], [`simulate`],
+//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`status`], [`simulate`],
 //! [`bridge`], [`http`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
@@ -30,6 +30,7 @@ pub mod ledger;
 pub mod masked;
 pub mod meter;
 pub mod metrics;
+pub mod notify;
 pub mod operator;
 pub mod payments;
 pub mod reconcile;

@@ -97,6 +97,10 @@ pub const JOB_RUNS: &str = "callmeter_job_runs_total";
 pub const REFILLS: &str = "callmeter_refills_total";
 /// Stripe's events, by type and by what became of them.
 pub const STRIPE_EVENTS: &str = "callmeter_stripe_events_total";
+/// Events of the outbox that were published to Kafka.
+pub const EVENTS_PUBLISHED: &str = "callmeter_events_published_total";
+/// Events of the outbox that wait to be published.
+pub const OUTBOX_WAITING: &str = "callmeter_outbox_waiting_events";
 /// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
@@ -292,6 +296,8 @@ fn describe() {
     describe_counter!(JOB_RUNS, "Runs of jobs by this process, by job and outcome");
     describe_counter!(REFILLS, "Refills, by trigger and outcome");
     describe_counter!(STRIPE_EVENTS, "Stripe's events, by type and outcome");
+    describe_counter!(EVENTS_PUBLISHED, "Events published to Kafka");
+    describe_gauge!(OUTBOX_WAITING, "Events that wait to be published to Kafka");
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");

@@ -194,6 +194,7 @@ impl World {
             .env("CALLMETER__KAFKA__GROUP", &site.group)
             .env("CALLMETER__KAFKA__TOPIC_CALLS", &site.calls)
             .env("CALLMETER__KAFKA__TOPIC_RENTALS", &site.rentals)
+            .env("CALLMETER__KAFKA__TOPIC_EVENTS", format!("{}.events", site.database))
             .env("CALLMETER__LOG__LEVEL", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -33,6 +33,7 @@ use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
+use crate::notify::Relay;
 use crate::operator::catalog_file::{self, CatalogFileError};
 use crate::payments::Payments;
 
@@ -279,6 +280,9 @@ impl App {
             stages.spawn(app.clone().until_shutdown(app.clone().tend_tokens()));
             stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
             stages.spawn(app.clone().until_shutdown(app.clone().run_jobs()));
+            let (store, clock) = (self.store.clone(), self.clock.clone());
+            let relay = Relay::from_settings(&self.settings, store, clock)?;
+            stages.spawn(app.clone().until_shutdown(relay.run()));
         }
         if roles.contains(&Role::Meter) {
             let meter = crate::meter::run(self.meter()?, self.shutdown.clone());

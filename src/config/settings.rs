@@ -65,6 +65,7 @@ pub struct Kafka {
     pub group: String,
     pub topic_calls: String,
     pub topic_rentals: String,
+    pub topic_events: String,
     pub partitions: i32,
     pub stall_seconds: u32,
     pub options: KafkaOptions,
@@ -245,6 +246,14 @@ impl Settings {
         }
         if self.kafka.topic_calls == self.kafka.topic_rentals {
             return refuse("kafka.topic_rentals", "is the topic of calls", "give another topic");
+        }
+        if !is_topic(&self.kafka.topic_events) {
+            return refuse("kafka.topic_events", topic_problem, topic_remedy);
+        }
+        if [&self.kafka.topic_calls, &self.kafka.topic_rentals].contains(&&self.kafka.topic_events)
+        {
+            let fault = "is a topic that callmeter reads";
+            return refuse("kafka.topic_events", fault, "give another topic");
         }
         if self.kafka.group.is_empty() {
             return refuse("kafka.group", "is empty", "give a name for the consumer group");

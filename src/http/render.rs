@@ -1,81 +1,29 @@
 //! Transactions and calls as JSON and CSV.
 
-use callmeter_core::domain::{Money, TransactionKind, TransactionStatus, TransactionType};
+use callmeter_core::domain::Money;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::Line;
-use crate::json::schema;
-use crate::ledger::history::{ChargedCall, Transaction, TransactionId};
+use crate::json::{TransactionJson, schema};
+use crate::ledger::history::{ChargedCall, TransactionId};
 
-/// A transaction.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Transaction)]
-pub(super) struct TransactionJson {
-    #[schema(value_type = schema::TransactionId)]
-    id: String,
-    sequence: i64,
-    at: DateTime<Utc>,
-    #[serde(rename = "type")]
-    #[schema(value_type = schema::TransactionType)]
-    direction: TransactionType,
-    #[schema(value_type = schema::TransactionKind)]
-    kind: TransactionKind,
-    #[schema(value_type = schema::Amount)]
-    amount: Money,
-    #[schema(value_type = schema::Amount)]
-    balance_before: Money,
-    #[schema(value_type = schema::Amount)]
-    balance_after: Money,
-    description: String,
-    #[schema(value_type = schema::TransactionStatus)]
-    status: TransactionStatus,
-    payment_intent_id: Option<String>,
-    call_sid: Option<String>,
-    #[schema(value_type = Option<schema::TransactionId>)]
-    refers_to: Option<String>,
-}
-
-impl From<Transaction> for TransactionJson {
-    fn from(row: Transaction) -> Self {
-        let id = |sequence| TransactionId { account_key: row.account_key, sequence }.to_string();
-        let standard = || row.kind.default_description().to_owned();
-        Self {
-            id: id(row.sequence),
-            sequence: row.sequence,
-            at: row.at,
-            direction: row.direction,
-            kind: row.kind,
-            amount: row.amount,
-            balance_before: row.balance_before,
-            balance_after: row.balance_after,
-            refers_to: row.refers_to.map(id),
-            description: row.description.unwrap_or_else(standard),
-            status: row.status,
-            payment_intent_id: row.payment_intent_id,
-            call_sid: row.call_sid,
-        }
-    }
-}
-
-impl TransactionJson {
-    /// Writes a line of CSV, in the field order of the JSON.
-    pub(super) fn write(&self, line: Line) -> Line {
-        line.value(&self.id)
-            .value(self.sequence)
-            .value(rfc3339(self.at))
-            .value(self.direction)
-            .value(self.kind)
-            .value(self.amount)
-            .value(self.balance_before)
-            .value(self.balance_after)
-            .text(&self.description)
-            .value(self.status)
-            .optional(self.payment_intent_id.as_ref())
-            .text(self.call_sid.as_deref().unwrap_or_default())
-            .optional(self.refers_to.as_ref())
-    }
+/// Writes a transaction as a line of CSV, in the field order of the JSON.
+pub(super) fn transaction_line(row: &TransactionJson, line: Line) -> Line {
+    line.value(&row.id)
+        .value(row.sequence)
+        .value(rfc3339(row.at))
+        .value(row.direction)
+        .value(row.kind)
+        .value(row.amount)
+        .value(row.balance_before)
+        .value(row.balance_after)
+        .text(&row.description)
+        .value(row.status)
+        .optional(row.payment_intent_id.as_ref())
+        .text(row.call_sid.as_deref().unwrap_or_default())
+        .optional(row.refers_to.as_ref())
 }
 
 /// A time in the form of the JSON.

@@ -4,9 +4,13 @@
 
 mod account;
 mod key;
+mod refill;
 mod reject;
 pub(crate) mod schema;
+mod transaction;
 
 pub(crate) use account::AccountJson;
 pub(crate) use key::{KeyJson, KeyScope};
+pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};
+pub(crate) use transaction::TransactionJson;

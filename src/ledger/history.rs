@@ -194,7 +194,7 @@ pub(super) fn page<T>(mut items: Vec<T>, limit: u16, number: impl Fn(&T) -> i64)
     Page { items, next }
 }
 
-fn read_transaction(row: &PgRow) -> Result<Transaction, LedgerError> {
+pub(super) fn read_transaction(row: &PgRow) -> Result<Transaction, LedgerError> {
     let unreadable = |error| LedgerError::unreadable("a transaction", error);
     Ok(Transaction {
         account_key: row.try_get("account_key")?,

@@ -11,7 +11,9 @@ use callmeter_core::domain::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
+use super::crossings::Crossings;
 use super::error::LedgerError;
+use super::outbox::Fact;
 use super::store::StoreError;
 
 /// A wallet, read under its lock.
@@ -31,6 +33,8 @@ pub struct WalletHead {
     pub version: i64,
     /// Time of the last row; the next is never earlier.
     pub last_at: DateTime<Utc>,
+    /// The threshold of auto-refill while it is enabled.
+    pub refill_level: Option<Money>,
 }
 
 impl WalletHead {
@@ -83,7 +87,8 @@ pub async fn lock(
 ) -> Result<Option<WalletHead>, StoreError> {
     let row = sqlx::query(
         "-- wallets::lock
-         SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at
+         SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at,
+             refill_level_micros
          FROM wallets WHERE account_key = $1 FOR UPDATE",
     )
     .bind(account_key)
@@ -98,6 +103,7 @@ pub async fn lock(
         charge_sequence: row.try_get("charge_sequence")?,
         version: row.try_get("version")?,
         last_at: row.try_get("last_at")?,
+        refill_level: row.try_get::<Option<i64>, _>("refill_level_micros")?.map(Money::from_micros),
     }))
 }
 
@@ -117,6 +123,7 @@ pub async fn versions(
 }
 
 /// Posts a transaction to a locked wallet and moves its head; returns the transaction's sequence.
+/// The outbox tells it, and what it crosses.
 ///
 /// # Errors
 /// `BalanceOutOfRange` if the balance would be further out of its range; `HeadMoved` without the
@@ -157,13 +164,18 @@ pub async fn post(
     .bind(entry.description.as_deref())
     .bind(entry.payment_intent_id.as_deref())
     .bind(entry.call_sid.as_ref().map(CallSid::as_str))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
     check_moved(head, written.rows_affected())?;
+    let before = head.balance;
     head.balance = balance_after;
     head.sequence += 1;
     head.version += 1;
     head.last_at = at;
+    let mut crossings = Crossings::default();
+    crossings.facts.push(Fact::transaction(head.account_key, head.sequence, at));
+    crossings.note(head, before, at);
+    crossings.write(connection, now).await?;
     Ok(head.sequence)
 }
 

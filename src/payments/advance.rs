@@ -285,7 +285,7 @@ impl Payments {
             return Ok(());
         }
         if status == RefillStatus::RequiresAction {
-            count(refill, "requires_action");
+            return self.require_action(refill, redirect_url).await;
         }
         let progress = Progress::Waits { status, redirect_url };
         Ok(refill_progress::note(&self.store, &refill.id, &progress).await?)
@@ -316,6 +316,7 @@ impl Payments {
             account: refill.account.clone(),
             ended,
             event: None,
+            public_url: self.settings.public_url.clone(),
         };
         self.run_settle(refill, change, who).await
     }
@@ -348,7 +349,7 @@ fn redirect_url(intent: &PaymentIntent) -> Option<String> {
     intent.next_action.as_ref()?.redirect_to_url.as_ref()?.url.clone()
 }
 
-fn count(refill: &Refill, outcome: &'static str) {
+pub(super) fn count(refill: &Refill, outcome: &'static str) {
     let trigger = refill.trigger.as_str();
     metrics::counter!(REFILLS, "trigger" => trigger, "outcome" => outcome).increment(1);
 }

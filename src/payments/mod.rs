@@ -7,10 +7,12 @@
 //! It must never assume that a request to Stripe without an answer had no effect, credit a payment
 //! that does not fit, or see the data of a card.
 
+mod action;
 mod advance;
 mod begin;
 mod cards;
 mod customers;
+mod facts;
 mod requests;
 mod settle;
 mod stripe_event;

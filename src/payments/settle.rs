@@ -4,14 +4,14 @@
 //! It must never credit a payment that does not fit the refill, nor one payment twice.
 
 use callmeter_core::domain::{
-    AccountId, Money, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, StripeCustomerId,
-    TransactionStatus,
+    AccountId, EventType, Money, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus,
+    StripeCustomerId, TransactionStatus,
 };
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::Payments;
 use super::begin::kind_of;
+use super::{Payments, facts};
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::refill_progress::{self, End};
@@ -62,6 +62,8 @@ pub(super) struct Settle {
     pub ended: Ended,
     /// The event of Stripe that reports it: id and type. A repeated one changes nothing.
     pub event: Option<(String, String)>,
+    /// Where the page of the wallet is.
+    pub public_url: Option<String>,
 }
 
 /// What became of it.
@@ -123,6 +125,15 @@ impl Change for Settle {
             }
         };
         note(connection, by, &refill, settled, head.balance).await?;
+        let told = match settled {
+            Settled::Credited if !refill.is_finished() => Some(EventType::RefillCompleted),
+            Settled::Failed => Some(EventType::RefillFailed),
+            _ => None,
+        };
+        if let Some(kind) = told {
+            let public_url = self.public_url.as_deref();
+            facts::tell_refill(connection, kind, &refill.id, public_url, by.at).await?;
+        }
         Ok(Ok(settled))
     }
 

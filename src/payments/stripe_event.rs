@@ -149,6 +149,7 @@ impl Payments {
                 account: refill.account.clone(),
                 ended: Ended::Paid(paid),
                 event: Some((event.id.clone(), event.kind.clone())),
+                public_url: self.settings.public_url.clone(),
             };
             return Ok(match self.run_settle(&refill, change, WHO).await? {
                 Settled::Mismatch { .. } => EventOutcome::Mismatch,

@@ -9,6 +9,7 @@ pub mod account;
 pub mod call;
 pub mod catalog;
 pub mod cycle;
+pub mod event;
 pub mod ids;
 pub mod increments;
 pub mod money;
@@ -30,6 +31,7 @@ pub use catalog::{
     RateDeck, Tariff, VersionedCatalog,
 };
 pub use cycle::{Cycle, cycle_containing};
+pub use event::EventType;
 pub use ids::{AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccountSid};
 pub use increments::{Increments, IncrementsError, ZeroDurationCompleted};
 pub use money::{Money, MoneyError};

@@ -5,7 +5,9 @@
 //!
 //! It must never ask Stripe, read the ledger or a clock: facts and times are arguments.
 
+mod crossings;
 mod declines;
 pub mod refill_state;
 
+pub use crossings::crosses;
 pub use declines::{Decline, decline};

@@ -12,8 +12,7 @@ use crate::http::access::{AdminOf, AuthorizedCommand};
 use crate::http::command::Outcome;
 use crate::http::fields::{Fielded, Fields, line, parsed, positive_amount};
 use crate::http::problem::Problem;
-use crate::http::render::TransactionJson;
-use crate::json::schema;
+use crate::json::{TransactionJson, schema};
 use crate::ledger::adjustments::{Adjustment, NotAdjusted};
 use crate::ledger::history::TransactionId;
 

@@ -14,8 +14,8 @@ use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::render::TransactionJson;
-use crate::json::schema;
+use crate::http::render::transaction_line;
+use crate::json::{TransactionJson, schema};
 use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch, TransactionFilter};
@@ -80,7 +80,8 @@ fn export(
                 history::transactions(&mut connection, account_key, &filter, &stretch).await?;
             let mut lines = String::new();
             for row in page.items {
-                TransactionJson::from(row).write(Line::default()).end(&mut lines);
+                let row = TransactionJson::from(row);
+                transaction_line(&row, Line::default()).end(&mut lines);
             }
             Ok((lines, page.next))
         }

@@ -10,7 +10,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::payments;
-use super::render::{RefillJson, Shown};
 use super::show::secrets;
 use crate::config::PAYMENT_MAX;
 use crate::http::Api;
@@ -18,7 +17,7 @@ use crate::http::access::{AuthorizedCommand, Reader};
 use crate::http::command::{another_request, respond};
 use crate::http::fields::{Fielded, Fields, flag, line};
 use crate::http::problem::Problem;
-use crate::json::schema;
+use crate::json::{RefillJson, Shown, schema};
 use crate::ledger::payments::refills::Refill;
 use crate::payments::{Begun, CardChoice, NotBegun, Payments, RefillRequest};
 use crate::stripe::Deadline;

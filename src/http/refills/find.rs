@@ -7,11 +7,11 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::payments;
-use super::render::{RefillJson, Shown};
 use crate::http::Api;
 use crate::http::access::{Admin, Query};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::problem::Problem;
+use crate::json::{RefillJson, Shown};
 use crate::ledger::payments::refills::{self, Which};
 
 #[derive(Debug)]

@@ -5,13 +5,12 @@ use axum::extract::State;
 use callmeter_core::domain::{RefillStatus, RefillTrigger};
 use utoipa::IntoParams;
 
-use super::render::{RefillJson, Shown};
 use crate::http::Api;
 use crate::http::access::{Query, Viewer};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::json::schema;
+use crate::json::{RefillJson, Shown, schema};
 use crate::ledger::accounts;
 use crate::ledger::history::Stretch;
 use crate::ledger::payments::refills;

@@ -3,7 +3,6 @@
 mod create;
 mod find;
 mod list;
-mod render;
 mod show;
 
 use utoipa_axum::router::OpenApiRouter;

@@ -6,11 +6,10 @@ use callmeter_core::domain::{RefillId, RefillStatus};
 use chrono::TimeDelta;
 
 use super::payments;
-use super::render::{RefillJson, Shown};
 use crate::http::Api;
 use crate::http::access::{Authorized, Viewer};
 use crate::http::problem::Problem;
-use crate::json::schema;
+use crate::json::{RefillJson, Shown, schema};
 use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::payments::Payments;
 use crate::stripe::{Deadline, PaymentIntent};

@@ -10,6 +10,7 @@ use super::load::KnownRental;
 use super::rows::{RentalRow, TransactionRow};
 use crate::ingest::decode::{Rejection, RentalDue};
 use crate::ingest::record::Record;
+use crate::ledger::outbox::Fact;
 use crate::ledger::rentals::description;
 
 impl<'a> Books<'a> {
@@ -43,6 +44,9 @@ impl<'a> Books<'a> {
         } else {
             head.sequence += 1;
             head.balance = after;
+            let told = Fact::transaction(owner.account_key, head.sequence, at);
+            self.rows.crossings.facts.push(told);
+            self.rows.crossings.note(head, before, at);
             self.rows.transactions.push(TransactionRow {
                 account_key: owner.account_key,
                 sequence: head.sequence,

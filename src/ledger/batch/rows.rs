@@ -13,6 +13,7 @@ use super::load::CycleKey;
 use super::owner::Owner;
 use crate::ingest::decode::{RejectReason, RentalDue, Subject};
 use crate::ledger::call_key::CallKey;
+use crate::ledger::crossings::Crossings;
 use crate::ledger::wallets::WalletHead;
 
 /// All rows of a batch.
@@ -24,6 +25,8 @@ pub(super) struct Rows<'a> {
     pub rejects: Vec<RejectRow<'a>>,
     pub wallets: Vec<WalletHead>,
     pub cycles: Vec<(CycleKey, u64)>,
+    /// Facts for the outbox, and auto-refills that must look.
+    pub crossings: Crossings,
     /// Rejects that a replay settled, and those that stay, with their current reason.
     pub replayed: Vec<i64>,
     pub still_rejected: Vec<StillRejected>,

@@ -40,6 +40,7 @@ pub(super) async fn write(
     write_rentals(connection, &rows).await?;
     write_rejects(connection, source.stream(), &rows.rejects, now).await?;
     write_replayed(connection, &rows, now).await?;
+    rows.crossings.write(connection, now).await?;
     if let Source::Partition(stream) = source {
         let advanced = offsets::advance(connection, stream, batch, now).await?;
         if let Advanced::Expected(expected) = advanced {

@@ -71,6 +71,31 @@ pub async fn note(store: &Store, id: &RefillId, progress: &Progress) -> Result<(
     store.execute("refill_progress::note", statement).await.map(|_| ())
 }
 
+/// Notes that the customer must confirm a refill; true if that was not told before.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn require_action(
+    connection: &mut PgConnection,
+    id: &RefillId,
+    redirect_url: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let is_new: Option<bool> = sqlx::query_scalar(
+        "/* refill_progress::require_action */
+         UPDATE refills AS r SET status = 'requires_action', redirect_url = $2,
+             action_told_at = coalesce(r.action_told_at, $3)
+         FROM (SELECT action_told_at IS NULL AS is_new FROM refills WHERE refill = $1) AS before
+         WHERE refill = $1 AND finished_at IS NULL RETURNING before.is_new",
+    )
+    .bind(id.as_str())
+    .bind(redirect_url)
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(is_new.unwrap_or_default())
+}
+
 /// How a refill ended.
 #[derive(Clone, Debug)]
 pub struct End {

@@ -119,6 +119,11 @@ impl System {
         std::fs::rename(&part, self.catalog_path()).expect("the catalog is in place");
     }
 
+    /// The topic to which the processes publish what happened.
+    pub(crate) fn events_topic(&self) -> String {
+        format!("{}.events", self.database)
+    }
+
     /// The settings with which a process finds this system, as names and values.
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let catalog = self.catalog_path().to_str().expect("UTF-8").to_owned();
@@ -131,6 +136,7 @@ impl System {
             ("CALLMETER__KAFKA__GROUP", self.database.clone()),
             ("CALLMETER__KAFKA__TOPIC_CALLS", self.topics[0].clone()),
             ("CALLMETER__KAFKA__TOPIC_RENTALS", self.topics[1].clone()),
+            ("CALLMETER__KAFKA__TOPIC_EVENTS", self.events_topic()),
         ];
         settings.map(|(name, value)| (name.to_owned(), value)).to_vec()
     }
@@ -321,7 +327,8 @@ impl System {
     }
 
     async fn remove(&self) {
-        self.kafka.delete_topics(&[&self.topics[0], &self.topics[1]]).await;
+        let events = self.events_topic();
+        self.kafka.delete_topics(&[&self.topics[0], &self.topics[1], &events]).await;
         let statement = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.database);
         if let Ok(mut server) = PgConnection::connect(&self.setup.servers.database_url).await {
             drop(sqlx::raw_sql(&statement).execute(&mut server).await);

@@ -1,6 +1,7 @@
 //! Money in: refills and cards through the local Stripe, held against the ledger.
 
 mod cards;
+mod events;
 mod faults;
 mod refills;
 mod webhooks;

@@ -6,14 +6,14 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::json::schema;
+use super::schema;
 use crate::ledger::history::TransactionId;
 use crate::ledger::payments::refills::{Refill, StoredDecline};
 
 /// A refill.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Refill)]
-pub(in crate::http) struct RefillJson {
+pub(crate) struct RefillJson {
     #[schema(value_type = schema::RefillId)]
     id: String,
     #[schema(value_type = schema::AccountId)]
@@ -81,15 +81,15 @@ struct DeclineJson {
 
 /// Whom a refill is shown to, and what the browser needs to go on with it.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Shown {
+pub(crate) struct Shown {
     /// An admin key asks: no card, but Stripe's own words.
-    pub(in crate::http) to_admin: bool,
+    pub(crate) to_admin: bool,
     /// The client secret and the publishable key.
-    pub(in crate::http) secrets: Option<(String, String)>,
+    pub(crate) secrets: Option<(String, String)>,
 }
 
 impl RefillJson {
-    pub(in crate::http) fn new(refill: Refill, shown: Shown) -> Self {
+    pub(crate) fn new(refill: Refill, shown: Shown) -> Self {
         let (client_secret, publishable_key) = shown.secrets.unzip();
         let card = refill.payment_method.zip(refill.card).filter(|_| !shown.to_admin);
         let sequence = refill.outcome_sequence;
