@@ -5,11 +5,13 @@
 //! signal or a failed task ends all of them: first those that take requests and records, then the
 //! balance task, which journals what they granted.
 
+mod auto_refill;
 mod bridge;
 mod jobs;
 mod meter;
 mod upkeep;
 
+use auto_refill::refill_by_itself;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -280,6 +282,9 @@ impl App {
             stages.spawn(app.clone().until_shutdown(app.clone().tend_tokens()));
             stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
             stages.spawn(app.clone().until_shutdown(app.clone().run_jobs()));
+            if let Some(payments) = self.payments.clone() {
+                stages.spawn(app.clone().until_shutdown(refill_by_itself(payments)));
+            }
             let (store, clock) = (self.store.clone(), self.clock.clone());
             let relay = Relay::from_settings(&self.settings, store, clock)?;
             stages.spawn(app.clone().until_shutdown(relay.run()));

@@ -22,7 +22,7 @@ pub use error::SettingsError;
 pub use http::Http;
 pub use jobs::{Reconcile, Sweep};
 pub use load::{load, load_from};
-pub use payments::{PAYMENT_MAX, Refill, Stripe};
+pub use payments::{AutoRefill, PAYMENT_MAX, Refill, Stripe};
 pub use privacy::Privacy;
 pub use secret::{ConnectionUrl, KafkaOptions, Secret};
 pub use secrets::{Secrets, Twilio};

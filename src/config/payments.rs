@@ -1,6 +1,8 @@
 //! `[stripe]` and `[refill]`: payments by card.
 
 use callmeter_core::domain::Money;
+use callmeter_core::policy::auto_refill::AutoRefillLimits;
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
@@ -35,6 +37,48 @@ pub struct Refill {
     pub minimum: Money,
     pub declines_per_hour: Option<u32>,
     pub daily_max: Option<Money>,
+}
+
+/// `[auto_refill]`: the limits of automatic refills.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct AutoRefill {
+    pub burst_max: u32,
+    pub burst_seconds: u32,
+    pub backoff_seconds: u32,
+    pub monthly_cap: Money,
+}
+
+impl AutoRefill {
+    /// The limits, with those of refills.
+    pub fn limits(&self, refill: &Refill) -> AutoRefillLimits {
+        AutoRefillLimits {
+            minimum: refill.minimum,
+            maximum: PAYMENT_MAX,
+            burst_max: self.burst_max.into(),
+            burst: TimeDelta::seconds(self.burst_seconds.into()),
+            backoff: TimeDelta::seconds(self.backoff_seconds.into()),
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        const RANGE: &str = "config/callmeter.toml gives its range";
+        let ranges = [
+            ("auto_refill.burst_max", self.burst_max, 1..=1_000),
+            ("auto_refill.burst_seconds", self.burst_seconds, 1..=86_400),
+            ("auto_refill.backoff_seconds", self.backoff_seconds, 1..=86_400),
+        ];
+        for (name, value, range) in ranges {
+            if !range.contains(&value) {
+                return refuse(name, format!("is {value}, out of its range"), RANGE);
+            }
+        }
+        if !self.monthly_cap.is_positive() {
+            return refuse("auto_refill.monthly_cap", "is not positive", "give dollars");
+        }
+        Ok(())
+    }
 }
 
 impl Stripe {

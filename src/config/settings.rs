@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
-use super::payments::{Refill, Stripe};
+use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
 use super::{ConnectionUrl, KafkaOptions};
@@ -31,6 +31,7 @@ pub struct Settings {
     pub catalog: CatalogFile,
     pub stripe: Stripe,
     pub refill: Refill,
+    pub auto_refill: AutoRefill,
     pub twilio: Twilio,
     pub secrets: Secrets,
     pub privacy: Privacy,
@@ -194,6 +195,7 @@ impl Settings {
         self.twilio.check()?;
         self.stripe.check(self.http.request_seconds_max.into())?;
         self.refill.check()?;
+        self.auto_refill.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;
         if self.wallet.low_balance_threshold.is_negative() {

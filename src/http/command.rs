@@ -1,6 +1,8 @@
 //! Requests that change something. The transaction of the change also stores the answer for the
 //! request's Idempotency-Key (`crate::change`).
 
+use std::net::IpAddr;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -12,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::Api;
 use super::auth::Credential;
+use super::connections::Peer;
 use super::fields::{Fielded, Fields, line};
 use super::middleware::RequestId;
 use super::problem::{self, Problem};
@@ -31,6 +34,8 @@ const SEALED: &str = "sealed:";
 pub(super) struct Command {
     /// The caller, whose access was checked.
     pub(super) credential: Credential,
+    /// The client's address.
+    pub(super) address: Option<IpAddr>,
     path: String,
     idempotency_key: Option<String>,
     why: Option<String>,
@@ -90,6 +95,7 @@ impl Command {
         let (idempotency_key, why) = (idempotency_key(headers)?, reason(headers)?);
         let is_json = is_json(headers);
         let request_id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+        let address = request.extensions().get::<Peer>().map(|peer| peer.0);
         // Unescaped, so that each path has one spelling: stored answers are found by it.
         let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
         let body = Bytes::from_request(request, api).await;
@@ -107,7 +113,7 @@ impl Command {
                 "send `Content-Type: application/json`",
             ));
         }
-        Ok(Self { credential, path, idempotency_key, why, request_id, body })
+        Ok(Self { credential, address, path, idempotency_key, why, request_id, body })
     }
 
     /// Reads the body.

@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 mod auth;
 mod authorizations;
+mod auto_refill;
 mod cards;
 mod command;
 mod connections;
@@ -33,6 +34,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::Method;
+use callmeter_core::domain::Money;
+use callmeter_core::policy::auto_refill::AutoRefillLimits;
 use tower_http::catch_panic::CatchPanicLayer;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -72,6 +75,7 @@ pub struct Inner {
     shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
     payments: Option<Payments>,
+    auto_refill: AutoRefillRules,
     admin_key: Option<KeyDigest>,
     keys: KeyCache,
     rates: Arc<RateLimits>,
@@ -87,6 +91,14 @@ impl std::ops::Deref for Api {
     fn deref(&self) -> &Inner {
         &self.0
     }
+}
+
+/// What auto-refill is limited by, also without a key of Stripe.
+#[derive(Clone, Copy, Debug)]
+struct AutoRefillRules {
+    limits: AutoRefillLimits,
+    /// Where an account gives none.
+    monthly_cap: Money,
 }
 
 /// The paths of a listener.
@@ -127,6 +139,10 @@ impl Api {
             shared_keys: Arc::new(SharedKeys::from_settings(settings)),
             bridge: None,
             payments: None,
+            auto_refill: AutoRefillRules {
+                limits: settings.auto_refill.limits(&settings.refill),
+                monthly_cap: settings.auto_refill.monthly_cap,
+            },
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::new(key.expose())),
             keys,
             rates: Arc::new(RateLimits::from_settings(http)),
@@ -194,6 +210,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     if surface.api {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
         router = router.merge(refills::routes()).merge(cards::routes());
+        router = router.merge(auto_refill::routes());
         router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {

@@ -3,6 +3,7 @@
 //! Beside the flow, below both. Nothing here may read data or decide anything.
 
 mod account;
+mod auto_refill;
 mod key;
 mod refill;
 mod reject;
@@ -10,6 +11,7 @@ pub(crate) mod schema;
 mod transaction;
 
 pub(crate) use account::AccountJson;
+pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
 pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};

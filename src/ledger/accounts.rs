@@ -15,6 +15,7 @@ use sqlx::{PgConnection, Row};
 
 use super::audit::{self, Action, AuditEntry, By};
 use super::error::{LedgerError, Refusable};
+use super::payments::{auto_refills, refills};
 use super::store::StoreError;
 use super::wallets::{self, Entry, WalletHead};
 
@@ -320,6 +321,12 @@ pub async fn set_status(
         return Ok(Some(account));
     }
     wallets::raise_version(connection, &mut head).await?;
+    match status {
+        AccountStatus::Open => {
+            auto_refills::look_again(connection, head.account_key, Some(by.at)).await?;
+        }
+        AccountStatus::Closed => refills::cancel_open(connection, head.account_key).await?,
+    }
     let (action, after) = match status {
         AccountStatus::Open => (Action::AccountReopened, account.audited()),
         AccountStatus::Closed => (Action::AccountClosed, account.audited()),

@@ -119,6 +119,8 @@ actions! {
     CardChosen = "card_chosen",
     /// A card was removed.
     CardRemoved = "card_removed",
+    /// Auto-refill was set.
+    AutoRefillChanged = "auto_refill_changed",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -57,7 +57,7 @@ impl Crossings {
             return Ok(());
         }
         sqlx::query(
-            "/* crossings::write */ UPDATE auto_refills SET look_at = least(look_at, $2)
+            "/* crossings::write */ UPDATE auto_refills SET look_at = least(coalesce(look_at, $2), $2)
              WHERE account_key = ANY($1) AND is_enabled",
         )
         .bind(&self.refills_due)

@@ -27,7 +27,8 @@ pub struct Denied {
     pub shortfall: Money,
 }
 
-/// Adds to the counts by account, day and reason, and keeps some calls.
+/// Adds to the counts by account, day and reason, and keeps some calls. Auto-refill of an account
+/// without funds looks at its balance.
 ///
 /// # Errors
 /// If Postgres is unavailable or refuses the statement.
@@ -45,13 +46,19 @@ pub async fn write(
     let sids: Vec<&str> = kept.iter().map(|it| it.call_sid.as_str()).collect();
     let kept_reasons: Vec<&str> = kept.iter().map(|it| it.reason).collect();
     let shortfalls: Vec<i64> = kept.iter().map(|it| it.shortfall.micros().max(0)).collect();
+    let newest = kept.iter().map(|it| it.denied_at).max();
     // Ordered, so that two processes that write the same rows take their locks alike.
     let statement = || {
         sqlx::query(
             "-- denials::write
              WITH kept AS (
                  INSERT INTO denials (account_key, denied_at, call_sid, reason, shortfall_micros)
-                 SELECT * FROM unnest($5::integer[], $6::timestamptz[], $7::text[], $8::text[], $9::bigint[]))
+                 SELECT * FROM unnest($5::integer[], $6::timestamptz[], $7::text[], $8::text[], $9::bigint[])),
+             looked AS (
+                 UPDATE auto_refills SET look_at = $10
+                 WHERE is_enabled AND look_at IS NULL AND account_key IN (
+                     SELECT n.account_key FROM unnest($1::integer[], $3::text[])
+                         AS n (account_key, reason) WHERE n.reason = 'insufficient_funds'))
              INSERT INTO denial_counts AS c (account_key, day, reason, denials)
              SELECT * FROM unnest($1::integer[], $2::date[], $3::text[], $4::bigint[])
                  AS n (account_key, day, reason, denials) ORDER BY account_key, day, reason
@@ -66,6 +73,7 @@ pub async fn write(
         .bind(&sids)
         .bind(&kept_reasons)
         .bind(&shortfalls)
+        .bind(newest)
     };
     store.execute("denials::write", statement).await?;
     Ok(())

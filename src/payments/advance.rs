@@ -1,6 +1,9 @@
 //! Brings a refill forward, step by step, until it waits or ends.
 
-use callmeter_core::domain::{PaymentIntentId, RefillId, RefillStatus};
+use callmeter_core::domain::{
+    DeclineClass, PaymentIntentId, RefillId, RefillStatus, RefillTrigger,
+};
+use callmeter_core::policy::decline;
 use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, Step, next};
 
 use super::requests::{self, cancel_key, key};
@@ -100,6 +103,7 @@ impl Payments {
                 has_intent: refill.payment_intent.is_some(),
                 is_canceling: refill.is_canceling,
                 declines: refill.declines,
+                needs_customer: needs_customer(&refill),
                 age: self.clock.now() - refill.created_at,
             };
             match next(&facts, status, self.settings.limits) {
@@ -317,6 +321,7 @@ impl Payments {
             ended,
             event: None,
             public_url: self.settings.public_url.clone(),
+            backoff: self.settings.auto_limits.backoff,
         };
         self.run_settle(refill, change, who).await
     }
@@ -347,6 +352,15 @@ impl Payments {
 /// The bank's page, where `return_url` was given.
 fn redirect_url(intent: &PaymentIntent) -> Option<String> {
     intent.next_action.as_ref()?.redirect_to_url.as_ref()?.url.clone()
+}
+
+/// True if the bank wants the customer of an automatic refill to confirm it.
+fn needs_customer(refill: &Refill) -> bool {
+    let stored = refill.decline.as_ref().filter(|_| refill.trigger == RefillTrigger::Auto);
+    stored.is_some_and(|stored| {
+        let told = decline(stored.decline_code.as_deref(), stored.code.as_deref());
+        told.class == DeclineClass::OnSession
+    })
 }
 
 pub(super) fn count(refill: &Refill, outcome: &'static str) {

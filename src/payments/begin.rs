@@ -13,7 +13,7 @@ use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::cards;
 use crate::ledger::payments::refills::{self, NewRefill, Refill, Which};
-use crate::ledger::wallets::{self, Entry};
+use crate::ledger::wallets::{self, Entry, WalletHead};
 use crate::ledger::{LedgerError, Refusable, accounts};
 
 /// The card of a refill.
@@ -59,8 +59,6 @@ pub(super) struct BeginRefill {
     pub account: AccountId,
     /// The id of a new refill, random.
     pub id: RefillId,
-    /// Who asks for it.
-    pub trigger: RefillTrigger,
     /// What is asked for.
     pub request: RefillRequest,
     /// The Idempotency-Key and the SHA-256 of the body.
@@ -144,25 +142,17 @@ impl Change for BeginRefill {
                 }
             }
         };
-        if let Some(refusal) = self.check_limits(connection, account_key, by.at).await? {
+        let amount = self.request.amount;
+        let refused = check_limits(connection, account_key, &self.rules, amount, by.at).await?;
+        if let Some(refusal) = refused {
             return Ok(Err(refusal));
         }
-        let entry = Entry {
-            kind: kind_of(self.trigger),
-            status: TransactionStatus::Pending,
-            amount: self.request.amount,
-            description: None,
-            refers_to: None,
-            payment_intent_id: None,
-            call_sid: None,
-        };
-        let pending_sequence = wallets::post(connection, &mut head, &entry, by.at).await?;
         let new = NewRefill {
             id: self.id.clone(),
             account_key,
-            trigger: self.trigger,
+            trigger: RefillTrigger::Manual,
             amount: self.request.amount,
-            pending_sequence,
+            pending_sequence: 0,
             payment_method: chosen,
             saves_card: self.request.card == CardChoice::New { is_saved: true },
             return_url: self.request.return_url.clone(),
@@ -171,17 +161,7 @@ impl Change for BeginRefill {
             created_at: by.at,
             claimed_until: by.at + self.claimed_for,
         };
-        refills::insert(connection, &new).await?;
-        let entry = AuditEntry {
-            action: Action::RefillRequested,
-            account_key: Some(account_key),
-            subject: self.id.to_string(),
-            before: serde_json::Value::Null,
-            after: json!({ "amount": self.request.amount, "trigger": self.trigger }),
-        };
-        audit::note(connection, by, &entry).await?;
-        let refill = refills::find(connection, Which::Id(&self.id)).await?;
-        let refill = refill.ok_or_else(|| LedgerError::unreadable("a refill", "it vanished"))?;
+        let refill = write_refill(connection, &mut head, new, by).await?;
         Ok(Ok(Begun { refill, is_new: true }))
     }
 
@@ -191,28 +171,58 @@ impl Change for BeginRefill {
     }
 }
 
-impl BeginRefill {
-    async fn check_limits(
-        &self,
-        connection: &mut PgConnection,
-        account_key: i32,
-        now: DateTime<chrono::Utc>,
-    ) -> Result<Option<NotBegun>, LedgerError> {
-        if self.rules.declines_per_hour.is_none() && self.rules.daily_max.is_none() {
-            return Ok(None);
-        }
-        let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
-        let hour_ago = now - TimeDelta::hours(1);
-        let lately = refills::lately(connection, account_key, hour_ago, today).await?;
-        if self.rules.declines_per_hour.is_some_and(|most| lately.declines >= most) {
-            return Ok(Some(NotBegun::TooManyDeclines));
-        }
-        let Some(daily_max) = self.rules.daily_max else { return Ok(None) };
-        let left = daily_max.checked_sub(lately.paid_today).unwrap_or_default();
-        Ok((self.request.amount > left).then_some(NotBegun::DailyMax {
-            left: if left.is_negative() { Money::default() } else { left },
-        }))
+/// Writes the `pending` row of a refill and its state; the row's number is set here.
+pub(super) async fn write_refill(
+    connection: &mut PgConnection,
+    head: &mut WalletHead,
+    mut new: NewRefill,
+    by: &By,
+) -> Result<Refill, LedgerError> {
+    let entry = Entry {
+        kind: kind_of(new.trigger),
+        status: TransactionStatus::Pending,
+        amount: new.amount,
+        description: None,
+        refers_to: None,
+        payment_intent_id: None,
+        call_sid: None,
+    };
+    new.pending_sequence = wallets::post(connection, head, &entry, by.at).await?;
+    refills::insert(connection, &new).await?;
+    let entry = AuditEntry {
+        action: Action::RefillRequested,
+        account_key: Some(new.account_key),
+        subject: new.id.to_string(),
+        before: serde_json::Value::Null,
+        after: json!({ "amount": new.amount, "trigger": new.trigger }),
+    };
+    audit::note(connection, by, &entry).await?;
+    let refill = refills::find(connection, Which::Id(&new.id)).await?;
+    refill.ok_or_else(|| LedgerError::unreadable("a refill", "it vanished"))
+}
+
+/// Checks what the settings allow an account lately.
+pub(super) async fn check_limits(
+    connection: &mut PgConnection,
+    account_key: i32,
+    rules: &RefillRules,
+    amount: Money,
+    now: DateTime<chrono::Utc>,
+) -> Result<Option<NotBegun>, LedgerError> {
+    if rules.declines_per_hour.is_none() && rules.daily_max.is_none() {
+        return Ok(None);
     }
+    let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
+    let hour_ago = now - TimeDelta::hours(1);
+    let lately = refills::lately(connection, account_key, hour_ago, today).await?;
+    if rules.declines_per_hour.is_some_and(|most| lately.declines >= most) {
+        return Ok(Some(NotBegun::TooManyDeclines));
+    }
+    let Some(daily_max) = rules.daily_max else { return Ok(None) };
+    let left = daily_max.checked_sub(lately.paid_today).unwrap_or_default();
+    Ok((amount > left).then_some(NotBegun::DailyMax {
+        left: if left.is_negative() { Money::default() } else { left },
+    }))
 }
 
 /// The kind of a refill's rows.

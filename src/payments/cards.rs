@@ -1,18 +1,19 @@
 //! Saved cards: set up, listed, chosen, changed, removed. Stripe is the truth; the copy in Postgres
 //! is renewed by every listing.
 
-use callmeter_core::domain::{AccountId, PaymentMethodId};
-use chrono::DateTime;
+use callmeter_core::domain::{AccountId, EventType, PaymentMethodId};
+use chrono::{DateTime, Utc};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{PaymentError, Payments, requests};
+use super::{PaymentError, Payments, auto_refill, requests};
 use crate::change::{self, Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
+use crate::ledger::outbox::{self, Fact};
 use crate::ledger::payments::cards::{self, SavedCard};
 use crate::ledger::payments::refills::CardFace;
-use crate::ledger::{LedgerError, Refusable, accounts};
+use crate::ledger::{LedgerError, Refusable, accounts, wallets};
 use crate::stripe::{Deadline, PaymentMethod, StripeError};
 
 /// Saved cards of one account.
@@ -183,11 +184,10 @@ impl Payments {
         self.check_account(deadline).await?;
         let listed = self.stripe.payment_methods(&customer, deadline).await?;
         let found: Vec<SavedCard> = listed.iter().filter_map(saved).collect();
+        let now = self.clock.now();
         let replaced = self.store.transact("cards::replace", move |connection| {
             let found = found.clone();
-            Box::pin(async move {
-                Ok::<_, LedgerError>(cards::replace(connection, account_key, &found).await?)
-            })
+            Box::pin(async move { store_cards(connection, account_key, &found, now).await })
         });
         Ok(replaced.await?)
     }
@@ -225,6 +225,34 @@ fn saved(method: &PaymentMethod) -> Option<SavedCard> {
     })
 }
 
+/// Stores the cards of an account; tells which were added or removed. If the card of auto-refill is
+/// gone, it is switched off.
+async fn store_cards(
+    connection: &mut PgConnection,
+    account_key: i32,
+    found: &[SavedCard],
+    at: DateTime<Utc>,
+) -> Result<(), LedgerError> {
+    // The outbox is written under the wallet's lock, which comes before all others.
+    wallets::lock(connection, account_key).await?;
+    let before = cards::list(connection, account_key).await?;
+    cards::replace(connection, account_key, found).await?;
+    let missing_in = |all: &[SavedCard], card: &SavedCard| all.iter().all(|it| it.id != card.id);
+    let added = found.iter().filter(|card| missing_in(&before, card));
+    let removed = before.iter().filter(|card| missing_in(found, card));
+    let added = added.map(|card| (EventType::PaymentMethodAdded, card));
+    let removed = removed.map(|card| (EventType::PaymentMethodRemoved, card));
+    let facts = added.chain(removed).map(|(kind, card)| {
+        let SavedCard { id, face, .. } = card;
+        let card = json!({ "id": id, "brand": face.brand, "last4": face.last4 });
+        let data = Some(json!({ "payment_method": card }));
+        Fact { account_key, kind, at, sequence: None, data }
+    });
+    outbox::add(connection, &facts.collect::<Vec<_>>()).await?;
+    auto_refill::card_gone(connection, account_key, found, at).await?;
+    Ok(())
+}
+
 /// The account has no such card.
 #[derive(Clone, Copy, Debug)]
 struct UnknownCard;
@@ -243,14 +271,15 @@ impl Change for ChangeCards {
     const NAME: &'static str = "payments::change_cards";
 
     async fn apply(&self, connection: &mut PgConnection, by: &By) -> Refusable<(), UnknownCard> {
-        let Some(account_key) = accounts::key_of(connection, &self.account).await? else {
+        let Some(head) = accounts::lock(connection, &self.account).await? else {
             return Ok(Err(UnknownCard));
         };
+        let account_key = head.account_key;
         let before = cards::list(connection, account_key).await?;
         let is_known = before.iter().any(|card| card.id == self.card);
         if self.action == Action::CardRemoved {
             let left: Vec<_> = before.into_iter().filter(|card| card.id != self.card).collect();
-            cards::replace(connection, account_key, &left).await?;
+            store_cards(connection, account_key, &left, by.at).await?;
             if !is_known {
                 by.changed_nothing();
                 return Ok(Ok(()));

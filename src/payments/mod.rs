@@ -9,6 +9,7 @@
 
 mod action;
 mod advance;
+mod auto_refill;
 mod begin;
 mod cards;
 mod customers;
@@ -21,11 +22,14 @@ mod unfinished;
 use std::sync::Arc;
 use std::time::Duration;
 
-use callmeter_core::domain::{AccountId, Money, RefillId, RefillTrigger};
+use callmeter_core::domain::{AccountId, Money, RefillId};
+use callmeter_core::policy::auto_refill::AutoRefillLimits;
 use callmeter_core::policy::refill_state::RefillLimits;
 use chrono::TimeDelta;
 use tokio::sync::OnceCell;
 
+pub(crate) use auto_refill::view as auto_refill_view;
+pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill};
 pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
 pub use cards::{CardSetup, CardsError};
 pub use settle::Settled;
@@ -88,6 +92,7 @@ struct PaymentSettings {
     timeout: Duration,
     limits: RefillLimits,
     rules: RefillRules,
+    auto_limits: AutoRefillLimits,
 }
 
 /// The use cases of payments. Cheap to clone.
@@ -136,6 +141,7 @@ impl Payments {
             daily_max: refill.daily_max,
         };
         let action_max = TimeDelta::minutes(stripe.action_minutes.into());
+        let auto_limits = settings.auto_refill.limits(&settings.refill);
         let settings = PaymentSettings {
             publishable_key: stripe.publishable_key.clone().unwrap_or_default(),
             webhook_secrets: stripe.webhook_secrets(),
@@ -144,6 +150,7 @@ impl Payments {
             timeout: Duration::from_secs(stripe.timeout_seconds.into()),
             limits: RefillLimits { action_max },
             rules,
+            auto_limits,
         };
         Ok(Some(Self(Arc::new(Inner {
             store,
@@ -207,7 +214,6 @@ impl Payments {
         let change = begin::BeginRefill {
             account,
             id: RefillId::from_random(rand::random()),
-            trigger: RefillTrigger::Manual,
             request,
             key,
             rules: self.settings.rules,

@@ -1,7 +1,7 @@
 //! What Stripe is asked for, and under which Idempotency-Key. A repeated request is the same byte
 //! for byte: everything in it comes from rows that never change.
 
-use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, StripeCustomerId};
+use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, RefillTrigger, StripeCustomerId};
 
 use super::cents;
 use crate::ledger::LedgerError;
@@ -60,9 +60,12 @@ pub(super) fn create(
     Ok(form)
 }
 
-/// `POST /v1/payment_intents/{id}/confirm`, the customer being there.
+/// `POST /v1/payment_intents/{id}/confirm`. The customer is there, unless the refill is automatic.
 pub(super) fn confirm(refill: &Refill) -> Form {
-    Form::new().with_some("return_url", refill.return_url.as_deref())
+    let is_automatic = refill.trigger == RefillTrigger::Auto;
+    Form::new()
+        .with_some("return_url", refill.return_url.as_deref())
+        .with_some("off_session", is_automatic.then_some("true"))
 }
 
 /// The key of the request that cancels a payment.

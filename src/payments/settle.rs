@@ -5,13 +5,14 @@
 
 use callmeter_core::domain::{
     AccountId, EventType, Money, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus,
-    StripeCustomerId, TransactionStatus,
+    RefillTrigger, StripeCustomerId, TransactionStatus,
 };
+use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::begin::kind_of;
-use super::{Payments, facts};
+use super::{Payments, auto_refill, facts};
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::refill_progress::{self, End};
@@ -64,6 +65,8 @@ pub(super) struct Settle {
     pub event: Option<(String, String)>,
     /// Where the page of the wallet is.
     pub public_url: Option<String>,
+    /// The first wait of auto-refill after a soft decline.
+    pub backoff: TimeDelta,
 }
 
 /// What became of it.
@@ -130,6 +133,13 @@ impl Change for Settle {
             Settled::Failed => Some(EventType::RefillFailed),
             _ => None,
         };
+        if told.is_some() && refill.trigger == RefillTrigger::Auto {
+            let declined = match &self.ended {
+                Ended::Failed { decline, .. } => Some(decline),
+                Ended::Paid(_) => None,
+            };
+            auto_refill::learn(connection, &refill, declined, self.backoff, by.at).await?;
+        }
         if let Some(kind) = told {
             let public_url = self.public_url.as_deref();
             facts::tell_refill(connection, kind, &refill.id, public_url, by.at).await?;

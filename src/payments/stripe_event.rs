@@ -150,6 +150,7 @@ impl Payments {
                 ended: Ended::Paid(paid),
                 event: Some((event.id.clone(), event.kind.clone())),
                 public_url: self.settings.public_url.clone(),
+                backoff: self.settings.auto_limits.backoff,
             };
             return Ok(match self.run_settle(&refill, change, WHO).await? {
                 Settled::Mismatch { .. } => EventOutcome::Mismatch,

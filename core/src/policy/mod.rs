@@ -5,6 +5,7 @@
 //!
 //! It must never ask Stripe, read the ledger or a clock: facts and times are arguments.
 
+pub mod auto_refill;
 mod crossings;
 mod declines;
 pub mod refill_state;

@@ -75,6 +75,8 @@ pub struct RefillFacts {
     pub is_canceling: bool,
     /// Declined tries so far.
     pub declines: i32,
+    /// The bank wants the customer to confirm it, who was not there: it waits for that.
+    pub needs_customer: bool,
     /// Time since the request.
     pub age: TimeDelta,
 }
@@ -138,6 +140,13 @@ pub fn next(refill: &RefillFacts, intent: Option<IntentStatus>, limits: RefillLi
         IntentStatus::RequiresConfirmation if refill.has_new_card => Step::AwaitCard,
         IntentStatus::RequiresConfirmation if refill.age < start_max => Step::Confirm,
         IntentStatus::RequiresConfirmation => Step::Cancel(Failure::NotSent),
+        IntentStatus::RequiresPaymentMethod if refill.needs_customer => {
+            if refill.age < action_max {
+                Step::AwaitAction
+            } else {
+                Step::Cancel(Failure::NotConfirmed)
+            }
+        }
         IntentStatus::RequiresPaymentMethod if !refill.has_new_card => {
             Step::Cancel(Failure::Declined)
         }
@@ -156,6 +165,7 @@ pub fn next(refill: &RefillFacts, intent: Option<IntentStatus>, limits: RefillLi
 fn canceled_for(refill: &RefillFacts, action_max: TimeDelta) -> Failure {
     let was_declined = refill.declines > 0;
     match refill.has_new_card {
+        _ if refill.needs_customer && refill.age >= action_max => Failure::NotConfirmed,
         false if was_declined => Failure::Declined,
         true if refill.declines >= RefillLimits::TRIES_MAX => Failure::Declined,
         _ if refill.age >= action_max => Failure::NotConfirmed,
@@ -178,6 +188,7 @@ mod tests {
             has_intent: true,
             is_canceling: false,
             declines: 0,
+            needs_customer: false,
             age: TimeDelta::seconds(1),
         }
     }
@@ -216,6 +227,26 @@ mod tests {
         let action = Some(IntentStatus::RequiresAction);
         assert_eq!(next(&new_card, action, LIMITS), Step::AwaitAction);
         assert_eq!(next(&old, action, LIMITS), Step::Cancel(Failure::NotConfirmed));
+    }
+
+    #[test]
+    fn an_automatic_refill_waits_a_day_for_the_customer() {
+        let automatic = RefillFacts {
+            trigger: RefillTrigger::Auto,
+            declines: 1,
+            needs_customer: true,
+            age: TimeDelta::hours(23),
+            ..manual()
+        };
+        let declined = Some(IntentStatus::RequiresPaymentMethod);
+        assert_eq!(next(&automatic, declined, LIMITS), Step::AwaitAction);
+        let old = RefillFacts { age: TimeDelta::hours(24), ..automatic };
+        assert_eq!(next(&old, declined, LIMITS), Step::Cancel(Failure::NotConfirmed));
+        let canceled = Some(IntentStatus::Canceled);
+        assert_eq!(next(&old, canceled, LIMITS), Step::Fail(Failure::NotConfirmed));
+        // The customer tried, and the bank declined for good.
+        let refused = RefillFacts { needs_customer: false, ..automatic };
+        assert_eq!(next(&refused, declined, LIMITS), Step::Cancel(Failure::Declined));
     }
 
     #[test]

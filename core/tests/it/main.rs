@@ -3,6 +3,7 @@
 //! Scenarios are text tables that run through [`world`]; properties use proptest. Every input is
 //! chosen so that a wrong answer shows: each plan has its own rate, each call its own length.
 
+mod auto_refill;
 mod catalog_file;
 mod catalog_history;
 mod cycles;

@@ -5,13 +5,11 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::{Money, PaymentMethodId};
-use serde_json::Value;
+use callmeter_core::domain::PaymentMethodId;
 use utoipa::ToSchema;
 
-use super::payments;
 use super::show::secrets;
-use crate::config::PAYMENT_MAX;
+use super::{cents_amount, payments};
 use crate::http::Api;
 use crate::http::access::{AuthorizedCommand, Reader};
 use crate::http::command::{another_request, respond};
@@ -104,7 +102,7 @@ async fn unclaimed(
 
 impl Fielded for RefillRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
-        let amount = fields.required("amount", refill_amount);
+        let amount = fields.required("amount", cents_amount);
         let method = fields.nullable("payment_method", line).flatten();
         let save = fields.nullable("save", flag).flatten();
         let return_url = fields.nullable("return_url", line).flatten();
@@ -133,24 +131,6 @@ fn check(request: &RefillRequest, payments: &Payments) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
-}
-
-/// Reads an amount of whole cents: one to six digits, and at most two after a point.
-fn refill_amount(value: &Value) -> Result<Money, String> {
-    let expected = || "is not dollars as a string with at most two places, such as \"50.00\"";
-    let text = value.as_str().ok_or_else(expected)?;
-    let (dollars, cents) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |text: &str, most| {
-        (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
-    };
-    if !digits(dollars, 6) || !digits(cents, 2) {
-        return Err(expected().to_owned());
-    }
-    let amount = Money::parse(text).map_err(|error| error.to_string())?;
-    if amount > PAYMENT_MAX {
-        return Err("is more than 999999.99, the most that Stripe takes at once".to_owned());
-    }
-    Ok(amount)
 }
 
 fn refused(refusal: NotBegun) -> Problem {

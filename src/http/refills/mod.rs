@@ -1,10 +1,12 @@
 //! Refills: how customers pay into their wallets, under `/v1/accounts/{id}/refills`.
 
+mod amount;
 mod create;
 mod find;
 mod list;
 mod show;
 
+pub(super) use amount::cents_amount;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 

@@ -3,6 +3,7 @@
 //! Every function takes the caller's connection. The money of a refill is in `transactions`; the
 //! row here is its state, which is changed only under the wallet's lock.
 
+pub mod auto_refills;
 pub mod cards;
 pub mod events;
 pub mod refill_progress;

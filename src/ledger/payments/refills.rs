@@ -242,6 +242,25 @@ pub async fn claim(
     Ok(store.execute("refills::claim", statement).await? == 1)
 }
 
+/// Notes that the unfinished refills of an account are to be canceled. One that is paid meanwhile is
+/// credited all the same.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn cancel_open(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* refills::cancel_open */ UPDATE refills SET is_canceling = true
+         WHERE account_key = $1 AND finished_at IS NULL",
+    )
+    .bind(account_key)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Ends a claim.
 ///
 /// # Errors
