@@ -89,6 +89,9 @@ fn text(status: &Status) -> String {
              {unmatched} payments without a refill"
         );
     }
+    if payments.unpublished > 0 {
+        let _ = writeln!(text, "{} events wait to be published", payments.unpublished);
+    }
     let rentals = status.rentals;
     if rentals.failed + rentals.given_up > 0 {
         let due =

@@ -12,7 +12,18 @@ use sqlx::PgConnection;
 use super::outbox::{self, Fact};
 use super::store::StoreError;
 use super::transaction_id::TransactionId;
-use super::wallets::WalletHead;
+
+/// A row that moved the balance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    pub account_key: i32,
+    pub sequence: i64,
+    pub before: Money,
+    pub after: Money,
+    /// The threshold of auto-refill while it is enabled.
+    pub refill_level: Option<Money>,
+    pub at: DateTime<Utc>,
+}
 
 /// What the rows of a transaction crossed.
 #[derive(Debug, Default)]
@@ -24,14 +35,13 @@ pub(super) struct Crossings {
 }
 
 impl Crossings {
-    /// Notes a row: `head` after it, and the balance before it.
-    pub(super) fn note(&mut self, head: &WalletHead, before: Money, at: DateTime<Utc>) {
-        let after = head.balance;
-        if head.refill_level.is_some_and(|level| crosses(before, after, level)) {
-            self.refills_due.push(head.account_key);
+    /// Notes what a row crossed.
+    pub(super) fn note(&mut self, moved: Moved) {
+        let Moved { account_key, sequence, before, after, refill_level, at } = moved;
+        if refill_level.is_some_and(|level| crosses(before, after, level)) {
+            self.refills_due.push(account_key);
         }
         if crosses(before, after, Money::ZERO) {
-            let (account_key, sequence) = (head.account_key, head.sequence);
             let data = json!({
                 "threshold": Money::ZERO, "balance_before": before, "balance_after": after,
                 "transaction_id": TransactionId { account_key, sequence }.to_string(),

@@ -11,7 +11,7 @@ use callmeter_core::domain::{
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
-use super::crossings::Crossings;
+use super::crossings::{Crossings, Moved};
 use super::error::LedgerError;
 use super::outbox::Fact;
 use super::store::StoreError;
@@ -42,6 +42,12 @@ impl WalletHead {
     pub fn affords(&self, price: Money) -> bool {
         let funds = self.balance.checked_add(self.credit_limit);
         price.is_zero() || funds.is_none_or(|funds| funds >= price)
+    }
+
+    /// The last row, by the balance before it.
+    pub(super) fn moved_from(&self, before: Money) -> Moved {
+        let Self { account_key, sequence, refill_level, balance: after, last_at: at, .. } = *self;
+        Moved { account_key, sequence, before, after, refill_level, at }
     }
 
     /// The balance after a debit; `None`: it would be further out of its range.
@@ -174,7 +180,7 @@ pub async fn post(
     head.last_at = at;
     let mut crossings = Crossings::default();
     crossings.facts.push(Fact::transaction(head.account_key, head.sequence, at));
-    crossings.note(head, before, at);
+    crossings.note(head.moved_from(before));
     crossings.write(connection, now).await?;
     Ok(head.sequence)
 }

@@ -1,17 +1,22 @@
-//! Refills that wait, and payments that fit none of them.
+//! Refills that wait, payments that fit none of them, and events that wait to be published.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Problem;
+use crate::ledger::outbox;
 use crate::ledger::payments::unmatched;
 use crate::ledger::store::StoreError;
+use crate::notify::KAFKA;
 
 /// A pending refill is looked up every few seconds: one that is older than this needs an operator.
 const PENDING_MAX: TimeDelta = TimeDelta::minutes(30);
 
-/// Refills that wait, and payments that fit none of them.
+/// An event is published within a second: one that waits longer needs an operator.
+const UNPUBLISHED_MAX: TimeDelta = TimeDelta::minutes(5);
+
+/// Refills that wait, payments that fit none of them, and events that wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct PaymentStatus {
     /// Refills whose outcome is not known, or that the bank has not answered.
@@ -22,6 +27,8 @@ pub struct PaymentStatus {
     pub oldest_pending_at: Option<DateTime<Utc>>,
     /// Payments that fit no refill and that nobody has resolved.
     pub unmatched: i64,
+    /// Events that wait to be published to Kafka.
+    pub unpublished: i64,
 }
 
 /// Reads the state of payments, and reports what needs an operator.
@@ -39,8 +46,16 @@ pub(super) async fn read(
     )
     .fetch_one(&mut *connection)
     .await?;
-    let unmatched = unmatched::count_open(connection).await?;
-    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched };
+    let unmatched = unmatched::count_open(&mut *connection).await?;
+    let events = outbox::waiting(connection, KAFKA).await?;
+    let unpublished = events.events;
+    if let Some(oldest) = events.oldest_at.filter(|oldest| now - *oldest > UNPUBLISHED_MAX) {
+        problems.push(Problem {
+            what: format!("{unpublished} events wait to be published, the oldest since {oldest}"),
+            help: "docs/runbook.md, *Events wait*".to_owned(),
+        });
+    }
+    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched, unpublished };
     if let Some(oldest) = status.oldest_pending_at.filter(|oldest| now - *oldest > PENDING_MAX) {
         problems.push(Problem {
             what: format!("{pending} refills are pending, the oldest since {oldest}"),

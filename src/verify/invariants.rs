@@ -87,6 +87,10 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "An ended refill has a completed or failed transaction of its amount and payment.";
     credited_payments_have_their_refill:
         "Every credited payment is that of a refill.";
+    watched_levels_are_those_of_auto_refill:
+        "Charging watches the threshold of auto-refill while it is enabled.";
+    one_automatic_refill_at_a_time:
+        "An account has at most one automatic refill in progress.";
     references_name_an_older_row:
         "A transaction refers to older ones of its own wallet only.";
     refunds_give_back_a_debit:
@@ -119,6 +123,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("cycles.sql"),
     query!("rentals.sql"),
     query!("refills.sql"),
+    query!("auto_refills.sql"),
     query!("references.sql"),
     query!("replays.sql"),
 ];

@@ -169,7 +169,7 @@ impl<'a> Books<'a> {
         } else {
             head.sequence += 1;
             head.balance = after;
-            self.rows.crossings.note(head, before, at);
+            self.rows.crossings.note(head.moved_from(before));
             self.rows.transactions.push(TransactionRow {
                 account_key: owner.account_key,
                 sequence: head.sequence,

@@ -46,7 +46,7 @@ impl<'a> Books<'a> {
             head.balance = after;
             let told = Fact::transaction(owner.account_key, head.sequence, at);
             self.rows.crossings.facts.push(told);
-            self.rows.crossings.note(head, before, at);
+            self.rows.crossings.note(head.moved_from(before));
             self.rows.transactions.push(TransactionRow {
                 account_key: owner.account_key,
                 sequence: head.sequence,

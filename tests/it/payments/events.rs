@@ -46,11 +46,13 @@ async fn each_row_and_each_end_of_a_refill_is_published_in_order() {
     let debit = json!({"type": "debit", "amount": "51.00", "description": "Correction"});
     let path = "/v1/accounts/acme/adjustments";
     let debit = world.admin.post(path, &debit).await.expect(201);
-    let events = world.until_events(8).await;
+    let events = world.until_events(10).await;
     let expected = [
+        "payment_method.added",
         "transaction.created",
         "transaction.created",
         "refill.completed",
+        "payment_method.added",
         "transaction.created",
         "transaction.created",
         "refill.failed",
@@ -65,11 +67,11 @@ async fn each_row_and_each_end_of_a_refill_is_published_in_order() {
         assert!(!event.to_string().contains("secret"), "{event}");
         assert!(!event.to_string().contains("stolen"), "{event}");
     }
-    assert_eq!(events[2]["data"]["status"], "completed");
-    assert_eq!(events[2]["data"]["amount"], "50.000000");
-    assert_eq!(events[5]["data"]["decline"]["code"], "generic_decline");
-    assert_eq!(events[6]["data"]["id"], debit["id"]);
-    let empty = &events[7]["data"];
+    assert_eq!(events[3]["data"]["status"], "completed");
+    assert_eq!(events[3]["data"]["amount"], "50.000000");
+    assert_eq!(events[7]["data"]["decline"]["code"], "generic_decline");
+    assert_eq!(events[8]["data"]["id"], debit["id"]);
+    let empty = &events[9]["data"];
     assert_eq!(
         (text(empty, "balance_before"), text(empty, "balance_after")),
         ("50.000000".to_owned(), "-1.000000".to_owned())
@@ -89,26 +91,27 @@ async fn a_confirmation_is_asked_for_once_and_a_lost_cursor_repeats_the_same_ids
     let intent = text(&refill, "payment_intent");
     world.stripe.local.authenticate(&intent, true).expect("it waits");
     world.until(&refill, "completed").await;
-    let events = world.until_events(4).await;
+    let events = world.until_events(5).await;
     let expected = [
+        "payment_method.added",
         "transaction.created",
         "refill.action_required",
         "transaction.created",
         "refill.completed",
     ];
     assert_eq!(types(&events), expected, "{events:#?}");
-    assert_eq!(events[1]["data"]["status"], "requires_action");
-    assert_eq!(events[1]["data"]["client_secret"], json!(null));
+    assert_eq!(events[2]["data"]["status"], "requires_action");
+    assert_eq!(events[2]["data"]["client_secret"], json!(null));
     // As after a process that died between Kafka's answer and the cursor's move.
     let mut sql = world.system.sql().await;
     let back = sqlx::query("UPDATE outbox_consumers SET position = 0");
     back.execute(&mut sql).await.expect("it is moved");
     world.refill(&json!({"amount": "26.00"})).await.expect(201);
-    let events = world.until_events(10).await;
+    let events = world.until_events(12).await;
     let mut contents: BTreeMap<String, &Value> = BTreeMap::new();
     for event in &events {
         let first = contents.entry(text(event, "id")).or_insert(event);
         assert_eq!(*first, event);
     }
-    assert_eq!(contents.len(), 6, "{events:#?}");
+    assert_eq!(contents.len(), 7, "{events:#?}");
 }

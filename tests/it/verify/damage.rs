@@ -139,6 +139,17 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
     ("ended_refills_have_their_outcome", "UPDATE refills SET status = 'failed'"),
     ("credited_payments_have_their_refill", "UPDATE refills SET payment_intent = 'pi_2'"),
     (
+        "watched_levels_are_those_of_auto_refill",
+        "UPDATE wallets SET refill_level_micros = 5 WHERE account_key = 1",
+    ),
+    (
+        "one_automatic_refill_at_a_time",
+        "INSERT INTO refills (refill, account_key, trigger, amount_micros, status, pending_sequence,
+            has_new_card, created_at, claimed_until)
+        SELECT 'rf_' || number, 1, 'auto', 1, 'pending', 1, false, now(), now()
+        FROM generate_series(1, 2) AS number",
+    ),
+    (
         "paid_rentals_cost_their_price",
         "UPDATE rental_periods SET price_micros = 2150000 WHERE phone_number_sid = 'PN1'",
     ),
