@@ -16,6 +16,7 @@ mod openapi;
 mod period;
 mod publish;
 mod reconcile;
+mod recover;
 mod redact;
 mod refill;
 mod rejects;
@@ -82,6 +83,8 @@ enum Command {
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
     Sweep(sweep::Sweep),
+    /// Brings back payments that Stripe has and a restored ledger lacks
+    Recover(recover::Recover),
     /// Compares our charges with what others billed
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
@@ -134,6 +137,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Refill(command) => refill::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
+            Command::Recover(command) => recover::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
             Command::Publish(command) => publish::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,

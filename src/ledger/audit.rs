@@ -119,6 +119,8 @@ actions! {
     CardChosen = "card_chosen",
     /// A card was removed.
     CardRemoved = "card_removed",
+    /// A refill that the ledger had lost was brought back.
+    RefillRestored = "refill_restored",
     /// Auto-refill was set.
     AutoRefillChanged = "auto_refill_changed",
     /// A key was created.

@@ -45,7 +45,11 @@ impl Payments {
         let advanced = Box::pin(self.advance_until(id, who, deadline)).await;
         refills::release(&self.store, id, self.clock.now()).await?;
         match advanced {
-            Err(error @ (PaymentError::Stripe(_) | PaymentError::OtherStripeAccount)) => {
+            Err(
+                error @ (PaymentError::Stripe(_)
+                | PaymentError::OtherStripeAccount
+                | PaymentError::RecoveryNeeded),
+            ) => {
                 let error = one_line(&error);
                 tracing::warn!(refill = %id, error, "the outcome of a refill is not known yet");
                 let refill = self.known(id).await?;
@@ -106,7 +110,11 @@ impl Payments {
                 needs_customer: needs_customer(&refill),
                 age: self.clock.now() - refill.created_at,
             };
-            match next(&facts, status, self.settings.limits) {
+            let step = next(&facts, status, self.settings.limits);
+            if matches!(step, Step::CreateIntent | Step::Confirm) {
+                self.check_recovery().await?;
+            }
+            match step {
                 Step::CreateIntent => intent = self.create_intent(&refill, deadline).await?,
                 Step::FindIntent => match self.find_intent(&refill, deadline).await? {
                     Some(found) => intent = Some(found),

@@ -14,6 +14,7 @@ mod begin;
 mod cards;
 mod customers;
 mod facts;
+mod recover;
 mod requests;
 mod settle;
 mod stripe_event;
@@ -32,6 +33,7 @@ pub(crate) use auto_refill::view as auto_refill_view;
 pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill};
 pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
 pub use cards::{CardSetup, CardsError};
+pub use recover::{NotMatched, Recovered};
 pub use settle::Settled;
 pub use stripe_event::{EventOutcome, EventRefusal};
 
@@ -63,6 +65,9 @@ pub enum PaymentError {
     /// The key belongs to another Stripe account or mode than this ledger.
     #[error("the key is of another Stripe account or mode than this ledger's payments")]
     OtherStripeAccount,
+    /// The ledger went back in time, and may lack payments: `callmeter recover` brings them back.
+    #[error("the ledger may lack payments that stripe has: run callmeter recover")]
+    RecoveryNeeded,
 }
 
 impl From<StoreError> for PaymentError {
@@ -211,6 +216,7 @@ impl Payments {
         if self.account_is_ours.get() == Some(&false) {
             return Err(PaymentError::OtherStripeAccount);
         }
+        self.check_recovery().await?;
         let change = begin::BeginRefill {
             account,
             id: RefillId::from_random(rand::random()),
@@ -243,7 +249,18 @@ impl Payments {
 
     /// Checks before the first act on money that the key is of the Stripe account that the ledger
     /// recorded, and records it if none is recorded.
+    /// Stripe is a witness too: if it has a payment that the ledger lacks, acts on money wait.
     async fn check_account(&self, deadline: Deadline) -> Result<(), PaymentError> {
+        let is_first = self.account_is_ours.get().is_none();
+        self.check_own_account(deadline).await?;
+        if is_first {
+            self.look_for_lost_payments(deadline).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that the key is of the Stripe account that the ledger recorded.
+    async fn check_own_account(&self, deadline: Deadline) -> Result<(), PaymentError> {
         let check = || async {
             let account = self.stripe.account(deadline).await?;
             let ours = StripeAccount { id: account.id, livemode: self.settings.is_live };
@@ -257,6 +274,11 @@ impl Payments {
         let is_ours = *self.account_is_ours.get_or_try_init(check).await?;
         if is_ours { Ok(()) } else { Err(PaymentError::OtherStripeAccount) }
     }
+}
+
+/// Dollars of an amount in cents; `None`: beyond the range of amounts.
+fn dollars_of(cents: i64) -> Option<Money> {
+    cents.checked_mul(MICROS_PER_CENT).map(Money::from_micros)
 }
 
 /// An amount in cents; `None`: it has fractions of a cent.

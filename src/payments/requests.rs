@@ -56,7 +56,8 @@ pub(super) fn create(
         .with_some("receipt_email", refill.receipt_email.as_deref());
     let form = with_metadata(form, ledger, refill.account.as_str())
         .with("metadata[callmeter_refill]", refill.id.as_str())
-        .with("metadata[callmeter_attempt]", refill.attempt.to_string());
+        .with("metadata[callmeter_attempt]", refill.attempt.to_string())
+        .with("metadata[callmeter_trigger]", refill.trigger.as_str());
     Ok(form)
 }
 

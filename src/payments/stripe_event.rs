@@ -167,8 +167,12 @@ impl Payments {
         Ok(EventOutcome::Applied)
     }
 
-    async fn refill_of(&self, intent: &PaymentIntent) -> Result<Option<Refill>, EventRefusal> {
-        let mut connection = self.store.read().await.map_err(LedgerError::from)?;
+    /// The refill of a payment, by the payment's id or its metadata.
+    pub(super) async fn refill_of(
+        &self,
+        intent: &PaymentIntent,
+    ) -> Result<Option<Refill>, PaymentError> {
+        let mut connection = self.store.read().await?;
         if let Some(refill) = refills::find(&mut connection, Which::Intent(&intent.id)).await? {
             return Ok(Some(refill));
         }

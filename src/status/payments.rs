@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 
 use super::Problem;
 use crate::ledger::outbox;
+use crate::ledger::payments::recovery::{self, Required};
 use crate::ledger::payments::unmatched;
 use crate::ledger::store::StoreError;
 use crate::notify::KAFKA;
@@ -47,6 +48,14 @@ pub(super) async fn read(
     .fetch_one(&mut *connection)
     .await?;
     let unmatched = unmatched::count_open(&mut *connection).await?;
+    if let Some(required) = recovery::required(&mut *connection).await? {
+        let Required { since, reason } = required;
+        problems.push(Problem {
+            what: format!("refills wait since {since}: the ledger may lack payments ({reason})"),
+            help: "`callmeter recover --since …`; docs/runbook.md, *Refills wait for a recovery*"
+                .to_owned(),
+        });
+    }
     let events = outbox::waiting(connection, KAFKA).await?;
     let unpublished = events.events;
     if let Some(oldest) = events.oldest_at.filter(|oldest| now - *oldest > UNPUBLISHED_MAX) {

@@ -77,6 +77,30 @@ impl StripeClient {
         self.list(&[RESOURCE], &query, deadline).await
     }
 
+    /// Lists all payments that were created at `created_since` or later, newest first.
+    ///
+    /// # Errors
+    /// As for [`Self::list`].
+    pub async fn payment_intents_since(
+        &self,
+        created_since: DateTime<Utc>,
+        deadline: Deadline,
+    ) -> Result<Vec<PaymentIntent>, StripeError> {
+        let since = created_since.timestamp().to_string();
+        self.list(&[RESOURCE], &[("created[gte]", since.as_str())], deadline).await
+    }
+
+    /// The newest payments, at most a page of them.
+    ///
+    /// # Errors
+    /// As for [`Self::get`].
+    pub async fn newest_payment_intents(
+        &self,
+        deadline: Deadline,
+    ) -> Result<Vec<PaymentIntent>, StripeError> {
+        Ok(self.page(&[RESOURCE], &[], None, deadline).await?.data)
+    }
+
     /// Reads a charge.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ impl From<PaymentError> for Problem {
         match error {
             PaymentError::Ledger(error) => error.into(),
             PaymentError::Change(error) => error.into(),
-            PaymentError::OtherStripeAccount => {
+            PaymentError::OtherStripeAccount | PaymentError::RecoveryNeeded => {
                 tracing::error!(%error, "acts on money wait");
                 Self::unavailable("recovery_needed", "Acts on money wait for an administrator")
             }

@@ -6,6 +6,7 @@
 pub mod auto_refills;
 pub mod cards;
 pub mod events;
+pub mod recovery;
 pub mod refill_progress;
 pub mod refills;
 pub mod stripe_account;

@@ -96,6 +96,26 @@ pub async fn require_action(
     Ok(is_new.unwrap_or_default())
 }
 
+/// Notes the payment of a refill that the ledger had lost.
+///
+/// # Errors
+/// If Postgres is unavailable, or another refill has the intent.
+pub async fn restore_intent(
+    connection: &mut PgConnection,
+    id: &RefillId,
+    intent: &PaymentIntentId,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* refill_progress::restore_intent */ UPDATE refills SET payment_intent = $2
+         WHERE refill = $1 AND payment_intent IS NULL",
+    )
+    .bind(id.as_str())
+    .bind(intent.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// How a refill ended.
 #[derive(Clone, Debug)]
 pub struct End {

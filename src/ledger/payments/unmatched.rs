@@ -1,6 +1,7 @@
 //! Payments with this ledger's id that fit none of its refills. They are kept, never credited by
 //! themselves, and alarm until an administrator resolves them.
 
+use callmeter_core::domain::PaymentIntentId;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -76,6 +77,21 @@ pub async fn keep(
     .execute(connection)
     .await?;
     Ok(kept.rows_affected() == 1)
+}
+
+/// True if a payment is kept, resolved or not.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn is_kept(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+) -> Result<bool, StoreError> {
+    let is_kept = sqlx::query_scalar(
+        "/* unmatched::is_kept */
+         SELECT EXISTS (SELECT FROM unmatched_payments WHERE payment_intent = $1)",
+    );
+    Ok(is_kept.bind(intent.as_str()).fetch_one(connection).await?)
 }
 
 /// Counts the payments that nobody has resolved.

@@ -172,6 +172,9 @@ impl Payments {
         if self.account_is_ours.get() == Some(&false) {
             return Ok(Vec::new());
         }
+        if let Err(PaymentError::RecoveryNeeded) = self.check_recovery().await {
+            return Ok(Vec::new());
+        }
         let now = self.clock.now();
         let due = auto_refills::due(&mut *self.store.read().await?, now, ROUND).await?;
         let mut begun = Vec::new();

@@ -4,6 +4,7 @@ mod auto_refill;
 mod cards;
 mod events;
 mod faults;
+mod recovery;
 mod refills;
 mod webhooks;
 

@@ -1,0 +1,97 @@
+//! A ledger that lacks what Stripe has: acts on money wait until it is brought back.
+
+use super::{World, text};
+use crate::harness::stripe::Stripe;
+use callmeter::simulate::stripe::{Behaviour, Card};
+use serde_json::{Value, json};
+
+impl World {
+    /// A payment at Stripe with this ledger's metadata, as one whose rows a restored backup lacks.
+    async fn lost_payment(&self, account: &str, cents: u32) -> String {
+        let mut sql = self.system.sql().await;
+        let ledger = "SELECT ledger_id::text FROM ledger_identity";
+        let ledger: String = sqlx::query_scalar(ledger).fetch_one(&mut sql).await.expect("a row");
+        let customers = self.stripe.local.objects("customer");
+        let customer = customers[0]["id"].as_str().expect("an id").to_owned();
+        let card = self.stripe.local.objects("payment_method")[0]["id"].clone();
+        let refill = format!("rf_{:032x}", u128::from(cents));
+        let (cents, card) = (cents.to_string(), card.as_str().expect("an id").to_owned());
+        let form = [
+            ("amount", cents.as_str()),
+            ("currency", "usd"),
+            ("customer", &customer),
+            ("payment_method", &card),
+            ("payment_method_types[]", "card"),
+            ("confirm", "true"),
+            ("metadata[callmeter_ledger]", &ledger),
+            ("metadata[callmeter_account]", account),
+            ("metadata[callmeter_refill]", &refill),
+            ("metadata[callmeter_attempt]", "1"),
+            ("metadata[callmeter_trigger]", "auto"),
+        ];
+        let url = format!("{}/v1/payment_intents", self.stripe.url);
+        let made =
+            reqwest::Client::new().post(url).basic_auth(&self.stripe.keys.secret, None::<&str>);
+        let form = form.map(|(name, value)| format!("{name}={value}")).join("&");
+        let made = made.header("content-type", "application/x-www-form-urlencoded").body(form);
+        let made = made.send().await.expect("an answer");
+        let made: Value = made.json().await.expect("JSON");
+        assert_eq!(made["status"], "succeeded", "{made}");
+        text(&made, "id")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_the_ledger_lacks_stops_refills_until_it_is_brought_back() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(Card::default()).await;
+    world.refill(&json!({"amount": "50.00"})).await.expect(201);
+    let lost = world.lost_payment("acme", 3_300).await;
+    let foreign = world.lost_payment("nobody", 4_400).await;
+    // A new process asks Stripe before its first act on money.
+    world.system.services[0].kill();
+    world.system.restart(0, "api,jobs");
+    world.system.ready(0).await;
+    let first = world.refill(&json!({"amount": "20.00"})).await.expect(201);
+    assert_eq!(first["status"], "pending", "{first}");
+    assert_eq!(world.refill(&json!({"amount": "21.00"})).await.problem(503), "recovery_needed");
+    let status = world.system.run(&["status"]);
+    assert!(status.stdout.contains("callmeter recover"), "{}", status.stdout);
+    let settings = world.stripe.settings();
+    let mut command = world.system.command(&["recover", "--since", "2020-01-01", "--json"]);
+    command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+    let ran = command.output().expect("it runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let recovered: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    assert_eq!(recovered["credited"], 1, "{recovered}");
+    assert_eq!(recovered["unmatched"], json!([{"payment_intent": foreign, "reason": "account"}]));
+    // What waited goes on, and the lost payment is credited once.
+    world.until(&first, "completed").await;
+    assert_eq!(world.balance().await, "103.000000");
+    let found = world.admin.get(&format!("/v1/refills?payment_intent={lost}")).await.expect(200);
+    assert_eq!(found["items"][0]["status"], "completed", "{found}");
+    assert_eq!(found["items"][0]["trigger"], "auto", "{found}");
+    // Once more: nothing is missing, and nothing is credited again.
+    let mut command = world.system.command(&["recover", "--since", "2020-01-01", "--json"]);
+    command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+    let again: Value =
+        serde_json::from_slice(&command.output().expect("it runs").stdout).expect("JSON");
+    assert_eq!(again["credited"], 0, "{again}");
+    assert_eq!(world.balance().await, "103.000000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_administrator_makes_refills_wait_after_any_restore() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card::default()).await;
+    let settings = world.stripe.settings();
+    for (arguments, code) in
+        [(vec!["recover", "--require"], 503), (vec!["recover", "--since", "2020-01-01"], 201)]
+    {
+        let mut command = world.system.command(&arguments);
+        command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+        assert!(command.output().expect("it runs").status.success(), "{arguments:?}");
+        let answer = world.refill(&json!({"amount": "50.00"})).await;
+        assert_eq!(answer.status, code, "{}", answer.text);
+    }
+}
