@@ -4,28 +4,47 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use tokio::time::Instant;
 
 /// The present time: the machine's, or one that a test sets.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>);
+pub struct Clock {
+    read: Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>,
+    offset: TimeDelta,
+}
 
 impl Clock {
     /// The machine's clock.
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
-        Self(Arc::new(Utc::now))
+        Self { read: Arc::new(Utc::now), offset: TimeDelta::zero() }
+    }
+
+    /// This clock, ahead by `offset`.
+    #[must_use]
+    pub fn moved_by(self, offset: TimeDelta) -> Self {
+        Self { offset, ..self }
     }
 
     /// A clock that returns what `now` returns.
     pub fn from_fn(now: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { read: Arc::new(now), offset: TimeDelta::zero() }
     }
 
     /// The present time, in whole microseconds (Postgres's resolution).
     pub fn now(&self) -> DateTime<Utc> {
-        (self.0)().trunc_subsecs(6)
+        self.unmoved() + self.offset
+    }
+
+    /// The time without the offset: for what others date, such as a signature.
+    pub fn unmoved(&self) -> DateTime<Utc> {
+        (self.read)().trunc_subsecs(6)
+    }
+
+    /// How far it is ahead.
+    pub fn offset(&self) -> TimeDelta {
+        self.offset
     }
 }
 

@@ -87,7 +87,7 @@ struct App {
 pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<()> {
     // Before anything starts: a wrong path is a wrong setting.
     catalog_file::read(&settings.catalog.path)?;
-    let clock = Clock::system();
+    let clock = settings.clock();
     let recorder = Recorder::install()?;
     let mut signals = Signals::listen().context("signals cannot be received")?;
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;

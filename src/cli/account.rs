@@ -19,7 +19,6 @@ use crate::accounts::subscribe::Subscribe;
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
 use crate::change::Changes;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::json::AccountJson;
 use crate::ledger::accounts::{self, NewAccount, NotCreated};
@@ -152,7 +151,7 @@ struct Desk<'a> {
 pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
-    let clock = Clock::system();
+    let clock = settings.clock();
     let balance = open_balance(settings, &clock)?;
     let changes = changes(&store, &balance, &clock);
     let desk = Desk { settings, store, balance, changes, now: clock.now() };

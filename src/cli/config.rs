@@ -7,7 +7,6 @@ use clap::Subcommand;
 use super::{CommandError, print};
 use crate::app::one_line;
 use crate::balance::Balance;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::catalogs::CatalogRefused;
 use crate::operator::catalog_file::{self, CatalogFileError};
@@ -36,7 +35,7 @@ async fn check(settings: &Settings) -> Result<(), CommandError> {
         let source = CatalogRefused::Invalid(error);
         CatalogFileError::Refused { path: path.clone(), source }
     })?;
-    let balance = Balance::from_settings(settings, Clock::system());
+    let balance = Balance::from_settings(settings, settings.clock());
     balance.map_err(|error| CommandError::Refused(one_line(&error)))?.redis().check().await?;
     let (plans, numbers) = (catalog.plans.len(), catalog.numbers.len());
     let path = path.display();

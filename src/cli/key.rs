@@ -10,7 +10,6 @@ use super::error::refused;
 use super::{CommandError, changes, open, open_balance, print};
 use crate::accounts::keys::{CreateKey, RevokeKey, UnknownKey};
 use crate::change::Changes;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::json::KeyJson;
 use crate::keys::KeyText;
@@ -79,7 +78,7 @@ pub(super) struct Revoke {
 pub(super) async fn run(command: Keys, settings: &Settings) -> Result<(), CommandError> {
     let store = open(settings)?;
     schema::check(&store).await?;
-    let clock = Clock::system();
+    let clock = settings.clock();
     let changes = || open_balance(settings, &clock).map(|it| changes(&store, &it, &clock));
     match command {
         Keys::Create(command) => create(command, &changes()?, clock.now()).await,

@@ -7,7 +7,6 @@ use super::actor::{by_user, printable};
 use super::kafka::ask;
 use super::{CommandError, open, print};
 use crate::change;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ledger::offsets::ManualOffset;
@@ -114,7 +113,7 @@ async fn set(command: Set, settings: &Settings) -> Result<(), CommandError> {
             log.low, log.high
         )));
     }
-    let by = by_user(Clock::system().now(), Some(&reason));
+    let by = by_user(settings.clock().now(), Some(&reason));
     let (shown, next_offset) = (topic.clone(), offset);
     let set = SetOffset(ManualOffset { topic, partition, next_offset, cluster_id, reason });
     let Ok(before) = change::commit(&store, set, by).await?;

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::period::{Limit, limit, period};
 use super::{CommandError, open_for_accounts, print};
 use crate::app::one_line;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::jobs::JobLock;
 use crate::ledger::schema;
@@ -44,7 +43,7 @@ pub(super) struct Twilio {
 
 pub(super) async fn run(command: Reconcile, settings: &Settings) -> Result<(), CommandError> {
     let Reconcile::Twilio(command) = command;
-    let clock = Clock::system();
+    let clock = settings.clock();
     let usual = DayRange::before(clock.now(), settings.reconcile.days);
     let from = command.from.unwrap_or(Limit::Day(usual.first)).begins();
     let to = command.to.unwrap_or(Limit::Day(usual.last)).ends();

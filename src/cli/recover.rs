@@ -12,7 +12,6 @@ use super::error::refused;
 use super::period::{Limit, limit};
 use super::{CommandError, changes, open, open_balance, print};
 use crate::app::one_line;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::schema;
 use crate::payments::{Payments, Recovered};
@@ -32,7 +31,7 @@ pub(super) struct Recover {
 }
 
 pub(super) async fn run(command: Recover, settings: &Settings) -> Result<(), CommandError> {
-    let (store, clock) = (open(settings)?, Clock::system());
+    let (store, clock) = (open(settings)?, settings.clock());
     schema::check(&store).await?;
     let balance = open_balance(settings, &clock)?;
     let changes = changes(&store, &balance, &clock);

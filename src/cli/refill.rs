@@ -10,7 +10,6 @@ use super::actor::by_user;
 use super::error::refused;
 use super::{CommandError, changes, open, open_balance, print};
 use crate::app::one_line;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::ledger::schema;
@@ -33,7 +32,7 @@ pub(super) struct Show {
 
 pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), CommandError> {
     let Refills::Show(command) = command;
-    let (store, clock) = (open(settings)?, Clock::system());
+    let (store, clock) = (open(settings)?, settings.clock());
     schema::check(&store).await?;
     let mut connection = store.read().await?;
     let found = match (RefillId::parse(&command.id), PaymentIntentId::parse(&command.id)) {

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 
 use super::actor::{by_user, one_line};
 use super::{CommandError, changes, open, open_balance, print};
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::decode::RejectReason;
 use crate::json::{ClosedJson, RejectJson};
@@ -166,7 +165,7 @@ fn unknown(id: i64) -> CommandError {
 
 async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(), CommandError> {
     let id = command.id;
-    let clock = Clock::system();
+    let clock = settings.clock();
     let changes = changes(store, &open_balance(settings, &clock)?, &clock);
     let by = by_user(clock.now(), Some(&command.reason));
     let closed = match changes.run(CloseReject(id), by).await? {
@@ -190,7 +189,7 @@ async fn close(command: Close, store: &Store, settings: &Settings) -> Result<(),
 }
 
 async fn replay(command: Replay, store: &Store, settings: &Settings) -> Result<(), CommandError> {
-    let clock = Clock::system();
+    let clock = settings.clock();
     let changes = changes(store, &open_balance(settings, &clock)?, &clock);
     let replays = Replays::new(settings, store.clone(), changes);
     let by = by_user(clock.now(), command.why.as_deref());

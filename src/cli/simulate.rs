@@ -129,7 +129,7 @@ pub(super) async fn run(command: Simulate, settings: &Settings) -> Result<(), Co
         Some(Server::Stripe(server)) => return local_stripe::run(server).await,
         None => {}
     }
-    let clock = Clock::system();
+    let clock = settings.clock();
     let mut watch = Watch::new(command.calls, command.no_progress);
     if !command.no_accounts {
         make_accounts(&command, settings, &clock, &watch).await?;

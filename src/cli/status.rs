@@ -9,7 +9,6 @@ use serde_json::json;
 use super::kafka::ask;
 use super::{CommandError, open, print};
 use crate::app::one_line;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::client::TopicPartition;
@@ -28,7 +27,7 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
     schema::check(&store).await?;
     let kafka = &settings.kafka;
     let topics = [kafka.topic_calls.clone(), kafka.topic_rentals.clone()];
-    let now = Clock::system().now();
+    let now = settings.clock().now();
     let stall_max = TimeDelta::seconds(kafka.stall_seconds.into());
     let logs = ask(KafkaSettings::from(&settings.kafka), move |inspector| {
         let mut logs = Logs { cluster_id: inspector.cluster_id()?, ..Logs::default() };
@@ -51,7 +50,16 @@ pub(super) async fn run(command: Show, settings: &Settings) -> Result<(), Comman
     });
     let logs = logs.await.map_err(|error| one_line(&error));
     let status = status(&store, logs, stall_max, now).await?;
-    print(&if command.json { json!(status).to_string() } else { text(&status) })
+    let seconds = settings.clock.offset_seconds;
+    print(&if command.json {
+        let mut status = json!(status);
+        status["clock_offset_seconds"] = json!(seconds);
+        status.to_string()
+    } else if seconds == 0 {
+        text(&status)
+    } else {
+        format!("the clock is moved by {seconds} s, for tests\n{}", text(&status))
+    })
 }
 
 fn text(status: &Status) -> String {

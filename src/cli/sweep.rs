@@ -10,7 +10,6 @@ use serde_json::json;
 use super::period::{Limit, limit, period};
 use super::{CommandError, open_for_accounts, print};
 use crate::app::one_line;
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::jobs::JobLock;
 use crate::ledger::schema;
@@ -36,7 +35,7 @@ pub(super) struct Sweep {
 }
 
 pub(super) async fn run(command: Sweep, settings: &Settings) -> Result<(), CommandError> {
-    let clock = Clock::system();
+    let clock = settings.clock();
     let to = command.to.map_or_else(|| clock.now(), Limit::ends);
     let overlap = TimeDelta::seconds(settings.sweep.overlap_seconds.into());
     let from = command.from.map_or_else(|| to - overlap, Limit::begins);

@@ -9,7 +9,6 @@ use serde_json::json;
 use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::balance::{Balance, BalanceError};
-use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::schema;
 use crate::verify::{Finding, Report, VIOLATIONS_SHOWN_MAX, verify};
@@ -41,7 +40,7 @@ pub(super) async fn run(command: Verify, settings: &Settings) -> Result<(), Comm
 
 /// Compares Redis with Postgres.
 async fn redis(settings: &Settings) -> Result<Finding, BalanceError> {
-    let drift = Balance::from_settings(settings, Clock::system())?.verify().await?;
+    let drift = Balance::from_settings(settings, settings.clock())?.verify().await?;
     Ok(Finding {
         name: "redis_agrees_with_postgres",
         sentence: "the wallets and holds in Redis are those in Postgres",

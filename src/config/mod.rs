@@ -5,6 +5,7 @@
 //! may log or print a secret, and no code elsewhere may read an environment variable.
 
 mod allocator;
+mod clock;
 mod error;
 mod http;
 mod jobs;
@@ -18,6 +19,7 @@ mod shared_keys;
 mod variables;
 
 pub use allocator::settle_allocator;
+pub use clock::ClockSettings;
 pub use error::SettingsError;
 pub use http::Http;
 pub use jobs::{Reconcile, Sweep};

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use callmeter_core::domain::{Money, ZeroDurationCompleted};
+use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
@@ -12,6 +14,7 @@ use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
 use super::{ConnectionUrl, KafkaOptions};
+use crate::clock::Clock;
 
 /// Every setting, checked.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -29,6 +32,7 @@ pub struct Settings {
     pub rejects: Rejects,
     pub wallet: Wallet,
     pub catalog: CatalogFile,
+    pub clock: ClockSettings,
     pub stripe: Stripe,
     pub refill: Refill,
     pub auto_refill: AutoRefill,
@@ -161,6 +165,11 @@ pub enum LogFormat {
 }
 
 impl Settings {
+    /// The program's clock.
+    pub fn clock(&self) -> Clock {
+        Clock::system().moved_by(TimeDelta::seconds(self.clock.offset_seconds))
+    }
+
     /// Finds the first key whose value has the right type and is still wrong.
     pub(super) fn check(&self) -> Result<(), Problem> {
         self.http.check()?;
@@ -196,6 +205,7 @@ impl Settings {
         self.stripe.check(self.http.request_seconds_max.into())?;
         self.refill.check()?;
         self.auto_refill.check()?;
+        self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.sweep.check()?;
         self.reconcile.check()?;
         if self.wallet.low_balance_threshold.is_negative() {

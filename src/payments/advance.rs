@@ -6,6 +6,8 @@ use callmeter_core::domain::{
 use callmeter_core::policy::decline;
 use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, Step, next};
 
+use chrono::TimeDelta;
+
 use super::requests::{self, cancel_key, key};
 use super::settle::{Ended, Settle};
 use super::{PaymentError, Payments, Settled};
@@ -256,7 +258,7 @@ impl Payments {
         let Some(customer) = self.stored_customer(refill.account_key).await? else {
             return Ok(None);
         };
-        let since = refill.created_at - chrono::TimeDelta::hours(1);
+        let since = refill.created_at - self.clock.offset().abs() - TimeDelta::hours(1);
         let listed = self.stripe.payment_intents_of(&customer, since, deadline).await?;
         let found = listed.into_iter().find(|intent| {
             intent.metadata.get("callmeter_refill").map(String::as_str) == Some(refill.id.as_str())

@@ -97,7 +97,7 @@ impl Payments {
             return Err(EventRefusal::NotConfigured);
         }
         let header = signature.ok_or(EventRefusal::BadSignature)?;
-        signature::verify(header, body, secrets, self.clock.now())
+        signature::verify(header, body, secrets, self.clock.unmoved())
             .map_err(|_| EventRefusal::BadSignature)?;
         let event = Event::parse(body).map_err(|_| EventRefusal::Unparsable)?;
         if event.livemode != self.settings.is_live {

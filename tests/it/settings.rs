@@ -41,13 +41,15 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
     // Name, value (none: not set), and what the line must name.
-    let cases: [(&str, Option<&str>, &str); 40] = [
+    let cases: [(&str, Option<&str>, &str); 42] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),
         ("DATABASE_URL", Some("mysql://callmeter:hunter2@127.0.0.1/x"), "DATABASE_URL"),
         ("REDIS_URL", None, "REDIS_URL"),
         ("REDIS_URL", Some("http://:hunter2@127.0.0.1"), "REDIS_URL"),
         ("REDIS_URL", Some("redis://127.0.0.1:6379/x"), "REDIS_URL"),
+        ("CALLMETER__CLOCK__OFFSET_SECONDS", Some("60"), "twilio.api_base"),
+        ("CALLMETER__CLOCK__OFFSET_SECONDS", Some("an hour"), "clock.offset_seconds"),
         ("KAFKA_BROKERS", None, "KAFKA_BROKERS"),
         ("KAFKA_BROKERS", Some("127.0.0.1:port"), "KAFKA_BROKERS"),
         ("CALLMETER__HTTP__LISTEN", Some("8080"), "http.listen"),

@@ -53,7 +53,7 @@ impl From<&Settings> for HoldSettings {
             expired_per_step_max: holds.expired_per_step_max,
             unjournaled_max: holds.unjournaled_max,
             unjournaled_account_max: holds.unjournaled_account_max,
-            ..Self::default()
+            redis_clock_offset_micros: settings.clock.offset_seconds.saturating_mul(1_000_000),
         }
     }
 }

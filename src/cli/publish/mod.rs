@@ -14,7 +14,6 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use super::{CommandError, print};
-use crate::clock::Clock;
 use crate::config::Settings;
 use judge::{Judge, Judged};
 use lines::{BadLine, Lines, Source};
@@ -39,7 +38,7 @@ pub(super) struct Publish {
 }
 
 pub(super) async fn run(command: Publish, settings: &Settings) -> Result<(), CommandError> {
-    let judge = Judge::new(settings, Clock::system(), command.topic.as_deref());
+    let judge = Judge::new(settings, settings.clock(), command.topic.as_deref());
     let judge = judge.map_err(CommandError::Usage)?;
     let path = command.file.filter(|path| path.as_os_str() != "-");
     let name = path.as_ref().map_or("standard input".into(), |path| path.display().to_string());

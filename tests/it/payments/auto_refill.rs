@@ -267,3 +267,50 @@ impl World {
         assert!(totals.values().all(|totals| totals.captured == 0), "{totals:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn back_offs_double_until_the_fifth_decline_switches_off() {
+    const HOUR: i64 = 3_600;
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(declined("insufficient_funds")).await;
+    world.set(&json!({"enabled": true, "threshold": "20.00", "amount": "50.00"})).await;
+    world.until_refills("failed", 1).await;
+    // One, two, four and eight hours after the decline before.
+    for (declines, hours) in [(2, 1), (3, 3), (4, 7), (5, 15)] {
+        // Ten minutes early, and then a minute late.
+        world.go_on_at("api,jobs", hours * HOUR - 600).await;
+        world.go_on_at("api,jobs", hours * HOUR + 60).await;
+        world.until_refills("failed", declines).await;
+    }
+    let failed = world.until_refills("failed", 5).await;
+    let at = |refill: &Value, name: &str| {
+        chrono::DateTime::parse_from_rfc3339(&text(refill, name)).expect("a time")
+    };
+    // Newest first.
+    let pauses =
+        failed.windows(2).map(|two| at(&two[0], "created_at") - at(&two[1], "finished_at"));
+    for (pause, hours) in pauses.zip([8, 4, 2, 1]) {
+        assert!(pause >= chrono::TimeDelta::hours(hours), "{pause} is less than {hours} h");
+    }
+    let state = world.auto_refill().await;
+    assert_eq!((&state["enabled"], &state["reason"]), (&json!(false), &json!("card_refused")));
+    world.assert_paid_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unconfirmed_automatic_refill_ends_after_a_day_and_the_next_is_tried() {
+    const HOUR: i64 = 3_600;
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    let card = Card { authentication: Authentication::Always, ..Card::default() };
+    world.save(card).await;
+    world.set(&json!({"enabled": true, "threshold": "20.00", "amount": "50.00"})).await;
+    world.until_refills("requires_action", 1).await;
+    world.go_on_at("api,jobs", 23 * HOUR).await;
+    assert_eq!(world.auto_refill().await["state"], "action_needed");
+    world.go_on_at("api,jobs", 24 * HOUR + 60).await;
+    let failed = world.until_refills("failed", 1).await;
+    assert_eq!(failed[0]["decline"]["code"], "not_confirmed", "{failed:?}");
+    world.until_refills("requires_action", 1).await;
+    assert_eq!(world.count("auto").await, 2);
+    world.assert_paid_nothing();
+}

@@ -18,6 +18,10 @@ use callmeter::simulate::stripe::Card;
 use reqwest::Method;
 use serde_json::{Value, json};
 
+/// Settings that make tests fast.
+const FAST: [(&str, &str); 2] =
+    [("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"), ("CALLMETER__STRIPE__TIMEOUT_SECONDS", "6")];
+
 /// A system with one account, its customer's API, and Stripe.
 struct World {
     system: System,
@@ -35,8 +39,7 @@ impl World {
         let settings = stripe.settings();
         let mut changed: Vec<(&str, &str)> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        changed.push(("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"));
-        changed.push(("CALLMETER__STRIPE__TIMEOUT_SECONDS", "6"));
+        changed.extend(FAST);
         let index = system.start(role, &changed);
         let admin = system.ready(index).await;
         system.open(&admin, [&account("acme", 0)]).await;
@@ -46,6 +49,25 @@ impl World {
         let (_, key) = make(&admin, "account", Some("acme")).await;
         let own = admin.with_key(Some(&key));
         World { system, stripe, admin, own }
+    }
+
+    /// Goes on at another time: the process is killed, and another one starts with a moved clock.
+    async fn go_on_at(&mut self, role: &str, offset_seconds: i64) {
+        for service in &mut self.system.services {
+            if service.runs() {
+                service.kill();
+            }
+        }
+        let (settings, offset) = (self.stripe.settings(), offset_seconds.to_string());
+        let mut changed: Vec<(&str, &str)> =
+            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        changed.extend(FAST);
+        changed.push(("CALLMETER__TWILIO__API_BASE", "http://127.0.0.1:9"));
+        changed.push(("CALLMETER__CLOCK__OFFSET_SECONDS", &offset));
+        let index = self.system.start(role, &changed);
+        let base = self.system.ready(index).await.base;
+        self.admin = self.admin.at(base.clone());
+        self.own = self.own.at(base);
     }
 
     /// Saves a card: the customer's setup, then the card as the browser brings it to Stripe.
