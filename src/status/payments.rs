@@ -1,10 +1,12 @@
 //! Refills that wait, and payments that fit none of them.
 
+use callmeter_core::domain::Money;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Problem;
+use crate::books;
 use crate::ledger::payments::unmatched;
 use crate::ledger::store::StoreError;
 
@@ -22,6 +24,8 @@ pub struct PaymentStatus {
     pub oldest_pending_at: Option<DateTime<Utc>>,
     /// Payments that fit no refill and that nobody has resolved.
     pub unmatched: i64,
+    /// Open differences between Stripe's books and ours, as last compared.
+    pub differences: i64,
 }
 
 /// Reads the state of payments, and reports what needs an operator.
@@ -40,7 +44,9 @@ pub(super) async fn read(
     .fetch_one(&mut *connection)
     .await?;
     let unmatched = unmatched::count_open(connection).await?;
-    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched };
+    let open = books::open(connection).await?;
+    let differences = open.differences;
+    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched, differences };
     if let Some(oldest) = status.oldest_pending_at.filter(|oldest| now - *oldest > PENDING_MAX) {
         problems.push(Problem {
             what: format!("{pending} refills are pending, the oldest since {oldest}"),
@@ -51,6 +57,14 @@ pub(super) async fn read(
         problems.push(Problem {
             what: format!("{unmatched} payments fit none of our refills; they are not credited"),
             help: "docs/runbook.md, *A payment fits no refill*".to_owned(),
+        });
+    }
+    if differences > 0 {
+        let drift = Money::from_micros(open.drift_micros);
+        problems.push(Problem {
+            what: format!("{differences} payments differ from Stripe's books, by {drift} USD"),
+            help: "`callmeter reconcile stripe`; docs/runbook.md, *Money differs from Stripe's*"
+                .to_owned(),
         });
     }
     Ok(status)
