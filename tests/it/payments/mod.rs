@@ -1,5 +1,6 @@
 //! Money in: refills and cards through the local Stripe, held against the ledger.
 
+mod books;
 mod cards;
 mod faults;
 mod refills;
