@@ -191,11 +191,8 @@ pub(super) fn explain(
             found.pair(refunds, Some(*moved), None, id, is_settled);
         }
     }
-    let withdrawn = [
-        Reason::ChargebackNotBooked,
-        Reason::ChargebackNotAtStripe,
-        Reason::ChargebackAmount,
-    ];
+    let withdrawn =
+        [Reason::ChargebackNotBooked, Reason::ChargebackNotAtStripe, Reason::ChargebackAmount];
     let reinstated =
         [Reason::ReversalNotBooked, Reason::ReversalNotAtStripe, Reason::ChargebackAmount];
     for dispute in &theirs.disputes {

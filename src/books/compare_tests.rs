@@ -76,11 +76,8 @@ fn refunds_are_compared_one_by_one_and_told_by_reason() {
         ("re_unknown".to_owned(), moved(8, 6)),
         ("re_just_made".to_owned(), moved(9, 2_000)),
     ];
-    let expected = [
-        ("refund_not_booked", 0, 23),
-        ("refund_amount", 71, 70),
-        ("refund_not_at_stripe", 98, 0),
-    ];
+    let expected =
+        [("refund_not_booked", 0, 23), ("refund_amount", 71, 70), ("refund_not_at_stripe", 98, 0)];
     assert_eq!(told(&theirs, &ours), expected);
     let found = explain(&theirs, &ours, at(1_000));
     assert_eq!(found[0].objects, ["re_lost", "re_lost_too"]);

@@ -81,10 +81,8 @@ fn text(report: &Report) -> String {
     for settled in report.settled.iter().filter(|settled| settled.currency != "usd") {
         let (currency, paid, gross) = (&settled.currency, settled.paid, settled.gross);
         let (fees, net) = (settled.fees, settled.net);
-        let _ = writeln!(
-            text,
-            "settled in {currency}: {paid} USD as {gross}, fees {fees}, net {net}"
-        );
+        let _ =
+            writeln!(text, "settled in {currency}: {paid} USD as {gross}, fees {fees}, net {net}");
     }
     for row in &report.payouts {
         let (payout, currency, amount, status) =

@@ -106,8 +106,7 @@ fn tell_roll_forward(
 }
 
 fn sides(found: &liability::Liability) -> Result<Value, CommandError> {
-    let side =
-        |side: liability::Side| json!({ "wallets": side.wallets, "amount": side.amount });
+    let side = |side: liability::Side| json!({ "wallets": side.wallets, "amount": side.amount });
     let total = found.total().ok_or_else(out_of_range)?;
     Ok(json!({
         "positive": side(found.positive), "negative": side(found.negative), "total": total,

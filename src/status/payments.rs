@@ -62,7 +62,7 @@ pub(super) async fn read(
     if differences > 0 {
         let drift = Money::from_micros(open.drift_micros);
         problems.push(Problem {
-            what: format!("{differences} payments differ from Stripe's books, by {drift} USD"),
+            what: format!("{differences} differences from Stripe's books, {drift} USD together"),
             help: "`callmeter reconcile stripe`; docs/runbook.md, *Money differs from Stripe's*"
                 .to_owned(),
         });

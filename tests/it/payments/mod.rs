@@ -3,6 +3,7 @@
 mod books;
 mod cards;
 mod faults;
+mod liability;
 mod refills;
 mod webhooks;
 
