@@ -59,7 +59,9 @@ impl Found {
             }
         }
         for dispute in returns.disputes.get(&payment.id).into_iter().flatten() {
-            dispute.balance_transactions.iter().for_each(|row| self.settling.add(row, None));
+            for row in &dispute.balance_transactions {
+                self.settling.add(row, None);
+            }
         }
     }
 }
@@ -71,7 +73,9 @@ pub(super) fn report(range: DayRange, found: Found, payouts: Payouts) -> Report 
         (a.paid_at, &a.payment_intent, a.reason).cmp(&(b.paid_at, &b.payment_intent, b.reason))
     });
     let mut drift = Money::ZERO;
-    differences.iter().for_each(|difference| plus(&mut drift, difference.drift()));
+    for difference in &differences {
+        plus(&mut drift, difference.drift());
+    }
     let mut not_paid_out = NotPaidOut::default();
     for (_, cents) in found.charges.iter().filter(|(id, _)| !payouts.charges.contains(*id)) {
         not_paid_out.payments += 1;

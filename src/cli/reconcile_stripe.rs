@@ -107,13 +107,13 @@ fn text(report: &Report) -> String {
 
 fn line(difference: &Difference) -> String {
     let Difference { payment_intent, ours, stripe, reason, currency, objects, .. } = difference;
-    let objects = objects.iter().map(|object| format!(" {object}")).collect::<String>();
+    let objects = objects.join(" ");
     let help = match reason {
         Reason::NotInLedger => format!("; `callmeter refill show {payment_intent}`"),
         _ => String::new(),
     };
     let reason = reason.as_str();
     format!(
-        "! {payment_intent} {reason}: {ours} in the ledger, {stripe} {currency} at Stripe{objects}{help}"
+        "! {payment_intent} {reason}: {ours} in the ledger, {stripe} {currency} at Stripe {objects}{help}"
     )
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use callmeter_core::domain::TransactionType;
+use callmeter_core::domain::{AdjustmentReason, Money, TransactionKind, TransactionType};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -76,7 +76,11 @@ fn tell_roll_forward(
         .iter()
         .map(|(kind, (count, amount))| {
             let direction = kind.transaction_type().as_str();
-            let value = json!({ "type": direction, "transactions": count, "amount": amount });
+            let mut value = json!({ "type": direction, "transactions": count, "amount": amount });
+            for ((_, reason), (count, amount)) in reasons(found, *kind) {
+                value["by_reason"][reason.as_str()] =
+                    json!({ "transactions": count, "amount": amount });
+            }
             (kind.as_str().to_owned(), value)
         })
         .collect();
@@ -92,6 +96,9 @@ fn tell_roll_forward(
         for (kind, (count, amount)) in &found.movements {
             let sign = if kind.transaction_type() == TransactionType::Credit { '+' } else { '-' };
             let _ = writeln!(shown, "{sign} {:<24}{count:>10}{amount:>20}", kind.as_str());
+            for ((_, reason), (count, amount)) in reasons(found, *kind) {
+                let _ = writeln!(shown, "    {:<22}{count:>10}{amount:>20}", reason.as_str());
+            }
         }
         let _ = write!(shown, "closing\n{}", text(&report["closing"]));
         print(&shown)?;
@@ -103,6 +110,14 @@ fn tell_roll_forward(
         "opening and movements differ from closing by {difference}; run `callmeter verify`"
     );
     Err(CommandError::Refused(problem))
+}
+
+/// The movements of a kind that were given a reason.
+fn reasons(
+    found: &RollForward,
+    kind: TransactionKind,
+) -> impl Iterator<Item = (&(TransactionKind, AdjustmentReason), &(i64, Money))> {
+    found.reasons.iter().filter(move |((of, _), _)| *of == kind)
 }
 
 fn sides(found: &liability::Liability) -> Result<Value, CommandError> {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use callmeter_core::domain::{Money, TransactionKind, TransactionType};
+use callmeter_core::domain::{AdjustmentReason, Money, TransactionKind, TransactionType};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -36,6 +36,8 @@ pub struct RollForward {
     pub opening: Liability,
     /// The number and sum of completed rows, by kind; every kind is there.
     pub movements: BTreeMap<TransactionKind, (i64, Money)>,
+    /// Those of the adjustments that were given a reason.
+    pub reasons: BTreeMap<(TransactionKind, AdjustmentReason), (i64, Money)>,
     /// At the end.
     pub closing: Liability,
 }
@@ -121,7 +123,13 @@ pub async fn roll_forward(
          UNION ALL
          SELECT kind::text, NULL, count(*), sum(amount_micros)::bigint
          FROM ranges JOIN transactions USING (account_key)
-         WHERE sequence >= first AND sequence < above AND status = 'completed' GROUP BY kind",
+         WHERE sequence >= first AND sequence < above AND status = 'completed' GROUP BY kind
+         UNION ALL
+         SELECT kind || ' ' || reason, NULL, count(*), sum(amount_micros)::bigint
+         FROM ranges JOIN adjustment_reasons USING (account_key)
+         JOIN transactions USING (account_key, sequence)
+         WHERE sequence >= first AND sequence < above AND status = 'completed'
+         GROUP BY kind, reason",
     )
     .bind(begin)
     .bind(end)
@@ -131,6 +139,7 @@ pub async fn roll_forward(
     let mut found = RollForward {
         opening: Liability::default(),
         movements: TransactionKind::ALL.iter().map(nothing).collect(),
+        reasons: BTreeMap::new(),
         closing: Liability::default(),
     };
     for row in &rows {
@@ -138,9 +147,15 @@ pub async fn roll_forward(
             (row.try_get("part")?, row.try_get("is_positive")?);
         let (count, amount) = (row.try_get("rows")?, Money::from_micros(row.try_get("amount")?));
         let Some(is_positive) = is_positive else {
-            let kind = TransactionKind::parse(&part);
-            let kind = kind.map_err(|error| LedgerError::unreadable("a transaction", error))?;
-            found.movements.insert(kind, (count, amount));
+            let unreadable = |error| LedgerError::unreadable("a transaction", error);
+            let (kind, reason) = part.split_once(' ').unwrap_or((&part, ""));
+            let kind = TransactionKind::parse(kind).map_err(unreadable)?;
+            if reason.is_empty() {
+                found.movements.insert(kind, (count, amount));
+            } else {
+                let reason = AdjustmentReason::parse(reason).map_err(unreadable)?;
+                found.reasons.insert((kind, reason), (count, amount));
+            }
             continue;
         };
         let of = if part == "opening" { &mut found.opening } else { &mut found.closing };

@@ -10,7 +10,8 @@ async fn the_liability_is_that_of_the_instant_and_its_movements_add_up() {
     let (world, _) = hour_old("api").await;
     world.system.open(&world.admin, [&account("debtor", 0)]).await;
     let adjust = async |account: &str, direction: &str, amount: &str| {
-        let body = json!({"type": direction, "amount": amount, "description": "by hand"});
+        let body = json!({"type": direction, "amount": amount, "description": "by hand",
+            "reason": "goodwill"});
         let path = format!("/v1/accounts/{account}/adjustments");
         world.admin.post(&path, &body).await.expect(201);
     };
@@ -53,6 +54,15 @@ async fn the_liability_is_that_of_the_instant_and_its_movements_add_up() {
     assert_eq!(movement("refill_manual"), &expected, "pending rows move nothing");
     assert_eq!(movement("adjustment_credit")["amount"], "1001.500000");
     assert_eq!(movement("adjustment_debit")["amount"], "4.000000");
+    let goodwill = json!({"goodwill": {"transactions": 1, "amount": "1.500000"}});
+    assert_eq!(
+        movement("adjustment_credit")["by_reason"],
+        goodwill,
+        "the opening balance has none"
+    );
+    let body = json!({"type": "credit", "amount": "1", "description": "x", "reason": "whim"});
+    let refused = world.admin.post("/v1/accounts/acme/adjustments", &body).await;
+    assert_eq!(refused.problem(400), "invalid_request");
     assert_eq!(movement("call")["transactions"], 0);
     assert_eq!(whole["movements"].as_object().map(serde_json::Map::len), Some(13));
     // A later period opens with all of it.
