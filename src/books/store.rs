@@ -3,7 +3,7 @@
 use callmeter_core::domain::Money;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::FutureExt;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::compare::Difference;
@@ -23,7 +23,7 @@ pub(super) struct Settlement {
 }
 
 /// The open differences, all together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Open {
     /// How many.
     pub differences: i64,
