@@ -6,14 +6,15 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`status`], [`simulate`],
-//! [`bridge`], [`http`], [`app`], [`cli`].
+//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`books`], [`status`],
+//! [`simulate`], [`bridge`], [`http`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
 
 pub mod accounts;
 pub mod app;
 pub mod balance;
+pub mod books;
 pub mod bridge;
 pub mod change;
 pub mod cli;

@@ -111,6 +111,8 @@ pub const EXPIRED_HOLDS: &str = "callmeter_expired_holds_total";
 pub const TWILIO_DRIFT_MINUTES: &str = "callmeter_twilio_drift_minutes";
 /// Dollars charged for calls minus Twilio's price, over the last compared days.
 pub const TWILIO_MARGIN_DOLLARS: &str = "callmeter_twilio_margin_dollars";
+/// Dollars by which Stripe's books and ours differ, the signs left out, as last compared.
+pub const STRIPE_DRIFT_DOLLARS: &str = "callmeter_stripe_drift_dollars";
 /// Number of the last accepted catalog version, whichever process accepted it.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Refused catalog files.
@@ -303,6 +305,7 @@ fn describe() {
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");
     describe_gauge!(TWILIO_DRIFT_MINUTES, "Minutes of ours and Twilio's that differ, by reason");
     describe_gauge!(TWILIO_MARGIN_DOLLARS, "Dollars charged for calls less what Twilio took");
+    describe_gauge!(STRIPE_DRIFT_DOLLARS, "Dollars by which Stripe's books and ours differ");
     describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");
     describe_counter!(CATALOG_REFUSED, "Catalog files that were refused");
     describe_gauge!(COMPONENT_UP, "1 where a part of the service works, 0 where it does not");

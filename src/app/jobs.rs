@@ -8,6 +8,7 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::App;
+use crate::books::{self, Books};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::jobs::{self, Job, JobError, Run};
@@ -48,7 +49,10 @@ impl App {
         let store = self.store.clone();
         let blanking = self.blanking(&store);
         let refills = self.refills();
-        let jobs = vec![self.sweep(sweeper), self.reconcile(reconciler), blanking, refills];
+        let books = Books::from_settings(settings, open()?, self.clock.clone())?;
+        let books = self.reconcile_stripe(books);
+        let (sweep, reconcile) = (self.sweep(sweeper), self.reconcile(reconciler));
+        let jobs = vec![sweep, reconcile, blanking, refills, books];
         Ok((store, jobs))
     }
 
@@ -126,6 +130,32 @@ impl App {
                     summary.publish();
                 }
             },
+        }
+    }
+}
+
+impl App {
+    /// Compares Stripe's books with the ledger, if a key of Stripe is set.
+    fn reconcile_stripe(&self, books: Option<Books>) -> Job {
+        let (days, clock) = (self.settings.reconcile.days, self.clock.clone());
+        let run = books.map(|books| {
+            let run = move || {
+                let (books, clock) = (books.clone(), clock.clone());
+                async move {
+                    let open = books.review(DayRange::before(clock.now(), days)).await?;
+                    tracing::info!(differences = open.differences, "compared with stripe");
+                    Ok(serde_json::to_value(open)?)
+                }
+                .boxed()
+            };
+            Box::new(run) as Run
+        });
+        Job {
+            name: books::NAME,
+            period: TimeDelta::seconds(self.settings.stripe.reconcile_seconds.into()),
+            run,
+            // `show_stripe_drift` publishes what is open.
+            show: |_: &Value| {},
         }
     }
 }

@@ -280,6 +280,7 @@ impl App {
         if roles.contains(&Role::Jobs) {
             stages.spawn(app.clone().until_shutdown(app.clone().forget_old_answers()));
             stages.spawn(app.clone().until_shutdown(app.clone().tend_tokens()));
+            stages.spawn(app.clone().until_shutdown(app.clone().show_stripe_drift()));
             stages.spawn(app.clone().until_shutdown(app.clone().measure_drift()));
             stages.spawn(app.clone().until_shutdown(app.clone().run_jobs()));
             if let Some(payments) = self.payments.clone() {

@@ -1,5 +1,6 @@
 //! What `serve` does periodically: probes Postgres and Redis, reloads the catalog on SIGHUP,
-//! deletes old answers, and measures the ledger's drift. Each loop runs until the shutdown.
+//! deletes old answers, and measures the ledger's drift and that from Stripe's books. Each loop runs
+//! until the shutdown.
 
 use std::time::Duration;
 
@@ -7,12 +8,14 @@ use futures::FutureExt;
 use tokio::signal::unix::Signal;
 
 use super::{App, PROBE_EVERY, PROBE_MAX, one_line};
+use crate::books;
 use crate::clock::beat;
 use crate::ledger::LedgerError;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs;
 use crate::ledger::idempotency;
 use crate::ledger::shared_keys::SharedKeys;
+use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::CATALOG_VERSION;
 use crate::operator::catalog_file;
@@ -26,6 +29,8 @@ const PURGE_LIMIT: i64 = 1000;
 const CATALOG_EVERY: Duration = Duration::from_secs(5);
 /// Time between two measurements of the ledger's drift; each reads all transactions.
 const DRIFT_EVERY: Duration = Duration::from_hours(1);
+/// Time between two looks at the open differences from Stripe's books.
+const STRIPE_DRIFT_EVERY: Duration = Duration::from_secs(5);
 
 impl App {
     /// Probes Postgres, so that `/readyz` shows an outage even without requests.
@@ -150,6 +155,20 @@ impl App {
                 Err(error) => tracing::warn!(error = one_line(&error), "drift was not measured"),
             }
             tokio::time::sleep(DRIFT_EVERY).await;
+        }
+    }
+
+    /// Publishes the open differences from Stripe's books, whichever process or command compared
+    /// them last.
+    pub(super) async fn show_stripe_drift(self) {
+        loop {
+            let open = async { books::open(&mut *self.store.read().await?).await };
+            match open.await {
+                Ok::<_, StoreError>(open) => open.publish(),
+                // Postgres is unreachable: `/readyz` reports it.
+                Err(error) => tracing::debug!(%error, "the drift from stripe is not known"),
+            }
+            beat(STRIPE_DRIFT_EVERY).await;
         }
     }
 }

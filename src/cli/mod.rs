@@ -16,10 +16,12 @@ mod openapi;
 mod period;
 mod publish;
 mod reconcile;
+mod reconcile_stripe;
 mod recover;
 mod redact;
 mod refill;
 mod rejects;
+mod report;
 mod serve;
 mod shared_key;
 mod simulate;
@@ -88,6 +90,9 @@ enum Command {
     /// Compares our charges with what others billed
     #[command(subcommand)]
     Reconcile(reconcile::Reconcile),
+    /// Reports figures for the books, from the ledger alone
+    #[command(subcommand)]
+    Report(report::Report),
     /// Publishes events to Kafka, one JSON object per line
     Publish(publish::Publish),
     /// Publishes simulated Twilio traffic to Kafka
@@ -139,6 +144,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Recover(command) => recover::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
+            Command::Report(command) => report::run(command, &settings).await,
             Command::Publish(command) => publish::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Openapi => openapi::run(),

@@ -1,8 +1,9 @@
 //! Reads `--from` and `--to`.
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, SubsecRound, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SubsecRound, TimeDelta, Utc};
 
 use super::CommandError;
+use crate::reconcile::DayRange;
 use crate::sweep::Period;
 
 /// One end of a period as given: a time, or a whole UTC day.
@@ -50,6 +51,18 @@ pub(super) fn period(from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Period, C
         return Ok(Period { from, to });
     }
     Err(CommandError::Usage(format!("--to ({to}) is not after --from ({from})")))
+}
+
+/// The days between both ends, included; where one is missing, the usual one.
+pub(super) fn days(
+    from: Option<Limit>,
+    to: Option<Limit>,
+    usual: DayRange,
+) -> Result<DayRange, CommandError> {
+    let from = from.unwrap_or(Limit::Day(usual.first)).begins();
+    let period = period(from, to.unwrap_or(Limit::Day(usual.last)).ends())?;
+    let last = (period.to - TimeDelta::microseconds(1)).date_naive();
+    Ok(DayRange { first: period.from.date_naive(), last })
 }
 
 #[cfg(test)]

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::period::{Limit, limit, period};
+use super::period::{Limit, days, limit};
+use super::reconcile_stripe::{self, Stripe};
 use super::{CommandError, open_for_accounts, print};
 use crate::app::one_line;
 use crate::config::Settings;
@@ -25,6 +25,8 @@ pub(super) enum Reconcile {
     /// Compares billed minutes and money with Twilio's usage records, day by day; ends with 1 where
     /// they differ for good
     Twilio(Twilio),
+    /// Compares payments, refunds and disputes with Stripe's books; ends with 1 where they differ
+    Stripe(Stripe),
 }
 
 #[derive(Debug, Args)]
@@ -42,14 +44,13 @@ pub(super) struct Twilio {
 }
 
 pub(super) async fn run(command: Reconcile, settings: &Settings) -> Result<(), CommandError> {
-    let Reconcile::Twilio(command) = command;
+    let command = match command {
+        Reconcile::Twilio(command) => command,
+        Reconcile::Stripe(command) => return reconcile_stripe::run(command, settings).await,
+    };
     let clock = settings.clock();
     let usual = DayRange::before(clock.now(), settings.reconcile.days);
-    let from = command.from.unwrap_or(Limit::Day(usual.first)).begins();
-    let to = command.to.unwrap_or(Limit::Day(usual.last)).ends();
-    let period = period(from, to)?;
-    let last = (period.to - TimeDelta::microseconds(1)).date_naive();
-    let range = DayRange { first: period.from.date_naive(), last };
+    let range = days(command.from, command.to, usual)?;
     let store = open_for_accounts(settings)?;
     schema::check(&store).await?;
     let refused = |error: &dyn std::error::Error| CommandError::Refused(one_line(error));

@@ -27,6 +27,7 @@ pub struct Stripe {
     pub timeout_seconds: u32,
     pub lookup_seconds: u32,
     pub action_minutes: u32,
+    pub reconcile_seconds: u32,
 }
 
 /// `[refill]`: how customers pay into their wallets.
@@ -122,6 +123,10 @@ impl Stripe {
         if !(1..=1_440).contains(&self.action_minutes) {
             let fault = format!("is {}, out of its range", self.action_minutes);
             return refuse("stripe.action_minutes", fault, RANGE);
+        }
+        if !(1..=604_800).contains(&self.reconcile_seconds) {
+            let fault = format!("is {}, out of its range", self.reconcile_seconds);
+            return refuse("stripe.reconcile_seconds", fault, RANGE);
         }
         Ok(())
     }

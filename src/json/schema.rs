@@ -126,6 +126,8 @@ words! {
     TransactionType = core::TransactionType::ALL;
     /// What a transaction is for.
     TransactionKind = core::TransactionKind::ALL;
+    /// Why a wallet was adjusted, in the words of the books.
+    AdjustmentReason = core::AdjustmentReason::ALL;
     /// Who began a refill.
     RefillTrigger = core::RefillTrigger::ALL;
     /// How far a refill is.

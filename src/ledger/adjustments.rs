@@ -1,7 +1,7 @@
 //! Corrections by an administrator: a credit or a debit with its reason.
 
 use callmeter_core::domain::{
-    AccountId, Money, TransactionKind, TransactionStatus, TransactionType,
+    AccountId, AdjustmentReason, Money, TransactionKind, TransactionStatus, TransactionType,
 };
 use serde_json::json;
 use sqlx::PgConnection;
@@ -22,6 +22,8 @@ pub struct Adjustment {
     pub description: String,
     /// Sequence of the transaction it corrects.
     pub refers_to: Option<i64>,
+    /// Why, in the words of the books.
+    pub reason: Option<AdjustmentReason>,
 }
 
 /// Why a wallet is not corrected.
@@ -65,16 +67,42 @@ pub async fn adjust(
     };
     let before = json!({ "balance": head.balance });
     let sequence = wallets::post(connection, &mut head, &entry, by.at).await?;
+    if let Some(reason) = adjustment.reason {
+        keep_reason(connection, head.account_key, sequence, reason).await?;
+    }
     let entry = AuditEntry {
         action: Action::WalletAdjusted,
         account_key: Some(head.account_key),
         subject: id.to_string(),
         before,
-        after: json!({ "balance": head.balance, "sequence": sequence }),
+        after: match adjustment.reason {
+            Some(reason) => {
+                json!({ "balance": head.balance, "sequence": sequence, "reason": reason })
+            }
+            None => json!({ "balance": head.balance, "sequence": sequence }),
+        },
     };
     audit::note(connection, by, &entry).await?;
     let posted = history::transaction(connection, head.account_key, sequence).await?;
     posted.map(Ok).ok_or_else(|| {
         LedgerError::unreadable("a transaction", format!("{sequence} vanished after its posting"))
     })
+}
+
+async fn keep_reason(
+    connection: &mut PgConnection,
+    account_key: i32,
+    sequence: i64,
+    reason: AdjustmentReason,
+) -> Result<(), LedgerError> {
+    sqlx::query(
+        "/* adjustments::keep_reason */
+         INSERT INTO adjustment_reasons (account_key, sequence, reason) VALUES ($1, $2, $3)",
+    )
+    .bind(account_key)
+    .bind(sequence)
+    .bind(reason.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
 }

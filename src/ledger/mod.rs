@@ -20,6 +20,7 @@ pub mod idempotency;
 pub mod incarnation;
 pub mod keys;
 pub mod known_calls;
+pub mod liability;
 pub mod links;
 pub mod offsets;
 pub mod outbox;

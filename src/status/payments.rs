@@ -1,10 +1,12 @@
 //! Refills that wait, payments that fit none of them, and events that wait to be published.
 
+use callmeter_core::domain::Money;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Problem;
+use crate::books;
 use crate::ledger::outbox;
 use crate::ledger::payments::recovery::{self, Required};
 use crate::ledger::payments::unmatched;
@@ -30,6 +32,8 @@ pub struct PaymentStatus {
     pub unmatched: i64,
     /// Events that wait to be published to Kafka.
     pub unpublished: i64,
+    /// Open differences between Stripe's books and ours, as last compared.
+    pub differences: i64,
 }
 
 /// Reads the state of payments, and reports what needs an operator.
@@ -56,7 +60,7 @@ pub(super) async fn read(
                 .to_owned(),
         });
     }
-    let events = outbox::waiting(connection, KAFKA).await?;
+    let events = outbox::waiting(&mut *connection, KAFKA).await?;
     let unpublished = events.events;
     if let Some(oldest) = events.oldest_at.filter(|oldest| now - *oldest > UNPUBLISHED_MAX) {
         problems.push(Problem {
@@ -64,7 +68,10 @@ pub(super) async fn read(
             help: "docs/runbook.md, *Events wait*".to_owned(),
         });
     }
-    let status = PaymentStatus { pending, waiting, oldest_pending_at, unmatched, unpublished };
+    let open = books::open(connection).await?;
+    let differences = open.differences;
+    let status =
+        PaymentStatus { pending, waiting, oldest_pending_at, unmatched, unpublished, differences };
     if let Some(oldest) = status.oldest_pending_at.filter(|oldest| now - *oldest > PENDING_MAX) {
         problems.push(Problem {
             what: format!("{pending} refills are pending, the oldest since {oldest}"),
@@ -75,6 +82,14 @@ pub(super) async fn read(
         problems.push(Problem {
             what: format!("{unmatched} payments fit none of our refills; they are not credited"),
             help: "docs/runbook.md, *A payment fits no refill*".to_owned(),
+        });
+    }
+    if differences > 0 {
+        let drift = Money::from_micros(open.drift_micros);
+        problems.push(Problem {
+            what: format!("{differences} differences from Stripe's books, {drift} USD together"),
+            help: "`callmeter reconcile stripe`; docs/runbook.md, *Money differs from Stripe's*"
+                .to_owned(),
         });
     }
     Ok(status)

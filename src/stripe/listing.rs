@@ -1,5 +1,7 @@
 //! Listings page by page, and objects by an id that came as text.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 
 use super::{Deadline, Identified, List, StripeClient, StripeError};
@@ -37,9 +39,33 @@ impl StripeClient {
         query: &[(&str, &str)],
         deadline: Deadline,
     ) -> Result<Vec<T>, StripeError> {
+        self.list_all(path, query, || deadline).await
+    }
+
+    /// Reads all pages of a listing, newest first, each within `page_max`: for jobs and commands,
+    /// which may read for long.
+    ///
+    /// # Errors
+    /// As for [`Self::list`].
+    pub async fn list_slowly<T: DeserializeOwned + Identified>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        page_max: Duration,
+    ) -> Result<Vec<T>, StripeError> {
+        self.list_all(path, query, || Deadline::after(page_max)).await
+    }
+
+    async fn list_all<T: DeserializeOwned + Identified>(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        next_deadline: impl Fn() -> Deadline,
+    ) -> Result<Vec<T>, StripeError> {
         let mut found: Vec<T> = Vec::new();
         for _ in 0..PAGES_MAX {
             let last = found.last().map(|object| object.id().to_owned());
+            let deadline = next_deadline();
             let page = self.page(path, query, last.as_deref(), deadline).await?;
             let (is_empty, has_more) = (page.data.is_empty(), page.has_more);
             found.extend(page.data);

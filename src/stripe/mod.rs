@@ -17,6 +17,7 @@
 //! (<https://docs.stripe.com/api/idempotent_requests>) and web hooks
 //! (<https://docs.stripe.com/webhooks>).
 
+mod balance;
 mod cards;
 mod client;
 mod customers;
@@ -30,12 +31,13 @@ mod payments;
 mod refunds;
 pub mod signature;
 
+pub use balance::Created;
 pub use client::{API_VERSION, StripeClient};
 pub use deadline::Deadline;
 pub use error::StripeError;
 pub use form::Form;
 pub use objects::{
     Account, BalanceTransaction, Card, Charge, Complaint, Customer, Dispute, Event, Expandable,
-    Identified, List, NextAction, PaymentIntent, PaymentMethod, RedirectToUrl, Refund, SetupIntent,
-    Unreadable,
+    Identified, List, ListedPayment, Movement, MovementSource, NextAction, PaymentIntent,
+    PaymentMethod, Payout, RedirectToUrl, Refund, SetupIntent, Unreadable,
 };

@@ -128,6 +128,7 @@ async fn a_closed_month_never_changes_even_by_a_clock_that_is_late() {
         amount: Money::from_micros(3),
         description: "Late".to_owned(),
         refers_to: None,
+        reason: None,
     };
     let acme = AccountId::parse("acme").expect("an id");
     let posted: Result<Result<_, _>, LedgerError> = adjust(&mut sql, &acme, &adjustment, &by).await;

@@ -44,4 +44,4 @@ pub use rate::RatePerMinute;
 pub use rental::{RentalAnchor, rental_period_start};
 pub use rounding::divide_half_away_from_zero;
 pub use subscription::{Subscription, SubscriptionId, SubscriptionInForce, SubscriptionTimeline};
-pub use transaction::{TransactionKind, TransactionStatus, TransactionType};
+pub use transaction::{AdjustmentReason, TransactionKind, TransactionStatus, TransactionType};

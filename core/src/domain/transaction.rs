@@ -60,6 +60,20 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// Why a wallet was adjusted, in the words of the books.
+    pub enum AdjustmentReason ("reason of an adjustment") {
+        /// Money that changed hands outside of this service.
+        Cash = "cash",
+        /// A gift to win or keep a customer.
+        Promotional = "promotional",
+        /// A gift to make good.
+        Goodwill = "goodwill",
+        /// An earlier row was wrong.
+        Correction = "correction",
+    }
+}
+
 impl TransactionKind {
     /// Returns the direction of the kind.
     pub const fn transaction_type(self) -> TransactionType {

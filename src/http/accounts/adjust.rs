@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::TransactionType;
+use callmeter_core::domain::{AdjustmentReason, TransactionType};
 use utoipa::ToSchema;
 
 use crate::accounts::adjust::Adjust;
@@ -39,6 +39,9 @@ struct AdjustmentBody {
     /// The corrected transaction.
     #[schema(value_type = Option<schema::TransactionId>)]
     refers_to: Option<String>,
+    /// Why, in the words of the books: reports sum adjustments by it.
+    #[schema(value_type = Option<schema::AdjustmentReason>)]
+    reason: Option<String>,
 }
 
 impl Fielded for AdjustmentRequest {
@@ -47,11 +50,13 @@ impl Fielded for AdjustmentRequest {
         let amount = fields.required("amount", positive_amount);
         let description = fields.required("description", line);
         let refers_to = fields.nullable("refers_to", parsed::<TransactionId>);
+        let reason = fields.nullable("reason", parsed::<AdjustmentReason>);
         let adjustment = Adjustment {
             direction: direction?,
             amount: amount?,
             description: description?,
             refers_to: None,
+            reason: reason.flatten(),
         };
         Some(Self { adjustment, refers_to: refers_to.flatten() })
     }

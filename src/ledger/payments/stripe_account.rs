@@ -47,9 +47,21 @@ pub async fn record(
     .bind(now)
     .execute(&mut *connection)
     .await?;
+    let recorded = read(connection).await?;
+    recorded.ok_or_else(|| LedgerError::unreadable("the Stripe account", "it vanished"))
+}
+
+/// Reads the Stripe account of this ledger; `None`: no payment was made yet.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn read(connection: &mut PgConnection) -> Result<Option<StripeAccount>, StoreError> {
     let row =
         sqlx::query("/* stripe_account::read */ SELECT account, livemode FROM stripe_account")
-            .fetch_one(connection)
+            .fetch_optional(connection)
             .await?;
-    Ok(StripeAccount { id: row.try_get("account")?, livemode: row.try_get("livemode")? })
+    let account = |row: sqlx::postgres::PgRow| {
+        Ok(StripeAccount { id: row.try_get("account")?, livemode: row.try_get("livemode")? })
+    };
+    row.map(account).transpose()
 }

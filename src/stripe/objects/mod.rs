@@ -4,6 +4,7 @@
 //! Amounts are whole cents of `currency`; instants are seconds since 1970, UTC. A reference to
 //! another object is its id, also where Stripe expanded it.
 
+mod books;
 mod cards;
 mod event;
 mod intents;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use callmeter_core::domain::StripeCustomerId;
 
+pub use books::{ListedPayment, Movement, MovementSource, Payout};
 pub use cards::{Card, PaymentMethod};
 pub use event::{Event, Unreadable};
 pub use intents::{Complaint, NextAction, PaymentIntent, RedirectToUrl, SetupIntent};

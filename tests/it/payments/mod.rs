@@ -1,9 +1,11 @@
 //! Money in: refills and cards through the local Stripe, held against the ledger.
 
 mod auto_refill;
+mod books;
 mod cards;
 mod events;
 mod faults;
+mod liability;
 mod recovery;
 mod refills;
 mod webhooks;
