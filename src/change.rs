@@ -113,6 +113,11 @@ impl Changes {
         Self { store, balance, keys }
     }
 
+    /// What makes changes visible to authorizations.
+    pub fn balance(&self) -> &Balance {
+        &self.balance
+    }
+
     /// Runs a change. When this returns a result, every later authorization sees it.
     ///
     /// # Errors

@@ -138,10 +138,17 @@ impl App {
     /// Compares Stripe's books with the ledger, if a key of Stripe is set.
     fn reconcile_stripe(&self, books: Option<Books>) -> Job {
         let (days, clock) = (self.settings.reconcile.days, self.clock.clone());
+        let payments = self.payments.clone();
         let run = books.map(|books| {
             let run = move || {
                 let (books, clock) = (books.clone(), clock.clone());
+                let payments = payments.clone();
                 async move {
+                    if let Some(payments) = payments {
+                        let since = clock.now() - TimeDelta::days(days.into());
+                        let lost = payments.book_lost(since).await?;
+                        tracing::info!(lost, "refunds and disputes that the ledger lacked");
+                    }
                     let open = books.review(DayRange::before(clock.now(), days)).await?;
                     tracing::info!(differences = open.differences, "compared with stripe");
                     Ok(serde_json::to_value(open)?)

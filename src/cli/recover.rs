@@ -52,10 +52,10 @@ pub(super) async fn run(command: Recover, settings: &Settings) -> Result<(), Com
 }
 
 fn text(recovered: &Recovered, since: DateTime<Utc>) -> String {
-    let Recovered { payments, credited, canceled, unmatched } = recovered;
+    let Recovered { payments, credited, canceled, moved_back, unmatched } = recovered;
     let mut text = format!(
         "{payments} payments since {since}: {credited} were missing and are credited, {canceled} \
-         unfinished ones are canceled"
+         unfinished ones are canceled; {moved_back} refunds and disputes were missing and are booked"
     );
     for one in unmatched {
         let _ = write!(text, "\n{} could not be matched: {}", one.payment_intent, one.reason);

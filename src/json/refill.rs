@@ -111,7 +111,7 @@ impl RefillJson {
             publishable_key,
             decline: refill.decline.map(|stored| DeclineJson::new(&stored, shown.to_admin)),
             redirect_url: refill.redirect_url,
-            refunded: Money::default(),
+            refunded: refill.refunded,
             created_at: refill.created_at,
             finished_at: refill.finished_at,
             transaction_id: sequence

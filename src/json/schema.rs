@@ -71,6 +71,9 @@ texts! {
     /// A refill's id.
     RefillId = r"^rf_[0-9a-f]{32}$", "rf_0123456789abcdef0123456789abcdef",
         "A refill's id.";
+    /// A refund's id.
+    RefundId = r"^rr_[0-9a-f]{32}$", "rr_0123456789abcdef0123456789abcdef",
+        "A refund's id.";
     /// The amount of a refill.
     RefillAmount = r"^[0-9]{1,6}(\.[0-9]{1,2})?$", "50.00",
         "Dollars with at most two decimal places, as a string.";
@@ -132,6 +135,8 @@ words! {
     RefillTrigger = core::RefillTrigger::ALL;
     /// How far a refill is.
     RefillStatus = core::RefillStatus::ALL;
+    /// How far a refund is.
+    RefundStatus = core::RefundStatus::ALL;
     /// What can be done about a declined payment.
     DeclineClass = core::DeclineClass::ALL;
     /// Whether it moved money.

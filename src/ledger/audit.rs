@@ -121,6 +121,16 @@ actions! {
     CardRemoved = "card_removed",
     /// A refill that the ledger had lost was brought back.
     RefillRestored = "refill_restored",
+    /// A refund to a card was asked for; its money is set aside.
+    RefundRequested = "refund_requested",
+    /// A refund was withdrawn before Stripe was asked: the money is not there.
+    RefundWithdrawn = "refund_withdrawn",
+    /// A refund to a card was booked.
+    RefundBooked = "refund_booked",
+    /// A refund to a card failed.
+    RefundFailed = "refund_failed",
+    /// Stripe told of a dispute.
+    DisputeTold = "dispute_told",
     /// Auto-refill was set.
     AutoRefillChanged = "auto_refill_changed",
     /// A key was created.

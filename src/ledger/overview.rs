@@ -26,6 +26,8 @@ pub struct Overview {
     pub balance: Money,
     /// How far below zero the balance may go before calls are refused.
     pub credit_limit: Money,
+    /// Money set aside for refunds in progress.
+    pub reserved: Money,
     /// The plans over time.
     pub timeline: SubscriptionTimeline,
     /// Used seconds of recent cycles.
@@ -92,7 +94,7 @@ pub async fn read(
     // A cycle lasts at most 31 days: one that began earlier is not the current one.
     let row = sqlx::query(
         "-- overview::read
-         SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros,
+         SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros, w.reserved_micros,
              s.subscription_ids, s.plans, s.starts,
              c.cycle_subscription_ids, c.cycle_starts, c.used_seconds,
              v.version, v.accepted_at
@@ -139,6 +141,7 @@ pub async fn read(
         version: row.try_get("wallet_version")?,
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        reserved: Money::from_micros(row.try_get("reserved_micros")?),
         timeline: SubscriptionTimeline::new(entries),
         cycles_used: cycles
             .map(|((id, start), seconds)| CycleUsed {

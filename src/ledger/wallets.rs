@@ -35,6 +35,8 @@ pub struct WalletHead {
     pub last_at: DateTime<Utc>,
     /// The threshold of auto-refill while it is enabled.
     pub refill_level: Option<Money>,
+    /// Money set aside for refunds in progress: no call may take it.
+    pub reserved: Money,
 }
 
 impl WalletHead {
@@ -48,6 +50,11 @@ impl WalletHead {
     pub(super) fn moved_from(&self, before: Money) -> Moved {
         let Self { account_key, sequence, refill_level, balance: after, last_at: at, .. } = *self;
         Moved { account_key, sequence, before, after, refill_level, at }
+    }
+
+    /// The credit limit as admission sees it: what is reserved cannot be granted.
+    pub fn admission_limit(&self) -> Money {
+        self.credit_limit.checked_sub(self.reserved).unwrap_or(self.credit_limit)
     }
 
     /// The balance after a debit; `None`: it would be further out of its range.
@@ -94,7 +101,7 @@ pub async fn lock(
     let row = sqlx::query(
         "-- wallets::lock
          SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at,
-             refill_level_micros
+             refill_level_micros, reserved_micros
          FROM wallets WHERE account_key = $1 FOR UPDATE",
     )
     .bind(account_key)
@@ -110,6 +117,7 @@ pub async fn lock(
         version: row.try_get("version")?,
         last_at: row.try_get("last_at")?,
         refill_level: row.try_get::<Option<i64>, _>("refill_level_micros")?.map(Money::from_micros),
+        reserved: Money::from_micros(row.try_get("reserved_micros")?),
     }))
 }
 

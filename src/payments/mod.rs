@@ -15,6 +15,7 @@ mod cards;
 mod customers;
 mod facts;
 mod recover;
+mod refunds;
 mod requests;
 mod settle;
 mod stripe_event;
@@ -34,6 +35,7 @@ pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill}
 pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
 pub use cards::{CardSetup, CardsError};
 pub use recover::{NotMatched, Recovered};
+pub(crate) use refunds::{NotRefunded, RefundRequest};
 pub use settle::Settled;
 pub use stripe_event::{EventOutcome, EventRefusal};
 
@@ -46,6 +48,7 @@ use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::ledger::payments::stripe_account::{self, StripeAccount};
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::stripe::{Deadline, StripeClient, StripeError};
+use crate::wallet::Wallets;
 
 /// Micro-dollars of a cent.
 const MICROS_PER_CENT: i64 = 10_000;
@@ -68,6 +71,9 @@ pub enum PaymentError {
     /// The ledger went back in time, and may lack payments: `callmeter recover` brings them back.
     #[error("the ledger may lack payments that stripe has: run callmeter recover")]
     RecoveryNeeded,
+    /// Nobody knows how much calls hold, so no money can be set aside.
+    #[error("holds are unknown right now")]
+    HoldsUnknown,
 }
 
 impl From<StoreError> for PaymentError {
@@ -109,6 +115,7 @@ pub struct Payments(Arc<Inner>);
 pub struct Inner {
     store: Store,
     changes: Changes,
+    wallets: Wallets,
     stripe: StripeClient,
     clock: Clock,
     settings: PaymentSettings,
@@ -146,6 +153,7 @@ impl Payments {
             daily_max: refill.daily_max,
         };
         let action_max = TimeDelta::minutes(stripe.action_minutes.into());
+        let low_balance = settings.wallet.low_balance_threshold;
         let auto_limits = settings.auto_refill.limits(&settings.refill);
         let settings = PaymentSettings {
             publishable_key: stripe.publishable_key.clone().unwrap_or_default(),
@@ -157,9 +165,11 @@ impl Payments {
             rules,
             auto_limits,
         };
+        let wallets = Wallets::new(store.clone(), changes.balance().clone(), low_balance);
         Ok(Some(Self(Arc::new(Inner {
             store,
             changes,
+            wallets,
             stripe: StripeClient::open(&stripe.api_base, &key)?,
             clock,
             settings,

@@ -35,6 +35,8 @@ pub struct Recovered {
     pub credited: usize,
     /// Unfinished payments of refills that the ledger lacks; they are canceled.
     pub canceled: usize,
+    /// Refunds and disputes that the ledger lacked and that are booked now.
+    pub moved_back: usize,
     /// Payments that could not be matched, with the reason.
     pub unmatched: Vec<NotMatched>,
 }
@@ -126,6 +128,7 @@ impl Payments {
                 }
             }
         }
+        recovered.moved_back = self.book_lost(since).await?;
         recovery::finish(&self.store).await?;
         Ok(recovered)
     }

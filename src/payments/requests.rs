@@ -6,6 +6,7 @@ use callmeter_core::domain::{PaymentIntentId, PaymentMethodId, RefillTrigger, St
 use super::cents;
 use crate::ledger::LedgerError;
 use crate::ledger::payments::refills::Refill;
+use crate::ledger::payments::refunds::Refund;
 use crate::stripe::Form;
 
 /// The key of one request of one attempt.
@@ -67,6 +68,24 @@ pub(super) fn confirm(refill: &Refill) -> Form {
     Form::new()
         .with_some("return_url", refill.return_url.as_deref())
         .with_some("off_session", is_automatic.then_some("true"))
+}
+
+/// The key of the request that makes a refund.
+pub(super) fn refund_key(ledger: &str, refund: &Refund) -> String {
+    format!("{ledger}-{}-{}-refund", refund.id, refund.attempt)
+}
+
+/// `POST /v1/refunds`.
+pub(super) fn refund_form(ledger: &str, refund: &Refund, intent: &PaymentIntentId) -> Form {
+    let cents = cents(refund.amount).unwrap_or_default();
+    let form = Form::new()
+        .with("payment_intent", intent.as_str())
+        .with("amount", cents.to_string())
+        .with("reason", "requested_by_customer");
+    with_metadata(form, ledger, refund.account.as_str())
+        .with("metadata[callmeter_refill]", refund.refill.as_str())
+        .with("metadata[callmeter_refund]", refund.id.as_str())
+        .with("metadata[callmeter_attempt]", refund.attempt.to_string())
 }
 
 /// The key of the request that cancels a payment.

@@ -68,7 +68,7 @@ impl From<LedgerError> for EventRefusal {
 }
 
 /// The type of an event; `other` if it is none that is known here.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 20] = [
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
     "payment_intent.processing",
@@ -79,6 +79,16 @@ const KNOWN: [&str; 10] = [
     "payment_method.detached",
     "payment_method.updated",
     "payment_method.automatically_updated",
+    "charge.refunded",
+    "charge.refund.updated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
 ];
 
 impl Payments {
@@ -115,6 +125,12 @@ impl Payments {
             return Ok((kind, EventOutcome::Repeated));
         }
         let outcome = match kind.split_once('.').map_or(kind, |(object, _)| object) {
+            "refund" => self.take_refund(&event).await?,
+            "charge" => match kind {
+                "charge.refunded" => self.take_charge(&event).await?,
+                "charge.refund.updated" => self.take_refund(&event).await?,
+                _ => self.take_dispute(&event).await?,
+            },
             "payment_intent" => self.take_payment(&event).await?,
             "setup_intent" => {
                 let setup: SetupIntent = event.object().map_err(|_| EventRefusal::Unparsable)?;

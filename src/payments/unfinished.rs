@@ -24,6 +24,7 @@ impl Payments {
                 tracing::warn!(refill = %id, error = one_line(&error), "a refill waits");
             }
         }
+        self.look_up_refunds().await?;
         events::purge(&self.store, PURGE_LIMIT, now).await?;
         Ok(ids.len())
     }

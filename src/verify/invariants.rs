@@ -87,6 +87,12 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "An ended refill has a completed or failed transaction of its amount and payment.";
     credited_payments_have_their_refill:
         "Every credited payment is that of a refill.";
+    refunds_have_their_rows:
+        "A refund to a card has a debit of its amount, and a failed one its reversal.";
+    reserved_money_is_that_of_open_refunds:
+        "What a wallet has reserved is the sum of its refunds that are not booked.";
+    disputes_have_their_rows:
+        "A dispute that moved money has its chargeback, and its reversal names that.";
     watched_levels_are_those_of_auto_refill:
         "Charging watches the threshold of auto-refill while it is enabled.";
     one_automatic_refill_at_a_time:
@@ -124,6 +130,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("rentals.sql"),
     query!("refills.sql"),
     query!("auto_refills.sql"),
+    query!("refunds.sql"),
     query!("references.sql"),
     query!("replays.sql"),
 ];

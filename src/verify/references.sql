@@ -28,6 +28,13 @@ SELECT 'no_more_is_given_back_than_was_taken',
 FROM referring
 LEFT JOIN accounts AS account USING (account_key)
 WHERE referring.status = 'completed' AND NOT dangling
-    AND (kind = 'refund' OR kind = 'refill_refund' AND older_kind IN ('refill_manual', 'refill_auto'))
+    AND (kind = 'refund' OR kind = 'refill_refund' AND older_kind IN ('refill_manual', 'refill_auto')
+        AND NOT EXISTS (SELECT FROM transactions AS back
+            WHERE back.account_key = referring.account_key AND back.refers_to = referring.sequence
+                AND back.kind = 'refill_refund_reversal')
+        -- Stripe's own may be more than the refill; they are booked all the same.
+        AND NOT EXISTS (SELECT FROM refunds AS made
+            WHERE made.account_key = referring.account_key
+                AND made.debit_sequence = referring.sequence AND NOT made.is_ours))
 GROUP BY account.id, account_key, refers_to, older_amount, kind
 HAVING sum(amount_micros) > older_amount

@@ -53,12 +53,14 @@ pub(super) fn view(
         Some(catalogs) => allowance(overview, held, catalogs, now)?,
         None => None,
     };
-    let available = available(overview.balance, overview.credit_limit, held.money)
-        .map_err(|error| LedgerError::unreadable("a wallet", error))?;
+    let unreadable = |error| LedgerError::unreadable("a wallet", error);
+    let total = held.money.checked_add(overview.reserved).unwrap_or(held.money);
+    let available =
+        available(overview.balance, overview.credit_limit, total).map_err(unreadable)?;
     let remaining = allowance.as_ref().map_or(0, |allowance| allowance.remaining_seconds);
     Ok(WalletView {
         balance: overview.balance,
-        held: held.money,
+        held: total,
         available,
         credit_limit: overview.credit_limit,
         state: wallet_state(overview.status, remaining, available, low_balance_threshold),

@@ -38,7 +38,7 @@ pub use money::{Money, MoneyError};
 pub use named::UnknownName;
 pub use payment::{
     DeclineClass, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, RefillTrigger,
-    StripeCustomerId,
+    RefundId, RefundStatus, StripeCustomerId,
 };
 pub use rate::RatePerMinute;
 pub use rental::{RentalAnchor, rental_period_start};

@@ -68,6 +68,18 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// How far a refund to a card is.
+    pub enum RefundStatus ("refund status") {
+        /// Asked, unknown, or in progress at the bank.
+        Pending = "pending",
+        /// The money is on its way to the card.
+        Completed = "completed",
+        /// Nothing was refunded, or the money came back.
+        Failed = "failed",
+    }
+}
+
 impl RefillStatus {
     /// True if the refill never changes again.
     pub const fn is_final(self) -> bool {
@@ -116,6 +128,16 @@ id!(
     }
 );
 id!(
+    /// A refund of ours: `rr_` and 32 lower-case hexadecimal digits.
+    RefundId,
+    Pattern {
+        what: "refund id",
+        prefixes: &["rr_"],
+        allows: is_digits,
+        form: "rr_ and 32 lower-case hexadecimal digits",
+    }
+);
+id!(
     /// Stripe's id of a payment: `pi_…`.
     PaymentIntentId,
     Pattern {
@@ -149,9 +171,19 @@ id!(
 impl RefillId {
     /// Creates the id from 16 random bytes.
     pub fn from_random(bytes: [u8; 16]) -> Self {
-        let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
-        let digits = digits.map(|digit| char::from(HEX[usize::from(digit)]));
-        let text: String = "rf_".chars().chain(digits).collect();
-        Self(text.into())
+        Self(random_id("rf_", bytes).into())
     }
+}
+
+impl RefundId {
+    /// Creates the id from 16 random bytes.
+    pub fn from_random(bytes: [u8; 16]) -> Self {
+        Self(random_id("rr_", bytes).into())
+    }
+}
+
+fn random_id(prefix: &str, bytes: [u8; 16]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+    let digits = digits.map(|digit| char::from(HEX[usize::from(digit)]));
+    prefix.chars().chain(digits).collect()
 }

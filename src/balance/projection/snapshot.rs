@@ -148,7 +148,7 @@ async fn read_wallet(
         "-- balance::snapshot, the wallet
          SELECT a.account_key, a.status, a.on_redis_loss, a.redis_loss_cap_micros,
              a.calls_in_progress_max, w.version, w.charge_sequence, w.balance_micros,
-             w.credit_limit_micros, (SELECT incarnation FROM ledger_identity) AS incarnation,
+             w.credit_limit_micros - w.reserved_micros AS credit_limit_micros, (SELECT incarnation FROM ledger_identity) AS incarnation,
              (SELECT coalesce(max(version), 0) FROM catalog_versions) AS catalog_version,
              ARRAY(SELECT t.twilio_account_sid FROM twilio_accounts AS t
                    WHERE t.account_key = a.account_key ORDER BY t.twilio_account_key) AS sids

@@ -4,6 +4,7 @@ mod amount;
 mod create;
 mod find;
 mod list;
+mod refund;
 mod show;
 
 pub(super) use amount::cents_amount;
@@ -20,11 +21,12 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(create::create))
         .routes(routes!(list::list))
         .routes(routes!(show::show))
+        .routes(routes!(refund::refunds))
 }
 
 /// Paths that need the scope `admin`.
 pub(super) fn admin_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(find::find))
+    OpenApiRouter::new().routes(routes!(find::find)).routes(routes!(refund::refund))
 }
 
 /// The use cases of payments.
@@ -44,6 +46,9 @@ impl From<PaymentError> for Problem {
             PaymentError::OtherStripeAccount | PaymentError::RecoveryNeeded => {
                 tracing::error!(%error, "acts on money wait");
                 Self::unavailable("recovery_needed", "Acts on money wait for an administrator")
+            }
+            PaymentError::HoldsUnknown => {
+                Self::unavailable("holds_unavailable", "Holds are unknown right now")
             }
             PaymentError::Stripe(error) => {
                 let error = crate::telemetry::one_line(&error);

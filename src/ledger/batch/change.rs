@@ -33,7 +33,7 @@ pub(super) fn of_wallets(
             version: head.version,
             charge_sequence: head.charge_sequence,
             balance: head.balance,
-            credit_limit: head.credit_limit,
+            credit_limit: head.admission_limit(),
             cycles: used,
             call_sids,
         })

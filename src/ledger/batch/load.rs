@@ -160,7 +160,7 @@ async fn lock_wallets(
         "/* lock_wallets */
          SELECT w.account_key, w.balance_micros, w.credit_limit_micros, w.sequence,
                 w.charge_sequence, w.version, w.last_at,
-                w.refill_level_micros, (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key)
+                w.refill_level_micros, w.reserved_micros, (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key)
            FROM wallets w
           WHERE w.account_key IN (
                 SELECT account_key FROM twilio_accounts WHERE twilio_account_sid = ANY($1))
@@ -180,9 +180,10 @@ async fn lock_wallets(
             version: row.try_get(5)?,
             last_at: row.try_get(6)?,
             refill_level: row.try_get::<Option<i64>, _>(7)?.map(Money::from_micros),
+            reserved: Money::from_micros(row.try_get(8)?),
         };
         let id =
-            AccountId::parse(row.try_get(8)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            AccountId::parse(row.try_get(9)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
         snapshot.ids.insert(head.account_key, id);
         snapshot.wallets.insert(head.account_key, head);
     }

@@ -5,9 +5,11 @@
 
 pub mod auto_refills;
 pub mod cards;
+pub mod disputes;
 pub mod events;
 pub mod recovery;
 pub mod refill_progress;
 pub mod refills;
+pub mod refunds;
 pub mod stripe_account;
 pub mod unmatched;

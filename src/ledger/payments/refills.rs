@@ -21,7 +21,9 @@ const COLUMNS: &str = "refill, refill_number, account_key,
     trigger, amount_micros, status, pending_sequence, outcome_sequence, has_new_card, payment_method, card,
     saves_card, return_url, receipt_email, attempt, payment_intent, redirect_url, is_canceling,
     decline, declines, request_key, request_sha256, created_at, claimed_until, asked_at,
-    finished_at";
+    finished_at, (SELECT coalesce(sum(r.amount_micros), 0)::bigint FROM refunds AS r
+        WHERE r.refill = refills.refill AND r.debit_sequence IS NOT NULL
+            AND r.reversal_sequence IS NULL) AS refunded_micros";
 
 /// What is shown of a card.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -75,6 +77,7 @@ pub struct Refill {
     pub claimed_until: DateTime<Utc>,
     pub asked_at: Option<DateTime<Utc>>,
     pub finished_at: Option<DateTime<Utc>>,
+    pub refunded: Money,
 }
 
 impl Refill {
@@ -367,5 +370,6 @@ fn read(row: &PgRow) -> Result<Refill, LedgerError> {
         claimed_until: row.try_get("claimed_until")?,
         asked_at: row.try_get("asked_at")?,
         finished_at: row.try_get("finished_at")?,
+        refunded: Money::from_micros(row.try_get("refunded_micros")?),
     })
 }

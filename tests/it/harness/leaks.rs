@@ -63,7 +63,7 @@ impl Numbers {
                 tell("a phone number of the test");
             }
             // A refill's id is no secret: it keeps its prefix.
-            let words = line.replace("rf_", "rf");
+            let words = line.replace("rf_", "rf").replace("rr_", "rr");
             if words.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
                 tell("a token or its digest");
             }

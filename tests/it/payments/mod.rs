@@ -8,6 +8,7 @@ mod faults;
 mod liability;
 mod recovery;
 mod refills;
+mod refunds;
 mod webhooks;
 
 use crate::harness::api::{Answer, Api};

@@ -139,6 +139,23 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
     ("ended_refills_have_their_outcome", "UPDATE refills SET status = 'failed'"),
     ("credited_payments_have_their_refill", "UPDATE refills SET payment_intent = 'pi_2'"),
     (
+        "refunds_have_their_rows",
+        "INSERT INTO refunds (refund, refill, account_key, amount_micros, status, is_ours,
+            is_checked, created_at, claimed_until, finished_at)
+        SELECT 'rr_1', refill, account_key, 1, 'completed', true, true, now(), now(), now()
+        FROM refills LIMIT 1",
+    ),
+    (
+        "reserved_money_is_that_of_open_refunds",
+        "UPDATE wallets SET reserved_micros = 5 WHERE account_key = 1",
+    ),
+    (
+        "disputes_have_their_rows",
+        "INSERT INTO disputes (dispute, refill, account_key, amount_cents, currency, status, reason,
+            withdrawn_sequence, opened_at)
+        SELECT 'du_1', refill, account_key, 1, 'usd', 'lost', '', 999, now() FROM refills LIMIT 1",
+    ),
+    (
         "watched_levels_are_those_of_auto_refill",
         "UPDATE wallets SET refill_level_micros = 5 WHERE account_key = 1",
     ),
