@@ -97,6 +97,9 @@ fn text(status: &Status) -> String {
              {unmatched} payments without a refill"
         );
     }
+    if payments.refunds > 0 {
+        let _ = writeln!(text, "refunds: {} in progress", payments.refunds);
+    }
     if payments.unpublished > 0 {
         let _ = writeln!(text, "{} events wait to be published", payments.unpublished);
     }

@@ -31,7 +31,7 @@ use chrono::TimeDelta;
 use tokio::sync::OnceCell;
 
 pub(crate) use auto_refill::view as auto_refill_view;
-pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill};
+pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill};
 pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
 pub use cards::{CardSetup, CardsError};
 pub use recover::{NotMatched, Recovered};

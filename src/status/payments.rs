@@ -32,6 +32,8 @@ pub struct PaymentStatus {
     pub unmatched: i64,
     /// Events that wait to be published to Kafka.
     pub unpublished: i64,
+    /// Refunds to cards that are not finished.
+    pub refunds: i64,
     /// Open differences between Stripe's books and ours, as last compared.
     pub differences: i64,
 }
@@ -60,6 +62,28 @@ pub(super) async fn read(
                 .to_owned(),
         });
     }
+    let (refunds, old_refunds, disputes): (i64, i64, i64) = sqlx::query_as(
+        "/* status::payments, money back */
+         SELECT (SELECT count(*) FROM refunds WHERE finished_at IS NULL),
+             (SELECT count(*) FROM refunds
+                 WHERE finished_at IS NULL AND debit_sequence IS NULL AND created_at < $1),
+             (SELECT count(*) FROM disputes WHERE needs_operator)",
+    )
+    .bind(now - PENDING_MAX)
+    .fetch_one(&mut *connection)
+    .await?;
+    if old_refunds > 0 {
+        problems.push(Problem {
+            what: format!("{old_refunds} refunds to cards are pending for more than 30 minutes"),
+            help: "docs/runbook.md, *Refunds stay pending*".to_owned(),
+        });
+    }
+    if disputes > 0 {
+        problems.push(Problem {
+            what: format!("{disputes} disputes moved money that is not in USD"),
+            help: "docs/runbook.md, *A dispute needs an operator*".to_owned(),
+        });
+    }
     let events = outbox::waiting(&mut *connection, KAFKA).await?;
     let unpublished = events.events;
     if let Some(oldest) = events.oldest_at.filter(|oldest| now - *oldest > UNPUBLISHED_MAX) {
@@ -70,8 +94,15 @@ pub(super) async fn read(
     }
     let open = books::open(connection).await?;
     let differences = open.differences;
-    let status =
-        PaymentStatus { pending, waiting, oldest_pending_at, unmatched, unpublished, differences };
+    let status = PaymentStatus {
+        pending,
+        waiting,
+        oldest_pending_at,
+        unmatched,
+        unpublished,
+        refunds,
+        differences,
+    };
     if let Some(oldest) = status.oldest_pending_at.filter(|oldest| now - *oldest > PENDING_MAX) {
         problems.push(Problem {
             what: format!("{pending} refills are pending, the oldest since {oldest}"),

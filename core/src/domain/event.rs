@@ -1,14 +1,14 @@
 //! The types of events that are told: on Kafka, to web hooks and to the live stream.
 //!
 //! Place in the flow: the ledger writes an event in the transaction of what it tells; consumers of
-//! the outbox publish it as a CloudEvent.
+//! the outbox publish it as a `CloudEvent`.
 //!
 //! There must never be a second word for the same thing: receivers hold on to these names.
 
 use super::named::named_enum;
 
 named_enum! {
-    /// The type of an event. As a CloudEvent it has the prefix `callmeter.`.
+    /// The type of an event. As a `CloudEvent` it has the prefix `callmeter.`.
     pub enum EventType ("event type") {
         /// A row of the ledger, except those of calls.
         TransactionCreated = "transaction.created",

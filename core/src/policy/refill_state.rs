@@ -63,6 +63,7 @@ impl RefillLimits {
 }
 
 /// What the row of a refill says.
+#[expect(clippy::struct_excessive_bools, reason = "facts, each true or false by itself")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefillFacts {
     /// Who asked for it.

@@ -16,7 +16,7 @@ use crate::http::fields::{Fields, flag, line};
 use crate::http::problem::Problem;
 use crate::http::refills::{cents_amount, payments};
 use crate::json::{AutoRefillJson, schema};
-use crate::payments::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill};
+use crate::payments::{AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill};
 
 /// What an account sets. Exactly one of `amount` and `target` is given, unless it is switched off.
 #[derive(ToSchema)]
@@ -121,7 +121,8 @@ fn read(fields: &mut Fields, is_admin: bool) -> Option<AutoRefillRequest> {
     Some(AutoRefillRequest {
         terms: threshold.zip(size),
         monthly_cap: cap.unwrap_or(CapGiven::Default),
-        payment_method: method.map(|id| PaymentMethodId::parse(&id).ok()),
+        card: method
+            .map_or(CardGiven::Default, |id| CardGiven::Named(PaymentMethodId::parse(&id).ok())),
         is_enabled,
     })
 }

@@ -45,7 +45,11 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("kafka_unavailable", 503, "Kafka does not acknowledge right now"),
     ("ledger_unavailable", 503, "The ledger cannot be reached right now"),
     ("not_configured", 503, "A setting of the service is missing"),
-    ("recovery_needed", 503, "Acts on money wait: the key is of another Stripe account or mode"),
+    (
+        "recovery_needed",
+        503,
+        "Acts on money wait: the ledger may lack payments, or the key is of another Stripe account",
+    ),
     ("stripe_unavailable", 503, "Stripe does not answer right now"),
     ("overloaded", 503, "Too many requests are in progress"),
     ("timeout", 504, "It took too long, and may or may not have taken effect"),

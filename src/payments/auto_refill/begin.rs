@@ -61,9 +61,10 @@ impl Change for BeginAutoRefill {
         let (Some(account), Some(set)) = (account, set) else { return Ok(Err(UnknownAccount)) };
         by.changed_nothing();
         let is_on = set.is_enabled && account.status == AccountStatus::Open;
-        let decision = match is_on {
-            true => self.decide(connection, &head, &set, by.at).await?,
-            false => AutoRefillDecision::Enough,
+        let decision = if is_on {
+            self.decide(connection, &head, &set, by.at).await?
+        } else {
+            AutoRefillDecision::Enough
         };
         let amount = match decision {
             AutoRefillDecision::Refill(amount) => amount,

@@ -7,7 +7,7 @@ mod outcome;
 mod set;
 mod view;
 
-pub(crate) use set::{AutoRefillRequest, CapGiven, NotSet, SetAutoRefill};
+pub(crate) use set::{AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill};
 pub(crate) use view::view;
 
 pub(super) use disable::{card_gone, disable};

@@ -28,6 +28,15 @@ pub(crate) enum CapGiven {
     Unlimited,
 }
 
+/// The card that a request gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CardGiven {
+    /// None: the default card at the time.
+    Default,
+    /// This one; `None`: its id is none of Stripe's.
+    Named(Option<PaymentMethodId>),
+}
+
 /// What an account asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AutoRefillRequest {
@@ -35,8 +44,8 @@ pub(crate) struct AutoRefillRequest {
     pub terms: Option<(Money, RefillSize)>,
     /// The cap.
     pub monthly_cap: CapGiven,
-    /// The card; `None`: the default at the time. The inner `None`: its id is none of Stripe's.
-    pub payment_method: Option<Option<PaymentMethodId>>,
+    /// The card.
+    pub card: CardGiven,
     /// On or off.
     pub is_enabled: bool,
 }
@@ -91,15 +100,15 @@ impl Change for SetAutoRefill {
             return Ok(Err(NotSet::AccountClosed));
         }
         let saved = cards::list(connection, account_key).await?;
-        let card = match &request.payment_method {
-            Some(named) => {
+        let card = match &request.card {
+            CardGiven::Named(named) => {
                 let card = saved.iter().find(|card| Some(&card.id) == named.as_ref());
                 if card.is_none() {
                     return Ok(Err(NotSet::UnknownPaymentMethod));
                 }
                 card
             }
-            None => saved.iter().find(|card| card.is_default),
+            CardGiven::Default => saved.iter().find(|card| card.is_default),
         };
         if request.is_enabled && card.is_none() {
             return Ok(Err(NotSet::NoPaymentMethod));
@@ -113,7 +122,10 @@ impl Change for SetAutoRefill {
                     CapGiven::Unlimited => None,
                 };
                 let terms = AutoRefillTerms { threshold, size, monthly_cap };
-                let named = request.payment_method.as_ref().and_then(Option::as_ref);
+                let named = match &request.card {
+                    CardGiven::Named(named) => named.as_ref(),
+                    CardGiven::Default => None,
+                };
                 let on = request.is_enabled;
                 auto_refills::set(connection, account_key, &terms, named, on, by.at).await?;
                 if let Some(card) = card.filter(|_| on) {

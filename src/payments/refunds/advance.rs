@@ -119,7 +119,7 @@ impl Payments {
         };
         if self.clock.now() - refund.created_at >= REPEAT_MAX {
             return Ok(match self.find_refund(&intent, refund, deadline).await? {
-                Some(found) => Made::Refund(found),
+                Some(found) => Made::Refund(Box::new(found)),
                 None => Made::Refused,
             });
         }
@@ -130,11 +130,11 @@ impl Payments {
             made = self.stripe.create_refund(&form, &key, deadline).await;
         }
         match made {
-            Ok(made) => Ok(Made::Refund(made)),
+            Ok(made) => Ok(Made::Refund(Box::new(made))),
             // Stripe keeps its failure under this key: the next attempt has another one.
             Err(StripeError::Server { .. }) => {
                 if let Some(found) = self.find_refund(&intent, refund, deadline).await? {
-                    return Ok(Made::Refund(found));
+                    return Ok(Made::Refund(Box::new(found)));
                 }
                 refunds::next_attempt(&self.store, &refund.id).await?;
                 Ok(Made::NotYet)
@@ -170,7 +170,7 @@ impl Payments {
 
 /// What became of a request.
 enum Made {
-    Refund(stripe::Refund),
+    Refund(Box<stripe::Refund>),
     Refused,
     NotYet,
 }

@@ -267,7 +267,7 @@ async fn refunds_and_disputes_that_are_booked_agree_until_stripe_says_otherwise(
     let kept = sqlx::query(sql).bind(&disputed).bind(text(&dispute, "id")).bind(withdrawn);
     kept.execute(&mut world.system.sql().await).await.expect("a dispute");
     let amount = difference(&disputed, "chargeback_amount", "39.000000", "40.000000");
-    assert_eq!(told(&compare(&world, 1)), [amount.clone()]);
+    assert_eq!(told(&compare(&world, 1)), std::slice::from_ref(&amount));
     age(&world, "1 hour").await;
     world.stripe.local.fail_refund(&text(&refund, "id")).expect("it fails");
     world.stripe.local.close_dispute(&text(&dispute, "id"), true).expect("it is won");
