@@ -12,6 +12,7 @@ use super::{CommandError, changes, open, open_balance, print};
 use crate::app::one_line;
 use crate::config::Settings;
 use crate::ledger::payments::refills::{self, Refill, Which};
+use crate::ledger::payments::unmatched::Resolution;
 use crate::ledger::schema;
 use crate::payments::Payments;
 
@@ -19,6 +20,8 @@ use crate::payments::Payments;
 pub(super) enum Refills {
     /// Asks Stripe about a refill, settles it, and shows it
     Show(Show),
+    /// Settles a payment that fits no refill: credits it, or sends it back
+    Resolve(Resolve),
 }
 
 #[derive(Debug, Args)]
@@ -30,8 +33,47 @@ pub(super) struct Show {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("how").required(true))]
+pub(super) struct Resolve {
+    /// The payment intent (pi_...)
+    payment_intent: String,
+    /// Credits the payment to its account
+    #[arg(long, group = "how")]
+    credit: bool,
+    /// Refunds the payment to the card
+    #[arg(long, group = "how")]
+    refund: bool,
+    /// Why, for the audit
+    #[arg(long)]
+    reason: String,
+}
+
+async fn resolve(command: Resolve, settings: &Settings) -> Result<(), CommandError> {
+    let intent = PaymentIntentId::parse(&command.payment_intent)
+        .map_err(|error| CommandError::Usage(error.to_string()))?;
+    let (store, clock) = (open(settings)?, settings.clock());
+    schema::check(&store).await?;
+    let balance = open_balance(settings, &clock)?;
+    let changes = changes(&store, &balance, &clock);
+    let payments = Payments::from_settings(settings, store, changes, clock.clone());
+    let payments = payments.map_err(|error| refused(one_line(&error)))?;
+    let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
+    let payments = payments.ok_or_else(missing)?;
+    let how = if command.credit { Resolution::Credit } else { Resolution::Refund };
+    let by = by_user(clock.now(), Some(&command.reason));
+    let resolved = payments.resolve(&intent, how, by).await;
+    let resolved = resolved.map_err(|error| refused(one_line(&error)))?;
+    resolved.map_err(|why| refused(format!("{why} ({intent})")))?;
+    let what = if command.credit { "credited" } else { "refunded" };
+    print(&format!("{intent} is {what}"))
+}
+
 pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), CommandError> {
-    let Refills::Show(command) = command;
+    let command = match command {
+        Refills::Show(command) => command,
+        Refills::Resolve(command) => return resolve(command, settings).await,
+    };
     let (store, clock) = (open(settings)?, settings.clock());
     schema::check(&store).await?;
     let mut connection = store.read().await?;

@@ -115,6 +115,8 @@ actions! {
     RefillFailed = "refill_failed",
     /// A payment fits none of the refills; it was not credited.
     PaymentUnmatched = "payment_unmatched",
+    /// A payment that fits no refill was credited or refunded by hand.
+    PaymentResolved = "payment_resolved",
     /// A default card was chosen.
     CardChosen = "card_chosen",
     /// A card was removed.

@@ -17,6 +17,7 @@ mod facts;
 mod recover;
 mod refunds;
 mod requests;
+mod resolve;
 mod settle;
 mod stripe_event;
 mod unfinished;
@@ -36,6 +37,7 @@ pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
 pub use cards::{CardSetup, CardsError};
 pub use recover::{NotMatched, Recovered};
 pub(crate) use refunds::{NotRefunded, RefundRequest};
+pub use resolve::NotResolved;
 pub use settle::Settled;
 pub use stripe_event::{EventOutcome, EventRefusal};
 

@@ -1,6 +1,6 @@
 //! Saved cards, as Stripe last listed them, and Stripe's customers.
 
-use callmeter_core::domain::{PaymentMethodId, StripeCustomerId};
+use callmeter_core::domain::{AccountId, PaymentMethodId, StripeCustomerId};
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -55,6 +55,24 @@ pub async fn owner(
         "/* cards::owner */ SELECT account_key FROM stripe_customers WHERE customer = $1",
     );
     Ok(owner.bind(customer.as_str()).fetch_optional(connection).await?)
+}
+
+/// The id of an account by its key; `None`: there is none.
+///
+/// # Errors
+/// If Postgres fails, or holds a value that cannot be read.
+pub async fn account_id(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<Option<AccountId>, LedgerError> {
+    let id: Option<String> = sqlx::query_scalar(
+        "/* cards::account_id */ SELECT id FROM accounts WHERE account_key = $1",
+    )
+    .bind(account_key)
+    .fetch_optional(connection)
+    .await?;
+    let id = id.map(|id| AccountId::parse(&id)).transpose();
+    id.map_err(|error| LedgerError::unreadable("an account id", error))
 }
 
 /// The account of a saved card; `None`: it is none of ours.

@@ -3,7 +3,7 @@
 
 use callmeter_core::domain::PaymentIntentId;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, Row};
 
 use crate::ledger::store::StoreError;
 
@@ -77,6 +77,91 @@ pub async fn keep(
     .execute(connection)
     .await?;
     Ok(kept.rows_affected() == 1)
+}
+
+/// How an administrator settles a payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// Credited to its account.
+    Credit,
+    /// Sent back to the card.
+    Refund,
+}
+
+impl Resolution {
+    /// Its word in the table.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Credit => "credit",
+            Self::Refund => "refund",
+        }
+    }
+}
+
+/// A kept payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The refill that its metadata names.
+    pub refill: Option<String>,
+    /// Why it does not fit.
+    pub reason: String,
+    /// Cents.
+    pub amount: i64,
+    /// Lower-case, such as `usd`.
+    pub currency: String,
+    /// The customer.
+    pub customer: Option<String>,
+    /// True if an administrator has settled it.
+    pub is_resolved: bool,
+}
+
+/// Reads a kept payment; `None`: it is not kept.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn find(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+) -> Result<Option<Kept>, StoreError> {
+    let row = sqlx::query(
+        "/* unmatched::find */
+         SELECT refill, reason, amount_cents, currency, customer, resolved_at IS NOT NULL AS done
+         FROM unmatched_payments WHERE payment_intent = $1",
+    )
+    .bind(intent.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(Some(Kept {
+        refill: row.try_get("refill")?,
+        reason: row.try_get("reason")?,
+        amount: row.try_get("amount_cents")?,
+        currency: row.try_get("currency")?,
+        customer: row.try_get("customer")?,
+        is_resolved: row.try_get("done")?,
+    }))
+}
+
+/// Notes how a payment was settled; false: it was settled before.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn resolve(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+    resolution: Resolution,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let resolved = sqlx::query(
+        "/* unmatched::resolve */ UPDATE unmatched_payments SET resolved_at = $2, resolution = $3
+         WHERE payment_intent = $1 AND resolved_at IS NULL",
+    )
+    .bind(intent.as_str())
+    .bind(now)
+    .bind(resolution.as_str())
+    .execute(connection)
+    .await?;
+    Ok(resolved.rows_affected() == 1)
 }
 
 /// True if a payment is kept, resolved or not.

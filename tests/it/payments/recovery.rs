@@ -95,3 +95,35 @@ async fn an_administrator_makes_refills_wait_after_any_restore() {
         assert_eq!(answer.status, code, "{}", answer.text);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_fits_no_refill_is_settled_once_by_an_administrator() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card::default()).await;
+    let credited = world.lost_payment("nobody", 4_400).await;
+    let refunded = world.lost_payment("nobody", 5_500).await;
+    let settings = world.stripe.settings();
+    let run = |arguments: &[&str]| {
+        let mut command = world.system.command(arguments);
+        command.envs(settings.iter().map(|(name, value)| (*name, value.as_str())));
+        command.output().expect("it runs").status.code()
+    };
+    assert_eq!(run(&["recover", "--since", "2020-01-01"]), Some(0));
+    assert_eq!(world.balance().await, "0.000000");
+    let reason = ["--reason", "the customer wrote to us"];
+    let resolve =
+        |intent: &str, how: &str| run(&["refill", "resolve", intent, how, reason[0], reason[1]]);
+    assert_eq!(resolve(&credited, "--credit"), Some(0));
+    assert_eq!(world.balance().await, "44.000000");
+    assert_eq!(resolve(&credited, "--credit"), Some(1), "only once");
+    assert_eq!(resolve(&credited, "--refund"), Some(1), "only once");
+    assert_eq!(resolve(&refunded, "--refund"), Some(0));
+    assert_eq!(resolve("pi_unknown", "--credit"), Some(1));
+    assert_eq!(world.balance().await, "44.000000");
+    let at_stripe: i64 = world.stripe.local.totals().values().map(|it| it.refunded).sum();
+    assert_eq!(at_stripe, 5_500);
+    let audit = world.admin.get("/v1/audit").await.expect(200);
+    assert!(audit.to_string().contains("the customer wrote to us"), "{audit}");
+    let status = world.system.run(&["status"]);
+    assert!(!status.stdout.contains("fit none"), "{}", status.stdout);
+}
