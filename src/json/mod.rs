@@ -4,6 +4,7 @@
 
 mod account;
 mod auto_refill;
+mod cloud_event;
 mod key;
 mod refill;
 mod reject;
@@ -12,6 +13,7 @@ mod transaction;
 
 pub(crate) use account::AccountJson;
 pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
+pub(crate) use cloud_event::{cloud_event, event_data};
 pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};

@@ -5,8 +5,6 @@
 //!
 //! It must never tell what is not committed, skip an event, or change an event's id.
 
-mod cloud_event;
 mod relay;
 
-pub(crate) use cloud_event::cloud_event;
 pub use relay::{KAFKA, Relay};

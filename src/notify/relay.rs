@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::cloud_event;
 use crate::clock::{Clock, beat};
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
 use crate::ingest::publisher::{NewRecord, PublishError, Publisher};
 use crate::ingest::topics;
 use crate::jobs::JobLock;
+use crate::json::cloud_event;
 use crate::ledger::LedgerError;
 use crate::ledger::outbox;
 use crate::ledger::store::{AsStoreError, Store, StoreError};

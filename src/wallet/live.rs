@@ -3,17 +3,22 @@
 //! All watched wallets are read together, a few times a second, however many clients watch: the
 //! version of each from Postgres, the held amounts from Redis. So a change by any process is seen,
 //! and a wallet charged a thousand times a second is reported a few times. Nothing is pushed, so
-//! nothing can be missed; while Redis is unavailable, changes of holds are reported later.
+//! nothing can be missed; while Redis is unavailable, changes of holds are reported later. Events
+//! of the outbox (refills, transactions, alerts) are read in the same rounds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use callmeter_core::domain::AccountId;
-use tokio::sync::{Notify, watch};
+use callmeter_core::domain::{AccountId, EventType};
+use serde_json::Value;
+use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::Balance;
+use crate::json::event_data;
+use crate::ledger::LedgerError;
+use crate::ledger::outbox;
 use crate::ledger::overview;
 use crate::ledger::store::{Store, StoreError};
 
@@ -22,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Most watchers in one process, and of one account.
 const WATCHERS_MAX: usize = 1_000;
 const ACCOUNT_WATCHERS_MAX: usize = 20;
+/// Events of one round, and those that a slow watcher may be behind.
+const EVENTS_MAX: i64 = 500;
+const EVENTS_KEPT: usize = 64;
 
 /// Identifies a state of a wallet: version, holds, held money.
 type Mark = (Option<i64>, Option<(i64, i64)>);
@@ -39,9 +47,30 @@ struct Inner {
     wake: Notify,
 }
 
+/// An event as watchers see it.
+#[derive(Debug)]
+pub struct LiveEvent {
+    /// The id of the event.
+    pub id: String,
+    /// `refill`, `transaction` or `alert`.
+    pub name: &'static str,
+    /// Its data.
+    pub data: Value,
+}
+
+/// What a watcher hears.
+#[derive(Debug)]
+pub enum News {
+    /// The wallet may have changed, or nothing happened for long.
+    Wallet,
+    /// An event.
+    Event(Arc<LiveEvent>),
+}
+
 #[derive(Debug)]
 struct Watched {
     changes: watch::Sender<Mark>,
+    events: broadcast::Sender<Arc<LiveEvent>>,
     watchers: usize,
 }
 
@@ -51,6 +80,7 @@ pub struct Watcher {
     live: Live,
     account: AccountId,
     changes: watch::Receiver<Mark>,
+    events: broadcast::Receiver<Arc<LiveEvent>>,
 }
 
 impl Live {
@@ -67,27 +97,35 @@ impl Live {
         if all >= WATCHERS_MAX {
             return None;
         }
-        let one = watched
-            .entry(account.clone())
-            .or_insert_with(|| Watched { changes: watch::Sender::new((None, None)), watchers: 0 });
+        let one = watched.entry(account.clone()).or_insert_with(|| Watched {
+            changes: watch::Sender::new((None, None)),
+            events: broadcast::Sender::new(EVENTS_KEPT),
+            watchers: 0,
+        });
         if one.watchers >= ACCOUNT_WATCHERS_MAX {
             return None;
         }
         one.watchers += 1;
-        let changes = one.changes.subscribe();
+        let (changes, events) = (one.changes.subscribe(), one.events.subscribe());
         drop(watched);
         self.0.wake.notify_one();
-        Some(Watcher { live: self.clone(), account: account.clone(), changes })
+        Some(Watcher { live: self.clone(), account: account.clone(), changes, events })
     }
 
     /// Reads the watched wallets until `shutdown`; waits while there are none.
     pub async fn run(&self) {
         let looks = async {
+            let mut position = None;
             loop {
                 let accounts: Vec<AccountId> = self.lock().keys().cloned().collect();
                 if accounts.is_empty() {
+                    // What happens meanwhile, nobody watches.
+                    position = None;
                     self.0.wake.notified().await;
                     continue;
+                }
+                if let Err(error) = self.tell_events(&mut position).await {
+                    tracing::debug!(%error, "events cannot be read");
                 }
                 match self.look(&accounts).await {
                     Ok(marks) => self.tell(&accounts, &marks),
@@ -110,6 +148,26 @@ impl Live {
         Ok(marks.collect())
     }
 
+    /// Tells the events behind a position; the first time, only finds the newest.
+    async fn tell_events(&self, position: &mut Option<i64>) -> Result<(), LedgerError> {
+        let mut connection = self.0.store.read().await?;
+        let Some(last) = *position else {
+            *position = Some(outbox::newest(&mut connection).await?);
+            return Ok(());
+        };
+        for event in outbox::after(&mut connection, last, EVENTS_MAX).await? {
+            *position = Some(event.position);
+            let Some(name) = name_of(event.kind) else { continue };
+            let (account, id) = (event.account.clone(), event.id.to_string());
+            if let Some(one) = self.lock().get(&account) {
+                let data = event_data(event)?;
+                // Nobody listens any more: the watcher is about to go.
+                drop(one.events.send(Arc::new(LiveEvent { id, name, data })));
+            }
+        }
+        Ok(())
+    }
+
     fn tell(&self, accounts: &[AccountId], marks: &[Mark]) {
         let watched = self.lock();
         for (account, mark) in accounts.iter().zip(marks) {
@@ -123,12 +181,26 @@ impl Live {
     }
 }
 
+/// The name under which watchers see an event; `None`: they do not.
+fn name_of(kind: EventType) -> Option<&'static str> {
+    let (object, _) = kind.as_str().split_once('.')?;
+    ["refill", "transaction", "alert"].into_iter().find(|name| *name == object)
+}
+
 impl Watcher {
-    /// Waits until the wallet may have changed, at most `longest`; false: the process shuts down.
-    pub async fn changed(&mut self, longest: Duration) -> bool {
+    /// Waits for news, at most `longest`; `None`: the process shuts down. A watcher that is too slow
+    /// misses events, which are in the lists of the API.
+    pub async fn next(&mut self, longest: Duration) -> Option<News> {
         let shutdown = self.live.0.shutdown.clone();
-        let changed = tokio::time::timeout(longest, self.changes.changed());
-        shutdown.run_until_cancelled(changed).await.is_some()
+        let (changes, events) = (&mut self.changes, &mut self.events);
+        let news = async {
+            tokio::select! {
+                event = events.recv() => event.map_or(News::Wallet, News::Event),
+                _ = changes.changed() => News::Wallet,
+            }
+        };
+        let news = shutdown.run_until_cancelled(tokio::time::timeout(longest, news)).await;
+        news.map(|news| news.unwrap_or(News::Wallet))
     }
 }
 

@@ -6,6 +6,6 @@ mod live;
 mod read;
 mod view;
 
-pub use live::{Live, Watcher};
+pub use live::{Live, LiveEvent, News, Watcher};
 pub use read::Wallets;
 pub use view::{AllowanceView, WalletView};

@@ -22,15 +22,31 @@ impl Events {
         Events { response, text: String::new() }
     }
 
-    /// The next event's wallet; `None` at the end of the stream.
+    /// The next event's wallet; `None` at the end of the stream. Other events are left out.
     async fn next(&mut self) -> Option<Value> {
+        self.next_of("wallet").await
+    }
+
+    /// The data of the next event of a name; `None` at the end of the stream.
+    async fn next_of(&mut self, name: &str) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
                 self.text = rest;
                 let line = |name: &str| event.lines().find_map(|line| line.strip_prefix(name));
                 let Some(data) = line("data: ") else { continue };
-                assert_eq!(line("event: "), Some("wallet"), "{event}");
+                let kind = line("event: ").expect("a name");
+                if kind != name {
+                    assert!(
+                        ["wallet", "refill", "transaction", "alert"].contains(&kind),
+                        "{event}"
+                    );
+                    continue;
+                }
+                if name != "wallet" {
+                    assert!(line("id: ").is_some(), "{event}");
+                    return Some(serde_json::from_str(data).expect("JSON"));
+                }
                 let micros: i64 = line("id: ").expect("an id").parse().expect("micro-seconds");
                 assert!(micros > now() - 60_000_000, "{event}");
                 return Some(serde_json::from_str(data).expect("JSON"));
@@ -131,4 +147,29 @@ async fn an_account_has_so_many_streams_and_a_closed_one_makes_room() {
         (api.stream(PATH).await.status() == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transactions_and_alerts_are_told_with_their_rows() {
+    let mut system = System::new().await;
+    let api = system.serve("api,jobs").await;
+    system.open(&api, [&account("acme", 10_000_000)]).await;
+    let mut events = Events::of(api.stream(PATH).await);
+    events.next().await.expect("how it stands");
+    let debit = |amount: &'static str| json!({"type": "debit", "amount": amount, "description": "A correction"});
+    let path = "/v1/accounts/acme/adjustments";
+    api.post(path, &debit("4.00")).await.expect(201);
+    // From then on the stream is read in rounds; events before may be missing.
+    events.until("6.000000", "0.000000").await;
+    let row = api.post(path, &debit("6.50")).await.expect(201);
+    let told = loop {
+        let told = events.next_of("transaction").await.expect("it is told");
+        if told["id"] == row["id"] {
+            break told;
+        }
+    };
+    assert_eq!((&told["account"], &told["amount"]), (&json!("acme"), &json!("6.500000")), "{told}");
+    let told = events.next_of("alert").await.expect("it is told");
+    assert_eq!(told["transaction_id"], row["id"], "{told}");
+    assert_eq!(told["balance_after"], "-0.500000", "{told}");
 }

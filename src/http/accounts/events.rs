@@ -20,7 +20,7 @@ use crate::http::Api;
 use crate::http::access::{Authorized, Reader};
 use crate::http::problem::Problem;
 use crate::json::schema;
-use crate::wallet::{WalletView, Watcher};
+use crate::wallet::{News, WalletView, Watcher};
 
 /// Time between two comments that keep the connection open, and between two checks of the key.
 /// Proxies cut a silent connection after 60 seconds or less.
@@ -29,10 +29,11 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RECONNECT: Duration = Duration::from_secs(2);
 
 /// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet`
-/// answers.
+/// answers; and events `refill`, `transaction` and `alert` with the data that is published on Kafka.
+/// Calls make no event `transaction`: they change the wallet.
 ///
-/// The first event is the present wallet. Changes faster than five a second are sent as one. `id`
-/// is the time of the data in microseconds. After a broken connection nothing is sent again,
+/// The first event is the present wallet. Changes faster than five a second are sent as one. The `id`
+/// of `wallet` is the time of the data in microseconds. After a broken connection nothing is sent again,
 /// because the first event has everything.
 #[utoipa::path(
     get, path = "/v1/accounts/{account}/events", tag = "Accounts", operation_id = "watchWallet",
@@ -92,8 +93,13 @@ impl Watching {
                 self.last = Some(view);
                 return Some(event);
             }
-            if !self.watcher.changed(KEEP_ALIVE).await || !self.is_let_in().await {
+            let news = self.watcher.next(KEEP_ALIVE).await?;
+            if !self.is_let_in().await {
                 return None;
+            }
+            if let News::Event(told) = news {
+                let event = Event::default().event(told.name).retry(RECONNECT).id(&told.id);
+                return event.json_data(&told.data).ok();
             }
             match self.api.wallets.view(&self.id, self.api.clock.now()).await {
                 Ok(Some(view)) => self.next = Some(view),

@@ -5,7 +5,7 @@ use callmeter_core::domain::EventType;
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use crate::json::TransactionJson;
+use super::TransactionJson;
 use crate::ledger::LedgerError;
 use crate::ledger::outbox::{StoredEvent, Told};
 
@@ -14,15 +14,8 @@ use crate::ledger::outbox::{StoredEvent, Told};
 /// # Errors
 /// If the data cannot be written as JSON.
 pub(crate) fn cloud_event(event: StoredEvent) -> Result<Value, LedgerError> {
-    let StoredEvent { id, account, kind, at, told, .. } = event;
-    let mut data = match told {
-        Told::Data(data) => data,
-        Told::Transaction(row) => serde_json::to_value(TransactionJson::from(*row))
-            .map_err(|error| LedgerError::unreadable("a transaction", error))?,
-    };
-    if let Some(fields) = data.as_object_mut() {
-        fields.insert("account".to_owned(), json!(account));
-    }
+    let (id, account, kind, at) = (event.id, event.account.clone(), event.kind, event.at);
+    let data = event_data(event)?;
     Ok(json!({
         "specversion": "1.0",
         "id": id.to_string(),
@@ -33,6 +26,23 @@ pub(crate) fn cloud_event(event: StoredEvent) -> Result<Value, LedgerError> {
         "datacontenttype": "application/json",
         "data": data,
     }))
+}
+
+/// The data of an event.
+///
+/// # Errors
+/// If the data cannot be written as JSON.
+pub(crate) fn event_data(event: StoredEvent) -> Result<Value, LedgerError> {
+    let StoredEvent { account, told, .. } = event;
+    let mut data = match told {
+        Told::Data(data) => data,
+        Told::Transaction(row) => serde_json::to_value(TransactionJson::from(*row))
+            .map_err(|error| LedgerError::unreadable("a transaction", error))?,
+    };
+    if let Some(fields) = data.as_object_mut() {
+        fields.insert("account".to_owned(), json!(account));
+    }
+    Ok(data)
 }
 
 /// The full type.
