@@ -10,11 +10,12 @@ use serde_json::json;
 use super::actor::by_user;
 use super::error::refused;
 use super::period::{Limit, limit};
-use super::{CommandError, changes, open, open_balance, print};
+use super::refill::open_payments;
+use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::config::Settings;
 use crate::ledger::schema;
-use crate::payments::{Payments, Recovered};
+use crate::payments::Recovered;
 
 #[derive(Debug, Args)]
 pub(super) struct Recover {
@@ -33,12 +34,7 @@ pub(super) struct Recover {
 pub(super) async fn run(command: Recover, settings: &Settings) -> Result<(), CommandError> {
     let (store, clock) = (open(settings)?, settings.clock());
     schema::check(&store).await?;
-    let balance = open_balance(settings, &clock)?;
-    let changes = changes(&store, &balance, &clock);
-    let payments = Payments::from_settings(settings, store, changes, clock.clone());
-    let payments = payments.map_err(|error| refused(one_line(&error)))?;
-    let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
-    let payments = payments.ok_or_else(missing)?;
+    let payments = open_payments(settings, store, &clock)?;
     let Some(since) = command.since.map(Limit::begins) else {
         let required = payments.require_recovery("administrator").await;
         required.map_err(|error| refused(one_line(&error)))?;

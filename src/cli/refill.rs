@@ -10,10 +10,12 @@ use super::actor::by_user;
 use super::error::refused;
 use super::{CommandError, changes, open, open_balance, print};
 use crate::app::one_line;
+use crate::clock::Clock;
 use crate::config::Settings;
 use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::ledger::payments::unmatched::Resolution;
 use crate::ledger::schema;
+use crate::ledger::store::Store;
 use crate::payments::Payments;
 
 #[derive(Debug, Subcommand)]
@@ -49,17 +51,26 @@ pub(super) struct Resolve {
     reason: String,
 }
 
+/// The use cases of payments, for a command that asks Stripe.
+pub(super) fn open_payments(
+    settings: &Settings,
+    store: Store,
+    clock: &Clock,
+) -> Result<Payments, CommandError> {
+    let balance = open_balance(settings, clock)?;
+    let changes = changes(&store, &balance, clock);
+    let payments = Payments::from_settings(settings, store, changes, clock.clone());
+    let payments = payments.map_err(|error| refused(one_line(&error)))?;
+    let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
+    payments.ok_or_else(missing)
+}
+
 async fn resolve(command: Resolve, settings: &Settings) -> Result<(), CommandError> {
     let intent = PaymentIntentId::parse(&command.payment_intent)
         .map_err(|error| CommandError::Usage(error.to_string()))?;
     let (store, clock) = (open(settings)?, settings.clock());
     schema::check(&store).await?;
-    let balance = open_balance(settings, &clock)?;
-    let changes = changes(&store, &balance, &clock);
-    let payments = Payments::from_settings(settings, store, changes, clock.clone());
-    let payments = payments.map_err(|error| refused(one_line(&error)))?;
-    let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
-    let payments = payments.ok_or_else(missing)?;
+    let payments = open_payments(settings, store, &clock)?;
     let how = if command.credit { Resolution::Credit } else { Resolution::Refund };
     let by = by_user(clock.now(), Some(&command.reason));
     let resolved = payments.resolve(&intent, how, by).await;
@@ -89,12 +100,7 @@ pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), Com
     let unknown = || refused(format!("there is no refill {}", command.id));
     let mut refill = found.ok_or_else(unknown)?;
     if !refill.is_finished() {
-        let balance = open_balance(settings, &clock)?;
-        let changes = changes(&store, &balance, &clock);
-        let payments = Payments::from_settings(settings, store, changes, clock.clone());
-        let payments = payments.map_err(|error| refused(one_line(&error)))?;
-        let missing = || refused("STRIPE_API_KEY is not set: Stripe cannot be asked".to_owned());
-        let payments = payments.ok_or_else(missing)?;
+        let payments = open_payments(settings, store, &clock)?;
         let who = by_user(clock.now(), None).who;
         let advanced = payments.advance_if_free(&refill.id, &who, payments.deadline()).await;
         if let Some(advanced) = advanced.map_err(|error| refused(one_line(&error)))? {

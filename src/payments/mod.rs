@@ -125,6 +125,8 @@ pub struct Inner {
     ledger_id: OnceCell<String>,
     /// Whether the key is of the ledger's own Stripe account; set once that is known.
     account_is_ours: OnceCell<bool>,
+    /// Set once Stripe was asked for payments that the ledger lacks, and has none.
+    has_no_lost_payment: OnceCell<()>,
 }
 
 impl std::ops::Deref for Payments {
@@ -177,6 +179,7 @@ impl Payments {
             settings,
             ledger_id: OnceCell::new(),
             account_is_ours: OnceCell::new(),
+            has_no_lost_payment: OnceCell::new(),
         }))))
     }
 
@@ -263,12 +266,9 @@ impl Payments {
     /// recorded, and records it if none is recorded.
     /// Stripe is a witness too: if it has a payment that the ledger lacks, acts on money wait.
     async fn check_account(&self, deadline: Deadline) -> Result<(), PaymentError> {
-        let is_first = self.account_is_ours.get().is_none();
         self.check_own_account(deadline).await?;
-        if is_first {
-            self.look_for_lost_payments(deadline).await?;
-        }
-        Ok(())
+        let look = || self.look_for_lost_payments(deadline);
+        self.has_no_lost_payment.get_or_try_init(look).await.copied()
     }
 
     /// Checks that the key is of the Stripe account that the ledger recorded.

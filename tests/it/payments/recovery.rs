@@ -1,8 +1,9 @@
 //! A ledger that lacks what Stripe has: acts on money wait until it is brought back.
 
 use super::{World, text};
+use crate::harness::poll::{SOON, until};
 use crate::harness::stripe::Stripe;
-use callmeter::simulate::stripe::{Behaviour, Card};
+use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
 use serde_json::{Value, json};
 
 impl World {
@@ -126,4 +127,27 @@ async fn a_payment_that_fits_no_refill_is_settled_once_by_an_administrator() {
     assert!(audit.to_string().contains("the customer wrote to us"), "{audit}");
     let status = world.system.run(&["status"]);
     assert!(!status.stdout.contains("fit none"), "{}", status.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_question_for_lost_payments_is_asked_again_before_anything_is_charged() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    world.save(Card::default()).await;
+    world.lost_payment("acme", 3_300).await;
+    world.system.services[0].kill();
+    let request = "GET /v1/payment_intents".to_owned();
+    let fault = Fault::ServerErrorBeforeEffect;
+    world.stripe.local.fault(FaultRule { fault, request, skip: 0, times: 0 });
+    world.system.restart(0, "api,jobs");
+    world.system.ready(0).await;
+    let first = world.refill(&json!({"amount": "20.00"})).await.expect(201);
+    assert_eq!(first["status"], "pending", "{first}");
+    world.stripe.local.clear_faults();
+    until("refills that wait", SOON, async || {
+        let refused = world.refill(&json!({"amount": "21.00"})).await;
+        (refused.status == 503).then_some(())
+    })
+    .await;
+    let captured: i64 = world.stripe.local.totals().values().map(|it| it.captured).sum();
+    assert_eq!(captured, 3_300, "nothing but the lost payment");
 }
