@@ -89,8 +89,10 @@ impl Payments {
             let is_kept = unmatched::is_kept(&mut *self.store.read().await?, &intent.id).await?;
             if !is_kept {
                 tracing::error!(payment_intent = %intent.id, "the ledger lacks a payment");
-                incarnation::raise(&self.store).await?;
+                // Raised once, however often this is asked until it is recovered.
+                self.check_recovery().await?;
                 self.require_recovery("lost_payment").await?;
+                incarnation::raise(&self.store).await?;
                 return Err(PaymentError::RecoveryNeeded);
             }
         }

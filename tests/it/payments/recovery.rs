@@ -134,6 +134,10 @@ async fn a_failed_question_for_lost_payments_is_asked_again_before_anything_is_c
     let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
     world.save(Card::default()).await;
     world.lost_payment("acme", 3_300).await;
+    let incarnation = "SELECT incarnation FROM ledger_identity";
+    let mut sql = world.system.sql().await;
+    let first_incarnation: i64 =
+        sqlx::query_scalar(incarnation).fetch_one(&mut sql).await.expect("it");
     world.system.services[0].kill();
     let request = "GET /v1/payment_intents".to_owned();
     let fault = Fault::ServerErrorBeforeEffect;
@@ -148,6 +152,12 @@ async fn a_failed_question_for_lost_payments_is_asked_again_before_anything_is_c
         (refused.status == 503).then_some(())
     })
     .await;
+    // The job asks again each second: Redis is rebuilt once all the same.
+    let asked = || world.stripe.local.requests().len();
+    let before = asked();
+    until("three more questions", SOON, async || (asked() >= before + 3).then_some(())).await;
+    let last: i64 = sqlx::query_scalar(incarnation).fetch_one(&mut sql).await.expect("it");
+    assert_eq!(last, first_incarnation + 1);
     let captured: i64 = world.stripe.local.totals().values().map(|it| it.captured).sum();
     assert_eq!(captured, 3_300, "nothing but the lost payment");
 }
