@@ -95,6 +95,17 @@ impl Access for Owner {
     }
 }
 
+/// A key that reads accounts, for a path without one: its account, or any for the scope `admin`.
+#[derive(Clone, Debug)]
+pub(super) struct SomeReader(pub(super) Option<AccountId>);
+
+impl Access for SomeReader {
+    async fn check(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        credential.require_some_account()?;
+        Ok(Self(credential.own_account()))
+    }
+}
+
 /// Any key; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;

@@ -1,5 +1,5 @@
-//! A local Twilio: the part of its REST API that the sweep and the reconciliation read, with its
-//! behaviour, for tests and demonstrations.
+//! A local Twilio: the part of its REST API that the sweep, the reconciliation and the purchase of
+//! numbers use, with its behaviour, for tests and demonstrations.
 //!
 //! Simulated on purpose: listings repeat calls across pages, prices are null at first, listings and
 //! usage lag behind, a busy account is answered 429 and sometimes 500, and only a parent's token
@@ -10,9 +10,12 @@
 
 mod answer;
 mod listing;
+mod number_routes;
+mod numbers;
 mod server;
 mod usage;
 mod world;
 
+pub use numbers::{NumberFault, NumberRequest, OwnedNumber};
 pub use server::serve;
 pub use world::{Behaviour, LocalTwilio, Subscriber};

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 
 use super::answer::{busy, call, complaint, not_found, unauthorized};
 use super::world::{LocalTwilio, Subscriber, World};
-use super::{listing, usage};
+use super::{listing, number_routes, usage};
 
 /// Most bytes of one request that reports calls.
 const BODY_BYTES_MAX: usize = 64 << 20;
@@ -39,6 +39,7 @@ pub async fn serve(
         .route("/2010-04-01/Accounts/{account}/Calls.json", get(calls))
         .route("/2010-04-01/Accounts/{account}/Calls/{name}", get(one_call))
         .route("/2010-04-01/Accounts/{account}/Usage/Records/Daily.json", get(daily_usage))
+        .merge(number_routes::routes())
         .route("/simulated/calls", post(learn))
         .route("/simulated/accounts", post(subscribe))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -110,7 +111,11 @@ async fn subscribe(
 }
 
 /// The error for a request that must not be answered: simulated trouble or wrong credentials.
-async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Option<Response> {
+pub(super) async fn admit(
+    twilio: &LocalTwilio,
+    account: &str,
+    headers: &HeaderMap,
+) -> Option<Response> {
     let number = {
         let mut world = twilio.lock();
         world.requests += 1;
@@ -137,18 +142,25 @@ async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Opti
 
 /// True if the token is that of the account or of its parent.
 fn is_authorized(world: &World, account: &str, headers: &HeaderMap) -> bool {
-    let credentials = || {
-        let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
-        String::from_utf8(decoded).ok()
-    };
-    let Some(text) = credentials() else { return false };
-    let Some((user, token)) = text.split_once(':') else { return false };
+    let Some((user, token)) = credentials(headers) else { return false };
     let parent = match world.subscribers.get(account) {
         Some(asked) => asked.parent.as_deref(),
         // An account that no call has named yet.
         None => world.adopter.as_deref(),
     };
-    let may = user == account || parent == Some(user);
-    may && world.subscribers.get(user).is_some_and(|user| user.auth_token == token)
+    let may = user == account || parent == Some(user.as_str());
+    may && world.subscribers.get(&user).is_some_and(|user| user.auth_token == token)
+}
+
+/// True if the token is that of some account, for what every account may read.
+pub(super) fn is_known(world: &World, headers: &HeaderMap) -> bool {
+    let Some((user, token)) = credentials(headers) else { return false };
+    world.subscribers.get(&user).is_some_and(|user| user.auth_token == token)
+}
+
+fn credentials(headers: &HeaderMap) -> Option<(String, String)> {
+    let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
+    let text = String::from_utf8(decoded).ok()?;
+    text.split_once(':').map(|(user, token)| (user.to_owned(), token.to_owned()))
 }
