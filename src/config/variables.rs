@@ -139,6 +139,10 @@ impl Given {
                 let number = self.text.trim().parse::<i64>();
                 Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
             }
+            Some(Value::Bool(..)) => {
+                let flag = self.text.trim().parse::<bool>();
+                Value::from(flag.map_err(|_| self.invalid("is not true or false"))?)
+            }
             _ => Value::from(self.text.clone()),
         };
         let mut path = self.path.into_iter().rev();

@@ -84,7 +84,8 @@ impl Numbers {
     /// # Errors
     /// If the ledger cannot be read.
     pub async fn have_work(&self) -> Result<bool, NumberError> {
-        Ok(progress::have_work(&self.store, self.clock.now()).await?)
+        let suspended_wait = self.settings.releases_automatically;
+        Ok(progress::have_work(&self.store, suspended_wait, self.clock.now()).await?)
     }
 
     /// Brings every number forward that waits and that nobody works on. An error about one does not

@@ -219,13 +219,17 @@ impl Numbers {
         });
         let Some(price) = price else { return Ok(Err(NotBought::NoPrice)) };
         let owned = Which::Owned(&request.phone_number);
-        if numbers::find(&mut *self.store.read().await?, owned).await?.is_some() {
-            return Ok(Err(NotBought::Unavailable));
-        }
+        let is_owned = numbers::find(&mut *self.store.read().await?, owned).await?.is_some();
         let sid = known.twilio_account_sids.first().cloned();
         let sid = sid.ok_or(TwilioError::NotConfigured)?;
-        if let Err(refusal) = self.check_for_sale(&sid, &request, deadline).await? {
-            return Ok(Err(refusal));
+        let checked = match is_owned {
+            true => Err(NotBought::Unavailable),
+            false => self.check_for_sale(&sid, &request, deadline).await?,
+        };
+        if let Err(refusal) = checked {
+            // Perhaps another request with the same key has bought it meanwhile.
+            let repeated = self.repeated(&account, key.as_ref(), deadline).await?;
+            return Ok(repeated.map_or(Err(refusal), |it| it.map(|number| (number, false))));
         }
         let change = BeginPurchase {
             account: account.clone(),

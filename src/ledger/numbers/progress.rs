@@ -222,19 +222,24 @@ pub async fn unattended(
     ids.collect::<Result<_, _>>().map_err(|error| LedgerError::unreadable("a number", error))
 }
 
-/// True if a number waits for a step, or for its next period to be published. On the connection for
-/// what is read often.
+/// True if a number waits for a step, or for its next period to be published; suspended ones count
+/// if `suspended_wait`. On the connection for what is read often.
 ///
 /// # Errors
 /// If Postgres is unavailable.
-pub async fn have_work(store: &Store, now: DateTime<Utc>) -> Result<bool, StoreError> {
+pub async fn have_work(
+    store: &Store,
+    suspended_wait: bool,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
     let mut connection = store.regular().take().await?;
     let have_work = sqlx::query_scalar(
         "/* numbers::have_work */ SELECT EXISTS (SELECT FROM numbers
-             WHERE status IN ('pending', 'releasing', 'suspended') AND claimed_until <= $1)
+             WHERE status IN ('pending', 'releasing', 'suspended') AND claimed_until <= $1
+                 AND ($2 OR status <> 'suspended'))
          OR EXISTS (SELECT FROM numbers WHERE next_due_at <= $1)",
     );
-    let have_work = have_work.bind(now).fetch_one(&mut connection).await?;
+    let have_work = have_work.bind(now).bind(suspended_wait).fetch_one(&mut connection).await?;
     store.regular().put_back(connection);
     Ok(have_work)
 }

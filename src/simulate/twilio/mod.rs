@@ -8,6 +8,7 @@
 //! <https://www.twilio.com/docs/usage/twilios-response>. Where nothing is documented, it is as
 //! lenient as Twilio is known to be.
 
+mod admission;
 mod answer;
 mod listing;
 mod number_routes;

@@ -11,9 +11,9 @@ use axum::routing::get;
 use axum::{Json, Router};
 use callmeter_core::domain::NumberType;
 
+use super::admission::{admit, is_known};
 use super::answer::{complaint, not_found, unauthorized};
 use super::numbers::{self, NumberFault, NumberRequest, Numbers, OwnedNumber};
-use super::server::{admit, is_known};
 use super::world::LocalTwilio;
 
 /// Time between two checks whether a request still hangs.
@@ -227,6 +227,11 @@ impl LocalTwilio {
     /// The numbers that accounts own.
     pub fn owned_numbers(&self) -> Vec<OwnedNumber> {
         self.lock().numbers.owned.values().cloned().collect()
+    }
+
+    /// Removes a number, as if somebody had done so in Twilio's console.
+    pub fn forget_number(&self, sid: &str) {
+        self.lock().numbers.owned.remove(sid);
     }
 
     /// The requests about numbers so far.
