@@ -80,6 +80,9 @@ fn text(recovered: &Recovered, numbers: &RestoredNumbers, since: DateTime<Utc>) 
     for one in &numbers.unmatched {
         let _ = write!(text, "\n{} could not be brought back: {}", one.number, one.reason);
     }
+    for sid in &numbers.unlisted {
+        let _ = write!(text, "\nthe numbers of {sid} could not be listed: is its token right?");
+    }
     text.push_str("\nrefills and purchases are allowed again");
     text
 }

@@ -37,6 +37,8 @@ pub struct RestoredNumbers {
     pub restored: usize,
     /// Numbers that could not be brought back, with the reason.
     pub unmatched: Vec<NotRestored>,
+    /// Twilio accounts whose numbers could not be listed: the token is wrong, or not theirs.
+    pub unlisted: Vec<TwilioAccountSid>,
 }
 
 /// A number that could not be brought back.
@@ -70,7 +72,15 @@ impl Numbers {
             let sids: Vec<_> = page.iter().map(|linked| linked.sid.clone()).collect();
             let configured = self.accesses.configured(&self.store, &sids).await?;
             for linked in page.iter().filter(|linked| configured.contains(&linked.sid)) {
-                for number in self.listed(&linked.sid).await? {
+                let listed = match self.listed(&linked.sid).await {
+                    Err(NumberError::Twilio(error)) if !error.is_transient() => {
+                        tracing::warn!(sid = %linked.sid, %error, "numbers are not listed");
+                        restored.unlisted.push(linked.sid.clone());
+                        continue;
+                    }
+                    listed => listed?,
+                };
+                for number in listed {
                     let mark = Mark::parse(&number.friendly_name);
                     let Some(mark) = mark.filter(|mark| mark.is_of(&ledger)) else { continue };
                     if number.date_created.is_some_and(|at| at < since) {

@@ -1,4 +1,4 @@
-//! `DELETE /v1/accounts/{id}/numbers/{number}`: gives a number back.
+//! `DELETE /v1/accounts/{id}/numbers/{sid}`: gives a number back.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -17,10 +17,10 @@ use crate::numbers::NotReleased;
 /// Gives a number back to Twilio, by its id or Twilio's. It is `releasing`, costs nothing more, and is
 /// `released` soon. Nothing is paid back for the period that has begun.
 #[utoipa::path(
-    delete, path = "/v1/accounts/{account}/numbers/{number}", tag = "Numbers", operation_id = "releaseNumber",
+    delete, path = "/v1/accounts/{account}/numbers/{sid}", tag = "Numbers", operation_id = "releaseNumber",
     params(
         ("account" = schema::AccountId, Path, description = "The account's id"),
-        ("number" = String, Path, description = "The number's id (`nb_…`) or Twilio's (`PN…`)",
+        ("sid" = String, Path, description = "The number's id (`nb_…`) or Twilio's (`PN…`)",
             example = "PN0123456789abcdef0123456789abcdef"),
     ),
     responses((status = 202, description = "The number, `releasing`", body = NumberJson)),

@@ -1,4 +1,4 @@
-//! `GET /v1/accounts/{id}/numbers/{number}`: one number.
+//! `GET /v1/accounts/{id}/numbers/{sid}`: one number.
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
@@ -13,10 +13,10 @@ use crate::ledger::numbers;
 
 /// Shows a number, by its id or Twilio's.
 #[utoipa::path(
-    get, path = "/v1/accounts/{account}/numbers/{number}", tag = "Numbers", operation_id = "showNumber",
+    get, path = "/v1/accounts/{account}/numbers/{sid}", tag = "Numbers", operation_id = "showNumber",
     params(
         ("account" = schema::AccountId, Path, description = "The account's id"),
-        ("number" = String, Path, description = "The number's id (`nb_…`) or Twilio's (`PN…`)",
+        ("sid" = String, Path, description = "The number's id (`nb_…`) or Twilio's (`PN…`)",
             example = "PN0123456789abcdef0123456789abcdef"),
     ),
     responses((status = 200, description = "The number", body = NumberJson)),

@@ -11,6 +11,7 @@
 mod admission;
 mod answer;
 mod listing;
+mod number_answers;
 mod number_routes;
 mod numbers;
 mod server;

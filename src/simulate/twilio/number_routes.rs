@@ -13,7 +13,8 @@ use callmeter_core::domain::NumberType;
 
 use super::admission::{admit, is_known};
 use super::answer::{complaint, not_found, unauthorized};
-use super::numbers::{self, NumberFault, NumberRequest, Numbers, OwnedNumber};
+use super::number_answers::row;
+use super::numbers::{NumberFault, NumberRequest, Numbers, OwnedNumber};
 use super::world::LocalTwilio;
 
 /// Time between two checks whether a request still hangs.
@@ -127,7 +128,7 @@ async fn show(
 ) -> Response {
     answer(&twilio, (&account, &headers), NumberRequest::List, |numbers| {
         match numbers.find(&account, sid_of(&name)) {
-            Some(owned) => Json(numbers::row(owned)).into_response(),
+            Some(owned) => Json(row(owned)).into_response(),
             None => not_found(&name),
         }
     })
@@ -146,7 +147,7 @@ async fn update(
     match twilio.lock().numbers.find(&account, sid_of(&name)) {
         Some(owned) => {
             owned.parameters.extend(form(&body));
-            Json(numbers::row(owned)).into_response()
+            Json(row(owned)).into_response()
         }
         None => not_found(&name),
     }
