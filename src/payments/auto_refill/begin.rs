@@ -18,7 +18,8 @@ use crate::ledger::payments::cards;
 use crate::ledger::payments::refills::NewRefill;
 use crate::ledger::wallets::WalletHead;
 use crate::ledger::{Refusable, accounts};
-use crate::payments::begin::{NotBegun, RefillRules, check_limits, write_refill};
+use crate::payments::begin::{NotBegun, write_refill};
+use crate::payments::limits::{RefillRules, check_limits};
 use crate::payments::{PaymentError, Payments};
 use crate::telemetry::one_line;
 

@@ -3,6 +3,7 @@
 mod auto_refill;
 mod books;
 mod cards;
+mod counterparts;
 mod events;
 mod faults;
 mod liability;
