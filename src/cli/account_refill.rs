@@ -15,7 +15,7 @@ use super::{CommandError, open, print};
 use crate::app::one_line;
 use crate::config::{PAYMENT_MAX, Settings};
 use crate::ledger::payments::refills::Refill;
-use crate::payments::{Begun, CardChoice, CardsError, NotBegun, RefillRequest, cents};
+use crate::payments::{Begun, CardChoice, CardsError, NotBegun, OverLimit, RefillRequest, cents};
 
 /// Refills an account from a saved card.
 #[derive(Debug, Args)]
@@ -124,10 +124,10 @@ fn not_begun(id: &AccountId, why: NotBegun) -> CommandError {
         NotBegun::NoPaymentMethod => refused(format!("account {id} has no default card")),
         NotBegun::UnknownPaymentMethod => refused(format!("account {id} has no such card")),
         NotBegun::OtherBody => refused("the key named another amount or card before".to_owned()),
-        NotBegun::TooManyDeclines => {
+        NotBegun::OverLimit(OverLimit::TooManyDeclines) => {
             refused(format!("the cards of {id} were declined too often in the last hour"))
         }
-        NotBegun::DailyMax { left } => {
+        NotBegun::OverLimit(OverLimit::DailyMax { left }) => {
             refused(format!("{id} may pay {left} more until midnight, UTC"))
         }
     }

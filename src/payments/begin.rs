@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::limits::{RefillRules, check_limits};
+use super::limits::{OverLimit, RefillRules, check_limits};
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::cards;
@@ -81,13 +81,8 @@ pub enum NotBegun {
     UnknownPaymentMethod,
     /// The Idempotency-Key came with another body before.
     OtherBody,
-    /// The account's cards were declined too often in the last hour.
-    TooManyDeclines,
-    /// The account would pay more than it may in a day.
-    DailyMax {
-        /// What it may still pay today.
-        left: Money,
-    },
+    /// It would pass a limit.
+    OverLimit(OverLimit),
 }
 
 impl Change for BeginRefill {
@@ -134,8 +129,8 @@ impl Change for BeginRefill {
         };
         let amount = self.request.amount;
         let refused = check_limits(connection, account_key, &self.rules, amount, by.at).await?;
-        if let Some(refusal) = refused {
-            return Ok(Err(refusal));
+        if let Some(limit) = refused {
+            return Ok(Err(NotBegun::OverLimit(limit)));
         }
         let new = NewRefill {
             id: self.id.clone(),

@@ -5,7 +5,6 @@ use callmeter_core::domain::Money;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use super::begin::NotBegun;
 use super::{PaymentError, Payments};
 use crate::ledger::LedgerError;
 use crate::ledger::payments::card_setups;
@@ -16,6 +15,18 @@ use crate::telemetry::one_line;
 
 /// The time in which declines and setups are counted.
 const WHILE: TimeDelta = TimeDelta::hours(1);
+
+/// The limit that a refill would pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverLimit {
+    /// The account's cards were declined too often in the last hour.
+    TooManyDeclines,
+    /// The account would pay more than it may in a day.
+    DailyMax {
+        /// What it may still pay today.
+        left: Money,
+    },
+}
 
 /// The limits of refills.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,15 +48,15 @@ pub(super) async fn check_limits(
     rules: &RefillRules,
     amount: Money,
     now: DateTime<Utc>,
-) -> Result<Option<NotBegun>, LedgerError> {
+) -> Result<Option<OverLimit>, LedgerError> {
     if has_too_many_declines(connection, account_key, rules, now).await? {
-        return Ok(Some(NotBegun::TooManyDeclines));
+        return Ok(Some(OverLimit::TooManyDeclines));
     }
     let Some(daily_max) = rules.daily_max else { return Ok(None) };
     let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
     let paid = refills::paid_since(connection, account_key, today).await?;
     let left = daily_max.checked_sub(paid).unwrap_or_default();
-    Ok((amount > left).then_some(NotBegun::DailyMax {
+    Ok((amount > left).then_some(OverLimit::DailyMax {
         left: if left.is_negative() { Money::default() } else { left },
     }))
 }

@@ -38,7 +38,7 @@ pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, CardGiven, NotSet, Set
 pub use begin::{Begun, CardChoice, NotBegun, RefillRequest};
 pub use cards::{CardSetup, CardsError};
 pub use endpoint::{EndpointCheck, STRIPE_CHECK, StripeCheck, WEBHOOK_PATH};
-pub use limits::RefillRules;
+pub use limits::{OverLimit, RefillRules};
 pub use recover::{NotMatched, Recovered};
 pub(crate) use refunds::{NotRefunded, RefundRequest};
 pub use resolve::NotResolved;

@@ -21,9 +21,15 @@ function read({ read: payload, header, secret }) {
   }
 }
 
-async function pay({ pay: amount, base, key }) {
+async function pay({ pay: amount, base, key, version: apiVersion }) {
   const { hostname, port } = new URL(base);
-  const client = new Stripe(key, { host: hostname, port, protocol: "http", maxNetworkRetries: 0 });
+  const client = new Stripe(key, {
+    host: hostname,
+    port,
+    protocol: "http",
+    maxNetworkRetries: 0,
+    apiVersion,
+  });
   const customer = await client.customers.create({ metadata: { asked_by: "node" } });
   const intent = await client.paymentIntents.create(
     { amount, currency: "usd", customer: customer.id, payment_method_types: ["card"] },

@@ -2,7 +2,7 @@
 
 Each line of standard input is a request, each line of standard output its answer:
 {"sign": text, "secret", "at"} gives {"header"}; {"read": text, "header", "secret"} gives {"type", "id",
-"object"} or {"error"}; {"pay": cents, "base", "key"} makes a customer and a payment at another base, and
+"object"} or {"error"}; {"pay": cents, "base", "key", "version"} makes a customer and a payment at another base, and
 gives {"payment", "status", "listed", "missing"}.
 """
 
@@ -29,7 +29,10 @@ def read(request):
 
 def pay(request):
     client = StripeClient(
-        request["key"], base_addresses={"api": request["base"]}, max_network_retries=0
+        request["key"],
+        base_addresses={"api": request["base"]},
+        max_network_retries=0,
+        stripe_version=request["version"],
     )
     customer = client.v1.customers.create({"metadata": {"asked_by": "python"}})
     intent = client.v1.payment_intents.create(

@@ -5,6 +5,7 @@ use crate::harness::poll::{SOON, until};
 use crate::harness::sdk::{self, Sdk};
 use crate::harness::stripe::{Stripe, WEBHOOK_SECRET};
 use callmeter::simulate::stripe::{Authentication, Behaviour, Card};
+use callmeter::stripe::API_VERSION;
 use reqwest::Method;
 use serde_json::json;
 use std::net::TcpListener;
@@ -26,7 +27,7 @@ impl StripeMock {
         let address = free.local_addr().expect("an address").to_string();
         drop(free);
         let child = Command::new(program)
-            .args(["-http-addr", &address])
+            .args(["-http-addr", &address, "-https-addr", "127.0.0.1:0"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -79,14 +80,21 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_request_of_ours_fits_the_schema_of_stripes_api() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", true).await;
     let mock = StripeMock::start().await;
     assert!(mock.complaint("POST", "/v1/refunds", "", "bogus=1").await.is_some());
-    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", true).await;
     let card = world.save(Card::default()).await;
     let other =
         world.save(Card { authentication: Authentication::Always, ..Card::default() }).await;
     let paid = world.refill(&json!({"amount": "50.00"})).await.expect(201);
     assert_eq!(paid["status"], "completed", "{paid}");
+    let auto = json!({"enabled": true, "threshold": "55.00", "amount": "10.00"});
+    world.own.put("/v1/accounts/acme/auto-refill", &auto).await.expect(200);
+    let automatic = async || {
+        let refills = world.own.get("/v1/accounts/acme/refills?trigger=auto").await.expect(200);
+        (refills["items"][0]["status"] == "completed").then_some(())
+    };
+    until("an automatic refill", SOON, automatic).await;
     let body =
         json!({"amount": "20.00", "payment_method": other, "return_url": "http://127.0.0.1/"});
     let waits = world.refill(&body).await.expect(201);
@@ -104,13 +112,6 @@ async fn every_request_of_ours_fits_the_schema_of_stripes_api() {
     world.admin.post(&refunds, &json!({"amount": "10.00"})).await.expect(201);
     let intent = text(&paid, "payment_intent");
     world.stripe.local.open_dispute(&intent, "fraudulent", None).expect("a dispute");
-    let auto = json!({"enabled": true, "threshold": "5.00", "amount": "10.00"});
-    world.own.put("/v1/accounts/acme/auto-refill", &auto).await.expect(200);
-    let automatic = async || {
-        let refills = world.own.get("/v1/accounts/acme/refills?trigger=auto").await.expect(200);
-        (refills["items"][0]["status"] == "completed").then_some(())
-    };
-    until("an automatic refill", SOON, automatic).await;
     world.run_with_stripe(&["stripe", "endpoint", "create"]);
     world.run_with_stripe(&["stripe", "endpoint", "check"]);
     world.run_with_stripe(&["account", "card", "list", "acme"]);
@@ -185,7 +186,8 @@ async fn stripes_own_sdks_agree_with_us_about_events() {
             let refused = text(&answers[1], "error");
             assert!(refused.ends_with("SignatureVerificationError"), "{sdk:?}: {refused}");
         }
-        let pay = json!({"pay": 4_200, "base": world.stripe.url, "key": world.stripe.keys.secret});
+        let (base, key) = (&world.stripe.url, &world.stripe.keys.secret);
+        let pay = json!({"pay": 4_200, "base": base, "key": key, "version": API_VERSION});
         let paid = &sdk::ask(sdk, "stripe_events", &[pay])[0];
         assert_eq!(paid["status"], "requires_payment_method", "{sdk:?}: {paid}");
         assert_eq!(paid["listed"], json!([paid["payment"]]), "{sdk:?}: {paid}");
