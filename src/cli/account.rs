@@ -5,6 +5,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::account_refill::{Cards, RefillAccount};
 use super::actor::{Reason, by_user, printable};
 use super::error::{refused, unknown};
 use super::redact::Redact;
@@ -41,6 +42,11 @@ pub(super) enum Account {
     Close(StatusArguments),
     /// Reopens a closed account
     Reopen(StatusArguments),
+    /// Refills an account's wallet from a saved card
+    Refill(RefillAccount),
+    /// Shows an account's saved cards
+    #[command(subcommand)]
+    Card(Cards),
     /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
     /// Removes the account's name, address and phone numbers for good; amounts stay
@@ -162,7 +168,11 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
-        Account::Redact(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Refill(command) => command.run(settings, desk.now).await,
+        Account::Card(command) => command.run(settings).await,
+        Account::Redact(command) => {
+            command.run(settings, &desk.changes, &desk.store, desk.now).await
+        }
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,
     }

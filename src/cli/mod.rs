@@ -3,6 +3,7 @@
 //! A command prints its result on standard output; an error is one line on standard error.
 
 mod account;
+mod account_refill;
 mod actor;
 mod config;
 mod error;
@@ -27,6 +28,7 @@ mod serve;
 mod shared_key;
 mod simulate;
 mod status;
+mod stripe;
 mod sweep;
 mod token;
 mod usage;
@@ -85,6 +87,9 @@ enum Command {
     /// Lists, buys, shows and releases numbers
     #[command(subcommand)]
     Number(number::NumberCommand),
+    /// Makes and checks what this service needs at Stripe
+    #[command(subcommand)]
+    Stripe(stripe::Stripe),
     /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
@@ -145,6 +150,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Refill(command) => refill::run(command, &settings).await,
             Command::Number(command) => number::run(command, &settings).await,
+            Command::Stripe(command) => stripe::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Recover(command) => recover::run(command, &settings).await,

@@ -11,6 +11,7 @@ mod refill;
 mod reject;
 pub(crate) mod schema;
 mod transaction;
+mod unmatched_payment;
 
 pub(crate) use account::AccountJson;
 pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
@@ -20,3 +21,4 @@ pub(crate) use number::NumberJson;
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};
 pub(crate) use transaction::TransactionJson;
+pub(crate) use unmatched_payment::UnmatchedPaymentJson;
