@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use callmeter_core::domain::Money;
+use callmeter_core::domain::{AccountId, Money};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -10,22 +10,23 @@ use utoipa::{IntoParams, ToSchema};
 use super::{country, number_type, numbers};
 use crate::http::Api;
 use crate::http::access::{Query, SomeReader};
-use crate::http::fields::{Fielded, Fields};
+use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::problem::Problem;
 use crate::json::schema;
 use crate::numbers::SearchRequest;
 use crate::twilio::AddressRequirements;
 
-const LIMIT_DEFAULT: u16 = 20;
-const LIMIT_MAX: u16 = 100;
+/// Most numbers of an answer.
+const LIMIT: u16 = 50;
 
 impl Fielded for SearchRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let country = fields.required("country", country);
         let number_type = fields.required("type", number_type);
         let contains = fields.optional("contains", digits);
-        let limit = fields.optional("limit", limit).unwrap_or(LIMIT_DEFAULT);
-        Some(Self { country: country?, number_type: number_type?, contains, limit })
+        // Checked with the key.
+        let _: Option<AccountId> = fields.optional("account", parsed::<AccountId>);
+        Some(Self { country: country?, number_type: number_type?, contains, limit: LIMIT })
     }
 }
 
@@ -34,12 +35,6 @@ fn digits(value: &Value) -> Result<String, String> {
         (2..=15).contains(&text.len()) && text.bytes().all(|digit| digit.is_ascii_digit())
     });
     text.map(str::to_owned).ok_or_else(|| "is not 2 to 15 digits".to_owned())
-}
-
-fn limit(value: &Value) -> Result<u16, String> {
-    let limit = value.as_str().and_then(|text| text.parse().ok());
-    let limit = limit.filter(|limit| (1..=LIMIT_MAX).contains(limit));
-    limit.ok_or_else(|| format!("is not a whole number from 1 to {LIMIT_MAX}"))
 }
 
 /// What is searched.
@@ -54,9 +49,9 @@ struct SearchParameters {
     /// Only numbers that have these digits.
     #[param(value_type = Option<schema::Digits>)]
     contains: Option<String>,
-    /// Most numbers; the default is 20.
-    #[param(minimum = 1, maximum = 100)]
-    limit: Option<u16>,
+    /// The account in whose Twilio account is searched; absent: that of the key, or of the settings.
+    #[param(value_type = Option<schema::AccountId>)]
+    account: Option<String>,
 }
 
 /// A number for sale.
@@ -91,8 +86,8 @@ pub(super) struct AvailableListJson {
     items: Vec<AvailableJson>,
 }
 
-/// Searches numbers that Twilio sells, with their price. With a key of an account it searches in that
-/// account's Twilio account, else in the one of the settings.
+/// Searches numbers that Twilio sells, at most 50, with their price. It searches in the Twilio account
+/// of the key's account, or of the one that an administrator names, else in that of the settings.
 #[utoipa::path(
     get, path = "/v1/numbers/available", tag = "Numbers", operation_id = "searchNumbers",
     params(SearchParameters),

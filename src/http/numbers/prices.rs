@@ -2,14 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use callmeter_core::domain::{Money, NumberPrice, NumberType};
+use callmeter_core::domain::{AccountId, Money, NumberPrice, NumberType};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{country, number_type, numbers};
 use crate::http::Api;
 use crate::http::access::{Query, SomeReader};
-use crate::http::fields::{Fielded, Fields};
+use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::problem::Problem;
 use crate::json::schema;
 
@@ -23,6 +23,8 @@ impl Fielded for PriceRequest {
     fn read(fields: &mut Fields) -> Option<Self> {
         let country = fields.optional("country", country);
         let number_type = fields.optional("type", number_type);
+        // Checked with the key; prices are the same for all.
+        let _: Option<AccountId> = fields.optional("account", parsed::<AccountId>);
         Some(Self { country, number_type })
     }
 }
@@ -36,6 +38,9 @@ struct PriceFilters {
     country: Option<String>,
     #[param(value_type = Option<schema::NumberType>)]
     r#type: Option<String>,
+    /// The account that asks.
+    #[param(value_type = Option<schema::AccountId>)]
+    account: Option<String>,
 }
 
 /// What a type of number costs.
@@ -77,7 +82,7 @@ impl From<NumberPrice> for PriceJson {
     get, path = "/v1/numbers/prices", tag = "Numbers", operation_id = "listNumberPrices",
     params(PriceFilters),
     responses((status = 200, description = "The prices", body = PricesJson)),
-    extensions(("x-scopes" = json!(["admin", "account"])))
+    extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!(["unknown_account"])))
 )]
 pub(super) async fn prices(
     State(api): State<Api>,

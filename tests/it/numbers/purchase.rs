@@ -15,7 +15,8 @@ async fn a_number_is_found_bought_listed_and_given_back() {
     let all = world.admin.get("/v1/numbers/prices").await.expect(200);
     assert_eq!(all["items"].as_array().map(Vec::len), Some(2));
     let path = "/v1/numbers/available?country=US&type=local&contains=5551000";
-    for api in [&world.own, &world.admin] {
+    let of_account = format!("{path}&account=acme");
+    for (api, path) in [(&world.own, path), (&world.admin, path), (&world.admin, &of_account)] {
         let found = api.get(path).await.expect(200);
         let number = &found["items"][0];
         assert_eq!(number["phone_number"], json!(phone_number(0)), "{found}");
