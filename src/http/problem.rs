@@ -25,7 +25,8 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 pub(super) struct Problem {
     /// A URN of the code.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
@@ -41,7 +42,7 @@ pub(super) struct Problem {
     /// With `insufficient_balance` for a number: the dollars that are missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, value_type = Option<schema::Amount>)]
-    shortfall: Option<Money>,
+    shortfall: Option<Box<Money>>,
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
 }
@@ -164,7 +165,7 @@ impl Problem {
         let title = "The wallet does not have the money";
         let problem =
             Self::refused("insufficient_balance", title, format!("{shortfall} are missing"));
-        Self { shortfall: Some(shortfall), ..problem }
+        Self { shortfall: Some(Box::new(shortfall)), ..problem }
     }
 
     /// 503: a server is not available.
@@ -263,8 +264,8 @@ impl Problem {
     }
 }
 
-fn kind_of(code: &str) -> String {
-    format!("urn:callmeter:problem:{code}")
+fn kind_of(code: &str) -> Box<str> {
+    format!("urn:callmeter:problem:{code}").into()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

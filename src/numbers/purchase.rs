@@ -222,9 +222,10 @@ impl Numbers {
         let is_owned = numbers::find(&mut *self.store.read().await?, owned).await?.is_some();
         let sid = known.twilio_account_sids.first().cloned();
         let sid = sid.ok_or(TwilioError::NotConfigured)?;
-        let checked = match is_owned {
-            true => Err(NotBought::Unavailable),
-            false => self.check_for_sale(&sid, &request, deadline).await?,
+        let checked = if is_owned {
+            Err(NotBought::Unavailable)
+        } else {
+            self.check_for_sale(&sid, &request, deadline).await?
         };
         if let Err(refusal) = checked {
             // Perhaps another request with the same key has bought it meanwhile.

@@ -1,4 +1,4 @@
-//! The IncomingPhoneNumbers resource: the numbers of a Twilio account.
+//! The `IncomingPhoneNumbers` resource: the numbers of a Twilio account.
 
 use callmeter_core::domain::{PhoneNumberSid, TwilioAccountSid};
 use chrono::{DateTime, Utc};

@@ -92,16 +92,16 @@ impl World {
         }
     }
 
-    /// Begins a purchase, or a release of a number that it buys, and kills the process at the stop.
-    async fn interrupt(&mut self, step: Step, stop: &Stop, n: usize, sql: &mut PgConnection) {
+    /// Begins a purchase, or a release of a number that it buys, and kills the process at a place.
+    async fn interrupt(&mut self, step: Step, place: &Stop, n: usize, sql: &mut PgConnection) {
         let number = phone_number(n);
         if is_release(step) {
             let bought = self.buy(&number).await.expect(201);
             let sid = text(&bought, "sid");
-            self.set(stop, sql).await;
+            self.set(place, sql).await;
             let asked = self.twilio.local.number_requests().len();
             self.release(&sid).await.expect(202);
-            self.kill_at(stop, asked, sql).await;
+            self.kill_at(place, asked, sql).await;
             return;
         }
         let first = match step {
@@ -113,7 +113,7 @@ impl World {
         if let Some(fault) = first {
             self.twilio.local.fail_numbers(NumberRequest::Buy, fault, 1);
         }
-        self.set(stop, sql).await;
+        self.set(place, sql).await;
         let (own, key) = (self.own.clone(), format!("key-{n}"));
         let body = local(&number).to_string().into_bytes();
         let sent = tokio::spawn(async move {
@@ -121,7 +121,7 @@ impl World {
             let path = "/v1/accounts/acme/numbers";
             drop(own.send(Method::POST, path, &headers, Some(body)).await);
         });
-        self.kill_at(stop, asked, sql).await;
+        self.kill_at(place, asked, sql).await;
         sent.await.expect("it ends");
     }
 }

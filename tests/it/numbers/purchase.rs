@@ -42,7 +42,7 @@ async fn a_number_is_found_bought_listed_and_given_back() {
     assert_eq!(other.problem(422), "idempotency_key_reused");
     assert_eq!(world.buy(&phone_number(0)).await.problem(409), "number_unavailable");
     let listed = world.numbers().await;
-    assert_eq!(listed, [bought.clone()]);
+    assert_eq!(listed, std::slice::from_ref(&bought));
     assert!(bought["next_renewal"].is_string(), "{bought}");
 
     let sid = text(&bought, "sid");
