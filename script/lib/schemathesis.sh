@@ -45,9 +45,10 @@ schemathesis_port() {
 
 # schemathesis_run PROGRAM: starts a service of its own, on the database of the set.
 schemathesis_run() {
-  local program=$1 port stripe_port key pid stripe_pid status=0
+  local program=$1 port stripe_port twilio_port key pid stripe_pid twilio_pid status=0
   port=$(schemathesis_port)
   stripe_port=$(schemathesis_port)
+  twilio_port=$(schemathesis_port)
   key=a-key-of-script-test-0123456789abcdef
   export CALLMETER__HTTP__ADMIN_KEY=$key CALLMETER__HTTP__LISTEN=127.0.0.1:$port
   export CALLMETER__KAFKA__GROUP=schemathesis
@@ -57,6 +58,8 @@ schemathesis_run() {
   export CALLMETER__HTTP__PUBLIC_URL=https://wallet.example.com
   export TWILIO_ACCOUNT_SID=AC0123456789abcdef0123456789abcdef
   export TWILIO_AUTH_TOKEN=0123456789abcdef0123456789abcdef
+  # A local Twilio, which sells numbers.
+  export CALLMETER__TWILIO__API_BASE=http://127.0.0.1:$twilio_port
   # A local Stripe, so that refills get another answer than "not configured".
   export STRIPE_API_KEY=sk_test_schemathesis STRIPE_PUBLISHABLE_KEY=pk_test_schemathesis
   export STRIPE_WEBHOOK_SECRET=whsec_schemathesis CALLMETER__STRIPE__API_BASE=http://127.0.0.1:$stripe_port
@@ -66,6 +69,8 @@ schemathesis_run() {
   "$binary" simulate stripe --listen "127.0.0.1:$stripe_port" --api-key "$STRIPE_API_KEY" \
     --publishable-key "$STRIPE_PUBLISHABLE_KEY" >"$STATE/schemathesis-stripe.log" 2>&1 &
   stripe_pid=$!
+  "$binary" simulate twilio --listen "127.0.0.1:$twilio_port" >"$STATE/schemathesis-twilio.log" 2>&1 &
+  twilio_pid=$!
   "$binary" serve --role api >>"$log" 2>&1 &
   pid=$!
   local bearer="Authorization: Bearer $key" url=http://127.0.0.1:$port
@@ -80,9 +85,10 @@ schemathesis_run() {
     --exclude-path /metrics --exclude-path "/v1/accounts/{account}/events" \
     --max-examples "$SCHEMATHESIS_EXAMPLES" --max-time "$SCHEMATHESIS_SECONDS" --warnings off \
     --generation-database none --continue-on-failure --no-color) || status=1
-  kill "$pid" "$stripe_pid"
+  kill "$pid" "$stripe_pid" "$twilio_pid"
   wait "$pid" || status=1
   wait "$stripe_pid" || status=1
+  wait "$twilio_pid" || status=1
   ! grep -i 'panicked' "$log" || status=1
   return $status
 }

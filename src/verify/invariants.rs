@@ -96,7 +96,7 @@ pub const INVARIANTS: &[Invariant] = invariants! {
     failed_purchases_are_given_back:
         "A purchase that failed has given its price back, and no other has.";
     purchase_transactions_have_their_number:
-        "Every transaction of a purchase is that of a number.";
+        "Every completed transaction of a purchase is that of a number.";
     bought_numbers_have_their_first_period:
         "The first period of a number is paid by its purchase.";
     disputes_have_their_rows:

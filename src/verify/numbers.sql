@@ -31,5 +31,5 @@ SELECT 'purchase_transactions_have_their_number',
     format('account %s: transaction %s bought no number', account.id, debit.sequence)
 FROM transactions AS debit
 LEFT JOIN accounts AS account USING (account_key)
-WHERE debit.kind = 'number_purchase' AND NOT EXISTS (SELECT FROM numbers AS number
+WHERE debit.kind = 'number_purchase' AND debit.status = 'completed' AND NOT EXISTS (SELECT FROM numbers AS number
     WHERE number.account_key = debit.account_key AND number.debit_sequence = debit.sequence)

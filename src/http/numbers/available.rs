@@ -93,7 +93,7 @@ pub(super) struct AvailableListJson {
     params(SearchParameters),
     responses((status = 200, description = "Numbers for sale", body = AvailableListJson)),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-problems" = json!([
-        "unknown_account", "not_configured", "twilio_unavailable"])))
+        "unknown_account", "twilio_token_refused", "not_configured", "twilio_unavailable"])))
 )]
 pub(super) async fn available(
     State(api): State<Api>,

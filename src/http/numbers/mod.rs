@@ -46,6 +46,12 @@ impl From<NumberError> for Problem {
             NumberError::Twilio(TwilioError::NotConfigured) => {
                 Self::not_configured("the account has no auth token of Twilio, and none is set")
             }
+            NumberError::Twilio(TwilioError::Unauthorized { .. } | TwilioError::Token { .. }) => {
+                let error = crate::telemetry::one_line(&error);
+                tracing::warn!(error, "twilio refuses a token");
+                let title = "Twilio refuses the auth token of this account";
+                Self::taken("twilio_token_refused", title)
+            }
             NumberError::Twilio(_) | NumberError::Publish(_) => {
                 let error = crate::telemetry::one_line(&error);
                 tracing::warn!(error, "twilio did not do what it was asked for");

@@ -81,7 +81,7 @@ fn sid(value: &Value, prefix: &str) -> Result<String, String> {
     responses((status = 201, description = "The number", body = NumberJson)),
     extensions(("x-scopes" = json!(["admin", "account"])), ("x-act" = json!(true)), ("x-problems" = json!([
         "unknown_account", "account_closed", "no_price", "address_required", "number_unavailable",
-        "insufficient_balance", "balance_out_of_range", "request_in_progress", "holds_unavailable",
+        "twilio_token_refused", "insufficient_balance", "balance_out_of_range", "request_in_progress", "holds_unavailable",
         "twilio_unavailable", "not_configured", "recovery_needed"])))
 )]
 pub(super) async fn purchase(

@@ -29,6 +29,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("refill_not_completed", 409, "The refill was not completed"),
     ("refill_disputed", 409, "The bank took the money of the refill back"),
     ("number_unavailable", 409, "Twilio does not sell this number, or it is rented already"),
+    ("twilio_token_refused", 409, "Twilio refuses the auth token of this account"),
     ("number_not_bought", 409, "The number is not bought yet, or its purchase failed"),
     ("payment_resolved", 409, "The payment was settled before, in another way"),
     ("reject_replayed", 409, "A replay settled this reject before; there is nothing to close"),
@@ -60,7 +61,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
         "Acts on money wait: the ledger may lack payments, or the key is of another Stripe account",
     ),
     ("stripe_unavailable", 503, "Stripe does not answer right now"),
-    ("twilio_unavailable", 503, "Twilio does not answer right now, or refuses the token"),
+    ("twilio_unavailable", 503, "Twilio does not answer right now"),
     ("overloaded", 503, "Too many requests are in progress"),
     ("timeout", 504, "It took too long, and may or may not have taken effect"),
 ];

@@ -1,6 +1,7 @@
 //! Search and purchase, and what is refused.
 
 use super::{World, local, phone_number, text};
+use crate::harness::samples::account;
 use callmeter::simulate::twilio::{NumberFault, NumberRequest};
 use callmeter_core::domain::NumberType;
 use serde_json::json;
@@ -97,6 +98,13 @@ async fn what_is_missing_is_said_before_any_debit() {
     world.twilio.local.change_habits(|habits| habits.is_down = true);
     assert_eq!(world.buy(&phone_number(2)).await.problem(503), "twilio_unavailable");
     world.twilio.local.change_habits(|habits| habits.is_down = false);
+    // An account whose token is not set right.
+    let other = json!({"id": "other", "name": "Other", "opening_balance": "5",
+        "twilio_account_sid": account("other", 0).sid});
+    world.admin.post("/v1/accounts", &other).await.expect(201);
+    let body = local(&phone_number(2));
+    let refused = world.admin.post("/v1/accounts/other/numbers", &body).await;
+    assert_eq!(refused.problem(409), "twilio_token_refused");
     let found = world.own.get("/v1/numbers/available?country=DE&type=mobile").await.expect(200);
     assert!(found["items"].as_array().is_some_and(|items| !items.is_empty()), "{found}");
     assert_eq!(found["items"][0]["price"], json!(null), "{found}");
