@@ -36,6 +36,9 @@ const SECRETS: [&str; 9] = [
     "secrets.previous_key",
 ];
 
+/// Numbers that have no default, by which the type of a key is known otherwise.
+const NUMBERS_WITHOUT_DEFAULT: [&str; 2] = ["refill.declines_per_hour", "refill.setups_per_hour"];
+
 /// One key given by one variable.
 pub(super) struct Given {
     /// The name of the variable.
@@ -134,12 +137,15 @@ fn read_file(path: PathBuf, variable: &str) -> Result<String, SettingsError> {
 impl Given {
     /// The value as a nested table, with the type of the key's default.
     pub(super) fn into_table(self, defaults: &Dict) -> Result<Dict, SettingsError> {
-        let value = match default_of(defaults, &self.path) {
-            Some(Value::Num(..)) => {
-                let number = self.text.trim().parse::<i64>();
-                Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
-            }
-            _ => Value::from(self.text.clone()),
+        let is_number = match default_of(defaults, &self.path) {
+            Some(default) => matches!(default, Value::Num(..)),
+            None => NUMBERS_WITHOUT_DEFAULT.contains(&self.path.join(".").as_str()),
+        };
+        let value = if is_number {
+            let number = self.text.trim().parse::<i64>();
+            Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
+        } else {
+            Value::from(self.text.clone())
         };
         let mut path = self.path.into_iter().rev();
         let last = path.next().unwrap_or_default();
