@@ -214,14 +214,15 @@ impl History {
         Some(cents)
     }
 
-    /// Ends what waits for the customer, until nothing is open but refills without a card. Returns
-    /// what is not right yet.
+    /// Ends what waits for the customer who is there. Returns what is not right yet.
     async fn unsettled(&self) -> Option<String> {
         for refill in self.refills("requires_action").await {
             let intent = refill["payment_intent"].as_str().unwrap_or_default();
             drop(self.stripe.authenticate(intent, true));
         }
+        // An automatic refill waits a day for its customer.
         let mut open = self.refills("requires_action").await;
+        open.retain(|refill| refill["trigger"] != "auto");
         open.extend(self.refills("pending").await);
         let (credited, kept) = (self.credited().await, self.kept());
         let is_right = open.is_empty() && credited == Some(kept);
