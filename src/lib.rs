@@ -6,8 +6,8 @@
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`sweep`], [`reconcile`], [`books`], [`status`],
-//! [`simulate`], [`bridge`], [`http`], [`app`], [`cli`].
+//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`numbers`], [`sweep`], [`reconcile`], [`books`],
+//! [`status`], [`simulate`], [`bridge`], [`http`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
 
@@ -32,6 +32,7 @@ pub mod masked;
 pub mod meter;
 pub mod metrics;
 pub mod notify;
+pub mod numbers;
 pub mod operator;
 pub mod payments;
 pub mod reconcile;

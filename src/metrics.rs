@@ -101,6 +101,14 @@ pub const STRIPE_EVENTS: &str = "callmeter_stripe_events_total";
 pub const EVENTS_PUBLISHED: &str = "callmeter_events_published_total";
 /// Events of the outbox that wait to be published.
 pub const OUTBOX_WAITING: &str = "callmeter_outbox_waiting_events";
+/// Numbers of customers, by what became of them.
+pub const NUMBERS: &str = "callmeter_numbers_total";
+/// Periods of numbers that were published to be charged.
+pub const RENTALS_PUBLISHED: &str = "callmeter_rentals_published_total";
+/// Types of numbers that cost more at Twilio than in the catalog, as last compared.
+pub const NUMBERS_UNDERPRICED: &str = "callmeter_numbers_underpriced";
+/// Numbers that only Twilio has, or only the ledger, as last compared.
+pub const NUMBERS_ASTRAY: &str = "callmeter_numbers_astray";
 /// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
@@ -302,6 +310,10 @@ fn describe() {
     describe_counter!(STRIPE_EVENTS, "Stripe's events, by type and outcome");
     describe_counter!(EVENTS_PUBLISHED, "Events published to Kafka");
     describe_gauge!(OUTBOX_WAITING, "Events that wait to be published to Kafka");
+    describe_counter!(NUMBERS, "Numbers of customers, by what became of them");
+    describe_counter!(RENTALS_PUBLISHED, "Periods of numbers published to be charged");
+    describe_gauge!(NUMBERS_UNDERPRICED, "Types of numbers dearer at Twilio than in the catalog");
+    describe_gauge!(NUMBERS_ASTRAY, "Numbers that only Twilio or only the ledger has");
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");

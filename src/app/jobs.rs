@@ -15,6 +15,7 @@ use crate::jobs::{self, Job, JobError, Run};
 use crate::ledger::redaction;
 use crate::ledger::store::Store;
 use crate::metrics::STRIPE_ENDPOINT_FAULTS;
+use crate::numbers;
 use crate::payments::{self, StripeCheck};
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
@@ -54,7 +55,8 @@ impl App {
         let books = Books::from_settings(settings, open()?, self.clock.clone())?;
         let books = self.reconcile_stripe(books);
         let (sweep, reconcile) = (self.sweep(sweeper), self.reconcile(reconciler));
-        let jobs = vec![sweep, reconcile, blanking, refills, books, self.check_stripe()];
+        let (stripe, numbers) = (self.check_stripe(), self.check_numbers());
+        let jobs = vec![sweep, reconcile, blanking, refills, books, stripe, numbers];
         Ok((store, jobs))
     }
 
@@ -77,6 +79,25 @@ impl App {
         });
         let period = TimeDelta::seconds(self.settings.stripe.lookup_seconds.into());
         Job { name: "refills", period, run, show: |_: &Value| {} }
+    }
+
+    /// Compares prices and numbers with Twilio's.
+    fn check_numbers(&self) -> Job {
+        let numbers = self.numbers.clone();
+        let run = move || {
+            let numbers = numbers.clone();
+            async move { Ok(serde_json::to_value(numbers.check().await?)?) }.boxed()
+        };
+        Job {
+            name: numbers::NAME,
+            period: TimeDelta::seconds(self.settings.numbers.check_seconds.into()),
+            run: Some(Box::new(run)),
+            show: |report| {
+                if let Ok(report) = serde_json::from_value::<numbers::Report>(report.clone()) {
+                    report.publish();
+                }
+            },
+        }
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {

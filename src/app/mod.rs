@@ -9,9 +9,11 @@ mod auto_refill;
 mod bridge;
 mod jobs;
 mod meter;
+mod numbers;
 mod upkeep;
 
 use auto_refill::refill_by_itself;
+use numbers::bring_forward;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::schema::{self, SchemaError};
 use crate::ledger::store::Store;
 use crate::notify::Relay;
+use crate::numbers::Numbers;
 use crate::operator::catalog_file::{self, CatalogFileError};
 use crate::payments::Payments;
 
@@ -75,6 +78,7 @@ struct App {
     health: Health,
     /// None without a key of Stripe.
     payments: Option<Payments>,
+    numbers: Numbers,
     shutdown: CancellationToken,
     /// Ends the balance task, after all others.
     shutdown_last: CancellationToken,
@@ -96,9 +100,11 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     balance.redis().check().await?;
     let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
     let changes = Changes::new(store.clone(), balance.clone(), keys);
+    let numbers = Numbers::from_settings(&settings, store.clone(), changes.clone(), clock.clone())?;
     let payments = Payments::from_settings(&settings, store.clone(), changes, clock.clone())?;
     let app = App {
         payments,
+        numbers,
         settings: Arc::new(settings),
         store,
         balance,
@@ -179,7 +185,7 @@ impl App {
             self.health.clone(),
             recorder.clone(),
         );
-        api = api.with_payments(self.payments.clone());
+        api = api.with_payments(self.payments.clone()).with_numbers(self.numbers.clone());
         if has_api {
             api = api.with_bridge(self.open_bridge(stages, roles)?);
         }
@@ -286,6 +292,8 @@ impl App {
             if let Some(payments) = self.payments.clone() {
                 stages.spawn(app.clone().until_shutdown(refill_by_itself(payments)));
             }
+            let numbers = bring_forward(self.numbers.clone());
+            stages.spawn(app.clone().until_shutdown(numbers));
             let (store, clock) = (self.store.clone(), self.clock.clone());
             let relay = Relay::from_settings(&self.settings, store, clock)?;
             stages.spawn(app.clone().until_shutdown(relay.run()));

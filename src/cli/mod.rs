@@ -12,6 +12,7 @@ mod key;
 mod local_stripe;
 mod local_twilio;
 mod migrate;
+mod number;
 mod offsets;
 mod openapi;
 mod period;
@@ -83,6 +84,9 @@ enum Command {
     /// Shows refills, as Stripe has them now
     #[command(subcommand)]
     Refill(refill::Refills),
+    /// Lists, buys, shows and releases numbers
+    #[command(subcommand)]
+    Number(number::NumberCommand),
     /// Makes and checks what this service needs at Stripe
     #[command(subcommand)]
     Stripe(stripe::Stripe),
@@ -90,7 +94,7 @@ enum Command {
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
     Sweep(sweep::Sweep),
-    /// Brings back payments that Stripe has and a restored ledger lacks
+    /// Brings back payments and numbers that Stripe and Twilio have and a restored ledger lacks
     Recover(recover::Recover),
     /// Compares our charges with what others billed
     #[command(subcommand)]
@@ -145,6 +149,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Refill(command) => refill::run(command, &settings).await,
+            Command::Number(command) => number::run(command, &settings).await,
             Command::Stripe(command) => stripe::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,

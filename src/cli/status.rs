@@ -110,6 +110,15 @@ fn text(status: &Status) -> String {
         let (failed, given_up) = (rentals.failed, rentals.given_up);
         let _ = writeln!(text, "{failed} rents unpaid{due}; {given_up} given up");
     }
+    let numbers = status.numbers;
+    if numbers.pending + numbers.releasing + numbers.suspended > 0 {
+        let (pending, releasing, suspended) =
+            (numbers.pending, numbers.releasing, numbers.suspended);
+        let _ = writeln!(
+            text,
+            "numbers: {pending} pending, {releasing} being released, {suspended} suspended"
+        );
+    }
     for job in &status.jobs {
         let last = job.last_succeeded_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
         let _ =

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use callmeter_core::domain::{Money, ZeroDurationCompleted};
+use callmeter_core::domain::{Money, RentalAnchor, ZeroDurationCompleted};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
+use super::numbers::Numbers;
 use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
@@ -29,6 +30,7 @@ pub struct Settings {
     pub charging: Charging,
     pub holds: Holds,
     pub rentals: Rentals,
+    pub numbers: Numbers,
     pub rejects: Rejects,
     pub wallet: Wallet,
     pub catalog: CatalogFile,
@@ -119,6 +121,7 @@ pub struct Holds {
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
 pub struct Rentals {
     pub retry_days: u32,
+    pub anchor: RentalAnchor,
 }
 
 /// `[rejects]`: records that could not be charged.
@@ -208,6 +211,7 @@ impl Settings {
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.sweep.check()?;
         self.reconcile.check()?;
+        self.numbers.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }

@@ -137,15 +137,17 @@ fn read_file(path: PathBuf, variable: &str) -> Result<String, SettingsError> {
 impl Given {
     /// The value as a nested table, with the type of the key's default.
     pub(super) fn into_table(self, defaults: &Dict) -> Result<Dict, SettingsError> {
-        let is_number = match default_of(defaults, &self.path) {
-            Some(default) => matches!(default, Value::Num(..)),
-            None => NUMBERS_WITHOUT_DEFAULT.contains(&self.path.join(".").as_str()),
-        };
-        let value = if is_number {
-            let number = self.text.trim().parse::<i64>();
-            Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
-        } else {
-            Value::from(self.text.clone())
+        let key = self.path.join(".");
+        let value = match default_of(defaults, &self.path) {
+            Some(Value::Bool(..)) => {
+                let flag = self.text.trim().parse::<bool>();
+                Value::from(flag.map_err(|_| self.invalid("is not true or false"))?)
+            }
+            default if matches!(default, Some(Value::Num(..))) || is_number(&key) => {
+                let number = self.text.trim().parse::<i64>();
+                Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
+            }
+            _ => Value::from(self.text.clone()),
         };
         let mut path = self.path.into_iter().rev();
         let last = path.next().unwrap_or_default();
@@ -161,6 +163,11 @@ impl Given {
             remedy: "config/callmeter.toml gives its unit and default".to_owned(),
         }
     }
+}
+
+/// True for a number without a default.
+fn is_number(key: &str) -> bool {
+    NUMBERS_WITHOUT_DEFAULT.contains(&key)
 }
 
 fn default_of<'a>(defaults: &'a Dict, path: &[String]) -> Option<&'a Value> {

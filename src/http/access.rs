@@ -95,6 +95,23 @@ impl Access for Owner {
     }
 }
 
+/// Reading an account that the query may name: the one of the key, or any for the scope `admin`.
+#[derive(Clone, Debug)]
+pub(super) struct SomeReader(pub(super) Option<AccountId>);
+
+impl Access for SomeReader {
+    async fn check(credential: &Credential, parts: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        credential.require_some_account()?;
+        // Before the rest of the query is read, so that no fault in it tells of another's account.
+        let query = parts.uri.query().unwrap_or_default().as_bytes();
+        let named = form_urlencoded::parse(query).find(|(name, _)| name == "account");
+        let Some((_, id)) = named else { return Ok(Self(credential.own_account())) };
+        let id = AccountId::parse(&id).map_err(|_| Problem::unknown_account())?;
+        credential.require_account(&id)?;
+        Ok(Self(Some(id)))
+    }
+}
+
 /// Any key; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;

@@ -95,6 +95,14 @@ impl Credential {
         }
     }
 
+    /// The account of a key of one account.
+    pub(super) fn own_account(&self) -> Option<AccountId> {
+        match &self.scope {
+            Scope::Account(own) => Some(own.clone()),
+            Scope::Admin | Scope::Authorize => None,
+        }
+    }
+
     /// True for the scope `admin`.
     pub(super) fn is_admin(&self) -> bool {
         self.scope == Scope::Admin

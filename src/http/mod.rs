@@ -17,6 +17,7 @@ mod fields;
 mod health;
 mod keys;
 mod middleware;
+mod numbers;
 pub(crate) mod openapi;
 mod page;
 mod problem;
@@ -50,6 +51,7 @@ use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
+use crate::numbers::Numbers;
 use crate::payments::Payments;
 use crate::wallet::{Live, Wallets};
 use middleware::Limits;
@@ -75,6 +77,7 @@ pub struct Inner {
     shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
     payments: Option<Payments>,
+    numbers: Option<Numbers>,
     auto_refill: AutoRefillRules,
     admin_key: Option<KeyDigest>,
     keys: KeyCache,
@@ -139,6 +142,7 @@ impl Api {
             shared_keys: Arc::new(SharedKeys::from_settings(settings)),
             bridge: None,
             payments: None,
+            numbers: None,
             auto_refill: AutoRefillRules {
                 limits: settings.auto_refill.limits(&settings.refill),
                 monthly_cap: settings.auto_refill.monthly_cap,
@@ -163,6 +167,12 @@ impl Api {
     #[must_use]
     pub fn with_payments(self, payments: Option<Payments>) -> Self {
         Self(Arc::new(Inner { payments, ..Arc::unwrap_or_clone(self.0) }))
+    }
+
+    /// Adds the use cases of numbers.
+    #[must_use]
+    pub fn with_numbers(self, numbers: Numbers) -> Self {
+        Self(Arc::new(Inner { numbers: Some(numbers), ..Arc::unwrap_or_clone(self.0) }))
     }
 
     /// Builds the router of one listener.
@@ -210,7 +220,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
     if surface.api {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
         router = router.merge(refills::routes()).merge(cards::routes());
-        router = router.merge(auto_refill::routes());
+        router = router.merge(auto_refill::routes()).merge(numbers::routes());
         router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {

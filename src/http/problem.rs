@@ -3,12 +3,14 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use callmeter_core::domain::Money;
 use chrono::TimeDelta;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::balance::BalanceError;
 use crate::change::ChangeError;
+use crate::json::schema;
 use crate::ledger::LedgerError;
 use crate::ledger::store::StoreError;
 
@@ -23,7 +25,8 @@ const RETRY_AFTER_SECONDS: u32 = 2;
 pub(super) struct Problem {
     /// A URN of the code.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
@@ -36,6 +39,10 @@ pub(super) struct Problem {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldError>,
+    /// With `insufficient_balance` for a number: the dollars that are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = Option<schema::Amount>)]
+    shortfall: Option<Box<Money>>,
     #[serde(skip)]
     retry_after_seconds: Option<u32>,
 }
@@ -64,6 +71,7 @@ impl Problem {
             code,
             detail: detail.into(),
             errors: Vec::new(),
+            shortfall: None,
             retry_after_seconds: None,
         }
     }
@@ -150,6 +158,14 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, title, detail)
+    }
+
+    /// 422: a wallet lacks money.
+    pub(super) fn insufficient(shortfall: Money) -> Self {
+        let title = "The wallet does not have the money";
+        let problem =
+            Self::refused("insufficient_balance", title, format!("{shortfall} are missing"));
+        Self { shortfall: Some(Box::new(shortfall)), ..problem }
     }
 
     /// 503: a server is not available.
@@ -248,8 +264,8 @@ impl Problem {
     }
 }
 
-fn kind_of(code: &str) -> String {
-    format!("urn:callmeter:problem:{code}")
+fn kind_of(code: &str) -> Box<str> {
+    format!("urn:callmeter:problem:{code}").into()
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]

@@ -74,6 +74,24 @@ texts! {
     /// A refund's id.
     RefundId = r"^rr_[0-9a-f]{32}$", "rr_0123456789abcdef0123456789abcdef",
         "A refund's id.";
+    /// A number's id.
+    NumberId = r"^nb_[0-9a-f]{32}$", "nb_0123456789abcdef0123456789abcdef",
+        "A number's id.";
+    /// A phone number.
+    PhoneNumber = r"^\+[1-9][0-9]{6,14}$", "+12015551000",
+        "A phone number, E.164.";
+    /// A country.
+    Country = r"^[A-Za-z]{2}$", "US",
+        "A country, ISO 3166, two letters.";
+    /// Digits of a phone number.
+    Digits = r"^[0-9]{2,15}$", "201555",
+        "2 to 15 digits.";
+    /// Twilio's id of an address.
+    AddressSid = r"^AD[0-9a-fA-F]{32}$", "AD0123456789abcdef0123456789abcdef",
+        "Twilio's id of an address.";
+    /// Twilio's id of a bundle.
+    BundleSid = r"^BU[0-9a-fA-F]{32}$", "BU0123456789abcdef0123456789abcdef",
+        "Twilio's id of a regulatory bundle.";
     /// The amount of a refill.
     RefillAmount = r"^[0-9]{1,6}(\.[0-9]{1,2})?$", "50.00",
         "Dollars with at most two decimal places, as a string.";
@@ -138,6 +156,10 @@ words! {
     RefillTrigger = core::RefillTrigger::ALL;
     /// How far a refill is.
     RefillStatus = core::RefillStatus::ALL;
+    /// How far a number is.
+    NumberStatus = core::NumberStatus::ALL;
+    /// A type of number.
+    NumberType = core::NumberType::ALL;
     /// What became of a payment that fits no refill.
     PaymentResolution = crate::ledger::payments::unmatched::Resolution::ALL;
     /// How far a refund is.

@@ -135,6 +135,22 @@ actions! {
     DisputeTold = "dispute_told",
     /// Auto-refill was set.
     AutoRefillChanged = "auto_refill_changed",
+    /// A number was asked for; its price is set aside.
+    NumberRequested = "number_requested",
+    /// A purchase was withdrawn: the money is not there.
+    NumberWithdrawn = "number_withdrawn",
+    /// The price of a number was taken from its wallet.
+    NumberDebited = "number_debited",
+    /// A number was bought at Twilio.
+    NumberBought = "number_bought",
+    /// A number was not bought; its price was given back.
+    NumberFailed = "number_failed",
+    /// The release of a number was asked for.
+    NumberReleaseRequested = "number_release_requested",
+    /// A number was given back to Twilio.
+    NumberReleased = "number_released",
+    /// A number that the ledger had lost was brought back.
+    NumberRestored = "number_restored",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -32,6 +32,8 @@ pub(super) struct Crossings {
     pub facts: Vec<Fact>,
     /// Accounts whose auto-refill must look at the balance.
     pub refills_due: Vec<i32>,
+    /// The account that a refill was credited to: its unpaid rents are looked at.
+    pub refilled: Option<i32>,
 }
 
 impl Crossings {
@@ -63,6 +65,9 @@ impl Crossings {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         outbox::add(connection, &self.facts).await?;
+        if let Some(account_key) = self.refilled {
+            look_at_rents(connection, account_key, now).await?;
+        }
         if self.refills_due.is_empty() {
             return Ok(());
         }
@@ -76,4 +81,24 @@ impl Crossings {
         .await?;
         Ok(())
     }
+}
+
+/// Lets the unpaid rents of an account be looked at now. One that is being tried, and so is locked,
+/// waits for this wallet, and finds the refill.
+async fn look_at_rents(
+    connection: &mut PgConnection,
+    account_key: i32,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* crossings::look_at_rents */ UPDATE rental_periods SET look_at = $2
+         WHERE (phone_number_sid, period_start) IN (
+             SELECT phone_number_sid, period_start FROM rental_periods
+             WHERE account_key = $1 AND next_attempt_at IS NOT NULL FOR UPDATE SKIP LOCKED)",
+    )
+    .bind(account_key)
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
 }

@@ -118,11 +118,14 @@ async fn link_unnoted(
         heads.push(wallets::lock(connection, key).await?);
     }
     let charged: bool = sqlx::query_scalar(
-        "-- links::link, whether a call was charged
-         SELECT EXISTS (SELECT FROM call_keys WHERE account_key = $1 AND twilio_account_key = $2)",
+        "-- links::link, whether a call was charged, or a number bought
+         SELECT EXISTS (SELECT FROM call_keys WHERE account_key = $1 AND twilio_account_key = $2)
+             OR EXISTS (SELECT FROM numbers WHERE account_key = $1 AND twilio_account_sid = $3
+                 AND status NOT IN ('released', 'failed'))",
     )
     .bind(holder.account_key)
     .bind(holder.twilio_account_key)
+    .bind(sid.as_str())
     .fetch_one(&mut *connection)
     .await?;
     if charged {

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod known_calls;
 pub mod liability;
 pub mod links;
+pub mod numbers;
 pub mod offsets;
 pub mod outbox;
 pub mod overview;

@@ -151,7 +151,7 @@ pub struct Redacted {
 }
 
 /// The parameters of each: the account's key, the replacement of its name, and its id.
-const STATEMENTS: [&str; 9] = [
+const STATEMENTS: [&str; 11] = [
     "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
     "-- redaction::redact, transactions
@@ -160,6 +160,13 @@ const STATEMENTS: [&str; 9] = [
     "-- redaction::redact, rents
      UPDATE rental_periods SET phone_number = ''
      WHERE account_key = $1 AND phone_number <> '' AND $2 <> $3",
+    // A number that is still rented is needed to look it up and to give it back.
+    "-- redaction::redact, numbers
+     UPDATE numbers SET phone_number = ''
+     WHERE account_key = $1 AND status IN ('released', 'failed') AND $2 <> $3",
+    "-- redaction::redact, events about numbers
+     UPDATE outbox SET data = data || '{\"phone_number\": null}'
+     WHERE account_key = $1 AND data ? 'phone_number' AND $2 <> $3",
     // Readable rejects name a Twilio account in a column; unreadable ones may name it in their
     // bytes.
     "-- redaction::redact, rejects

@@ -1,12 +1,17 @@
 //! Unpaid rents: retried daily, given up after a week.
 
+use callmeter_core::domain::EventType;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
+use callmeter_core::policy::is_rent_told;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::FutureExt;
+use serde_json::json;
 use sqlx::{Connection, PgConnection, Row};
 
 use super::error::LedgerError;
+use super::numbers::periods;
+use super::outbox::{self, Fact};
 use super::store::{AsStoreError, Store, StoreError};
 use super::wallets::{self, Entry};
 
@@ -28,6 +33,8 @@ pub enum Attempt {
     Failed,
     /// Not enough money, and the time is over: the number is to be suspended.
     GivenUp,
+    /// A refill was not enough: nothing was written, and the next attempt comes on its day.
+    NotYet,
     /// The attempt itself failed and is postponed; an operator has to look at it.
     Refused {
         /// The number.
@@ -44,6 +51,45 @@ pub fn description(phone_number: Option<&str>, sid: &str, start: NaiveDate) -> S
     format!("Monthly fee of {} from {start}", phone_number.unwrap_or(sid))
 }
 
+/// A rent that could not be paid, as the customer is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FailedRent<'a> {
+    /// The account.
+    pub account_key: i32,
+    /// Twilio's id of the number.
+    pub sid: &'a str,
+    /// The number, if it is known.
+    pub phone_number: Option<&'a str>,
+    /// The period's first day.
+    pub period_start: NaiveDate,
+    /// Its price.
+    pub price: Money,
+    /// The row of the attempt.
+    pub sequence: Option<i64>,
+    /// The next attempt; `None`: this was the last.
+    pub next_attempt_at: Option<DateTime<Utc>>,
+    /// When.
+    pub at: DateTime<Utc>,
+}
+
+impl FailedRent<'_> {
+    /// The fact for the outbox.
+    pub(super) fn fact(self) -> Fact {
+        let data = json!({
+            "sid": self.sid, "phone_number": self.phone_number, "period_start": self.period_start,
+            "amount": self.price, "next_attempt_at": self.next_attempt_at,
+            "is_last": self.next_attempt_at.is_none(),
+        });
+        Fact {
+            account_key: self.account_key,
+            kind: EventType::NumberRentFailed,
+            at: self.at,
+            sequence: self.sequence,
+            data: Some(data),
+        }
+    }
+}
+
 struct Due {
     account_key: i32,
     sid: String,
@@ -52,6 +98,7 @@ struct Due {
     price: Money,
     first_attempt_at: DateTime<Utc>,
     next_attempt_at: DateTime<Utc>,
+    last_attempt_at: DateTime<Utc>,
     first_sequence: Option<i64>,
 }
 
@@ -104,7 +151,7 @@ async fn put_off(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "/* rentals::put_off */
-         UPDATE rental_periods SET next_attempt_at = $3, last_error = $4
+         UPDATE rental_periods SET next_attempt_at = $3, look_at = NULL, last_error = $4
           WHERE phone_number_sid = $1 AND period_start = $2",
     )
     .bind(&due.sid)
@@ -133,6 +180,10 @@ async fn attempt(
         .await?
         .ok_or_else(|| LedgerError::unreadable("a rental period", "its account has no wallet"))?;
     let is_paid = head.affords(due.price);
+    if !is_paid && due.next_attempt_at > now {
+        look_no_more(connection, due).await?;
+        return Ok(Attempt::NotYet);
+    }
     let entry = Entry {
         kind: TransactionKind::NumberRental,
         status: if is_paid { TransactionStatus::Completed } else { TransactionStatus::Failed },
@@ -164,13 +215,15 @@ async fn attempt(
     let (status, next_at, paid_sequence) = match attempt {
         Attempt::Paid(_) => ("paid", None, sequence),
         Attempt::GivenUp => ("given_up", None, None),
-        Attempt::Failed | Attempt::Refused { .. } => ("failed", Some(next_at), None),
+        Attempt::Failed | Attempt::NotYet | Attempt::Refused { .. } => {
+            ("failed", Some(next_at), None)
+        }
     };
     sqlx::query(
         "/* rentals::attempt */
          UPDATE rental_periods
             SET status = $3, attempts = attempts + 1, next_attempt_at = $4, paid_sequence = $5,
-                last_error = NULL
+                last_error = NULL, look_at = NULL, last_attempt_at = $6
           WHERE phone_number_sid = $1 AND period_start = $2",
     )
     .bind(&due.sid)
@@ -178,9 +231,54 @@ async fn attempt(
     .bind(status)
     .bind(next_at)
     .bind(paid_sequence)
+    .bind(now)
+    .execute(&mut *connection)
+    .await?;
+    if !is_paid {
+        let last_at = Some(due.last_attempt_at);
+        let is_last = next_at.is_none();
+        if is_rent_told(due.first_attempt_at, last_at, now, interval, is_last) {
+            let failed = due.failed(sequence, next_at, now);
+            outbox::add(connection, &[failed.fact()]).await?;
+        }
+        if is_last {
+            periods::suspend(connection, &due.sid, now).await?;
+        }
+    }
+    Ok(attempt)
+}
+
+/// The refill was not enough: the next attempt comes on its day.
+async fn look_no_more(connection: &mut PgConnection, due: &Due) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* rentals::look_no_more */ UPDATE rental_periods SET look_at = NULL
+          WHERE phone_number_sid = $1 AND period_start = $2",
+    )
+    .bind(&due.sid)
+    .bind(due.period_start)
     .execute(connection)
     .await?;
-    Ok(attempt)
+    Ok(())
+}
+
+impl Due {
+    fn failed(
+        &self,
+        sequence: Option<i64>,
+        next_attempt_at: Option<DateTime<Utc>>,
+        at: DateTime<Utc>,
+    ) -> FailedRent<'_> {
+        FailedRent {
+            account_key: self.account_key,
+            sid: &self.sid,
+            phone_number: self.phone_number.as_deref(),
+            period_start: self.period_start,
+            price: self.price,
+            sequence,
+            next_attempt_at,
+            at,
+        }
+    }
 }
 
 async fn take_due(
@@ -190,9 +288,12 @@ async fn take_due(
     let row = sqlx::query(
         "/* rentals::take_due */
          SELECT account_key, phone_number_sid, period_start, phone_number, price_micros,
-                first_attempt_at, next_attempt_at, first_sequence
-           FROM rental_periods WHERE next_attempt_at <= $1
-          ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED",
+                first_attempt_at, next_attempt_at, first_sequence,
+                coalesce(last_attempt_at, first_attempt_at)
+           FROM rental_periods
+          WHERE next_attempt_at IS NOT NULL AND least(next_attempt_at, look_at) <= $1
+          ORDER BY least(next_attempt_at, look_at), period_start
+          LIMIT 1 FOR UPDATE SKIP LOCKED",
     )
     .bind(now)
     .fetch_optional(connection)
@@ -207,5 +308,6 @@ async fn take_due(
         first_attempt_at: row.try_get(5)?,
         next_attempt_at: row.try_get(6)?,
         first_sequence: row.try_get(7)?,
+        last_attempt_at: row.try_get(8)?,
     }))
 }

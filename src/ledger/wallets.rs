@@ -35,7 +35,7 @@ pub struct WalletHead {
     pub last_at: DateTime<Utc>,
     /// The threshold of auto-refill while it is enabled.
     pub refill_level: Option<Money>,
-    /// Money set aside for refunds in progress: no call may take it.
+    /// Money set aside for refunds and purchases of numbers in progress: no call may take it.
     pub reserved: Money,
 }
 
@@ -189,6 +189,11 @@ pub async fn post(
     let mut crossings = Crossings::default();
     crossings.facts.push(Fact::transaction(head.account_key, head.sequence, at));
     crossings.note(head.moved_from(before));
+    let is_refill =
+        matches!(entry.kind, TransactionKind::RefillManual | TransactionKind::RefillAuto);
+    if is_refill && entry.status == TransactionStatus::Completed {
+        crossings.refilled = Some(head.account_key);
+    }
     crossings.write(connection, now).await?;
     Ok(head.sequence)
 }

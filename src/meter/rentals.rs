@@ -47,6 +47,7 @@ fn note(attempt: &Attempt) {
             "paid"
         }
         Attempt::Failed => "failed",
+        Attempt::NotYet => "not_yet",
         Attempt::GivenUp => {
             tracing::warn!("a number's rent was given up");
             "given_up"

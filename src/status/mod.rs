@@ -3,6 +3,7 @@
 //!
 //! It only reads, and works while the service does not run.
 
+mod numbers;
 mod payments;
 mod stalls;
 
@@ -12,6 +13,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
 
+pub use numbers::NumberStatus;
 pub use payments::PaymentStatus;
 
 use crate::ingest::client::TopicPartition;
@@ -119,6 +121,8 @@ pub struct Status {
     pub rentals: RentalStatus,
     /// Payments by card.
     pub payments: PaymentStatus,
+    /// Numbers.
+    pub numbers: NumberStatus,
     /// Jobs that ran and are turned on, by name.
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
@@ -152,6 +156,7 @@ pub async fn status(
     let mut problems = Vec::new();
     tell_refused_rents(&mut connection, &mut problems).await?;
     let payments = payments::read(&mut connection, now, &mut problems).await?;
+    let numbers = numbers::read(&mut connection, now, &mut problems).await?;
     let jobs = read_jobs(&mut connection, now, &mut problems).await?;
     let (expired_holds, _) =
         sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
@@ -185,7 +190,7 @@ pub async fn status(
             help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
         });
     }
-    Ok(Status { partitions, rejects, rentals, payments, jobs, expired_holds, problems })
+    Ok(Status { partitions, rejects, rentals, payments, numbers, jobs, expired_holds, problems })
 }
 
 /// Reads the jobs, and reports those that are late or fail.

@@ -192,7 +192,9 @@ fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
     Ok(text.filter(|text| !text.is_empty()))
 }
 
-fn instant<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+pub(super) fn instant<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DateTime<Utc>>, D::Error> {
     let Some(text) = text(deserializer)? else { return Ok(None) };
     let instant = crate::ingest::decode::parse_instant(&text);
     instant.map(Some).ok_or_else(|| serde::de::Error::custom("no instant"))

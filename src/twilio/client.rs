@@ -1,10 +1,11 @@
-//! Requests to Twilio: a GET with a time limit, and its retries.
+//! Requests to Twilio: each with a time limit; a GET also with retries.
 
 use std::time::Duration;
 
+use form_urlencoded::Serializer;
 use rand::RngExt as _;
-use reqwest::header::RETRY_AFTER;
-use reqwest::{Client, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -109,14 +110,64 @@ impl TwilioClient {
         }
     }
 
-    /// Sends one request; an error comes with the wait that Twilio asks for.
+    /// The address of a resource of another of Twilio's APIs, such as `pricing`, which has a host of
+    /// its own at Twilio; elsewhere the base.
+    pub(super) fn resource_of(&self, api: &str, parts: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.base.clone();
+        let rest = url.host_str().and_then(|host| host.strip_prefix("api.")).map(str::to_owned);
+        if let Some(rest) = rest.filter(|rest| rest.ends_with("twilio.com")) {
+            // The host is one already: only its first label changes.
+            let _ = url.set_host(Some(&format!("{api}.{rest}")));
+        }
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// Sends a form once: whoever asks decides whether it may be sent again.
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        credentials: &Credentials,
+        url: &Url,
+        form: &[(&str, &str)],
+    ) -> Result<T, TwilioError> {
+        let body = Serializer::new(String::new()).extend_pairs(form).finish();
+        let request = self.http.post(url.clone()).body(body);
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let answer = self.send(credentials, request).await.map_err(|(error, _)| error)?;
+        parse(&answer)
+    }
+
+    /// Deletes a resource, with one request.
+    pub(super) async fn delete(
+        &self,
+        credentials: &Credentials,
+        url: &Url,
+    ) -> Result<(), TwilioError> {
+        let request = self.http.delete(url.clone());
+        self.send(credentials, request).await.map(|_| ()).map_err(|(error, _)| error)
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         credentials: &Credentials,
         url: &Url,
     ) -> Result<T, (TwilioError, Option<Duration>)> {
+        let answer = self.send(credentials, self.http.get(url.clone())).await?;
+        parse(&answer).map_err(|error| (error, None))
+    }
+
+    /// Sends one request; an error comes with the wait that Twilio asks for.
+    async fn send(
+        &self,
+        credentials: &Credentials,
+        request: RequestBuilder,
+    ) -> Result<Vec<u8>, (TwilioError, Option<Duration>)> {
         let token = credentials.auth_token.expose();
-        let request = self.http.get(url.clone());
         let request = request.basic_auth(credentials.account_sid.as_str(), Some(token));
         let response = request.send().await.map_err(|error| (unavailable(error), None))?;
         let status = response.status();
@@ -124,11 +175,7 @@ impl TwilioClient {
         let wait = wait.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let body = read(response).await.map_err(|error| (error, None))?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| {
-                // serde's message may repeat a value; the place of the fault is enough.
-                let problem = format!("line {}, column {}", error.line(), error.column());
-                (TwilioError::Unreadable { problem }, None)
-            });
+            return Ok(body);
         }
         let code = serde_json::from_slice::<Complaint>(&body).unwrap_or_default().code;
         let (number, is_busy) = (status.as_u16(), status == StatusCode::TOO_MANY_REQUESTS);
@@ -144,6 +191,14 @@ impl TwilioClient {
         };
         Err((error, wait))
     }
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, TwilioError> {
+    serde_json::from_slice(body).map_err(|error| {
+        // serde's message may repeat a value; the place of the fault is enough.
+        let problem = format!("line {}, column {}", error.line(), error.column());
+        TwilioError::Unreadable { problem }
+    })
 }
 
 /// Reads a body up to its limit.
@@ -187,6 +242,20 @@ mod tests {
         let expected = "http://127.0.0.1:1/twilio/2010-04-01/Accounts/AC1/Calls/a%2F..%2Fb%20c.json\
                         ?StartTime%3E=2026-11-24";
         assert_eq!(url.as_str(), expected);
+    }
+
+    #[test]
+    fn another_api_of_twilio_has_a_host_of_its_own() {
+        let parts = ["v1", "PhoneNumbers", "Countries", "US"];
+        let cases = [
+            ("https://api.twilio.com", "https://pricing.twilio.com"),
+            ("https://api.dublin.ie1.twilio.com", "https://pricing.dublin.ie1.twilio.com"),
+            ("http://127.0.0.1:1/twilio", "http://127.0.0.1:1/twilio"),
+        ];
+        for (base, other) in cases {
+            let url = client(base).resource_of("pricing", &parts, &[]);
+            assert_eq!(url.as_str(), format!("{other}/v1/PhoneNumbers/Countries/US"));
+        }
     }
 
     #[test]

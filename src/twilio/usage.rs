@@ -142,7 +142,7 @@ fn whole(text: &str) -> Option<i64> {
 }
 
 /// Dollars with any number of places, rounded half away from zero to six.
-fn money(text: &str) -> Option<Money> {
+pub(super) fn money(text: &str) -> Option<Money> {
     const PLACES: usize = 6;
     let text = text.trim();
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));

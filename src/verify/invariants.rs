@@ -90,7 +90,15 @@ pub const INVARIANTS: &[Invariant] = invariants! {
     refunds_have_their_rows:
         "A refund to a card has a debit of its amount, and a failed one its reversal.";
     reserved_money_is_that_of_open_refunds:
-        "What a wallet has reserved is the sum of its refunds that are not booked.";
+        "What a wallet has reserved is the sum of its refunds and purchases that are not booked.";
+    numbers_have_their_debit:
+        "A number that Twilio was asked for has a debit of its price.";
+    failed_purchases_are_given_back:
+        "A purchase that failed has given its price back, and no other has.";
+    purchase_transactions_have_their_number:
+        "Every transaction of a purchase is that of a number.";
+    bought_numbers_have_their_first_period:
+        "The first period of a number is paid by its purchase.";
     disputes_have_their_rows:
         "A dispute that moved money has its chargeback, and its reversal names that.";
     watched_levels_are_those_of_auto_refill:
@@ -131,6 +139,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("refills.sql"),
     query!("auto_refills.sql"),
     query!("refunds.sql"),
+    query!("numbers.sql"),
     query!("references.sql"),
     query!("replays.sql"),
 ];

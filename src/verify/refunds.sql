@@ -26,9 +26,14 @@ SELECT 'reserved_money_is_that_of_open_refunds',
 FROM wallets AS wallet
 JOIN accounts AS account USING (account_key)
 CROSS JOIN LATERAL (
-    SELECT coalesce(sum(amount_micros), 0) AS micros FROM refunds
-    WHERE refunds.account_key = wallet.account_key AND is_ours AND debit_sequence IS NULL
-        AND status = 'pending') AS open
+    SELECT coalesce(sum(asked.micros), 0) AS micros FROM (
+        SELECT amount_micros AS micros FROM refunds
+        WHERE refunds.account_key = wallet.account_key AND is_ours AND debit_sequence IS NULL
+            AND status = 'pending'
+        UNION ALL
+        SELECT price_micros FROM numbers
+        WHERE numbers.account_key = wallet.account_key AND debited_at IS NULL
+            AND status = 'pending') AS asked) AS open
 WHERE wallet.reserved_micros <> open.micros
 UNION ALL
 SELECT 'disputes_have_their_rows',

@@ -27,6 +27,7 @@ mod local_stripe;
 mod loss_under_load;
 mod model;
 mod months;
+mod numbers;
 mod offsets;
 mod operate;
 mod outages;

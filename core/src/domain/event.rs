@@ -36,5 +36,15 @@ named_enum! {
         PaymentMethodAdded = "payment_method.added",
         /// A card was removed.
         PaymentMethodRemoved = "payment_method.removed",
+        /// A number was bought.
+        NumberPurchased = "number.purchased",
+        /// A number was not bought; its price was given back.
+        NumberPurchaseFailed = "number.purchase_failed",
+        /// The rent of a number could not be paid.
+        NumberRentFailed = "number.rent_failed",
+        /// A number's rent was not paid in time; its release is asked for.
+        NumberSuspended = "number.suspended",
+        /// A number was given back to Twilio.
+        NumberReleased = "number.released",
     }
 }

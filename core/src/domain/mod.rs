@@ -14,6 +14,7 @@ pub mod ids;
 pub mod increments;
 pub mod money;
 mod named;
+pub mod number;
 pub mod payment;
 pub mod rate;
 pub mod rental;
@@ -36,6 +37,7 @@ pub use ids::{AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccount
 pub use increments::{Increments, IncrementsError, ZeroDurationCompleted};
 pub use money::{Money, MoneyError};
 pub use named::UnknownName;
+pub use number::{NumberId, NumberStatus, is_e164};
 pub use payment::{
     DeclineClass, PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, RefillTrigger,
     RefundId, RefundStatus, StripeCustomerId,

@@ -88,16 +88,16 @@ impl RefillStatus {
 }
 
 /// What an id looks like.
-struct Pattern {
-    what: &'static str,
-    prefixes: &'static [&'static str],
+pub(super) struct Pattern {
+    pub(super) what: &'static str,
+    pub(super) prefixes: &'static [&'static str],
     /// True if this may follow the prefix.
-    allows: fn(&str) -> bool,
-    form: &'static str,
+    pub(super) allows: fn(&str) -> bool,
+    pub(super) form: &'static str,
 }
 
 impl Pattern {
-    fn check(&self, text: &str) -> Result<(), IdError> {
+    pub(super) fn check(&self, text: &str) -> Result<(), IdError> {
         let mut rests = self.prefixes.iter().filter_map(|prefix| text.strip_prefix(prefix));
         let is_of_form = rests.any(self.allows);
         let refused = IdError::NotOfForm { what: self.what, form: self.form };
@@ -113,7 +113,7 @@ fn is_stripe_word(text: &str) -> bool {
         && !text.contains("_secret")
 }
 
-fn is_digits(text: &str) -> bool {
+pub(super) fn is_digits(text: &str) -> bool {
     text.len() == REFILL_DIGITS && text.bytes().all(|digit| HEX.contains(&digit))
 }
 
@@ -182,7 +182,7 @@ impl RefundId {
     }
 }
 
-fn random_id(prefix: &str, bytes: [u8; 16]) -> String {
+pub(super) fn random_id(prefix: &str, bytes: [u8; 16]) -> String {
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
     let digits = digits.map(|digit| char::from(HEX[usize::from(digit)]));
     prefix.chars().chain(digits).collect()

@@ -1,14 +1,17 @@
-//! Decisions about payments, as pure functions.
+//! Decisions about payments and numbers, as pure functions.
 //!
-//! Place in the flow: beside rating. A caller hands in what Stripe or the ledger says, and gets
-//! what follows from it.
+//! Place in the flow: beside rating. A caller hands in what Stripe, Twilio or the ledger
+//! says, and gets what follows from it.
 //!
-//! It must never ask Stripe, read the ledger or a clock: facts and times are arguments.
+//! It must never ask Stripe or Twilio, read the ledger or a clock: facts and times are arguments.
 
 pub mod auto_refill;
 mod crossings;
 mod declines;
+pub mod purchase_state;
 pub mod refill_state;
+mod rent_notices;
 
 pub use crossings::crosses;
 pub use declines::{Decline, decline};
+pub use rent_notices::is_rent_told;

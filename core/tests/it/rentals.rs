@@ -1,7 +1,8 @@
 //! When the periods of a rented number begin.
 
 use callmeter_core::domain::{RentalAnchor, rental_period_start};
-use chrono::NaiveDate;
+use chrono::{Datelike, Months, NaiveDate, TimeDelta};
+use proptest::prelude::*;
 
 fn date(text: &str) -> NaiveDate {
     text.parse().unwrap_or_else(|error| panic!("{text} is no date: {error}"))
@@ -77,5 +78,24 @@ fn a_day_that_every_month_has_stays_under_both_anchors() {
 fn past_the_end_of_the_calendar_there_is_no_period() {
     for anchor in [RentalAnchor::TwilioSticky, RentalAnchor::Calendar] {
         assert_eq!(rental_period_start(date("2026-01-31"), u32::MAX, anchor), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn two_years_have_one_period_in_each_month(day in 0_i64..3_000, calendar in any::<bool>()) {
+        let anchor = if calendar { RentalAnchor::Calendar } else { RentalAnchor::TwilioSticky };
+        let first = date("2024-01-01") + TimeDelta::days(day);
+        let mut before = first.day();
+        for n in 1..=24 {
+            let start = rental_period_start(first, n, anchor).expect("within the calendar");
+            let month = first.with_day(1).expect("a day") + Months::new(n);
+            prop_assert_eq!((start.year(), start.month()), (month.year(), month.month()));
+            // The month's last day, or the day that it had: the first, or the one before.
+            let last = (month + Months::new(1) - TimeDelta::days(1)).day();
+            let wanted = if calendar { first.day() } else { before };
+            prop_assert_eq!(start.day(), wanted.min(last));
+            before = start.day();
+        }
     }
 }

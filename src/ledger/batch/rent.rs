@@ -11,7 +11,7 @@ use super::rows::{RentalRow, TransactionRow};
 use crate::ingest::decode::{Rejection, RentalDue};
 use crate::ingest::record::Record;
 use crate::ledger::outbox::Fact;
-use crate::ledger::rentals::description;
+use crate::ledger::rentals::{FailedRent, description};
 
 impl<'a> Books<'a> {
     /// Debits a month's rent once, or records the failed attempt.
@@ -70,6 +70,19 @@ impl<'a> Books<'a> {
             Some(head.sequence)
         };
         let retry = TimeDelta::seconds(self.policy.rental_retry_seconds.into());
+        if !is_paid {
+            let failed = FailedRent {
+                account_key: owner.account_key,
+                sid: rental.phone_number_sid.as_str(),
+                phone_number: rental.phone_number.as_deref(),
+                period_start: rental.period_start,
+                price,
+                sequence,
+                next_attempt_at: Some(at + retry),
+                at,
+            };
+            self.rows.crossings.facts.push(failed.fact());
+        }
         self.rows.rentals.push(RentalRow {
             account_key: owner.account_key,
             rental,

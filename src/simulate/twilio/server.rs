@@ -1,28 +1,23 @@
 //! The local Twilio over HTTP: Twilio's own paths, and `/simulated/…`, which receives its calls.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::answer::{busy, call, complaint, not_found, unauthorized};
-use super::world::{LocalTwilio, Subscriber, World};
-use super::{listing, usage};
+use super::admission::admit;
+use super::answer::{call, not_found};
+use super::world::{LocalTwilio, Subscriber};
+use super::{listing, number_routes, usage};
 
 /// Most bytes of one request that reports calls.
 const BODY_BYTES_MAX: usize = 64 << 20;
-
-/// Time between two checks whether a request still hangs.
-const HANG_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 type Parameters = Query<HashMap<String, String>>;
 
@@ -39,6 +34,7 @@ pub async fn serve(
         .route("/2010-04-01/Accounts/{account}/Calls.json", get(calls))
         .route("/2010-04-01/Accounts/{account}/Calls/{name}", get(one_call))
         .route("/2010-04-01/Accounts/{account}/Usage/Records/Daily.json", get(daily_usage))
+        .merge(number_routes::routes())
         .route("/simulated/calls", post(learn))
         .route("/simulated/accounts", post(subscribe))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -107,48 +103,4 @@ async fn subscribe(
         twilio.subscribe(subscriber);
     }
     StatusCode::NO_CONTENT.into_response()
-}
-
-/// The error for a request that must not be answered: simulated trouble or wrong credentials.
-async fn admit(twilio: &LocalTwilio, account: &str, headers: &HeaderMap) -> Option<Response> {
-    let number = {
-        let mut world = twilio.lock();
-        world.requests += 1;
-        world.requests
-    };
-    while (1..number).contains(&twilio.lock().behaviour.hangs_after) {
-        tokio::time::sleep(HANG_LOOK_EVERY).await;
-    }
-    let world = twilio.lock();
-    let every = |some: u64| some > 0 && number.is_multiple_of(some);
-    if world.behaviour.is_down {
-        let message = "Service is unavailable";
-        return Some(complaint(StatusCode::SERVICE_UNAVAILABLE, 20503, message));
-    }
-    if every(world.behaviour.busy_every) {
-        return Some(busy());
-    }
-    if every(world.behaviour.broken_every) {
-        let message = "An internal server error has occurred";
-        return Some(complaint(StatusCode::INTERNAL_SERVER_ERROR, 20500, message));
-    }
-    if is_authorized(&world, account, headers) { None } else { Some(unauthorized()) }
-}
-
-/// True if the token is that of the account or of its parent.
-fn is_authorized(world: &World, account: &str, headers: &HeaderMap) -> bool {
-    let credentials = || {
-        let header = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let decoded = STANDARD.decode(header.strip_prefix("Basic ")?).ok()?;
-        String::from_utf8(decoded).ok()
-    };
-    let Some(text) = credentials() else { return false };
-    let Some((user, token)) = text.split_once(':') else { return false };
-    let parent = match world.subscribers.get(account) {
-        Some(asked) => asked.parent.as_deref(),
-        // An account that no call has named yet.
-        None => world.adopter.as_deref(),
-    };
-    let may = user == account || parent == Some(user);
-    may && world.subscribers.get(user).is_some_and(|user| user.auth_token == token)
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::numbers::Numbers;
 use crate::clock::Clock;
 use crate::ingest::decode::parse_instant;
 
@@ -91,6 +92,8 @@ pub(super) struct World {
     pub oddities: BTreeMap<String, Value>,
     /// Parent account of accounts that a call names but nobody subscribed.
     pub adopter: Option<String>,
+    /// Numbers for sale, and owned ones.
+    pub numbers: Numbers,
 }
 
 /// The local Twilio; cheap to clone.

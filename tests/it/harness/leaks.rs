@@ -62,8 +62,8 @@ impl Numbers {
             if used.is_told_by(line) {
                 tell("a phone number of the test");
             }
-            // A refill's id is no secret: it keeps its prefix.
-            let words = line.replace("rf_", "rf").replace("rr_", "rr");
+            // The id of a refill, refund or number is no secret: it keeps its prefix.
+            let words = line.replace("rf_", "rf").replace("rr_", "rr").replace("nb_", "nb");
             if words.split(|c: char| !c.is_ascii_alphanumeric()).any(is_token) {
                 tell("a token or its digest");
             }

@@ -150,6 +150,25 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "UPDATE wallets SET reserved_micros = 5 WHERE account_key = 1",
     ),
     (
+        "reserved_money_is_that_of_open_refunds",
+        "UPDATE numbers SET status = 'pending', debited_at = NULL",
+    ),
+    ("numbers_have_their_debit", "UPDATE numbers SET debited_at = NULL WHERE status = 'active'"),
+    ("numbers_have_their_debit", "UPDATE numbers SET price_micros = 1 WHERE status = 'active'"),
+    (
+        "failed_purchases_are_given_back",
+        "UPDATE numbers SET refund_sequence = NULL WHERE status = 'failed'",
+    ),
+    (
+        "failed_purchases_are_given_back",
+        "UPDATE numbers SET refund_sequence = 2 WHERE status = 'failed'",
+    ),
+    ("purchase_transactions_have_their_number", "DELETE FROM numbers WHERE status = 'failed'"),
+    (
+        "bought_numbers_have_their_first_period",
+        "DELETE FROM rental_periods WHERE phone_number_sid = 'PN9'",
+    ),
+    (
         "disputes_have_their_rows",
         "INSERT INTO disputes (dispute, refill, account_key, amount_cents, currency, status, reason,
             withdrawn_sequence, opened_at)

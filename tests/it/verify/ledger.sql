@@ -16,13 +16,14 @@ increments = "60/60"
 ');
 
 INSERT INTO accounts (account_key, id, name, created_at) OVERRIDING SYSTEM VALUE
-VALUES (1, 'acme', 'Acme', '2026-01-01Z'), (2, 'solo', 'Solo', '2026-01-01Z');
+VALUES (1, 'acme', 'Acme', '2026-01-01Z'), (2, 'solo', 'Solo', '2026-01-01Z'), (4, 'buyer', 'Buyer', '2026-01-01Z');
 INSERT INTO twilio_accounts (twilio_account_key, account_key, twilio_account_sid, linked_at)
 OVERRIDING SYSTEM VALUE
 VALUES (1, 1, 'AC00000000000000000000000000000001', '2026-01-01Z'),
     (2, 2, 'AC00000000000000000000000000000002', '2026-01-01Z');
 INSERT INTO wallets (account_key, balance_micros, sequence, charge_sequence, version, last_at)
-VALUES (1, 12850000, 8, 2, 9, '2026-11-01 10:00Z'), (2, -60000, 1, 1, 1, '2026-11-01 11:00Z');
+VALUES (1, 12850000, 8, 2, 9, '2026-11-01 10:00Z'), (2, -60000, 1, 1, 1, '2026-11-01 11:00Z'),
+    (4, 8850000, 4, 0, 4, '2026-11-01 11:00Z');
 INSERT INTO subscriptions (account_key, subscription_id, plan, starts_at, created_at)
 OVERRIDING SYSTEM VALUE
 VALUES (1, 1, 'starter', '2026-10-15Z', '2026-10-15Z');
@@ -41,7 +42,23 @@ VALUES
     (1, 6, '2026-11-01 05:00Z', 'credit', 'refill_manual', 'pending', 5000000, 8850000, 8850000, NULL, NULL, NULL),
     (1, 7, '2026-11-01 06:00Z', 'credit', 'refill_manual', 'completed', 5000000, 8850000, 13850000, 6, NULL, 'pi_1'),
     (1, 8, '2026-11-01 07:00Z', 'debit', 'refill_refund', 'completed', 1000000, 13850000, 12850000, 7, NULL, NULL),
-    (2, 1, '2026-11-01 01:00Z', 'debit', 'call', 'completed', 60000, 0, -60000, NULL, 'an odd sid', NULL);
+    (2, 1, '2026-11-01 01:00Z', 'debit', 'call', 'completed', 60000, 0, -60000, NULL, 'an odd sid', NULL),
+    (4, 1, '2026-11-01 01:00Z', 'credit', 'adjustment_credit', 'completed', 10000000, 0, 10000000, NULL, NULL, NULL),
+    (4, 2, '2026-11-01 02:00Z', 'debit', 'number_purchase', 'completed', 1150000, 10000000, 8850000, NULL, NULL, NULL),
+    (4, 3, '2026-11-01 03:00Z', 'debit', 'number_purchase', 'completed', 2150000, 8850000, 6700000, NULL, NULL, NULL),
+    (4, 4, '2026-11-01 04:00Z', 'credit', 'refund', 'completed', 2150000, 6700000, 8850000, 3, NULL, NULL);
+
+INSERT INTO numbers (number, account_key, twilio_account_sid, phone_number, country, number_type,
+    price_micros, monthly_micros, status, is_checked, debited_at, debit_sequence, refund_sequence, asked_at,
+    phone_number_sid, anchor, first_period, next_period, next_due_at, created_at, claimed_until, bought_at,
+    finished_at)
+VALUES
+    ('nb_1', 4, 'AC4', '+12015551000', 'US', 'local', 1150000, 1150000, 'active', true, '2026-11-01 02:00Z',
+        2, NULL, '2026-11-01 02:00Z', 'PN9', 'twilio_sticky', '2026-11-01', 1, '2026-12-01Z',
+        '2026-11-01 02:00Z', '2026-11-01 02:00Z', '2026-11-01 02:00Z', NULL),
+    ('nb_2', 4, 'AC4', '+18005551000', 'US', 'toll free', 2150000, 2150000, 'failed', true, '2026-11-01 03:00Z',
+        3, 4, '2026-11-01 03:00Z', NULL, 'twilio_sticky', NULL, NULL, NULL, '2026-11-01 03:00Z',
+        '2026-11-01 03:00Z', NULL, '2026-11-01 04:00Z');
 
 INSERT INTO refills (refill, account_key, trigger, amount_micros, status, pending_sequence, outcome_sequence,
     has_new_card, payment_intent, created_at, claimed_until, finished_at)
@@ -74,7 +91,8 @@ VALUES
     (1, 'PN1', '2026-11-01', 'US', 'local', 1150000, 'paid', 1, '2026-11-01 02:00Z', NULL, 3, 3),
     (1, 'PN2', '2026-11-01', 'US', 'local', 99000000, 'failed', 1, '2026-11-01 04:00Z', '2026-11-02 04:00Z',
         5, NULL),
-    (1, 'PN3', '2026-11-01', 'US', 'local', 0, 'paid', 1, '2026-11-01 05:00Z', NULL, NULL, NULL);
+    (1, 'PN3', '2026-11-01', 'US', 'local', 0, 'paid', 1, '2026-11-01 05:00Z', NULL, NULL, NULL),
+    (4, 'PN9', '2026-11-01', 'US', 'local', 0, 'paid', 1, '2026-11-01 02:00Z', NULL, NULL, NULL);
 
 INSERT INTO audit (at, who, action, subject, after)
 VALUES ('2026-11-01 01:00Z', 'cli:ada', 'reject_replayed', 'reject 1',
