@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::actor::{Reason, by_user, printable};
+use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::shared_key::SharedKey;
@@ -43,6 +44,10 @@ pub(super) enum Account {
     Reopen(StatusArguments),
     /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
+    /// Shows or replaces the thresholds below which a falling balance is told
+    Alerts(AlertsArguments),
+    /// Shows, sets or removes what the account may spend in a month
+    Budget(BudgetArguments),
     /// Removes the account's name, address and phone numbers for good; amounts stay
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
@@ -162,6 +167,8 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
+        Account::Alerts(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Budget(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Redact(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,

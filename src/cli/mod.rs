@@ -4,6 +4,7 @@
 
 mod account;
 mod actor;
+mod budget;
 mod config;
 mod error;
 mod kafka;

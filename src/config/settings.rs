@@ -6,6 +6,7 @@ use callmeter_core::domain::{Money, ZeroDurationCompleted};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alerts;
 use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
@@ -31,6 +32,7 @@ pub struct Settings {
     pub rentals: Rentals,
     pub rejects: Rejects,
     pub wallet: Wallet,
+    pub alerts: Alerts,
     pub catalog: CatalogFile,
     pub clock: ClockSettings,
     pub stripe: Stripe,
@@ -206,6 +208,7 @@ impl Settings {
         self.refill.check()?;
         self.auto_refill.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
+        self.alerts.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;
         if self.wallet.low_balance_threshold.is_negative() {

@@ -135,6 +135,10 @@ actions! {
     DisputeTold = "dispute_told",
     /// Auto-refill was set.
     AutoRefillChanged = "auto_refill_changed",
+    /// The alert thresholds of an account were set.
+    AlertsChanged = "alerts_changed",
+    /// The budget of an account was set or removed.
+    BudgetChanged = "budget_changed",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -1,4 +1,5 @@
-//! Rows that take the balance across a watched level: zero, and the threshold of auto-refill.
+//! Rows that take the balance across a watched level, or the month's spending across a mark of the
+//! budget. Levels are the account's alert thresholds, zero, and the threshold of auto-refill.
 //!
 //! The charging batch finds them in memory and writes them in its own transaction, as single
 //! postings do. Who is told, and whether a card is charged, is decided elsewhere.
@@ -9,19 +10,22 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::budget_marks::{self, Reached};
 use super::outbox::{self, Fact};
 use super::store::StoreError;
 use super::transaction_id::TransactionId;
+use super::watched::Watched;
 
-/// A row that moved the balance.
+/// A row that was entered in its wallet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Moved {
+pub(super) struct Moved<'a> {
     pub account_key: i32,
     pub sequence: i64,
     pub before: Money,
     pub after: Money,
-    /// The threshold of auto-refill while it is enabled.
-    pub refill_level: Option<Money>,
+    /// What its month's spending was before it.
+    pub spent_before: Money,
+    pub watched: &'a Watched,
     pub at: DateTime<Utc>,
 }
 
@@ -32,27 +36,30 @@ pub(super) struct Crossings {
     pub facts: Vec<Fact>,
     /// Accounts whose auto-refill must look at the balance.
     pub refills_due: Vec<i32>,
+    /// Marks of budgets.
+    reached: Vec<Reached>,
 }
 
 impl Crossings {
     /// Notes what a row crossed.
-    pub(super) fn note(&mut self, moved: Moved) {
-        let Moved { account_key, sequence, before, after, refill_level, at } = moved;
-        if refill_level.is_some_and(|level| crosses(before, after, level)) {
+    pub(super) fn note(&mut self, moved: Moved<'_>) {
+        let Moved { account_key, sequence, before, after, spent_before, watched, at } = moved;
+        if watched.refill_level.is_some_and(|level| crosses(before, after, level)) {
             self.refills_due.push(account_key);
         }
+        for level in &watched.alert_levels {
+            if crosses(before, after, *level) {
+                self.facts.push(moved.alert(EventType::AlertBalanceBelow, *level));
+            }
+        }
         if crosses(before, after, Money::ZERO) {
-            let data = json!({
-                "threshold": Money::ZERO, "balance_before": before, "balance_after": after,
-                "transaction_id": TransactionId { account_key, sequence }.to_string(),
-            });
-            self.facts.push(Fact {
-                account_key,
-                kind: EventType::AlertEmpty,
-                at,
-                sequence: Some(sequence),
-                data: Some(data),
-            });
+            self.facts.push(moved.alert(EventType::AlertEmpty, Money::ZERO));
+        }
+        let spent = watched.spending.spent;
+        let Some(budget) = watched.budget.as_ref().filter(|_| spent > spent_before) else { return };
+        for mark in budget.crossed(spent_before, spent) {
+            let of_row = Some(sequence);
+            self.reached.push(Reached::new(account_key, of_row, at, budget, spent, mark));
         }
     }
 
@@ -63,6 +70,7 @@ impl Crossings {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         outbox::add(connection, &self.facts).await?;
+        budget_marks::tell(connection, &self.reached).await?;
         if self.refills_due.is_empty() {
             return Ok(());
         }
@@ -75,5 +83,17 @@ impl Crossings {
         .execute(connection)
         .await?;
         Ok(())
+    }
+}
+
+impl Moved<'_> {
+    /// What is told of a level that it crossed.
+    fn alert(&self, kind: EventType, level: Money) -> Fact {
+        let Self { account_key, sequence, before, after, at, .. } = *self;
+        let data = json!({
+            "threshold": level, "balance_before": before, "balance_after": after,
+            "transaction_id": TransactionId { account_key, sequence }.to_string(),
+        });
+        Fact { account_key, kind, at, sequence: Some(sequence), data: Some(data) }
     }
 }
