@@ -131,19 +131,20 @@ async fn each_threshold_is_told_once_by_the_row_that_crosses_it_and_again_once_i
     };
     system.produce(&[call(1, 100), call(2, 300), call(3, 1), call(4, 120), call(5, 3)]).await;
     let meter = system.serve("meter,jobs").await;
-    let events = until_published(&system, "acme", "alert.", 4).await;
+    let events = until_published(&system, "acme", "alert.", 5).await;
     assert_eq!(
         told(&events),
         [
+            ["8.000000", "8.000000", "2.000000"],
             ["5.000000", "8.000000", "2.000000"],
             ["3.000000", "8.000000", "2.000000"],
             ["0.000000", "1.980000", "-0.420000"],
             ["empty", "1.980000", "-0.420000"],
         ]
     );
-    // At 8 the threshold of 8 is not crossed, and 40 was always above.
+    // The row that ended at 8 did not cross 8, and 40 was always above.
     let rows = api.get("/v1/accounts/acme/transactions").await.expect(200);
-    let ids = ["3", "3", "5", "5"].map(|n| format!("txn_1_{n}"));
+    let ids = ["3", "3", "3", "5", "5"].map(|n| format!("txn_1_{n}"));
     let of_events: Vec<&str> =
         events.iter().map(|(_, data)| data["transaction_id"].as_str().expect("an id")).collect();
     let last = |id: &str| id.rsplit_once('_').map(|(_, n)| n.to_owned());
@@ -154,8 +155,8 @@ async fn each_threshold_is_told_once_by_the_row_that_crosses_it_and_again_once_i
     adjust(&api, "debit", "0.01").await;
     adjust(&api, "debit", "1.00").await;
     adjust(&api, "debit", "1.00").await;
-    let events = until_published(&system, "acme", "alert.", 5).await;
-    assert_eq!(told(&events[4..]), [["3.000000", "3.990000", "2.990000"]]);
+    let events = until_published(&system, "acme", "alert.", 6).await;
+    assert_eq!(told(&events[5..]), [["3.000000", "3.990000", "2.990000"]]);
     // A threshold that is set above the balance is not crossed; a refill to it arms it.
     let mut stream = Events::of(api.stream(STREAM).await);
     stream.next_of("wallet").await.expect("how it stands");
@@ -167,11 +168,11 @@ async fn each_threshold_is_told_once_by_the_row_that_crosses_it_and_again_once_i
     adjust(&api, "debit", "0.01").await;
     let alert = stream.next_of("alert").await.expect("it is told");
     assert_eq!((&alert["threshold"], &alert["account"]), (&json!("9.000000"), &json!("acme")));
-    let events = until_published(&system, "acme", "alert.", 6).await;
-    assert_eq!(told(&events[5..]), [["9.000000", "9.000000", "8.990000"]]);
+    let events = until_published(&system, "acme", "alert.", 7).await;
+    assert_eq!(told(&events[6..]), [["9.000000", "9.000000", "8.990000"]]);
     until("the metric", SOON, async || {
         let told = [("type", "alert.balance_below")];
-        (meter.metric("callmeter_alerts_total", &told).await == Some(5)).then_some(())
+        (meter.metric("callmeter_alerts_total", &told).await == Some(6)).then_some(())
     })
     .await;
 }
