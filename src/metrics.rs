@@ -115,6 +115,8 @@ pub const TWILIO_DRIFT_MINUTES: &str = "callmeter_twilio_drift_minutes";
 pub const TWILIO_MARGIN_DOLLARS: &str = "callmeter_twilio_margin_dollars";
 /// Dollars by which Stripe's books and ours differ, the signs left out, as last compared.
 pub const STRIPE_DRIFT_DOLLARS: &str = "callmeter_stripe_drift_dollars";
+/// Faults of the endpoint at Stripe that delivers events to this service, as last checked.
+pub const STRIPE_ENDPOINT_FAULTS: &str = "callmeter_stripe_endpoint_faults";
 /// Number of the last accepted catalog version, whichever process accepted it.
 pub const CATALOG_VERSION: &str = "callmeter_catalog_version";
 /// Refused catalog files.
@@ -309,6 +311,7 @@ fn describe() {
     describe_gauge!(TWILIO_DRIFT_MINUTES, "Minutes of ours and Twilio's that differ, by reason");
     describe_gauge!(TWILIO_MARGIN_DOLLARS, "Dollars charged for calls less what Twilio took");
     describe_gauge!(STRIPE_DRIFT_DOLLARS, "Dollars by which Stripe's books and ours differ");
+    describe_gauge!(STRIPE_ENDPOINT_FAULTS, "Faults of the endpoint at Stripe for our web hooks");
     describe_gauge!(CATALOG_VERSION, "Number of the catalog version accepted last");
     describe_counter!(CATALOG_REFUSED, "Catalog files that were refused");
     describe_gauge!(COMPONENT_UP, "1 where a part of the service works, 0 where it does not");

@@ -1,20 +1,28 @@
 # shellcheck shell=bash
-# Twilio's official SDKs, pinned, without their dependencies for calls to Twilio: signing needs none.
-# .local/cache/sdks contains `python` (a folder for PYTHONPATH), `node_modules`, and `node`.
+# The official SDKs of Twilio and Stripe, pinned, without their dependencies for calls to the network:
+# signing and reading need none. .local/cache/sdks contains `python` (one folder for PYTHONPATH of each
+# package), `node_modules`, and `node`.
+
+SDKS_PYTHON=(twilio stripe typing_extensions)
 
 sdks_install() {
   local dir=$CACHE/sdks
   mkdir -p "$dir"
-  sdks_python "$dir" || die "Twilio's SDK for Python is missing: install python3 with pip, then run this again"
-  sdks_node "$dir" || die "Twilio's SDK for Node is missing: install node and npm, then run this again"
+  sdks_python "$dir" || die "the SDKs for Python are missing: install python3 with pip, then run this again"
+  sdks_node "$dir" || die "the SDKs for Node are missing: install node and npm, then run this again"
 }
 
 sdks_python() {
-  local dir=$1 package
+  local dir=$1 name package path=
   sdks_need_pip || return 1
-  package=$(python_package twilio any) || return 1
-  ln -sfn "$package" "$dir/python"
-  PYTHONPATH=$dir/python python3 -c 'from twilio.request_validator import RequestValidator'
+  [[ ! -L $dir/python ]] || rm "$dir/python"
+  mkdir -p "$dir/python"
+  for name in "${SDKS_PYTHON[@]}"; do
+    package=$(python_package "$name" any) || return 1
+    ln -sfn "$package" "$dir/python/$name"
+    path+=${path:+:}$dir/python/$name
+  done
+  PYTHONPATH=$path python3 -c 'from twilio.request_validator import RequestValidator; import stripe'
 }
 
 sdks_need_pip() {
@@ -34,18 +42,20 @@ sdks_node() {
     npm=(npm)
   fi
   if [[ ${npm[0]} == npm ]]; then ln -sfn "$(command -v node)" "$dir/node"; else ln -sfn "${npm[0]}" "$dir/node"; fi
-  sdks_unpack "$dir" || return 1
-  "$dir/node" -e "require('$dir/node_modules/twilio/lib/webhooks/webhooks')"
+  local sum package version
+  while read -r sum package version; do
+    sdks_unpack "$dir" "$sum" "$package" "$version" || return 1
+  done < <(grep -v '^#' "$ROOT/script/lock/node.txt")
+  "$dir/node" -e "require('$dir/node_modules/twilio/lib/webhooks/webhooks'); require('$dir/node_modules/stripe')"
 }
 
-# Fetches the package by npm and compares it with the checksum in the lock.
+# sdks_unpack DIR SUM PACKAGE VERSION: fetches the package by npm and compares it with its checksum.
 sdks_unpack() {
-  local dir=$1 sum package version part
-  read -r sum package version < <(grep -v '^#' "$ROOT/script/lock/node.txt")
+  local dir=$1 sum=$2 package=$3 version=$4 part
   [[ ! -e $dir/node_modules/$package/$sum ]] || return 0
   say "fetching $package for Node from npm"
   part=$(mktemp -d "$dir/node.part.XXXXXX")
-  (cd "$part" && "${npm[@]}" pack --silent "$package@$version" >pack.txt 2>npm.log) || return 1
+  (cd "$part" && "${npm[@]}" pack --silent "$package@$version" >pack.txt 2>npm.log </dev/null) || return 1
   printf '%s  %s\n' "$sum" "$package-$version.tgz" | (cd "$part" && sha256sum --check --status) || return 1
   tar -xzf "$part/$package-$version.tgz" -C "$part" || return 1
   touch "$part/package/$sum"

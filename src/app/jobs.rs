@@ -14,6 +14,8 @@ use crate::config::Settings;
 use crate::jobs::{self, Job, JobError, Run};
 use crate::ledger::store::Store;
 use crate::ledger::{denials, redaction};
+use crate::metrics::STRIPE_ENDPOINT_FAULTS;
+use crate::payments::{self, StripeCheck};
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
 
@@ -54,7 +56,7 @@ impl App {
         let books = Books::from_settings(settings, open()?, self.clock.clone())?;
         let books = self.reconcile_stripe(books);
         let (sweep, reconcile) = (self.sweep(sweeper), self.reconcile(reconciler));
-        let jobs = vec![sweep, reconcile, blanking, refills, denials, books];
+        let jobs = vec![sweep, reconcile, blanking, refills, denials, books, self.check_stripe()];
         Ok((store, jobs))
     }
 
@@ -180,6 +182,32 @@ impl App {
             run,
             // `show_stripe_drift` publishes what is open.
             show: |_: &Value| {},
+        }
+    }
+}
+
+impl App {
+    /// Asks Stripe daily for payments that the ledger lacks, and for the endpoint of our web hooks,
+    /// if a key of Stripe is set.
+    fn check_stripe(&self) -> Job {
+        let run = self.payments.clone().map(|payments| {
+            let run = move || {
+                let payments = payments.clone();
+                async move { Ok(serde_json::to_value(payments.check().await?)?) }.boxed()
+            };
+            Box::new(run) as Run
+        });
+        Job {
+            name: payments::STRIPE_CHECK,
+            period: TimeDelta::seconds(self.settings.stripe.reconcile_seconds.into()),
+            run,
+            show: |report| {
+                if let Ok(check) = serde_json::from_value::<StripeCheck>(report.clone()) {
+                    let faults = check.endpoint.map_or(0, |endpoint| endpoint.faults.len());
+                    let faults = u32::try_from(faults).unwrap_or(u32::MAX);
+                    metrics::gauge!(STRIPE_ENDPOINT_FAULTS).set(f64::from(faults));
+                }
+            },
         }
     }
 }

@@ -5,6 +5,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::account_refill::{Cards, RefillAccount};
 use super::actor::{Reason, by_user, printable};
 use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
@@ -42,6 +43,11 @@ pub(super) enum Account {
     Close(StatusArguments),
     /// Reopens a closed account
     Reopen(StatusArguments),
+    /// Refills an account's wallet from a saved card
+    Refill(RefillAccount),
+    /// Shows an account's saved cards
+    #[command(subcommand)]
+    Card(Cards),
     /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
     /// Shows or replaces the thresholds below which a falling balance is told
@@ -169,7 +175,11 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Link(command) => desk.link(command).await,
         Account::Alerts(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Budget(command) => command.run(&desk.changes, &desk.store, desk.now).await,
-        Account::Redact(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Refill(command) => command.run(settings, desk.now).await,
+        Account::Card(command) => command.run(settings).await,
+        Account::Redact(command) => {
+            command.run(settings, &desk.changes, &desk.store, desk.now).await
+        }
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,
     }

@@ -3,6 +3,7 @@
 //! A command prints its result on standard output; an error is one line on standard error.
 
 mod account;
+mod account_refill;
 mod actor;
 mod budget;
 mod config;
@@ -27,6 +28,7 @@ mod serve;
 mod shared_key;
 mod simulate;
 mod status;
+mod stripe;
 mod sweep;
 mod token;
 mod usage;
@@ -82,6 +84,9 @@ enum Command {
     /// Shows refills, as Stripe has them now
     #[command(subcommand)]
     Refill(refill::Refills),
+    /// Makes and checks what this service needs at Stripe
+    #[command(subcommand)]
+    Stripe(stripe::Stripe),
     /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
@@ -141,6 +146,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Refill(command) => refill::run(command, &settings).await,
+            Command::Stripe(command) => stripe::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Recover(command) => recover::run(command, &settings).await,

@@ -12,8 +12,9 @@ use super::{CommandError, changes, open, open_balance, print};
 use crate::app::one_line;
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::json::UnmatchedPaymentJson;
 use crate::ledger::payments::refills::{self, Refill, Which};
-use crate::ledger::payments::unmatched::Resolution;
+use crate::ledger::payments::unmatched::{self, Kept, Resolution};
 use crate::ledger::schema;
 use crate::ledger::store::Store;
 use crate::payments::Payments;
@@ -96,6 +97,11 @@ pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), Com
             return Err(CommandError::Usage(problem));
         }
     };
+    if let (None, Ok(id)) = (&found, PaymentIntentId::parse(&command.id))
+        && let Some(kept) = unmatched::find(&mut connection, &id).await?
+    {
+        return print(&unmatched_text(&kept, command.json));
+    }
     drop(connection);
     let unknown = || refused(format!("there is no refill {}", command.id));
     let mut refill = found.ok_or_else(unknown)?;
@@ -107,10 +113,10 @@ pub(super) async fn run(command: Refills, settings: &Settings) -> Result<(), Com
             refill = advanced.refill;
         }
     }
-    print(&if command.json { json(&refill).to_string() } else { text(&refill) })
+    print(&if command.json { refill_json(&refill).to_string() } else { refill_text(&refill) })
 }
 
-fn json(refill: &Refill) -> serde_json::Value {
+pub(super) fn refill_json(refill: &Refill) -> serde_json::Value {
     json!({
         "id": refill.id, "account": refill.account, "trigger": refill.trigger,
         "amount": refill.amount, "status": refill.status,
@@ -119,7 +125,7 @@ fn json(refill: &Refill) -> serde_json::Value {
     })
 }
 
-fn text(refill: &Refill) -> String {
+pub(super) fn refill_text(refill: &Refill) -> String {
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let declined = refill.decline.as_ref().map(|stored| {
         let told = decline(stored.decline_code.as_deref(), stored.code.as_deref());
@@ -139,4 +145,17 @@ fn text(refill: &Refill) -> String {
     let lines: Vec<String> =
         rows.iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
     lines.join("\n")
+}
+
+/// A payment that fits no refill.
+fn unmatched_text(kept: &Kept, as_json: bool) -> String {
+    if as_json {
+        return json!({ "unmatched": UnmatchedPaymentJson::from(kept.clone()) }).to_string();
+    }
+    let Kept { payment_intent: id, reason, amount, currency, .. } = kept;
+    let became = match (&kept.resolution, &kept.resolved_at) {
+        (Some(how), Some(at)) => format!("settled by {how} at {at}"),
+        _ => "settle it: `callmeter refill resolve`".to_owned(),
+    };
+    format!("{id} fits no refill ({reason}): {amount} in the smallest unit of {currency}; {became}")
 }

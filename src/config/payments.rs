@@ -12,6 +12,8 @@ use super::error::{Problem, refuse};
 const STRIPE_API: &str = "https://api.stripe.com";
 /// Declined tries in an hour with a live key, where the setting gives none.
 const LIVE_DECLINES_PER_HOUR: u32 = 10;
+/// Setups of cards of one account in an hour with a live key, where the setting is not given.
+const LIVE_SETUPS_PER_HOUR: u32 = 10;
 /// The most that Stripe takes in one payment.
 pub const PAYMENT_MAX: Money = Money::from_micros(999_999_990_000);
 
@@ -37,6 +39,7 @@ pub struct Stripe {
 pub struct Refill {
     pub minimum: Money,
     pub declines_per_hour: Option<u32>,
+    pub setups_per_hour: Option<u32>,
     pub daily_max: Option<Money>,
 }
 
@@ -137,6 +140,12 @@ impl Refill {
     pub fn declines_per_hour(&self, is_live: bool) -> Option<i64> {
         let default = if is_live { LIVE_DECLINES_PER_HOUR } else { 0 };
         Some(self.declines_per_hour.unwrap_or(default)).filter(|most| *most > 0).map(i64::from)
+    }
+
+    /// Setups of cards that an account may begin in an hour; `None`: no limit.
+    pub fn setups_per_hour(&self, is_live: bool) -> Option<i64> {
+        let default = if is_live { LIVE_SETUPS_PER_HOUR } else { 0 };
+        Some(self.setups_per_hour.unwrap_or(default)).filter(|most| *most > 0).map(i64::from)
     }
 
     pub(super) fn check(&self) -> Result<(), Problem> {

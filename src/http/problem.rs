@@ -186,6 +186,14 @@ impl Problem {
         Self { retry_after_seconds: Some(3_600), ..problem }
     }
 
+    /// 429: an account began too many setups of cards.
+    pub(super) fn too_many_setups() -> Self {
+        let title = "The account began too many setups of cards in the last hour";
+        let detail = "try again in an hour";
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_setups", title, detail);
+        Self { retry_after_seconds: Some(3_600), ..problem }
+    }
+
     /// 413: the body exceeds its limit.
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
         let status = StatusCode::PAYLOAD_TOO_LARGE;

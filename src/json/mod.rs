@@ -12,6 +12,7 @@ mod refill;
 mod reject;
 pub(crate) mod schema;
 mod transaction;
+mod unmatched_payment;
 
 pub(crate) use account::AccountJson;
 pub(crate) use alerts::AlertsJson;
@@ -22,3 +23,4 @@ pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};
 pub(crate) use transaction::TransactionJson;
+pub(crate) use unmatched_payment::UnmatchedPaymentJson;

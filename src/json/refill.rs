@@ -128,7 +128,7 @@ impl DeclineJson {
             code: told.code,
             class: told.class,
             advice: told.advice.to_owned(),
-            retry_at: None,
+            retry_at: stored.retry_at,
             stripe_code: stripe_code.filter(|_| to_admin),
         }
     }

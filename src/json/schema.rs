@@ -80,6 +80,9 @@ texts! {
     /// A card's id.
     PaymentMethodId = r"^(pm|card|src)_[A-Za-z0-9_]{1,200}$", "pm_1QzXyAbCdEfGh",
         "Stripe's id of a card.";
+    /// A payment's id.
+    PaymentIntentId = r"^pi_[A-Za-z0-9_]{1,200}$", "pi_1QzXyAbCdEfGh",
+        "Stripe's id of a payment.";
     /// A key's id.
     KeyId = r"^key_[1-9][0-9]{0,8}$", "key_12",
         "A key's id.";
@@ -135,6 +138,8 @@ words! {
     RefillTrigger = core::RefillTrigger::ALL;
     /// How far a refill is.
     RefillStatus = core::RefillStatus::ALL;
+    /// What became of a payment that fits no refill.
+    PaymentResolution = crate::ledger::payments::unmatched::Resolution::ALL;
     /// How far a refund is.
     RefundStatus = core::RefundStatus::ALL;
     /// What can be done about a declined payment.

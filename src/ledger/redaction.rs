@@ -5,14 +5,15 @@
 //! still be rated again.
 
 use callmeter_core::domain::AccountId;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
 use serde_json::json;
 use sqlx::PgConnection;
 
 use super::accounts;
 use super::audit::{self, Action, AuditEntry, By};
-use super::error::LedgerError;
+use super::error::{LedgerError, Refusable};
+use super::payments::cards;
 use super::store::{Store, StoreError};
 
 /// Rows of each table examined in one step.
@@ -36,18 +37,78 @@ pub async fn blank_before(store: &Store, before: DateTime<Utc>) -> Result<bool, 
     blanked.await
 }
 
+/// Why an account cannot be redacted yet. Nothing was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRedacted {
+    /// There is no such account.
+    #[error("there is no such account")]
+    UnknownAccount,
+    /// A payment is in progress, or the customer disputes one.
+    #[error("a refill, a refund or a dispute is open; wait until it is closed")]
+    OpenPayment,
+    /// The last payment is too young: it may still be disputed.
+    #[error("its last payment may still be disputed; it can be redacted from {from} on")]
+    YoungPayment {
+        /// When the account can be redacted.
+        from: DateTime<Utc>,
+    },
+    /// It has a customer at Stripe, who must be deleted first.
+    #[error("its customer at Stripe is not deleted")]
+    CustomerKept,
+}
+
+/// Checks whether an account may be redacted: no payment is open, and the last one is older than
+/// `wait`. Returns its key.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn check(
+    connection: &mut PgConnection,
+    id: &AccountId,
+    wait: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Result<i32, NotRedacted>, LedgerError> {
+    let Some(account_key) = accounts::key_of(connection, id).await? else {
+        return Ok(Err(NotRedacted::UnknownAccount));
+    };
+    let (is_open, last_at): (bool, Option<DateTime<Utc>>) = sqlx::query_as(
+        "-- redaction::check
+         SELECT EXISTS (SELECT FROM refills WHERE account_key = $1 AND finished_at IS NULL)
+             OR EXISTS (SELECT FROM refunds WHERE account_key = $1 AND finished_at IS NULL)
+             OR EXISTS (SELECT FROM disputes WHERE account_key = $1 AND closed_at IS NULL),
+             (SELECT max(finished_at) FROM refills WHERE account_key = $1 AND status = 'completed')",
+    )
+    .bind(account_key)
+    .fetch_one(connection)
+    .await?;
+    if is_open {
+        return Ok(Err(NotRedacted::OpenPayment));
+    }
+    let from = last_at.map(|last_at| last_at + wait).filter(|from| *from > now);
+    Ok(from.map_or(Ok(account_key), |from| Err(NotRedacted::YoungPayment { from })))
+}
+
 /// Redacts an account's name, address and numbers in all tables but its charges; returns the number
-/// of its last charge, for [`blank_charges`]. `None`: there is no such account.
+/// of its last charge, for [`blank_charges`]. `customer_gone`: Stripe has no customer of it any more.
 ///
 /// # Errors
 /// If Postgres fails, or holds a value that cannot be read.
 pub async fn redact(
     connection: &mut PgConnection,
     id: &AccountId,
+    (wait, customer_gone): (TimeDelta, bool),
     by: &By,
-) -> Result<Option<Redacted>, LedgerError> {
-    let Some(head) = accounts::lock(connection, id).await? else { return Ok(None) };
+) -> Refusable<Redacted, NotRedacted> {
+    let Some(head) = accounts::lock(connection, id).await? else {
+        return Ok(Err(NotRedacted::UnknownAccount));
+    };
+    if let Err(refusal) = check(connection, id, wait, by.at).await? {
+        return Ok(Err(refusal));
+    }
     let account_key = head.account_key;
+    if !customer_gone && cards::customer(connection, account_key).await?.is_some() {
+        return Ok(Err(NotRedacted::CustomerKept));
+    }
     let (name, email): (String, Option<String>) = sqlx::query_as(
         "-- redaction::redact, as it was
          SELECT name, email FROM accounts WHERE account_key = $1",
@@ -79,7 +140,7 @@ pub async fn redact(
     .bind(account_key)
     .fetch_one(connection)
     .await?;
-    Ok(Some(Redacted { account_key, last_charge }))
+    Ok(Ok(Redacted { account_key, last_charge }))
 }
 
 /// An account whose charges are still to be redacted.
@@ -90,7 +151,7 @@ pub struct Redacted {
 }
 
 /// The parameters of each: the account's key, the replacement of its name, and its id.
-const STATEMENTS: [&str; 5] = [
+const STATEMENTS: [&str; 9] = [
     "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
     "-- redaction::redact, transactions
@@ -108,6 +169,18 @@ const STATEMENTS: [&str; 5] = [
          WHERE t.account_key = $1 AND (rejects.twilio_account_sid = t.twilio_account_sid
              OR record_key = convert_to(t.twilio_account_sid, 'UTF8')
              OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
+    "-- redaction::redact, events
+     UPDATE outbox SET data = CASE WHEN data ? 'payment_method'
+         THEN jsonb_set(data - 'link', '{payment_method}', 'null') ELSE data - 'link' END
+     WHERE account_key = $1 AND data IS NOT NULL AND $2 <> $3",
+    "-- redaction::redact, consents
+     UPDATE auto_refill_consents SET address = NULL, sentence = $2,
+         settings = settings - 'payment_method' WHERE account_key = $1 AND $2 <> $3",
+    "-- redaction::redact, refills
+     UPDATE refills SET card = NULL, return_url = NULL, receipt_email = NULL
+     WHERE account_key = $1 AND $2 <> $3",
+    "-- redaction::redact, cards
+     DELETE FROM payment_methods WHERE account_key = $1 AND $2 <> $3",
     // Stored answers, kept for a day.
     "-- redaction::redact, answers
      UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (

@@ -99,7 +99,7 @@ impl Payments {
                 break;
             }
             if let Some(read) = &intent {
-                self.note_decline(&refill, read).await?;
+                self.note_decline(&refill, read, deadline).await?;
                 refill = self.known(id).await?;
             }
             let status = intent.as_ref().map(|read| IntentStatus::parse(&read.status));
@@ -180,8 +180,7 @@ impl Payments {
             Err(StripeError::Card(_)) => Ok(None),
             // The card was removed meanwhile, say: it will never be confirmed.
             Err(StripeError::Refused(complaint)) => {
-                let declined = Progress::Declined(stored(&complaint));
-                refill_progress::note(&self.store, &refill.id, &declined).await?;
+                self.declined(refill, stored(&complaint), deadline).await?;
                 refill_progress::note(&self.store, &refill.id, &Progress::Canceling).await?;
                 Ok(None)
             }
@@ -274,13 +273,14 @@ impl Payments {
         &self,
         refill: &Refill,
         intent: &PaymentIntent,
+        deadline: Deadline,
     ) -> Result<(), PaymentError> {
         let Some(error) = &intent.last_payment_error else { return Ok(()) };
         let decline = stored(error);
         if refill.decline.as_ref() == Some(&decline) {
             return Ok(());
         }
-        Ok(refill_progress::note(&self.store, &refill.id, &Progress::Declined(decline)).await?)
+        self.declined(refill, decline, deadline).await
     }
 
     /// Stripe refused to make the payment: nothing can be charged, and the refill fails.
@@ -383,6 +383,7 @@ fn stored(error: &Complaint) -> StoredDecline {
         charge: error.charge.clone(),
         code: error.code.clone(),
         decline_code: error.decline_code.clone(),
+        retry_at: None,
     }
 }
 

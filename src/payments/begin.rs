@@ -5,10 +5,11 @@ use callmeter_core::domain::{
     AccountId, AccountStatus, Money, PaymentMethodId, RefillId, RefillTrigger, TransactionKind,
     TransactionStatus,
 };
-use chrono::{DateTime, NaiveTime, TimeDelta};
+use chrono::TimeDelta;
 use serde_json::json;
 use sqlx::PgConnection;
 
+use super::limits::{OverLimit, RefillRules, check_limits};
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::cards;
@@ -39,17 +40,6 @@ pub struct RefillRequest {
     pub card: CardChoice,
     /// Where the bank's page leads back to.
     pub return_url: Option<String>,
-}
-
-/// The limits of refills.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefillRules {
-    /// The least amount.
-    pub minimum: Money,
-    /// Declined tries of an account in an hour; `None`: no limit.
-    pub declines_per_hour: Option<i64>,
-    /// What an account may pay in a UTC day; `None`: no limit.
-    pub daily_max: Option<Money>,
 }
 
 /// Begins a refill.
@@ -91,13 +81,8 @@ pub enum NotBegun {
     UnknownPaymentMethod,
     /// The Idempotency-Key came with another body before.
     OtherBody,
-    /// The account's cards were declined too often in the last hour.
-    TooManyDeclines,
-    /// The account would pay more than it may in a day.
-    DailyMax {
-        /// What it may still pay today.
-        left: Money,
-    },
+    /// It would pass a limit.
+    OverLimit(OverLimit),
 }
 
 impl Change for BeginRefill {
@@ -144,8 +129,8 @@ impl Change for BeginRefill {
         };
         let amount = self.request.amount;
         let refused = check_limits(connection, account_key, &self.rules, amount, by.at).await?;
-        if let Some(refusal) = refused {
-            return Ok(Err(refusal));
+        if let Some(limit) = refused {
+            return Ok(Err(NotBegun::OverLimit(limit)));
         }
         let new = NewRefill {
             id: self.id.clone(),
@@ -199,30 +184,6 @@ pub(super) async fn write_refill(
     audit::note(connection, by, &entry).await?;
     let refill = refills::find(connection, Which::Id(&new.id)).await?;
     refill.ok_or_else(|| LedgerError::unreadable("a refill", "it vanished"))
-}
-
-/// Checks what the settings allow an account lately.
-pub(super) async fn check_limits(
-    connection: &mut PgConnection,
-    account_key: i32,
-    rules: &RefillRules,
-    amount: Money,
-    now: DateTime<chrono::Utc>,
-) -> Result<Option<NotBegun>, LedgerError> {
-    if rules.declines_per_hour.is_none() && rules.daily_max.is_none() {
-        return Ok(None);
-    }
-    let today = now.date_naive().and_time(NaiveTime::MIN).and_utc();
-    let hour_ago = now - TimeDelta::hours(1);
-    let lately = refills::lately(connection, account_key, hour_ago, today).await?;
-    if rules.declines_per_hour.is_some_and(|most| lately.declines >= most) {
-        return Ok(Some(NotBegun::TooManyDeclines));
-    }
-    let Some(daily_max) = rules.daily_max else { return Ok(None) };
-    let left = daily_max.checked_sub(lately.paid_today).unwrap_or_default();
-    Ok((amount > left).then_some(NotBegun::DailyMax {
-        left: if left.is_negative() { Money::default() } else { left },
-    }))
 }
 
 /// The kind of a refill's rows.

@@ -7,10 +7,12 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 
-use super::{PaymentError, Payments, auto_refill, requests};
+use super::limits::has_too_many_declines;
+use super::{PaymentError, Payments, auto_refill, limits, requests};
 use crate::change::{self, Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::outbox::{self, Fact};
+use crate::ledger::payments::card_setups;
 use crate::ledger::payments::cards::{self, SavedCard};
 use crate::ledger::payments::refills::CardFace;
 use crate::ledger::{LedgerError, Refusable, accounts, wallets};
@@ -40,6 +42,12 @@ pub enum CardsError {
     /// The account has as many cards as it may have.
     #[error("the account has 10 cards")]
     TooMany,
+    /// The account began too many setups in the last hour.
+    #[error("too many setups of cards in an hour")]
+    TooManySetups,
+    /// The account's cards were declined too often in the last hour.
+    #[error("too many declines in an hour")]
+    TooManyDeclines,
     /// The date was refused.
     #[error("Stripe refused the new date of expiry")]
     RefusedDate,
@@ -65,7 +73,7 @@ impl Payments {
     /// with the same setup.
     ///
     /// # Errors
-    /// `TooMany` beyond 10 cards.
+    /// `TooMany` beyond 10 cards; `TooManySetups`, `TooManyDeclines` beyond the limits of an hour.
     pub async fn set_up_card(
         &self,
         account: &AccountId,
@@ -77,15 +85,38 @@ impl Payments {
         if self.cards_of(account_key).await?.len() >= CARDS_MAX {
             return Err(CardsError::TooMany);
         }
+        let sha256: [u8; 32] = Sha256::digest(request).into();
+        self.begin_setup(account_key, sha256).await?;
         let customer = self.customer(account.as_str(), account_key, deadline).await?;
         let ledger = self.ledger_id().await?;
         let form = requests::setup(ledger, account.as_str(), &customer);
-        let digest = hex::encode(Sha256::digest(request));
-        let key = format!("{ledger}-setup-{account_key}-{digest}");
+        let key = format!("{ledger}-setup-{account_key}-{}", hex::encode(sha256));
         let setup = self.stripe.create_setup_intent(&form, &key, deadline).await?;
+        let id = setup.id.clone();
+        let made = self.store.transact("card_setups::made", move |connection| {
+            let id = id.clone();
+            Box::pin(async move { card_setups::made(connection, account_key, &sha256, &id).await })
+        });
+        made.await.map_err(LedgerError::from)?;
         let secret =
             setup.client_secret.map(|secret| secret.expose().to_owned()).unwrap_or_default();
         Ok(CardSetup { setup_intent: setup.id, client_secret: secret })
+    }
+
+    async fn begin_setup(&self, account_key: i32, sha256: [u8; 32]) -> Result<(), CardsError> {
+        let (rules, now) = (self.settings.rules, self.clock.now());
+        let begun = self.store.transact("card_setups::begin", move |connection| {
+            Box::pin(async move {
+                wallets::lock(connection, account_key).await?;
+                if has_too_many_declines(connection, account_key, &rules, now).await? {
+                    return Ok::<_, LedgerError>(Err(CardsError::TooManyDeclines));
+                }
+                let begun =
+                    limits::begin_setup(connection, account_key, &sha256, &rules, now).await?;
+                Ok(if begun { Ok(()) } else { Err(CardsError::TooManySetups) })
+            })
+        });
+        begun.await?
     }
 
     /// The saved cards of an account, as Stripe lists them now, newest first.

@@ -4,7 +4,7 @@ use callmeter_core::domain::StripeCustomerId;
 
 use super::{PaymentError, Payments, requests};
 use crate::ledger::payments::cards;
-use crate::stripe::Deadline;
+use crate::stripe::{Deadline, StripeError};
 
 impl Payments {
     /// The Stripe customer of an account; makes it at the first need.
@@ -27,6 +27,22 @@ impl Payments {
             Box::pin(async move { cards::keep_customer(connection, account_key, &id, now).await })
         });
         Ok(kept.await?)
+    }
+
+    /// Deletes an account's customer at Stripe with its cards, for good. Its payments stay there, and
+    /// can be refunded.
+    ///
+    /// # Errors
+    /// If Stripe does not answer: run it again.
+    pub async fn delete_customer(&self, account_key: i32) -> Result<(), PaymentError> {
+        let Some(customer) = self.stored_customer(account_key).await? else { return Ok(()) };
+        let deadline = self.deadline();
+        self.check_own_account(deadline).await?;
+        match self.stripe.delete_customer(&customer, deadline).await {
+            // Deleted before.
+            Ok(_) | Err(StripeError::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) async fn stored_customer(

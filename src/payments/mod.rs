@@ -13,7 +13,9 @@ mod auto_refill;
 mod begin;
 mod cards;
 mod customers;
+mod endpoint;
 mod facts;
+mod limits;
 mod recover;
 mod refunds;
 mod requests;
@@ -33,8 +35,10 @@ use tokio::sync::OnceCell;
 
 pub(crate) use auto_refill::view as auto_refill_view;
 pub(crate) use auto_refill::{AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill};
-pub use begin::{Begun, CardChoice, NotBegun, RefillRequest, RefillRules};
+pub use begin::{Begun, CardChoice, NotBegun, RefillRequest};
 pub use cards::{CardSetup, CardsError};
+pub use endpoint::{EndpointCheck, STRIPE_CHECK, StripeCheck, WEBHOOK_PATH};
+pub use limits::{OverLimit, RefillRules};
 pub use recover::{NotMatched, Recovered};
 pub(crate) use refunds::{NotRefunded, RefundRequest};
 pub use resolve::NotResolved;
@@ -154,6 +158,7 @@ impl Payments {
         let rules = RefillRules {
             minimum: refill.minimum,
             declines_per_hour: refill.declines_per_hour(is_live),
+            setups_per_hour: refill.setups_per_hour(is_live),
             daily_max: refill.daily_max,
         };
         let action_max = TimeDelta::minutes(stripe.action_minutes.into());

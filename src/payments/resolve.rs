@@ -158,7 +158,7 @@ impl Payments {
     ) -> Result<Result<(), NotResolved>, PaymentError> {
         let kept = unmatched::find(&mut *self.store.read().await?, payment_intent).await?;
         let Some(kept) = kept else { return Ok(Err(NotResolved::Unknown)) };
-        if kept.is_resolved {
+        if kept.resolved_at.is_some() {
             return Ok(Err(NotResolved::Before));
         }
         match resolution {

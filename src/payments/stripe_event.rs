@@ -8,7 +8,7 @@ use super::{PaymentError, Payments, Settled};
 use crate::ledger::LedgerError;
 use crate::ledger::payments::refills::{self, Refill, Which};
 use crate::ledger::payments::unmatched::{self, Mismatch, Unmatched};
-use crate::ledger::payments::{cards, events};
+use crate::ledger::payments::{card_setups, cards, events};
 use crate::stripe::{Event, PaymentIntent, PaymentMethod, SetupIntent, signature};
 
 const WHO: &str = "stripe:webhook";
@@ -68,13 +68,14 @@ impl From<LedgerError> for EventRefusal {
 }
 
 /// The type of an event; `other` if it is none that is known here.
-const KNOWN: [&str; 20] = [
+pub(super) const KNOWN: [&str; 21] = [
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
     "payment_intent.processing",
     "payment_intent.canceled",
     "payment_intent.requires_action",
     "setup_intent.succeeded",
+    "setup_intent.setup_failed",
     "payment_method.attached",
     "payment_method.detached",
     "payment_method.updated",
@@ -134,6 +135,9 @@ impl Payments {
             "payment_intent" => self.take_payment(&event).await?,
             "setup_intent" => {
                 let setup: SetupIntent = event.object().map_err(|_| EventRefusal::Unparsable)?;
+                if kind == "setup_intent.setup_failed" {
+                    return Ok((kind, self.take_failed_setup(&event, &setup).await?));
+                }
                 self.take_card(&event, setup.customer.as_deref(), None).await?
             }
             _ => {
@@ -196,6 +200,33 @@ impl Payments {
         match named {
             Some(Ok(id)) => Ok(refills::find(&mut connection, Which::Id(&id)).await?),
             _ => Ok(None),
+        }
+    }
+
+    /// A card was declined while it was set up: it counts as a declined payment does.
+    async fn take_failed_setup(
+        &self,
+        event: &Event,
+        setup: &SetupIntent,
+    ) -> Result<EventOutcome, EventRefusal> {
+        let (setup, now) = (setup.id.clone(), self.clock.now());
+        let (id, kind) = (event.id.clone(), event.kind.clone());
+        let noted = self.store.transact("card_setups::declined", move |connection| {
+            let (setup, id, kind) = (setup.clone(), id.clone(), kind.clone());
+            Box::pin(async move {
+                if !events::note(connection, (&id, &kind), "applied", now).await? {
+                    return Ok::<_, LedgerError>(Err(EventOutcome::Repeated));
+                }
+                let account = card_setups::declined(connection, &setup, now).await?;
+                Ok(account.ok_or(EventOutcome::Foreign))
+            })
+        });
+        match noted.await? {
+            Ok(account_key) => {
+                self.cancel_after_declines(account_key, self.deadline()).await?;
+                Ok(EventOutcome::Applied)
+            }
+            Err(outcome) => Ok(outcome),
         }
     }
 

@@ -6,12 +6,13 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use super::Problem;
-use crate::books;
 use crate::ledger::outbox;
 use crate::ledger::payments::recovery::{self, Required};
 use crate::ledger::payments::unmatched;
 use crate::ledger::store::StoreError;
 use crate::notify::KAFKA;
+use crate::payments::{EndpointCheck, STRIPE_CHECK, StripeCheck};
+use crate::{books, jobs};
 
 /// A pending refill is looked up every few seconds: one that is older than this needs an operator.
 const PENDING_MAX: TimeDelta = TimeDelta::minutes(30);
@@ -92,6 +93,7 @@ pub(super) async fn read(
             help: "docs/runbook.md, *Events wait*".to_owned(),
         });
     }
+    tell_endpoint(&mut *connection, problems).await?;
     let open = books::open(connection).await?;
     let differences = open.differences;
     let status = PaymentStatus {
@@ -124,4 +126,25 @@ pub(super) async fn read(
         });
     }
     Ok(status)
+}
+
+/// Reports what is wrong with the endpoint of Stripe's web hooks, as last checked.
+async fn tell_endpoint(
+    connection: &mut PgConnection,
+    problems: &mut Vec<Problem>,
+) -> Result<(), StoreError> {
+    let job = jobs::read(connection, STRIPE_CHECK).await?;
+    let check = job.and_then(|job| serde_json::from_value::<StripeCheck>(job.report?).ok());
+    let Some(EndpointCheck { url, faults, .. }) = check.and_then(|check| check.endpoint) else {
+        return Ok(());
+    };
+    if !faults.is_empty() {
+        problems.push(Problem {
+            what: format!("Stripe's endpoint for {url}: {}", faults.join("; ")),
+            help: "`callmeter stripe endpoint check`; docs/runbook.md, *Stripe's events do not \
+                   arrive*"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }

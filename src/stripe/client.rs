@@ -48,7 +48,15 @@ pub struct StripeClient {
 /// A request that can be sent more than once, each time the same bytes.
 struct Question<'a> {
     url: Url,
-    post: Option<(String, &'a str)>,
+    act: Act<'a>,
+}
+
+/// What is done.
+enum Act<'a> {
+    Read,
+    /// The body and the Idempotency-Key.
+    Post(String, &'a str),
+    Delete,
 }
 
 /// A failed attempt.
@@ -127,8 +135,8 @@ impl StripeClient {
             let problem = "the idempotency key is not 1 to 255 visible ASCII characters".to_owned();
             return Err(StripeError::Client { problem });
         }
-        let post = Some((form.encode(), idempotency_key));
-        self.answer(&Question { url: self.resource(path, &[]), post }, deadline).await
+        let act = Act::Post(form.encode(), idempotency_key);
+        self.answer(&Question { url: self.resource(path, &[]), act }, deadline).await
     }
 
     /// Reads `path` below `/v1`, whose parts are escaped.
@@ -141,7 +149,19 @@ impl StripeClient {
         query: &[(&str, &str)],
         deadline: Deadline,
     ) -> Result<T, StripeError> {
-        self.answer(&Question { url: self.resource(path, query), post: None }, deadline).await
+        self.answer(&Question { url: self.resource(path, query), act: Act::Read }, deadline).await
+    }
+
+    /// Deletes what `path` below `/v1` names; to delete it again is no error of ours.
+    ///
+    /// # Errors
+    /// As for [`Self::post`]; `NotFound` if it is deleted already.
+    pub async fn delete<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        deadline: Deadline,
+    ) -> Result<T, StripeError> {
+        self.answer(&Question { url: self.resource(path, &[]), act: Act::Delete }, deadline).await
     }
 
     fn resource(&self, path: &[&str], query: &[(&str, &str)]) -> Url {
@@ -181,9 +201,10 @@ impl StripeClient {
     }
 
     fn request(&self, question: &Question<'_>) -> RequestBuilder {
-        match &question.post {
-            None => self.http.get(question.url.clone()),
-            Some((body, key)) => self
+        match &question.act {
+            Act::Read => self.http.get(question.url.clone()),
+            Act::Delete => self.http.delete(question.url.clone()),
+            Act::Post(body, key) => self
                 .http
                 .post(question.url.clone())
                 .header("Idempotency-Key", *key)

@@ -31,6 +31,18 @@ impl StripeClient {
         self.get(&["customers", id.as_str()], &[], deadline).await
     }
 
+    /// Deletes a customer with its cards. Its payments stay, and can be refunded.
+    ///
+    /// # Errors
+    /// As for [`Self::delete`].
+    pub async fn delete_customer(
+        &self,
+        id: &StripeCustomerId,
+        deadline: Deadline,
+    ) -> Result<Customer, StripeError> {
+        self.delete(&["customers", id.as_str()], deadline).await
+    }
+
     /// Creates a setup, by which the browser saves a card.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ mod objects;
 mod payments;
 mod refunds;
 pub mod signature;
+mod webhook_endpoints;
 
 pub use balance::Created;
 pub use client::{API_VERSION, StripeClient};
@@ -41,3 +42,4 @@ pub use objects::{
     Identified, List, ListedPayment, Movement, MovementSource, NextAction, PaymentIntent,
     PaymentMethod, Payout, RedirectToUrl, Refund, SetupIntent, Unreadable,
 };
+pub use webhook_endpoints::WebhookEndpoint;

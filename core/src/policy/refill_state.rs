@@ -118,6 +118,22 @@ pub enum Step {
     AwaitBank,
 }
 
+impl Step {
+    /// Every step; those with a reason once. A test kills the process at each of them.
+    pub const ALL: [Self; 10] = [
+        Self::CreateIntent,
+        Self::FindIntent,
+        Self::ReadIntent,
+        Self::Confirm,
+        Self::Cancel(Failure::Declined),
+        Self::Complete,
+        Self::Fail(Failure::Declined),
+        Self::AwaitCard,
+        Self::AwaitAction,
+        Self::AwaitBank,
+    ];
+}
+
 /// The next step of an unfinished refill. `intent` is its payment intent as just read from Stripe.
 pub fn next(refill: &RefillFacts, intent: Option<IntentStatus>, limits: RefillLimits) -> Step {
     let start_max = match refill.trigger {

@@ -52,6 +52,8 @@ impl From<CardsError> for Problem {
                 "The account has as many cards as it may have",
                 "remove a card first",
             ),
+            CardsError::TooManySetups => Self::too_many_setups(),
+            CardsError::TooManyDeclines => Self::too_many_declines(),
             CardsError::RefusedDate => Self::refused(
                 "payment_method_refused",
                 "Stripe refuses the new date of expiry",

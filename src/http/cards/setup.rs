@@ -33,7 +33,7 @@ struct CardSetupJson {
     params(("account" = schema::AccountId, Path, description = "The account's id")),
     responses((status = 201, description = "The setup", body = CardSetupJson)),
     extensions(("x-scopes" = json!(["account"])), ("x-act" = json!(true)), ("x-problems" = json!([
-        "unknown_account", "too_many_payment_methods", "not_configured", "recovery_needed", "stripe_unavailable"])))
+        "unknown_account", "too_many_payment_methods", "too_many_setups", "too_many_declines", "not_configured", "recovery_needed", "stripe_unavailable"])))
 )]
 pub(super) async fn setup(
     State(api): State<Api>,

@@ -17,7 +17,7 @@ use crate::http::fields::{Fielded, Fields, flag, line};
 use crate::http::problem::Problem;
 use crate::json::{RefillJson, Shown, schema};
 use crate::ledger::payments::refills::Refill;
-use crate::payments::{Begun, CardChoice, NotBegun, Payments, RefillRequest};
+use crate::payments::{Begun, CardChoice, NotBegun, OverLimit, Payments, RefillRequest};
 use crate::stripe::Deadline;
 
 /// Time between two looks at a request that works on the same refill.
@@ -148,8 +148,8 @@ fn refused(refusal: NotBegun) -> Problem {
             "list the account's cards",
         ),
         NotBegun::OtherBody => another_request(),
-        NotBegun::TooManyDeclines => Problem::too_many_declines(),
-        NotBegun::DailyMax { left } => Problem::refused(
+        NotBegun::OverLimit(OverLimit::TooManyDeclines) => Problem::too_many_declines(),
+        NotBegun::OverLimit(OverLimit::DailyMax { left }) => Problem::refused(
             "daily_max_exceeded",
             "The account would pay more than it may in a day",
             format!("{left} are left until midnight, UTC"),

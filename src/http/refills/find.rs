@@ -11,8 +11,9 @@ use crate::http::Api;
 use crate::http::access::{Admin, Query};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::problem::Problem;
-use crate::json::{RefillJson, Shown};
+use crate::json::{RefillJson, Shown, UnmatchedPaymentJson};
 use crate::ledger::payments::refills::{self, Which};
+use crate::ledger::payments::unmatched;
 
 #[derive(Debug)]
 pub(super) struct FindRequest {
@@ -41,6 +42,8 @@ struct FindParameters {
 #[schema(as = FoundRefills)]
 pub(super) struct FoundJson {
     items: Vec<RefillJson>,
+    /// The payment, if it fits no refill; it is not credited by itself.
+    unmatched: Option<UnmatchedPaymentJson>,
 }
 
 /// Finds a refill by its payment. While it is unfinished, Stripe is asked first.
@@ -56,8 +59,12 @@ pub(super) async fn find(
 ) -> Result<Json<FoundJson>, Problem> {
     let mut connection = api.store.read().await?;
     let found = refills::find(&mut connection, Which::Intent(&request.payment_intent)).await?;
+    let unmatched = unmatched::find(&mut connection, &request.payment_intent).await?;
+    let unmatched = unmatched.map(UnmatchedPaymentJson::from);
     drop(connection);
-    let Some(mut refill) = found else { return Ok(Json(FoundJson { items: Vec::new() })) };
+    let Some(mut refill) = found else {
+        return Ok(Json(FoundJson { items: Vec::new(), unmatched }));
+    };
     if let Ok(payments) = payments(&api)
         && !refill.is_finished()
         && let Some(advanced) =
@@ -66,5 +73,5 @@ pub(super) async fn find(
         refill = advanced.refill;
     }
     let shown = Shown { to_admin: true, secrets: None };
-    Ok(Json(FoundJson { items: vec![RefillJson::new(refill, shown)] }))
+    Ok(Json(FoundJson { items: vec![RefillJson::new(refill, shown)], unmatched }))
 }

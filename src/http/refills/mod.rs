@@ -6,6 +6,7 @@ mod find;
 mod list;
 mod refund;
 mod show;
+mod unmatched;
 
 pub(super) use amount::cents_amount;
 use utoipa_axum::router::OpenApiRouter;
@@ -26,7 +27,11 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
 
 /// Paths that need the scope `admin`.
 pub(super) fn admin_routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::new().routes(routes!(find::find)).routes(routes!(refund::refund))
+    OpenApiRouter::new()
+        .routes(routes!(find::find))
+        .routes(routes!(refund::refund))
+        .routes(routes!(unmatched::unmatched))
+        .routes(routes!(unmatched::resolve))
 }
 
 /// The use cases of payments.

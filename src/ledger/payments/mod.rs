@@ -4,6 +4,7 @@
 //! row here is its state, which is changed only under the wallet's lock.
 
 pub mod auto_refills;
+pub mod card_setups;
 pub mod cards;
 pub mod disputes;
 pub mod events;

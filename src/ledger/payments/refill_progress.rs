@@ -161,3 +161,24 @@ pub async fn end(
     .await?;
     Ok(())
 }
+
+/// Notes when auto-refill tries again after a failed refill.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn retried_at(
+    connection: &mut PgConnection,
+    id: &RefillId,
+    at: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* refill_progress::retried_at */
+         UPDATE refills SET decline = decline || jsonb_build_object('retry_at', $2)
+         WHERE refill = $1",
+    )
+    .bind(id.as_str())
+    .bind(at)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

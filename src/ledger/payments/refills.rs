@@ -44,6 +44,9 @@ pub struct StoredDecline {
     pub code: Option<String>,
     /// The error's `decline_code`, such as `insufficient_funds`.
     pub decline_code: Option<String>,
+    /// When auto-refill tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<DateTime<Utc>>,
 }
 
 /// A refill.
@@ -296,37 +299,40 @@ pub async fn is_credited(
     Ok(is_credited.bind(intent.as_str()).fetch_one(connection).await?)
 }
 
-/// What an account asked for lately, for its limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lately {
-    /// Declined tries of refills begun since `hour_ago`.
-    pub declines: i64,
-    /// Dollars of refills begun since the day's start and not failed.
-    pub paid_today: Money,
-}
-
-/// Sums up the refills of an account since two times.
+/// Counts the declined tries of an account's refills begun since a time.
 ///
 /// # Errors
 /// If Postgres is unavailable.
-pub async fn lately(
+pub async fn declines_since(
     connection: &mut PgConnection,
     account_key: i32,
-    hour_ago: DateTime<Utc>,
-    today: DateTime<Utc>,
-) -> Result<Lately, StoreError> {
-    let (declines, paid): (i64, i64) = sqlx::query_as(
-        "/* refills::lately */
-         SELECT coalesce(sum(declines) FILTER (WHERE created_at >= $2), 0)::bigint,
-             coalesce(sum(amount_micros) FILTER (WHERE created_at >= $3 AND status <> 'failed'), 0)::bigint
-         FROM refills WHERE account_key = $1 AND created_at >= least($2, $3)",
+    since: DateTime<Utc>,
+) -> Result<i64, StoreError> {
+    let declines = sqlx::query_scalar(
+        "/* refills::declines_since */ SELECT coalesce(sum(declines), 0)::bigint
+         FROM refills WHERE account_key = $1 AND created_at >= $2",
+    );
+    Ok(declines.bind(account_key).bind(since).fetch_one(connection).await?)
+}
+
+/// Dollars of an account's refills begun since a time and not failed.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn paid_since(
+    connection: &mut PgConnection,
+    account_key: i32,
+    since: DateTime<Utc>,
+) -> Result<Money, StoreError> {
+    let paid: i64 = sqlx::query_scalar(
+        "/* refills::paid_since */ SELECT coalesce(sum(amount_micros), 0)::bigint
+         FROM refills WHERE account_key = $1 AND created_at >= $2 AND status <> 'failed'",
     )
     .bind(account_key)
-    .bind(hour_ago)
-    .bind(today)
+    .bind(since)
     .fetch_one(connection)
     .await?;
-    Ok(Lately { declines, paid_today: Money::from_micros(paid) })
+    Ok(Money::from_micros(paid))
 }
 
 fn read_id(text: &str) -> Result<RefillId, LedgerError> {

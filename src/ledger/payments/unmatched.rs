@@ -3,7 +3,7 @@
 
 use callmeter_core::domain::PaymentIntentId;
 use chrono::{DateTime, Utc};
-use sqlx::{PgConnection, Row};
+use sqlx::{FromRow, PgConnection};
 
 use crate::ledger::store::StoreError;
 
@@ -89,6 +89,14 @@ pub enum Resolution {
 }
 
 impl Resolution {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Credit, Self::Refund];
+
+    /// Reads its word.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.as_str() == text)
+    }
+
     /// Its word in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,21 +107,31 @@ impl Resolution {
 }
 
 /// A kept payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Kept {
+    /// The payment intent.
+    pub payment_intent: String,
     /// The refill that its metadata names.
     pub refill: Option<String>,
     /// Why it does not fit.
     pub reason: String,
     /// Cents.
+    #[sqlx(rename = "amount_cents")]
     pub amount: i64,
     /// Lower-case, such as `usd`.
     pub currency: String,
     /// The customer.
     pub customer: Option<String>,
-    /// True if an administrator has settled it.
-    pub is_resolved: bool,
+    /// When it was found.
+    pub found_at: DateTime<Utc>,
+    /// When an administrator settled it; none: nobody did.
+    pub resolved_at: Option<DateTime<Utc>>,
+    /// How: `credit` or `refund`.
+    pub resolution: Option<String>,
 }
+
+/// Most payments of a list: each is an alarm, so there are few.
+const LISTED_MAX: i64 = 1_000;
 
 /// Reads a kept payment; `None`: it is not kept.
 ///
@@ -123,23 +141,28 @@ pub async fn find(
     connection: &mut PgConnection,
     intent: &PaymentIntentId,
 ) -> Result<Option<Kept>, StoreError> {
-    let row = sqlx::query(
+    let kept = sqlx::query_as(
         "/* unmatched::find */
-         SELECT refill, reason, amount_cents, currency, customer, resolved_at IS NOT NULL AS done
+         SELECT payment_intent, refill, reason, amount_cents, currency, customer, found_at,
+             resolved_at, resolution
          FROM unmatched_payments WHERE payment_intent = $1",
-    )
-    .bind(intent.as_str())
-    .fetch_optional(connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Kept {
-        refill: row.try_get("refill")?,
-        reason: row.try_get("reason")?,
-        amount: row.try_get("amount_cents")?,
-        currency: row.try_get("currency")?,
-        customer: row.try_get("customer")?,
-        is_resolved: row.try_get("done")?,
-    }))
+    );
+    Ok(kept.bind(intent.as_str()).fetch_optional(connection).await?)
+}
+
+/// Lists the payments that nobody has settled, the oldest first; at most a thousand.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn list_open(connection: &mut PgConnection) -> Result<Vec<Kept>, StoreError> {
+    let kept = sqlx::query_as(
+        "/* unmatched::list_open */
+         SELECT payment_intent, refill, reason, amount_cents, currency, customer, found_at,
+             resolved_at, resolution
+         FROM unmatched_payments WHERE resolved_at IS NULL
+         ORDER BY found_at, payment_intent LIMIT $1",
+    );
+    Ok(kept.bind(LISTED_MAX).fetch_all(connection).await?)
 }
 
 /// Notes how a payment was settled; false: it was settled before.

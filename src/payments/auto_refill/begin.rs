@@ -18,7 +18,8 @@ use crate::ledger::payments::cards;
 use crate::ledger::payments::refills::NewRefill;
 use crate::ledger::wallets::WalletHead;
 use crate::ledger::{Refusable, accounts};
-use crate::payments::begin::{NotBegun, RefillRules, check_limits, write_refill};
+use crate::payments::begin::write_refill;
+use crate::payments::limits::{OverLimit, RefillRules, check_limits};
 use crate::payments::{PaymentError, Payments};
 use crate::telemetry::one_line;
 
@@ -140,7 +141,7 @@ impl BeginAutoRefill {
         let refused = check_limits(connection, head.account_key, &self.rules, amount, now).await?;
         Ok(match refused {
             None => decision,
-            Some(NotBegun::DailyMax { .. }) => {
+            Some(OverLimit::DailyMax { .. }) => {
                 let midnight = (now + TimeDelta::days(1)).date_naive();
                 let midnight = midnight.and_time(chrono::NaiveTime::MIN).and_utc();
                 AutoRefillDecision::BackingOff(midnight)

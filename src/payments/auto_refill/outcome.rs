@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::disable;
 use crate::ledger::LedgerError;
 use crate::ledger::payments::auto_refills;
+use crate::ledger::payments::refill_progress;
 use crate::ledger::payments::refills::{Refill, StoredDecline};
 
 /// Learns from the end of an automatic refill, in its transaction. `declined`: it failed for this.
@@ -32,6 +33,7 @@ pub(in crate::payments) async fn learn(
             let retry_at = Some(at);
             auto_refills::note_declines(connection, account_key, soft_declines, retry_at, at)
                 .await?;
+            refill_progress::retried_at(connection, &refill.id, at).await?;
         }
         AfterDecline::Off(reason) => {
             let decline = json!({ "code": told.code, "class": told.class, "advice": told.advice });

@@ -84,6 +84,8 @@ fn begin(world: &mut World, arrived: &Arrived) -> Begun {
         id: request.clone(),
         method: arrived.method.clone(),
         path: arrived.path.clone(),
+        query: arrived.query.clone(),
+        body: String::from_utf8_lossy(&arrived.body).into_owned(),
         idempotency_key: arrived.idempotency_key.clone(),
         fault,
         status: None,

@@ -121,7 +121,8 @@ impl FaultRule {
         Self { times: 0, ..Self::once(fault, request) }
     }
 
-    fn matches(&self, method: &str, path: &str) -> bool {
+    /// True if it is for a request.
+    pub fn matches(&self, method: &str, path: &str) -> bool {
         let Some((of_method, pattern)) = self.request.split_once(' ') else {
             return self.request.is_empty();
         };

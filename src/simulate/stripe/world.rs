@@ -67,6 +67,10 @@ pub struct Request {
     pub method: String,
     /// Path without its query.
     pub path: String,
+    /// Its query.
+    pub query: String,
+    /// Its body: parameters of a form.
+    pub body: String,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
     /// The fault that hit it.

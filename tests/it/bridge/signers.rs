@@ -1,19 +1,10 @@
-//! Twilio's official SDKs: programs that sign and check line by line (tests/signers).
-
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
+//! Twilio's official SDKs sign and check (tests/signers/sign.*).
 
 use serde_json::{Value, json};
 
 use super::post::{PUBLIC_URL, Post};
-
-/// The SDK to run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sdk {
-    Python,
-    Node,
-}
+use crate::harness::sdk;
+pub(crate) use crate::harness::sdk::Sdk;
 
 /// Signs each request with its token; returns path and signature of each.
 pub(crate) fn sign(sdk: Sdk, posts: &[(&Post, &str)]) -> Vec<(String, String)> {
@@ -33,7 +24,7 @@ pub(crate) fn sign_with(
         request["url"] = json!(format!("{base}{}", post.path));
         request
     });
-    let answers = ask(sdk, &requests.collect::<Vec<_>>());
+    let answers = sdk::ask(sdk, "sign", &requests.collect::<Vec<_>>());
     answers.iter().map(|answer| signed(base, answer)).collect()
 }
 
@@ -57,40 +48,8 @@ pub(crate) fn check(sdk: Sdk, requests: &[(&Signed, &str)]) -> Vec<bool> {
         request["settings"] = json!(signed.settings);
         request
     });
-    let answers = ask(sdk, &requests.collect::<Vec<_>>());
+    let answers = sdk::ask(sdk, "sign", &requests.collect::<Vec<_>>());
     answers.iter().map(|answer| answer["valid"].as_bool().expect("a verdict")).collect()
-}
-
-/// Passes all requests to an SDK's program; returns its answers.
-fn ask(sdk: Sdk, requests: &[Value]) -> Vec<Value> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let sdks = root.join(".local/cache/sdks");
-    assert!(
-        sdks.join("node_modules/twilio").exists(),
-        "Twilio's SDKs are missing: run script/sdks"
-    );
-    let mut command = match sdk {
-        Sdk::Python => Command::new("python3"),
-        Sdk::Node => Command::new(sdks.join("node")),
-    };
-    command.arg(root.join("tests/signers").join(match sdk {
-        Sdk::Python => "sign.py",
-        Sdk::Node => "sign.js",
-    }));
-    command.env("PYTHONPATH", sdks.join("python")).env("PYTHONDONTWRITEBYTECODE", "1");
-    command.env("NODE_PATH", sdks.join("node_modules"));
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    let lines: String = requests.iter().map(|request| request.to_string() + "\n").collect();
-    let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
-    let output = child.wait_with_output().expect("it ends");
-    writer.join().expect("no panic").expect("it reads all");
-    assert!(output.status.success(), "{sdk:?} failed");
-    let answers = String::from_utf8(output.stdout).expect("UTF-8");
-    let answers: Vec<Value> =
-        answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(answers.len(), requests.len(), "{sdk:?} answers every request");
-    answers
 }
 
 fn request(post: &Post, secret: &str, algorithm: &str) -> Value {

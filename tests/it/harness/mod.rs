@@ -14,6 +14,7 @@ pub(crate) mod pgbouncer;
 pub(crate) mod poll;
 pub(crate) mod redis_database;
 pub(crate) mod samples;
+pub(crate) mod sdk;
 pub(crate) mod servers;
 pub(crate) mod service;
 pub(crate) mod stripe;

@@ -3,9 +3,13 @@
 mod auto_refill;
 mod books;
 mod cards;
+mod counterparts;
 mod events;
 mod faults;
+mod histories;
+mod kills;
 mod liability;
+mod limits;
 mod recovery;
 mod refills;
 mod refunds;
@@ -38,11 +42,17 @@ struct World {
 impl World {
     /// Starts `serve` with the roles; web hooks are delivered to it where `hooked`.
     async fn start(stripe: Stripe, role: &str, hooked: bool) -> World {
+        World::start_with(stripe, role, hooked, &[]).await
+    }
+
+    /// Starts it with more settings.
+    async fn start_with(stripe: Stripe, role: &str, hooked: bool, extra: &[(&str, &str)]) -> World {
         let mut system = System::new().await;
         let settings = stripe.settings();
         let mut changed: Vec<(&str, &str)> =
             settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
         changed.extend(FAST);
+        changed.extend(extra);
         let index = system.start(role, &changed);
         let admin = system.ready(index).await;
         system.open(&admin, [&account("acme", 0)]).await;

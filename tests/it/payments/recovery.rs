@@ -118,8 +118,26 @@ async fn a_payment_that_fits_no_refill_is_settled_once_by_an_administrator() {
     assert_eq!(world.balance().await, "44.000000");
     assert_eq!(resolve(&credited, "--credit"), Some(1), "only once");
     assert_eq!(resolve(&credited, "--refund"), Some(1), "only once");
-    assert_eq!(resolve(&refunded, "--refund"), Some(0));
     assert_eq!(resolve("pi_unknown", "--credit"), Some(1));
+    // Over HTTP, too.
+    let listed = world.admin.get("/v1/unmatched-payments").await.expect(200);
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!(listed["items"][0]["payment_intent"], refunded, "{listed}");
+    let found = world.admin.get(&format!("/v1/refills?payment_intent={refunded}")).await;
+    assert_eq!(found.expect(200)["unmatched"]["reason"], "unknown_refill");
+    let path = format!("/v1/unmatched-payments/{refunded}/resolve");
+    let body = |how: &str| json!({"resolution": how, "reason": "the customer wrote to us"});
+    assert_eq!(world.own.post(&path, &body("refund")).await.problem(403), "forbidden");
+    for wrong in [json!({}), json!({"resolution": "keep", "reason": "x"}), json!([])] {
+        assert_eq!(world.admin.post(&path, &wrong).await.problem(400), "invalid_request");
+    }
+    for _ in 0..2 {
+        let settled = world.admin.post(&path, &body("refund")).await.expect(200);
+        assert_eq!(settled["resolution"], "refund", "{settled}");
+    }
+    assert_eq!(world.admin.post(&path, &body("credit")).await.problem(409), "payment_resolved");
+    let unknown = world.admin.post("/v1/unmatched-payments/pi_x/resolve", &body("refund")).await;
+    assert_eq!(unknown.problem(404), "unknown_payment");
     assert_eq!(world.balance().await, "44.000000");
     let at_stripe: i64 = world.stripe.local.totals().values().map(|it| it.refunded).sum();
     assert_eq!(at_stripe, 5_500);
