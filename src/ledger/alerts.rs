@@ -16,7 +16,8 @@ pub async fn find(
 ) -> Result<Vec<Money>, StoreError> {
     let levels: Vec<i64> = sqlx::query_scalar(
         "/* alerts::find */
-         SELECT coalesce(alert_levels_micros, (SELECT levels_micros FROM alert_defaults), '{}')
+         SELECT coalesce(alert_levels_micros,
+             (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}')
          FROM wallets WHERE account_key = $1",
     )
     .bind(account_key)

@@ -97,3 +97,70 @@ impl Moved<'_> {
         Fact { account_key, kind, at, sequence: Some(sequence), data: Some(data) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use callmeter_core::policy::budget::{Budget, Spending};
+
+    use super::*;
+
+    fn dollars(dollars: i64) -> Money {
+        Money::from_micros(dollars * 1_000_000)
+    }
+
+    /// Enters rows that take the balance along these levels, each debit spent; returns what they
+    /// crossed: levels, and the number of marks.
+    fn crossed(along: &[i64], levels: &[i64], budget: Option<i64>) -> (Vec<String>, usize) {
+        let mut watched = Watched {
+            refill_level: None,
+            alert_levels: levels.iter().copied().map(dollars).collect(),
+            budget: budget.map(|monthly| Budget {
+                monthly: dollars(monthly),
+                warn_at_percent: vec![50, 80],
+                stop: false,
+            }),
+            spending: Spending::NONE,
+            spent_sequence: 0,
+        };
+        let (mut crossings, at) = (Crossings::default(), DateTime::UNIX_EPOCH);
+        for (row, two) in along.windows(2).enumerate() {
+            let (before, after) = (dollars(two[0]), dollars(two[1]));
+            let spent_before = watched.spending.enter(at, dollars(two[0] - two[1]));
+            let sequence = i64::try_from(row + 1).unwrap();
+            let (account_key, watched) = (7, &watched);
+            let moved = Moved { account_key, sequence, before, after, spent_before, watched, at };
+            crossings.note(moved);
+        }
+        let told = crossings.facts.iter().map(|fact| {
+            let data = fact.data.as_ref().unwrap();
+            let (threshold, id) = (&data["threshold"], &data["transaction_id"]);
+            let words = [fact.kind.as_str(), threshold.as_str().unwrap(), id.as_str().unwrap()];
+            words.join(" ").replace("alert.", "").replace(".000000", "")
+        });
+        (told.collect(), crossings.reached.len())
+    }
+
+    #[test]
+    fn each_row_of_a_batch_is_judged_by_itself() {
+        let (told, _) = crossed(&[30, 4, 1, 6, 5, 4, 20, -1, -2], &[20, 5, 0], None);
+        let expected = [
+            "balance_below 20 txn_7_1",
+            "balance_below 5 txn_7_1",
+            "balance_below 5 txn_7_5",
+            "balance_below 20 txn_7_7",
+            "balance_below 5 txn_7_7",
+            "balance_below 0 txn_7_7",
+            "empty 0 txn_7_7",
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(crossed(&[4, 3, 2], &[20, 5], None).0, [""; 0], "below from the start");
+    }
+
+    #[test]
+    fn marks_are_noted_each_time_that_the_spending_rises_to_them() {
+        assert_eq!(crossed(&[100, 96, 95, 94], &[], Some(10)).1, 1, "50 %");
+        assert_eq!(crossed(&[100, 95, 97, 95], &[], Some(10)).1, 2, "50 %, down, and again");
+        assert_eq!(crossed(&[100, 90], &[], Some(10)).1, 3, "50 %, 80 % and all of it");
+        assert_eq!(crossed(&[100, 90], &[], None).1, 0);
+    }
+}

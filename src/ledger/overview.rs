@@ -97,7 +97,8 @@ pub async fn read(
     let row = sqlx::query(
         "-- overview::read
          SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros, w.reserved_micros,
-             coalesce(w.alert_levels_micros, (SELECT levels_micros FROM alert_defaults), '{}') AS alert_levels,
+             coalesce(w.alert_levels_micros,
+                 (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels,
              s.subscription_ids, s.plans, s.starts,
              c.cycle_subscription_ids, c.cycle_starts, c.used_seconds,
              v.version, v.accepted_at

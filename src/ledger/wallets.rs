@@ -107,8 +107,8 @@ pub async fn lock(
          SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at,
              refill_level_micros, reserved_micros, budget_micros, budget_percents, budget_stops,
              spent_micros, spending_ends_at, spent_sequence,
-             coalesce(alert_levels_micros, (SELECT levels_micros FROM alert_defaults), '{}')
-                 AS alert_levels
+             coalesce(alert_levels_micros,
+                 (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels
          FROM wallets WHERE account_key = $1 FOR UPDATE",
     )
     .bind(account_key)

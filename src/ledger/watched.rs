@@ -69,8 +69,8 @@ pub async fn find(connection: &mut PgConnection, account_key: i32) -> Result<Wat
         "/* watched::find */
          SELECT refill_level_micros, budget_micros, budget_percents, budget_stops, spent_micros,
              spending_ends_at, spent_sequence, sequence,
-             coalesce(alert_levels_micros, (SELECT levels_micros FROM alert_defaults), '{}')
-                 AS alert_levels
+             coalesce(alert_levels_micros,
+                 (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels
          FROM wallets WHERE account_key = $1",
     )
     .bind(account_key)

@@ -193,9 +193,8 @@ proptest! {
         for (asked, seconds, place) in calls {
             if let GrantOutcome::Granted(grant) = grant_seconds(pool, terms_asked, asked, CAP) {
                 pool.allowance_seconds -= u64::from(grant.allowance_seconds);
-                let less = |amount: Money| amount.checked_sub(grant.hold).expect("in range");
-                pool.money = less(pool.money);
-                pool.budget = pool.budget.map(less);
+                pool.money = pool.money.checked_sub(grant.hold).expect("in range");
+                pool.budget = pool.budget.and_then(|left| left.checked_sub(grant.hold));
                 let seconds = seconds.min(grant.granted_seconds);
                 lasted.insert(place.index(lasted.len() + 1), seconds);
             }

@@ -115,9 +115,10 @@ impl Balance {
         let known =
             journal::known(connection, account_key, call_sid, counts_holds, since, now).await?;
         // After the holds: a call that is charged in between counts in both, never in none.
-        let stop = match has_stop {
-            true => watched::find(connection, account_key).await?.budget_stop(),
-            false => None,
+        let stop = if has_stop {
+            watched::find(connection, account_key).await?.budget_stop()
+        } else {
+            None
         };
         let budget = stop.map(|stop| stop.left_at(now, known.held));
         if let Some(verdict) = refusal(policy, terms, &known, budget) {
@@ -126,8 +127,8 @@ impl Balance {
         let left = policy.redis_loss_cap.micros().saturating_sub(known.spent.micros());
         let money = Money::from_micros(left);
         let hold = match self.grant_without_redis(ask.seconds, terms, money, budget, now) {
-            Ok(hold) => hold,
-            Err(verdict) => return Ok(verdict),
+            Verdict::Granted(hold) => hold,
+            verdict => return Ok(verdict),
         };
         // If another process has just journaled Redis's grant, the next request finds that one.
         let is_granted = journal::grant(connection, account_key, call_sid, &hold, now).await?;
@@ -143,19 +144,19 @@ impl Balance {
         money: Money,
         budget: Option<Money>,
         now: DateTime<Utc>,
-    ) -> Result<Hold, Verdict> {
+    ) -> Verdict {
         let settings = &self.0.settings;
         let pool = Pool { allowance_seconds: 0, money, budget };
         let grant_terms = GrantTerms { rate: terms.rate, increments: terms.increments };
         let granted = grant_seconds(pool, grant_terms, seconds, settings.granted_seconds_max);
         let grant = match granted {
             GrantOutcome::Granted(grant) => grant,
-            GrantOutcome::OverBudget => return Err(Verdict::Denied(Denial::BudgetExceeded)),
-            GrantOutcome::Refused { .. } => return Err(Verdict::Unavailable),
+            GrantOutcome::OverBudget => return Verdict::Denied(Denial::BudgetExceeded),
+            GrantOutcome::Refused { .. } => return Verdict::Unavailable,
         };
         let lives = settings.ring_seconds + grant.granted_seconds;
         let valid_until = now + TimeDelta::seconds(lives.into());
-        Ok(Hold {
+        Verdict::Granted(Hold {
             revision: now.timestamp_micros(),
             granted_seconds: grant.granted_seconds,
             is_final: grant.is_final,

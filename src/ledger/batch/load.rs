@@ -167,8 +167,8 @@ async fn lock_wallets(
                 w.reserved_micros, (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key),
                 w.refill_level_micros, w.budget_micros, w.budget_percents, w.budget_stops,
                 w.spent_micros, w.spending_ends_at, w.spent_sequence,
-                coalesce(w.alert_levels_micros, (SELECT levels_micros FROM alert_defaults), '{}')
-                    AS alert_levels
+                coalesce(w.alert_levels_micros,
+                    (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels
            FROM wallets w
           WHERE w.account_key IN (
                 SELECT account_key FROM twilio_accounts WHERE twilio_account_sid = ANY($1))

@@ -5,7 +5,7 @@ use super::world::{World, allowed, authorize, until};
 use crate::harness::servers::Breakable;
 use callmeter::balance::{Decision, Denial, HoldSettings};
 use callmeter::ledger::accounts::{AccountChanges, OnRedisLoss};
-use callmeter::ledger::{LedgerError, accounts, budgets};
+use callmeter::ledger::{LedgerError, accounts, budgets, watched};
 use callmeter_core::domain::{AccountId, Money};
 use callmeter_core::policy::budget::Budget;
 use futures::FutureExt as _;
@@ -126,6 +126,33 @@ async fn a_stop_survives_a_redis_that_lost_everything() {
     world.stop_at(&acme, 70_000).await;
     assert_eq!(allowed(&world.authorize(&acme, "CA3", 900).await).granted_seconds, 60);
     assert_eq!(world.drift().await, Vec::<String>::new());
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn rows_that_an_older_release_wrote_are_counted_wherever_the_wallet_is_read() {
+    let mut world = World::new().await;
+    let acme = world.open("acme", 1_000_000).await;
+    world.run(&world.balance.clone());
+    drop(world.charge(&acme, &[("CA1", 61), ("CA2", 61)]).await);
+    world.stop_at(&acme, 84_000).await;
+    // As if the second call had been charged by a process that knows nothing of spending.
+    world.sql("UPDATE wallets SET spent_micros = 28000, spent_sequence = 2").await;
+    let spent = async || {
+        let mut connection = world.store.read().await.expect("a connection");
+        let watched = watched::find(&mut connection, 1).await.expect("a wallet");
+        watched.spending.spent.micros()
+    };
+    assert_eq!(spent().await, 56_000);
+    world.balance.make_visible(&acme).await.expect("redis is told");
+    assert_eq!(allowed(&world.authorize(&acme, "CA3", 900).await).granted_seconds, 120);
+    assert_eq!(world.authorize(&acme, "CA4", 60).await, STOPPED);
+    drop(world.charge(&acme, &[("CA5", 1)]).await);
+    assert_eq!(spent().await, 70_000);
+    let uncounted = sqlx::query_scalar("SELECT count(*) FROM wallets WHERE spent_micros <> 70000");
+    let mut connection = world.store.read().await.expect("a connection");
+    assert_eq!(uncounted.fetch_one(&mut *connection).await.ok(), Some(0_i64), "the charge did");
+    drop(connection);
     world.stop().await;
 }
 
