@@ -99,6 +99,8 @@ pub const REFILLS: &str = "callmeter_refills_total";
 pub const STRIPE_EVENTS: &str = "callmeter_stripe_events_total";
 /// Events of the outbox that were published to Kafka.
 pub const EVENTS_PUBLISHED: &str = "callmeter_events_published_total";
+/// Alerts, warnings of budgets and notices of refused calls that were published, by type.
+pub const ALERTS: &str = "callmeter_alerts_total";
 /// Events of the outbox that wait to be published.
 pub const OUTBOX_WAITING: &str = "callmeter_outbox_waiting_events";
 /// Numbers of customers, by what became of them.
@@ -309,6 +311,7 @@ fn describe() {
     describe_counter!(REFILLS, "Refills, by trigger and outcome");
     describe_counter!(STRIPE_EVENTS, "Stripe's events, by type and outcome");
     describe_counter!(EVENTS_PUBLISHED, "Events published to Kafka");
+    describe_counter!(ALERTS, "Alerts and notices published to Kafka, by type");
     describe_gauge!(OUTBOX_WAITING, "Events that wait to be published to Kafka");
     describe_counter!(NUMBERS, "Numbers of customers, by what became of them");
     describe_counter!(RENTALS_PUBLISHED, "Periods of numbers published to be charged");

@@ -5,6 +5,8 @@
 //! must never depend on who calls it.
 
 pub mod adjust;
+pub mod alerts;
+pub mod budget;
 pub mod create;
 pub mod keys;
 pub mod link;

@@ -12,8 +12,8 @@ use crate::books::{self, Books};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::jobs::{self, Job, JobError, Run};
-use crate::ledger::redaction;
 use crate::ledger::store::Store;
+use crate::ledger::{denials, redaction};
 use crate::metrics::STRIPE_ENDPOINT_FAULTS;
 use crate::numbers;
 use crate::payments::{self, StripeCheck};
@@ -22,6 +22,8 @@ use crate::sweep::{self, Report, Sweeper};
 
 /// Time between two rounds of blanking.
 const BLANKING_EVERY: TimeDelta = TimeDelta::hours(1);
+/// Time between two looks for denials that are to be told.
+const DENIALS_EVERY: TimeDelta = TimeDelta::minutes(1);
 /// Pause between two steps of a round, so that charging hardly slows down.
 const BLANKING_PAUSE: Duration = Duration::from_millis(50);
 
@@ -51,12 +53,12 @@ impl App {
         let reconciler = Reconciler::from_settings(settings, open()?, self.clock.clone())?;
         let store = self.store.clone();
         let blanking = self.blanking(&store);
-        let refills = self.refills();
+        let (refills, denials) = (self.refills(), self.denials(&store));
         let books = Books::from_settings(settings, open()?, self.clock.clone())?;
         let books = self.reconcile_stripe(books);
         let (sweep, reconcile) = (self.sweep(sweeper), self.reconcile(reconciler));
         let (stripe, numbers) = (self.check_stripe(), self.check_numbers());
-        let jobs = vec![sweep, reconcile, blanking, refills, books, stripe, numbers];
+        let jobs = vec![sweep, reconcile, blanking, refills, denials, books, stripe, numbers];
         Ok((store, jobs))
     }
 
@@ -98,6 +100,21 @@ impl App {
                 }
             },
         }
+    }
+
+    /// Tells denials that waited for the end of an hour.
+    fn denials(&self, store: &Store) -> Job {
+        let (store, clock) = (store.clone(), self.clock.clone());
+        let run = move || {
+            let (store, clock) = (store.clone(), clock.clone());
+            async move {
+                while denials::tell(&store, clock.now()).await? {}
+                Ok(json!({}))
+            }
+            .boxed()
+        };
+        let run = Some(Box::new(run) as Run);
+        Job { name: "denials", period: DENIALS_EVERY, run, show: |_: &Value| {} }
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {

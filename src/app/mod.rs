@@ -1,9 +1,9 @@
 //! Wires `callmeter serve`: the only file that knows every task.
 //!
 //! The HTTP listeners start first, so that `/livez` and `/readyz` answer while Postgres is still
-//! down. Then it checks the schema and offers the catalog; then the tasks of the roles start. A
-//! signal or a failed task ends all of them: first those that take requests and records, then the
-//! balance task, which journals what they granted.
+//! down. Then it checks the schema, offers the catalog and sets the default alerts; then the tasks
+//! of the roles start. A signal or a failed task ends all of them: first those that take requests
+//! and records, then the balance task, which journals what they granted.
 
 mod auto_refill;
 mod bridge;
@@ -33,10 +33,11 @@ use crate::health::{Health, POSTGRES, REDIS};
 pub(crate) use crate::http::openapi::document as openapi_document;
 use crate::http::{self, Api, ConnectionLimits, Surface};
 use crate::keys::KeyCache;
+use crate::ledger::alerts;
 use crate::ledger::audit::By;
 use crate::ledger::catalogs::{self, CatalogStamp};
 use crate::ledger::schema::{self, SchemaError};
-use crate::ledger::store::Store;
+use crate::ledger::store::{Store, StoreError};
 use crate::notify::Relay;
 use crate::numbers::Numbers;
 use crate::operator::catalog_file::{self, CatalogFileError};
@@ -240,8 +241,21 @@ impl App {
             }
             tokio::time::sleep(PROBE_EVERY).await;
         }
+        while let Err(error) = self.set_alert_defaults().await {
+            if !error.is_transient() {
+                return Err(error.into());
+            }
+            self.health.down("postgres", one_line(&error));
+            tokio::time::sleep(PROBE_EVERY).await;
+        }
         self.health.begun();
         Ok(())
+    }
+
+    /// Sets the thresholds of accounts that never set any, for every process and command.
+    async fn set_alert_defaults(&self) -> Result<(), StoreError> {
+        let thresholds = self.settings.alerts.thresholds();
+        alerts::set_defaults(&self.store, &thresholds, self.clock.now()).await
     }
 
     /// Offers the catalog's file at the start. A refused file stops the start only if there is no

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::account_refill::{Cards, RefillAccount};
 use super::actor::{Reason, by_user, printable};
+use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::shared_key::SharedKey;
@@ -49,6 +50,10 @@ pub(super) enum Account {
     Card(Cards),
     /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
+    /// Shows or replaces the thresholds below which a falling balance is told
+    Alerts(AlertsArguments),
+    /// Shows, sets or removes what the account may spend in a month
+    Budget(BudgetArguments),
     /// Removes the account's name, address and phone numbers for good; amounts stay
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
@@ -168,6 +173,8 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Close(command) => desk.set_status(command, AccountStatus::Closed).await,
         Account::Reopen(command) => desk.set_status(command, AccountStatus::Open).await,
         Account::Link(command) => desk.link(command).await,
+        Account::Alerts(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Budget(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Refill(command) => command.run(settings, desk.now).await,
         Account::Card(command) => command.run(settings).await,
         Account::Redact(command) => {

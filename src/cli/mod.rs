@@ -5,6 +5,7 @@
 mod account;
 mod account_refill;
 mod actor;
+mod budget;
 mod config;
 mod error;
 mod kafka;

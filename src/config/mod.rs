@@ -4,6 +4,7 @@
 //! defaults are `config/callmeter.toml` itself, so that its documentation stays right. No code here
 //! may log or print a secret, and no code elsewhere may read an environment variable.
 
+mod alerts;
 mod allocator;
 mod clock;
 mod error;
@@ -19,6 +20,7 @@ mod settings;
 mod shared_keys;
 mod variables;
 
+pub use alerts::Alerts;
 pub use allocator::settle_allocator;
 pub use clock::ClockSettings;
 pub use error::SettingsError;

@@ -6,6 +6,7 @@ use callmeter_core::domain::{Money, RentalAnchor, ZeroDurationCompleted};
 use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
+use super::alerts::Alerts;
 use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
@@ -33,6 +34,7 @@ pub struct Settings {
     pub numbers: Numbers,
     pub rejects: Rejects,
     pub wallet: Wallet,
+    pub alerts: Alerts,
     pub catalog: CatalogFile,
     pub clock: ClockSettings,
     pub stripe: Stripe,
@@ -209,6 +211,7 @@ impl Settings {
         self.refill.check()?;
         self.auto_refill.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
+        self.alerts.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;
         self.numbers.check()?;

@@ -66,7 +66,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 19] = [
+    let cases: [(&str, &str, &[&str]); 20] = [
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),
@@ -77,6 +77,7 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("CALLMETER__KAFKA__TOPIC_CALLS", "a b", &["kafka.topic_calls", "letters"]),
         ("CALLMETER__CHARGING__ZERO_DURATION_COMPLETED", "gift", &["minimum, free"]),
         ("CALLMETER__WALLET__LOW_BALANCE_THRESHOLD", "1.2345678", &["wallet.low_balance"]),
+        ("CALLMETER__ALERTS__DEFAULT_THRESHOLDS", "5,5.00", &["alerts.default_thresholds"]),
         ("CALLMETER__SECRETS__KEY", "hunter2", &["secrets.key", "7 characters", "openssl"]),
         ("TWILIO_SHARED_KEYS", "hunter2", &["twilio.shared_keys", "TWILIO_SHARED_KEYS", "key 1"]),
         ("TWILIO_SHARED_KEYS", "a=b,a=hunter2", &["twilio.shared_keys", "key 2", "id=secret"]),

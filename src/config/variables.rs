@@ -36,6 +36,9 @@ const SECRETS: [&str; 9] = [
     "secrets.previous_key",
 ];
 
+/// Numbers that have no default, by which the type of a key is known otherwise.
+const NUMBERS_WITHOUT_DEFAULT: [&str; 2] = ["refill.declines_per_hour", "refill.setups_per_hour"];
+
 /// One key given by one variable.
 pub(super) struct Given {
     /// The name of the variable.
@@ -134,14 +137,15 @@ fn read_file(path: PathBuf, variable: &str) -> Result<String, SettingsError> {
 impl Given {
     /// The value as a nested table, with the type of the key's default.
     pub(super) fn into_table(self, defaults: &Dict) -> Result<Dict, SettingsError> {
+        let key = self.path.join(".");
         let value = match default_of(defaults, &self.path) {
-            Some(Value::Num(..)) => {
-                let number = self.text.trim().parse::<i64>();
-                Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
-            }
             Some(Value::Bool(..)) => {
                 let flag = self.text.trim().parse::<bool>();
                 Value::from(flag.map_err(|_| self.invalid("is not true or false"))?)
+            }
+            default if matches!(default, Some(Value::Num(..))) || is_number(&key) => {
+                let number = self.text.trim().parse::<i64>();
+                Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
             }
             _ => Value::from(self.text.clone()),
         };
@@ -159,6 +163,11 @@ impl Given {
             remedy: "config/callmeter.toml gives its unit and default".to_owned(),
         }
     }
+}
+
+/// True for a number without a default.
+fn is_number(key: &str) -> bool {
+    NUMBERS_WITHOUT_DEFAULT.contains(&key)
 }
 
 fn default_of<'a>(defaults: &'a Dict, path: &[String]) -> Option<&'a Value> {

@@ -273,6 +273,18 @@ pub(super) fn tag(value: &Value) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// Reads a list of at most `most` values; the fault names the place of a wrong one.
+pub(super) fn list<T>(value: &Value, most: usize, reader: Reader<T>) -> Result<Vec<T>, String> {
+    let values = value.as_array().ok_or("is not a list")?;
+    if values.len() > most {
+        return Err(format!("has more than {most} values"));
+    }
+    let values = values.iter().enumerate();
+    let read = values
+        .map(|(at, value)| reader(value).map_err(|fault| format!("value {}: {fault}", at + 1)));
+    read.collect()
+}
+
 /// Reads a yes or no.
 pub(super) fn flag(value: &Value) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| "is not true or false".to_owned())

@@ -5,10 +5,12 @@
 
 mod access;
 mod accounts;
+mod alerts;
 mod audit;
 mod auth;
 mod authorizations;
 mod auto_refill;
+mod budget;
 mod cards;
 mod command;
 mod connections;
@@ -221,6 +223,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
         router = router.merge(refills::routes()).merge(cards::routes());
         router = router.merge(auto_refill::routes()).merge(numbers::routes());
+        router = router.merge(alerts::routes()).merge(budget::routes());
         router = router.merge(webhooks::routes());
     }
     if surface.api && surface.internal {

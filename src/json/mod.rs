@@ -3,7 +3,9 @@
 //! Beside the flow, below both. Nothing here may read data or decide anything.
 
 mod account;
+mod alerts;
 mod auto_refill;
+mod budget;
 mod cloud_event;
 mod key;
 mod number;
@@ -14,7 +16,9 @@ mod transaction;
 mod unmatched_payment;
 
 pub(crate) use account::AccountJson;
+pub(crate) use alerts::AlertsJson;
 pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
+pub(crate) use budget::BudgetJson;
 pub(crate) use cloud_event::{cloud_event, event_data};
 pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use number::NumberJson;

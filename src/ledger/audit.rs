@@ -151,6 +151,10 @@ actions! {
     NumberReleased = "number_released",
     /// A number that the ledger had lost was brought back.
     NumberRestored = "number_restored",
+    /// The alert thresholds of an account were set.
+    AlertsChanged = "alerts_changed",
+    /// The budget of an account was set or removed.
+    BudgetChanged = "budget_changed",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -5,8 +5,11 @@
 
 pub mod accounts;
 pub mod adjustments;
+pub mod alerts;
 pub mod audit;
 pub mod batch;
+mod budget_marks;
+pub mod budgets;
 mod call_key;
 pub mod call_tags;
 pub mod catalogs;
@@ -43,5 +46,6 @@ pub mod tokens;
 mod transaction_id;
 pub mod unprojected;
 pub mod wallets;
+pub mod watched;
 
 pub use error::{LedgerError, Refusable};

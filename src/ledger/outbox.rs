@@ -5,7 +5,7 @@
 //! Consumers have names; each reads by position and keeps a cursor of its own.
 //!
 //! An event must never be written without the wallet's lock, nor outside the transaction of its
-//! fact.
+//! fact. Only notices of refused calls (`denials.rs`) have no place in that order.
 
 use callmeter_core::domain::{AccountId, EventType};
 use chrono::{DateTime, TimeDelta, Utc};

@@ -28,6 +28,8 @@ pub struct Overview {
     pub credit_limit: Money,
     /// Money set aside for refunds in progress.
     pub reserved: Money,
+    /// The account's alert thresholds, or the defaults if it never set any.
+    pub alert_levels: Vec<Money>,
     /// The plans over time.
     pub timeline: SubscriptionTimeline,
     /// Used seconds of recent cycles.
@@ -95,6 +97,8 @@ pub async fn read(
     let row = sqlx::query(
         "-- overview::read
          SELECT a.account_key, a.status, w.version AS wallet_version, w.balance_micros, w.credit_limit_micros, w.reserved_micros,
+             coalesce(w.alert_levels_micros,
+                 (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels,
              s.subscription_ids, s.plans, s.starts,
              c.cycle_subscription_ids, c.cycle_starts, c.used_seconds,
              v.version, v.accepted_at
@@ -132,6 +136,7 @@ pub async fn read(
         row.try_get::<Option<_>, _>("cycle_starts")?.unwrap_or_default();
     let used: Vec<i64> = row.try_get::<Option<_>, _>("used_seconds")?.unwrap_or_default();
     let cycles = ids.into_iter().zip(starts).zip(used);
+    let alert_levels: Vec<i64> = row.try_get("alert_levels")?;
     let version: Option<i32> = row.try_get("version")?;
     let accepted_at: Option<DateTime<Utc>> = row.try_get("accepted_at")?;
     Ok(Some(Overview {
@@ -142,6 +147,7 @@ pub async fn read(
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
         reserved: Money::from_micros(row.try_get("reserved_micros")?),
+        alert_levels: alert_levels.into_iter().map(Money::from_micros).collect(),
         timeline: SubscriptionTimeline::new(entries),
         cycles_used: cycles
             .map(|((id, start), seconds)| CycleUsed {

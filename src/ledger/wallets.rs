@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use callmeter_core::domain::{
     CallSid, Money, TransactionKind, TransactionStatus, TransactionType, balance_after,
 };
+use callmeter_core::policy::budget::spending_of;
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -15,6 +16,7 @@ use super::crossings::{Crossings, Moved};
 use super::error::LedgerError;
 use super::outbox::Fact;
 use super::store::StoreError;
+use super::watched::{self, Watched};
 
 /// A wallet, read under its lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,10 +35,10 @@ pub struct WalletHead {
     pub version: i64,
     /// Time of the last row; the next is never earlier.
     pub last_at: DateTime<Utc>,
-    /// The threshold of auto-refill while it is enabled.
-    pub refill_level: Option<Money>,
     /// Money set aside for refunds and purchases of numbers in progress: no call may take it.
     pub reserved: Money,
+    /// Levels of the balance, and the month's spending with its budget.
+    pub watched: Watched,
 }
 
 impl WalletHead {
@@ -46,10 +48,12 @@ impl WalletHead {
         price.is_zero() || funds.is_none_or(|funds| funds >= price)
     }
 
-    /// The last row, by the balance before it.
-    pub(super) fn moved_from(&self, before: Money) -> Moved {
-        let Self { account_key, sequence, refill_level, balance: after, last_at: at, .. } = *self;
-        Moved { account_key, sequence, before, after, refill_level, at }
+    /// The last row, by the balance before it. Adds what it spends to the month.
+    pub(super) fn moved_from(&mut self, before: Money, spends: Money) -> Moved<'_> {
+        let Self { account_key, sequence, balance: after, last_at: at, .. } = *self;
+        let spent_before = self.watched.spending.enter(at, spends);
+        self.watched.spent_sequence = sequence;
+        Moved { account_key, sequence, before, after, spent_before, watched: &self.watched, at }
     }
 
     /// The credit limit as admission sees it: what is reserved cannot be granted.
@@ -93,22 +97,25 @@ pub struct Entry {
 /// statements: a lock wait does not refresh the snapshot of the statement that waited.
 ///
 /// # Errors
-/// If Postgres is unavailable or refuses the statement.
+/// If Postgres fails, or holds a value that cannot be read.
 pub async fn lock(
     connection: &mut PgConnection,
     account_key: i32,
-) -> Result<Option<WalletHead>, StoreError> {
+) -> Result<Option<WalletHead>, LedgerError> {
     let row = sqlx::query(
         "-- wallets::lock
          SELECT balance_micros, credit_limit_micros, sequence, charge_sequence, version, last_at,
-             refill_level_micros, reserved_micros
+             refill_level_micros, reserved_micros, budget_micros, budget_percents, budget_stops,
+             spent_micros, spending_ends_at, spent_sequence,
+             coalesce(alert_levels_micros,
+                 (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels
          FROM wallets WHERE account_key = $1 FOR UPDATE",
     )
     .bind(account_key)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    Ok(Some(WalletHead {
+    let mut head = WalletHead {
         account_key,
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
@@ -116,9 +123,11 @@ pub async fn lock(
         charge_sequence: row.try_get("charge_sequence")?,
         version: row.try_get("version")?,
         last_at: row.try_get("last_at")?,
-        refill_level: row.try_get::<Option<i64>, _>("refill_level_micros")?.map(Money::from_micros),
         reserved: Money::from_micros(row.try_get("reserved_micros")?),
-    }))
+        watched: Watched::read(&row)?,
+    };
+    watched::catch_up(connection, [(account_key, head.sequence, &mut head.watched)]).await?;
+    Ok(Some(head))
 }
 
 /// The versions of wallets, by account.
@@ -150,6 +159,9 @@ pub async fn post(
 ) -> Result<i64, LedgerError> {
     let balance_after = balance_with(head, entry)?;
     let at = now.max(head.last_at);
+    let spends = spending_of(entry.kind, entry.status, entry.amount);
+    let mut spending = head.watched.spending;
+    spending.enter(at, spends);
     let written = sqlx::query(
         "-- wallets::post
          WITH posted AS (
@@ -161,7 +173,8 @@ pub async fn post(
                  $10::transaction_kind, $11::transaction_status, $12, $13, $14)
          )
          UPDATE wallets
-         SET balance_micros = $7, sequence = $2 + 1, version = $3 + 1, last_at = $4
+         SET balance_micros = $7, sequence = $2 + 1, version = $3 + 1, last_at = $4,
+             spent_micros = $15, spending_ends_at = $16, spent_sequence = $2 + 1
          WHERE account_key = $1 AND sequence = $2 AND version = $3",
     )
     .bind(head.account_key)
@@ -178,6 +191,8 @@ pub async fn post(
     .bind(entry.description.as_deref())
     .bind(entry.payment_intent_id.as_deref())
     .bind(entry.call_sid.as_ref().map(CallSid::as_str))
+    .bind(spending.spent.micros())
+    .bind(spending.ends_at)
     .execute(&mut *connection)
     .await?;
     check_moved(head, written.rows_affected())?;
@@ -188,7 +203,7 @@ pub async fn post(
     head.last_at = at;
     let mut crossings = Crossings::default();
     crossings.facts.push(Fact::transaction(head.account_key, head.sequence, at));
-    crossings.note(head.moved_from(before));
+    crossings.note(head.moved_from(before, spends));
     let is_refill =
         matches!(entry.kind, TransactionKind::RefillManual | TransactionKind::RefillAuto);
     if is_refill && entry.status == TransactionStatus::Completed {

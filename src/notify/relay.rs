@@ -17,7 +17,7 @@ use crate::json::cloud_event;
 use crate::ledger::LedgerError;
 use crate::ledger::outbox;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
-use crate::metrics::{EVENTS_PUBLISHED, OUTBOX_WAITING};
+use crate::metrics::{ALERTS, EVENTS_PUBLISHED, OUTBOX_WAITING};
 use crate::telemetry::one_line;
 
 /// The consumer that publishes to Kafka.
@@ -157,7 +157,9 @@ impl Relay {
                 *has_topic = true;
             }
             let mut records = Vec::with_capacity(events.len());
+            let mut alerts = Vec::new();
             for event in events {
+                alerts.extend(event.kind.is_alert().then_some(event.kind.as_str()));
                 let key = Some(event.account.to_string());
                 let value = cloud_event(event)?.to_string().into_bytes();
                 records.push(NewRecord { key, value });
@@ -166,6 +168,9 @@ impl Relay {
             outbox::advance(&self.store, KAFKA, last, self.clock.now()).await?;
             let count = u64::try_from(records.len()).unwrap_or_default();
             metrics::counter!(EVENTS_PUBLISHED).increment(count);
+            for kind in alerts {
+                metrics::counter!(ALERTS, "type" => kind).increment(1);
+            }
             position = last;
         }
     }

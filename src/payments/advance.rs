@@ -8,7 +8,7 @@ use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, S
 
 use chrono::TimeDelta;
 
-use super::requests::{self, cancel_key, key};
+use super::requests::{self, key, new_key};
 use super::settle::{Ended, Settle};
 use super::{PaymentError, Payments, Settled};
 use crate::ledger::LedgerError;
@@ -130,7 +130,7 @@ impl Payments {
                 Step::Cancel(_) => {
                     let id = intent_of(&refill)?;
                     refill_progress::note(&self.store, &refill.id, &Progress::Canceling).await?;
-                    let key = cancel_key(self.ledger_id().await?, &id);
+                    let key = new_key(self.ledger_id().await?);
                     // Refused: it was paid or canceled meanwhile. The next step reads it.
                     intent = match self.stripe.cancel(&id, &key, deadline).await {
                         Ok(canceled) => Some(canceled),

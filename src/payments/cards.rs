@@ -91,7 +91,14 @@ impl Payments {
         let ledger = self.ledger_id().await?;
         let form = requests::setup(ledger, account.as_str(), &customer);
         let key = format!("{ledger}-setup-{account_key}-{}", hex::encode(sha256));
-        let setup = self.stripe.create_setup_intent(&form, &key, deadline).await?;
+        let mut setup = Err(StripeError::Busy);
+        for key in requests::keys(&key) {
+            setup = self.stripe.create_setup_intent(&form, &key, deadline).await;
+            if !matches!(setup, Err(StripeError::Server { .. })) {
+                break;
+            }
+        }
+        let setup = setup?;
         let id = setup.id.clone();
         let made = self.store.transact("card_setups::made", move |connection| {
             let id = id.clone();
@@ -162,8 +169,7 @@ impl Payments {
         let account_key = self.account_key(account).await?;
         self.known_card(account_key, card).await?;
         self.check_account(deadline).await?;
-        // Setting a date twice is setting it once.
-        let key = format!("{}-renew-{:032x}", self.ledger_id().await?, rand::random::<u128>());
+        let key = requests::new_key(self.ledger_id().await?);
         match self.stripe.update_card(card, month, year, &key, deadline).await {
             Ok(_) => {}
             Err(StripeError::Refused(_) | StripeError::Card(_)) => {
@@ -190,7 +196,7 @@ impl Payments {
         let account_key = self.account_key(account).await?;
         self.known_card(account_key, card).await?;
         self.check_account(deadline).await?;
-        let key = format!("{}-detach-{card}", self.ledger_id().await?);
+        let key = requests::new_key(self.ledger_id().await?);
         match self.stripe.detach(card, &key, deadline).await {
             // Refused: it is detached already.
             Ok(_) | Err(StripeError::NotFound { .. } | StripeError::Refused(_)) => {}

@@ -5,6 +5,7 @@ use callmeter_core::domain::Money;
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
+use super::requests::new_key;
 use super::{PaymentError, Payments};
 use crate::ledger::LedgerError;
 use crate::ledger::payments::card_setups;
@@ -120,7 +121,7 @@ impl Payments {
         canceled.await?;
         tracing::warn!(setups = setups.len(), "too many declines: open payments are canceled");
         for setup in setups {
-            let key = format!("{}-{setup}-cancel", self.ledger_id().await?);
+            let key = new_key(self.ledger_id().await?);
             match self.stripe.cancel_setup_intent(&setup, &key, deadline).await {
                 // Refused: it is done, or canceled before.
                 Ok(_) | Err(StripeError::Refused(_) | StripeError::NotFound { .. }) => {}

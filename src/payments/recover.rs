@@ -173,7 +173,7 @@ impl Payments {
             if intent.status == "canceled" {
                 return Ok(Found::Known);
             }
-            let key = super::requests::cancel_key(self.ledger_id().await?, &intent.id);
+            let key = super::requests::new_key(self.ledger_id().await?);
             let deadline = Deadline::after(ASKED_MAX);
             return match self.stripe.cancel(&intent.id, &key, deadline).await {
                 Ok(_) => Ok(Found::Canceled),

@@ -9,6 +9,9 @@ use crate::ledger::payments::refills::Refill;
 use crate::ledger::payments::refunds::Refund;
 use crate::stripe::Form;
 
+/// Keys of one request, before it is given up for now.
+const KEYS_MAX: u32 = 3;
+
 /// The key of one request of one attempt.
 pub(super) fn key(ledger: &str, refill: &Refill, what: &str) -> String {
     format!("{ledger}-{}-{}-{what}", refill.id, refill.attempt)
@@ -88,7 +91,17 @@ pub(super) fn refund_form(ledger: &str, refund: &Refund, intent: &PaymentIntentI
         .with("metadata[callmeter_attempt]", refund.attempt.to_string())
 }
 
-/// The key of the request that cancels a payment.
-pub(super) fn cancel_key(ledger: &str, intent: &PaymentIntentId) -> String {
-    format!("{ledger}-{intent}-cancel")
+/// A key for a request that may be sent twice without harm, such as a cancellation. It is a new one
+/// each time: Stripe keeps a 5xx under its key for a day.
+pub(super) fn new_key(ledger: &str) -> String {
+    format!("{ledger}-{:032x}", rand::random::<u128>())
+}
+
+/// The keys of one request after another, while Stripe answers 5xx: each key is asked twice, because
+/// the first answer may have come from before Stripe's memory.
+pub(super) fn keys(key: &str) -> impl Iterator<Item = String> {
+    (1..=KEYS_MAX).flat_map(move |attempt| {
+        let key = if attempt == 1 { key.to_owned() } else { format!("{key}-{attempt}") };
+        [key.clone(), key]
+    })
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::begin::kind_of;
-use super::{PaymentError, Payments, dollars_of};
+use super::{PaymentError, Payments, dollars_of, requests};
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::payments::cards;
@@ -16,7 +16,7 @@ use crate::ledger::payments::refills::{self, Refill, StoredDecline, Which};
 use crate::ledger::payments::unmatched::{self, Kept, Resolution};
 use crate::ledger::wallets::{self, Entry, WalletHead};
 use crate::ledger::{LedgerError, Refusable};
-use crate::stripe::Form;
+use crate::stripe::{Deadline, Form, StripeError};
 
 /// Why a payment is not settled. Nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -182,11 +182,35 @@ impl Payments {
                 let form = Form::new()
                     .with("payment_intent", payment_intent.as_str())
                     .with("metadata[callmeter_ledger]", ledger);
-                let key = format!("{ledger}-{payment_intent}-resolve");
-                self.stripe.create_refund(&form, &key, deadline).await?;
+                self.refund_unmatched(payment_intent, &form, ledger, deadline).await?;
             }
         }
         let change = ResolvePayment { payment_intent: payment_intent.clone(), resolution };
         Ok(self.changes.run(change, by).await?.map(|_| ()))
+    }
+
+    /// Sends a payment back, once: after a 5xx its refunds are listed before another key is used.
+    async fn refund_unmatched(
+        &self,
+        intent: &PaymentIntentId,
+        form: &Form,
+        ledger: &str,
+        deadline: Deadline,
+    ) -> Result<(), PaymentError> {
+        for key in requests::keys(&format!("{ledger}-{intent}-resolve")) {
+            match self.stripe.create_refund(form, &key, deadline).await {
+                Ok(_) => return Ok(()),
+                Err(StripeError::Server { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let listed = self.stripe.refunds_of_payment(intent, deadline).await?;
+            let is_ours = |refund: &crate::stripe::Refund| {
+                refund.metadata.get("callmeter_ledger").map(String::as_str) == Some(ledger)
+            };
+            if listed.iter().any(is_ours) {
+                return Ok(());
+            }
+        }
+        Err(StripeError::Busy.into())
     }
 }

@@ -105,6 +105,10 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "Charging watches the threshold of auto-refill while it is enabled.";
     one_automatic_refill_at_a_time:
         "An account has at most one automatic refill in progress.";
+    spending_is_that_of_its_rows:
+        "What a wallet spent in a month is the sum of that month's debits, less its refunds.";
+    spending_is_of_the_month_of_its_last_row:
+        "A wallet's spending is of the UTC month of the last row that it counts.";
     references_name_an_older_row:
         "A transaction refers to older ones of its own wallet only.";
     refunds_give_back_a_debit:
@@ -140,6 +144,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("auto_refills.sql"),
     query!("refunds.sql"),
     query!("numbers.sql"),
+    query!("budgets.sql"),
     query!("references.sql"),
     query!("replays.sql"),
 ];

@@ -4,7 +4,7 @@
 //! version of each from Postgres, the held amounts from Redis. So a change by any process is seen,
 //! and a wallet charged a thousand times a second is reported a few times. Nothing is pushed, so
 //! nothing can be missed; while Redis is unavailable, changes of holds are reported later. Events
-//! of the outbox (refills, transactions, alerts) are read in the same rounds.
+//! of the outbox (refills, transactions, alerts, budgets) are read in the same rounds.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,7 +52,7 @@ struct Inner {
 pub struct LiveEvent {
     /// The id of the event.
     pub id: String,
-    /// `refill`, `transaction` or `alert`.
+    /// `refill`, `transaction`, `alert` or `budget`.
     pub name: &'static str,
     /// Its data.
     pub data: Value,
@@ -184,7 +184,7 @@ impl Live {
 /// The name under which watchers see an event; `None`: they do not.
 fn name_of(kind: EventType) -> Option<&'static str> {
     let (object, _) = kind.as_str().split_once('.')?;
-    ["refill", "transaction", "alert"].into_iter().find(|name| *name == object)
+    ["refill", "transaction", "alert", "budget"].into_iter().find(|name| *name == object)
 }
 
 impl Watcher {

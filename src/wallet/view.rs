@@ -1,6 +1,8 @@
 //! The wallet as shown on its page and by `GET …/wallet`.
 
-use callmeter_core::domain::{CatalogHistory, Money, PlanId, WalletState, available, wallet_state};
+use callmeter_core::domain::{
+    CatalogHistory, Money, PlanId, WalletState, available, low_threshold, wallet_state,
+};
 use callmeter_core::rating::{Terms, terms_at};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -57,13 +59,14 @@ pub(super) fn view(
     let total = held.money.checked_add(overview.reserved).unwrap_or(held.money);
     let available =
         available(overview.balance, overview.credit_limit, total).map_err(unreadable)?;
+    let low_below = low_threshold(&overview.alert_levels, low_balance_threshold);
     let remaining = allowance.as_ref().map_or(0, |allowance| allowance.remaining_seconds);
     Ok(WalletView {
         balance: overview.balance,
         held: total,
         available,
         credit_limit: overview.credit_limit,
-        state: wallet_state(overview.status, remaining, available, low_balance_threshold),
+        state: wallet_state(overview.status, remaining, available, low_below),
         currency: "USD",
         allowance,
         held_source: held.source,

@@ -93,9 +93,9 @@ async fn bodies_have_the_fields_that_the_document_names() {
         let is_own = operation.scopes() == ["account"];
         let (api, id) = if is_own { (&own, "own") } else { (&admin, "nobody") };
         let properties = body["properties"].as_object().expect("properties");
-        // No field accepts a list, so each field is reported.
+        // No field accepts a list of lists, so each field is reported.
         let mut wrong: serde_json::Map<String, Value> =
-            properties.keys().map(|name| (name.clone(), json!([]))).collect();
+            properties.keys().map(|name| (name.clone(), json!([[]]))).collect();
         wrong.insert("no_such_field".to_owned(), json!(1));
         let path = operation.path.replace("{account}", id).replace("{call_sid}", "CA1");
         let path = format!("{path}?account=nobody");

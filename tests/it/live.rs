@@ -28,7 +28,7 @@ impl Events {
     }
 
     /// The data of the next event of a name; `None` at the end of the stream.
-    async fn next_of(&mut self, name: &str) -> Option<Value> {
+    pub(crate) async fn next_of(&mut self, name: &str) -> Option<Value> {
         loop {
             if let Some((event, rest)) = self.text.split_once("\n\n") {
                 let (event, rest) = (event.to_owned(), rest.to_owned());
@@ -38,7 +38,7 @@ impl Events {
                 let kind = line("event: ").expect("a name");
                 if kind != name {
                     assert!(
-                        ["wallet", "refill", "transaction", "alert"].contains(&kind),
+                        ["wallet", "refill", "transaction", "alert", "budget"].contains(&kind),
                         "{event}"
                     );
                     continue;

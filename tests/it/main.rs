@@ -1,5 +1,6 @@
 //! The system from outside: real servers, real processes, and an independent model of the rules.
 
+mod alerts;
 mod api_accounts;
 mod api_ground;
 mod api_money;
@@ -9,6 +10,7 @@ mod authorizations;
 mod backup;
 mod balance;
 mod bridge;
+mod budgets;
 mod catalog;
 mod charging_page;
 mod circles;

@@ -24,8 +24,16 @@ named_enum! {
         DisputeOpened = "dispute.opened",
         /// A dispute was decided.
         DisputeClosed = "dispute.closed",
-        /// The balance fell to zero or below.
+        /// The balance fell below a threshold of the account.
+        AlertBalanceBelow = "alert.balance_below",
+        /// The balance fell below zero.
         AlertEmpty = "alert.empty",
+        /// A percent of the month's budget is spent.
+        BudgetWarning = "budget.warning",
+        /// The month's budget is spent.
+        BudgetExceeded = "budget.exceeded",
+        /// Calls were refused.
+        AuthorizationDenied = "authorization.denied",
         /// The settings of auto-refill changed.
         AutoRefillChanged = "auto_refill.changed",
         /// Auto-refill was switched off by itself.
@@ -46,5 +54,19 @@ named_enum! {
         NumberSuspended = "number.suspended",
         /// A number was given back to Twilio.
         NumberReleased = "number.released",
+    }
+}
+
+impl EventType {
+    /// True if it warns the customer: of the balance, the budget, or refused calls.
+    pub const fn is_alert(self) -> bool {
+        matches!(
+            self,
+            Self::AlertBalanceBelow
+                | Self::AlertEmpty
+                | Self::BudgetWarning
+                | Self::BudgetExceeded
+                | Self::AuthorizationDenied
+        )
     }
 }

@@ -1,4 +1,4 @@
-//! Decisions about payments and numbers, as pure functions.
+//! Decisions about payments, alerts, budgets and numbers, as pure functions.
 //!
 //! Place in the flow: beside rating. A caller hands in what Stripe, Twilio or the ledger
 //! says, and gets what follows from it.
@@ -6,6 +6,7 @@
 //! It must never ask Stripe or Twilio, read the ledger or a clock: facts and times are arguments.
 
 pub mod auto_refill;
+pub mod budget;
 mod crossings;
 mod declines;
 pub mod purchase_state;

@@ -9,18 +9,20 @@
 //!
 //! # Formula
 //! Whole numbers throughout; `/` rounds down. `A` is the allowance in seconds that is neither used
-//! nor held, `M` the money available in micro-dollars, `r` the rate in micro-dollars per minute,
-//! `I` and `K` the initial length and the increment in seconds.
+//! nor held, `M` the money available in micro-dollars, `B` what is left of a budget that stops
+//! calls, `r` the rate in micro-dollars per minute, `I` and `K` the initial length and the increment
+//! in seconds.
 //!
 //! ```text
+//! B <= 0: over budget                               without such a budget B is M
 //! longest  = I + ceil(max(0, cap − I) / K) × K       the billing length that holds the cap
 //! A'       = min(A, longest)
 //! price(s) = (r × s + 30) / 60                       half a micro-dollar and more counts whole
-//! M'       = min(max(M, 0), price(longest − A'))
+//! M'       = min(max(min(M, B), 0), price(longest − A'))
 //! W        = (60 × M' + 29) / r                      the most seconds with price(s) <= M'
 //!            where r = 0: longest
 //! payable  = A' + W                                  seconds that allowance and money pay together
-//! payable < I: refused, shortfall = price(I − A') − M
+//! payable < I: refused, shortfall = price(I − A') − M; over budget if that is not above zero
 //! length   = I + ((payable − I) / K) × K             the longest billing length that is payable
 //! attainable = min(length, cap)
 //! granted  = min(attainable, asked);  final = granted >= attainable
@@ -51,6 +53,8 @@ pub struct Pool {
     /// Money available: balance + credit limit − held. Below zero it pays nothing, but the
     /// allowance can still be granted: such a wallet is not `empty`.
     pub money: Money,
+    /// What is left of the month's budget: budget − spent − held. `None`: no budget stops calls.
+    pub budget: Option<Money>,
 }
 
 /// The price terms of the call.
@@ -72,6 +76,8 @@ pub enum GrantOutcome {
         /// The money missing for the initial length; zero if money would not help.
         shortfall: Money,
     },
+    /// The month's budget is spent, or does not pay the initial length although the money would.
+    OverBudget,
 }
 
 /// A grant, and the hold for its price.
@@ -104,42 +110,58 @@ pub struct Grant {
 /// is.
 ///
 /// `asked_seconds` is the call's total since its answer.
-/// the initial length is. `asked_seconds` is the call's total since its answer.
 pub fn grant_seconds(
     pool: Pool,
     terms: GrantTerms,
     asked_seconds: u32,
     cap_seconds: u32,
 ) -> GrantOutcome {
+    if pool.is_over_budget() {
+        return GrantOutcome::OverBudget;
+    }
     let rate = terms.rate;
     let longest = terms.increments.length_holding(cap_seconds);
     let allowance = pool.allowance_seconds.min(longest);
-    let money = wide(pool.money).clamp(0, rate.price_wide(longest - allowance));
+    let purse = pool.budget.map_or(pool.money, |left| left.min(pool.money));
+    let money = wide(purse).clamp(0, rate.price_wide(longest - allowance));
     let payable = allowance.saturating_add(rate.seconds_payable(money).unwrap_or(longest));
     let Some(length) = terms.increments.longest_length_within(payable) else {
         let unpaid = u64::from(terms.increments.initial()) - allowance;
-        let shortfall = Money::from_wide_saturating(rate.price_wide(unpaid) - wide(pool.money));
-        return GrantOutcome::Refused { shortfall };
+        let missing = rate.price_wide(unpaid) - wide(pool.money);
+        if missing <= 0 {
+            return GrantOutcome::OverBudget;
+        }
+        return GrantOutcome::Refused { shortfall: Money::from_wide_saturating(missing) };
     };
     let attainable = attainable_seconds(length, cap_seconds);
     GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
 }
 
 /// Grants from the allowance alone, for a plan with `overage = "block"`: beyond it money does not
-/// help, and the shortfall of a refusal is zero.
+/// help, and the shortfall of a refusal is zero. A spent budget refuses here too.
 pub fn grant_allowance_seconds(
-    allowance_seconds: u64,
+    pool: Pool,
     terms: GrantTerms,
     asked_seconds: u32,
     cap_seconds: u32,
 ) -> GrantOutcome {
+    if pool.is_over_budget() {
+        return GrantOutcome::OverBudget;
+    }
     let longest = terms.increments.length_holding(cap_seconds);
-    let allowance = allowance_seconds.min(longest);
+    let allowance = pool.allowance_seconds.min(longest);
     let Some(length) = terms.increments.longest_length_within(allowance) else {
         return GrantOutcome::Refused { shortfall: Money::ZERO };
     };
     let attainable = attainable_seconds(length, cap_seconds);
     GrantOutcome::Granted(hold_for(attainable, asked_seconds, allowance, terms))
+}
+
+impl Pool {
+    /// True if the budget is spent: then no length is granted, not even from the allowance.
+    fn is_over_budget(&self) -> bool {
+        self.budget.is_some_and(|left| !left.is_positive())
+    }
 }
 
 /// Limits the longest payable length to the cap.

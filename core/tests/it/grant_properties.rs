@@ -23,19 +23,36 @@ fn questions() -> impl Strategy<Value = Question> {
         (0..=9000_u32, -1..=1_i64).prop_map(Err),
         (-2_000_000..=200_000_000_i64).prop_map(Ok),
     ];
-    (rates(), increments(), allowances, money, 0..=9000_u32, 0..=9000_u32).prop_map(
-        |(rate, increments, allowance_seconds, money, asked, cap)| {
+    // Often none; else near the price of some length, or any amount.
+    let budget = prop_oneof![
+        2 => Just(None),
+        1 => (0..=9000_u32, -1..=1_i64).prop_map(|near| Some(Err(near))),
+        1 => (-2_000_000..=200_000_000_i64).prop_map(|micros| Some(Ok(micros))),
+    ];
+    (rates(), increments(), allowances, (money, budget), 0..=9000_u32, 0..=9000_u32).prop_map(
+        |(rate, increments, allowance_seconds, (money, budget), asked, cap)| {
             let near = |(seconds, off): (u32, i64)| {
                 let billed = u64::from(increments.billed_seconds(seconds));
                 let unpaid = u32::try_from(billed.saturating_sub(allowance_seconds));
                 let price = rate.price(unpaid.expect("short")).expect("in range");
                 price.micros() + off
             };
-            let micros = money.unwrap_or_else(near);
-            let pool = Pool { allowance_seconds, money: Money::from_micros(micros) };
+            let micros = |given: Result<i64, _>| Money::from_micros(given.unwrap_or_else(near));
+            let (money, budget) = (micros(money), budget.map(micros));
+            let pool = Pool { allowance_seconds, money, budget };
             Question { pool, terms: GrantTerms { rate, increments }, asked, cap }
         },
     )
+}
+
+/// The money that pays: what there is, as far as the budget allows.
+fn payable(pool: Pool) -> Money {
+    pool.budget.map_or(pool.money, |left| left.min(pool.money)).max(Money::ZERO)
+}
+
+/// True if the budget is spent.
+fn is_over_budget(pool: Pool) -> bool {
+    pool.budget.is_some_and(|left| left <= Money::ZERO)
 }
 
 /// The price of a call of these seconds, by the rating function.
@@ -51,7 +68,10 @@ fn calls() -> impl Strategy<Value = (u32, u32, prop::sample::Index)> {
 
 /// The rule literally: tries every billing length that the cap can use.
 fn longest_by_search(question: Question) -> Option<u32> {
-    let payable = question.pool.money.max(Money::ZERO);
+    if is_over_budget(question.pool) {
+        return None;
+    }
+    let payable = payable(question.pool);
     let (initial, increment) =
         (question.terms.increments.initial(), question.terms.increments.increment());
     let mut longest = None;
@@ -74,9 +94,11 @@ proptest! {
         question in questions(),
     ) {
         let Question { pool, terms, asked, cap } = question;
-        let payable = pool.money.max(Money::ZERO);
+        let payable = payable(pool);
+        let initial = price_by_rating(question, terms.increments.initial());
         match grant_seconds(pool, terms, asked, cap) {
             GrantOutcome::Granted(grant) => {
+                prop_assert!(!is_over_budget(pool));
                 let price = price_by_rating(question, grant.granted_seconds);
                 prop_assert_eq!(grant.hold, price);
                 prop_assert!(price <= payable, "holds more than there is");
@@ -95,9 +117,13 @@ proptest! {
                 }
             }
             GrantOutcome::Refused { shortfall } => {
-                let initial = price_by_rating(question, terms.increments.initial());
+                prop_assert!(!is_over_budget(pool));
                 prop_assert!(payable < initial, "the initial length can be paid");
                 prop_assert_eq!(pool.money.checked_add(shortfall), Some(initial));
+            }
+            GrantOutcome::OverBudget => {
+                let is_cut = payable < initial && pool.money.max(Money::ZERO) >= initial;
+                prop_assert!(is_over_budget(pool) || is_cut);
             }
         }
     }
@@ -111,7 +137,7 @@ proptest! {
         });
         let found = match outcome {
             GrantOutcome::Granted(grant) => Some((grant.granted_seconds, grant.is_final)),
-            GrantOutcome::Refused { .. } => None,
+            GrantOutcome::Refused { .. } | GrantOutcome::OverBudget => None,
         };
         prop_assert_eq!(found, searched);
     }
@@ -125,9 +151,10 @@ proptest! {
                 let money = Money::from_micros(pool.money.micros() + more);
                 grant_seconds(Pool { money, ..pool }, terms, asked, cap)
             };
-            let granted = |outcome| matches!(outcome, GrantOutcome::Granted(_));
-            prop_assert!(granted(with(shortfall.micros())));
-            prop_assert!(!granted(with(shortfall.micros() - 1)));
+            // With the money there, only the budget may still refuse.
+            let lacks_money = |outcome| matches!(outcome, GrantOutcome::Refused { .. });
+            prop_assert!(!lacks_money(with(shortfall.micros())));
+            prop_assert!(lacks_money(with(shortfall.micros() - 1)));
         }
     }
 
@@ -140,7 +167,7 @@ proptest! {
         if let GrantOutcome::Granted(grant) = grant_seconds(pool, terms, asked, cap) {
             let again = match grant_seconds(pool, terms, asked + more, cap) {
                 GrantOutcome::Granted(again) => again.granted_seconds,
-                GrantOutcome::Refused { .. } => 0,
+                GrantOutcome::Refused { .. } | GrantOutcome::OverBudget => 0,
             };
             prop_assert!(again >= grant.granted_seconds);
             prop_assert!(!grant.is_final || again == grant.granted_seconds);
@@ -153,18 +180,21 @@ proptest! {
         rate in rates(),
         allowance_minutes in 0..=30_u64,
         money in 0..=2_000_000_i64,
+        budget in prop::option::of(0..=2_000_000_i64),
         calls in prop::collection::vec(calls(), 1..20),
     ) {
         let terms_asked = GrantTerms { rate, increments: Increments::PER_MINUTE };
         let mut pool = Pool {
             allowance_seconds: allowance_minutes * 60,
             money: Money::from_micros(money),
+            budget: budget.map(Money::from_micros),
         };
         let mut lasted = Vec::new();
         for (asked, seconds, place) in calls {
             if let GrantOutcome::Granted(grant) = grant_seconds(pool, terms_asked, asked, CAP) {
                 pool.allowance_seconds -= u64::from(grant.allowance_seconds);
                 pool.money = pool.money.checked_sub(grant.hold).expect("in range");
+                pool.budget = pool.budget.and_then(|left| left.checked_sub(grant.hold));
                 let seconds = seconds.min(grant.granted_seconds);
                 lasted.insert(place.index(lasted.len() + 1), seconds);
             }
@@ -178,7 +208,8 @@ proptest! {
             used += u64::from(price.allowance_seconds);
             spent += price.amount.micros();
         }
-        prop_assert!(spent <= money, "spent {spent} of {money}");
+        let most = money.min(budget.unwrap_or(money));
+        prop_assert!(spent <= most, "spent {spent} of {most}");
     }
 }
 
@@ -189,8 +220,9 @@ fn lua(number: i64) -> i64 {
 }
 
 /// The formula of the module's documentation, step by step, only with numbers that Lua counts
-/// exactly. Returns (granted, billed, allowance, wallet, hold, final) or the shortfall.
-fn formula(question: Question) -> Result<[i64; 7], i64> {
+/// exactly. Returns (granted, billed, allowance, wallet, hold, final) or the shortfall, which is
+/// `None` if the budget refuses.
+fn formula(question: Question) -> Result<[i64; 7], Option<i64>> {
     let [initial, increment] = [
         i64::from(question.terms.increments.initial()),
         i64::from(question.terms.increments.increment()),
@@ -203,13 +235,19 @@ fn formula(question: Question) -> Result<[i64; 7], i64> {
         initial + ((seconds - initial).max(0) + increment - 1) / increment * increment
     };
 
+    let budget = question.pool.budget.map(|left| lua(left.micros()));
+    if budget.is_some_and(|left| left <= 0) {
+        return Err(None);
+    }
     let longest = up(cap);
     let allowance = allowance_given.min(longest);
-    let usable = lua(money).max(0).min(price(longest - allowance));
+    let purse = lua(money).min(budget.unwrap_or(money));
+    let usable = purse.max(0).min(price(longest - allowance));
     let paid = if rate == 0 { longest } else { lua(lua(60 * usable) + 29) / rate };
     let payable = lua(allowance + paid);
     if payable < initial {
-        return Err(lua(price(initial - allowance) - money));
+        let missing = lua(price(initial - allowance) - money);
+        return Err((missing > 0).then_some(missing));
     }
     let length = initial + (payable - initial) / increment * increment;
     let granted = length.min(asked).min(cap);
@@ -221,7 +259,7 @@ fn formula(question: Question) -> Result<[i64; 7], i64> {
     Ok([granted, attainable, billed, from_allowance, wallet, price(wallet), is_final])
 }
 
-fn flattened(outcome: GrantOutcome) -> Result<[i64; 7], i64> {
+fn flattened(outcome: GrantOutcome) -> Result<[i64; 7], Option<i64>> {
     match outcome {
         GrantOutcome::Granted(grant) => Ok([
             grant.granted_seconds.into(),
@@ -232,7 +270,8 @@ fn flattened(outcome: GrantOutcome) -> Result<[i64; 7], i64> {
             grant.hold.micros(),
             grant.is_final.into(),
         ]),
-        GrantOutcome::Refused { shortfall } => Err(shortfall.micros()),
+        GrantOutcome::Refused { shortfall } => Err(Some(shortfall.micros())),
+        GrantOutcome::OverBudget => Err(None),
     }
 }
 
@@ -258,10 +297,14 @@ fn the_documented_formula_counts_exactly_in_lua_at_every_limit() {
                             rate: RatePerMinute::from_micros(rate).expect("a rate"),
                             increments: Increments::new(initial, increment).expect("in range"),
                         };
-                        let pool = Pool { allowance_seconds, money: Money::from_micros(money) };
-                        let question = Question { pool, terms, asked, cap };
-                        let outcome = grant_seconds(pool, terms, asked, cap);
-                        assert_eq!(formula(question), flattened(outcome), "{question:?}");
+                        for budget in [None, Some(-most), Some(1), Some(most)] {
+                            let (money, budget) =
+                                (Money::from_micros(money), budget.map(Money::from_micros));
+                            let pool = Pool { allowance_seconds, money, budget };
+                            let question = Question { pool, terms, asked, cap };
+                            let outcome = grant_seconds(pool, terms, asked, cap);
+                            assert_eq!(formula(question), flattened(outcome), "{question:?}");
+                        }
                     }
                 }
             }

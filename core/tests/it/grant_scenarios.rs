@@ -24,19 +24,23 @@ fn written(outcome: GrantOutcome) -> String {
             )
         }
         GrantOutcome::Refused { shortfall } => format!("lacks {shortfall}"),
+        GrantOutcome::OverBudget => "over budget".to_owned(),
     }
 }
 
-/// Rows `allowance money asked -> answer`.
+/// Rows `allowance money asked -> answer`; money `m|b` has `b` left of a budget.
 #[track_caller]
 fn check(rate: &str, increments: &str, cap: u32, table: &str) {
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
         let (question, answer) = row.split_once("->").expect("a question and an answer");
         let words: Vec<&str> = question.split_whitespace().collect();
         let [allowance, money, asked] = words[..] else { panic!("{question}: three words") };
+        let (money, budget) = money.split_once('|').map_or((money, None), |(m, b)| (m, Some(b)));
+        let dollars = |text: &str| Money::parse(text).expect("dollars");
         let pool = Pool {
             allowance_seconds: allowance.parse().expect("seconds"),
-            money: Money::parse(money).expect("dollars"),
+            money: dollars(money),
+            budget: budget.map(dollars),
         };
         let asked = asked.parse().expect("seconds");
         let actual = written(grant_seconds(pool, terms_of(rate, increments), asked, cap));
@@ -163,10 +167,39 @@ fn a_blocking_plan_grants_its_allowance_alone_whatever_the_rate() {
             (59, 300, "lacks 0.000000"),
             (0, 300, "lacks 0.000000"),
         ] {
-            let outcome = grant_allowance_seconds(allowance, terms_of(rate, "60/60"), asked, CAP);
-            assert_eq!(written(outcome), answer, "{allowance} s left at {rate}");
+            let ask = |budget: Option<i64>| {
+                let budget = budget.map(Money::from_micros);
+                let pool = Pool { allowance_seconds: allowance, money: Money::ZERO, budget };
+                grant_allowance_seconds(pool, terms_of(rate, "60/60"), asked, CAP)
+            };
+            for budget in [None, Some(1)] {
+                assert_eq!(written(ask(budget)), answer, "{allowance} s left at {rate}");
+            }
+            assert_eq!(ask(Some(0)), GrantOutcome::OverBudget);
         }
     }
+}
+
+#[test]
+fn what_is_left_of_a_budget_cuts_the_grant_and_a_spent_one_refuses_every_call() {
+    check(
+        "0.014",
+        "60/60",
+        CAP,
+        "0   1|0.05     300 -> 180 holds 0 + 180 = 0.042000 final
+         0   1|0.07     300 -> 300 holds 0 + 300 = 0.070000 final
+         0   1|9        300 -> 300 holds 0 + 300 = 0.070000 more
+         0   0.03|9     300 -> 120 holds 0 + 120 = 0.028000 final
+         0   1|0.013999 300 -> over budget
+         20  1|0.009333 300 -> 60 holds 20 + 40 = 0.009333 final
+         20  1|0.009332 300 -> over budget
+         0   1|0        300 -> over budget
+         600 1|0        300 -> over budget
+         600 1|-0.01    300 -> over budget
+         600 0|0.000001 300 -> 300 holds 300 + 0 = 0.000000 more
+         0   0.01|0.005 300 -> lacks 0.004000
+         0   -1|0       300 -> over budget",
+    );
 }
 
 #[test]
@@ -179,7 +212,7 @@ fn the_extremes_of_every_input_give_an_answer() {
                         rate: RatePerMinute::from_micros(rate).expect("a rate"),
                         increments: Increments::new(initial, 3600).expect("increments"),
                     };
-                    let pool = Pool { allowance_seconds, money };
+                    let pool = Pool { allowance_seconds, money, budget: None };
                     let GrantOutcome::Granted(grant) =
                         grant_seconds(pool, terms, u32::MAX, u32::MAX)
                     else {
@@ -196,7 +229,8 @@ fn the_extremes_of_every_input_give_an_answer() {
 fn a_shortfall_beyond_the_range_of_amounts_stays_at_its_end() {
     let rate = RatePerMinute::from_micros(i64::MAX).expect("a rate");
     let terms = GrantTerms { rate, increments: Increments::PER_MINUTE };
-    let pool = Pool { allowance_seconds: 0, money: Money::from_micros(i64::MIN) };
+    let money = Money::from_micros(i64::MIN);
+    let pool = Pool { allowance_seconds: 0, money, budget: None };
     let shortfall = Money::from_micros(i64::MAX);
     assert_eq!(grant_seconds(pool, terms, 300, CAP), GrantOutcome::Refused { shortfall });
 }

@@ -4,6 +4,7 @@
 //! chosen so that a wrong answer shows: each plan has its own rate, each call its own length.
 
 mod auto_refill;
+mod budgets;
 mod catalog_file;
 mod catalog_history;
 mod cycles;

@@ -23,6 +23,7 @@ use crate::balance::projection::snapshot::Purpose;
 use crate::balance::state::Balance;
 use crate::ledger::accounts::OnRedisLoss;
 use crate::ledger::store::Begin;
+use crate::ledger::watched;
 
 /// Longest wait until other calls are decided.
 const TURN_MAX: Duration = Duration::from_secs(1);
@@ -62,6 +63,7 @@ impl Balance {
         let Some(snapshot) = self.read(account, Purpose::Wallet).await? else {
             return Ok(Decision::NotFound);
         };
+        let has_stop = snapshot.budget.is_some();
         let document = self.keep_document(account, snapshot.document);
         let account_key = document.account_key;
         // What Redis granted through this process a moment ago must be in Postgres.
@@ -71,7 +73,7 @@ impl Balance {
         let terms = self.terms(&document, ask.parties).await?;
         let mut reserved = self.0.store.for_transaction().await?;
         let mut transaction = reserved.begin(Begin::Usual).await?;
-        let verdict = self.decide(&mut transaction, ask, &document, &terms).await?;
+        let verdict = self.decide(&mut transaction, ask, &document, &terms, has_stop).await?;
         transaction.commit().await?;
         Ok(match verdict {
             Verdict::Unavailable => Decision::Unavailable,
@@ -95,6 +97,7 @@ impl Balance {
         ask: &Ask<'_>,
         document: &Document,
         terms: &CallTerms,
+        has_stop: bool,
     ) -> Result<Verdict, BalanceError> {
         let (account_key, policy, call_sid) =
             (document.account_key, &document.policy, ask.call_sid);
@@ -108,40 +111,52 @@ impl Balance {
         .bind(account_key)
         .execute(&mut *connection)
         .await?;
-        let counts_holds = policy.calls_in_progress_max.is_some();
+        let counts_holds = policy.calls_in_progress_max.is_some() || has_stop;
         let known =
             journal::known(connection, account_key, call_sid, counts_holds, since, now).await?;
-        if let Some(verdict) = refusal(policy, terms, &known) {
+        // After the holds: a call that is charged in between counts in both, never in none.
+        let stop = if has_stop {
+            watched::find(connection, account_key).await?.budget_stop()
+        } else {
+            None
+        };
+        let budget = stop.map(|stop| stop.left_at(now, known.held));
+        if let Some(verdict) = refusal(policy, terms, &known, budget) {
             return Ok(verdict);
         }
         let left = policy.redis_loss_cap.micros().saturating_sub(known.spent.micros());
-        let Some(hold) =
-            self.grant_without_redis(ask.seconds, terms, Money::from_micros(left), now)
-        else {
-            return Ok(Verdict::Unavailable);
+        let money = Money::from_micros(left);
+        let hold = match self.grant_without_redis(ask.seconds, terms, money, budget, now) {
+            Verdict::Granted(hold) => hold,
+            verdict => return Ok(verdict),
         };
         // If another process has just journaled Redis's grant, the next request finds that one.
         let is_granted = journal::grant(connection, account_key, call_sid, &hold, now).await?;
         Ok(if is_granted { Verdict::Granted(hold) } else { Verdict::Unavailable })
     }
 
-    /// Grants from the rest of the cap; `None` if that pays nothing. The allowance is not known now, so
-    /// the whole call is priced.
+    /// Grants from the rest of the cap and of the budget; no decision is possible if the cap pays
+    /// nothing. The allowance is not known now, so the whole call is priced.
     fn grant_without_redis(
         &self,
         seconds: u32,
         terms: &CallTerms,
         money: Money,
+        budget: Option<Money>,
         now: DateTime<Utc>,
-    ) -> Option<Hold> {
+    ) -> Verdict {
         let settings = &self.0.settings;
-        let pool = Pool { allowance_seconds: 0, money };
+        let pool = Pool { allowance_seconds: 0, money, budget };
         let grant_terms = GrantTerms { rate: terms.rate, increments: terms.increments };
         let granted = grant_seconds(pool, grant_terms, seconds, settings.granted_seconds_max);
-        let GrantOutcome::Granted(grant) = granted else { return None };
+        let grant = match granted {
+            GrantOutcome::Granted(grant) => grant,
+            GrantOutcome::OverBudget => return Verdict::Denied(Denial::BudgetExceeded),
+            GrantOutcome::Refused { .. } => return Verdict::Unavailable,
+        };
         let lives = settings.ring_seconds + grant.granted_seconds;
         let valid_until = now + TimeDelta::seconds(lives.into());
-        Some(Hold {
+        Verdict::Granted(Hold {
             revision: now.timestamp_micros(),
             granted_seconds: grant.granted_seconds,
             is_final: grant.is_final,
@@ -161,8 +176,14 @@ impl Balance {
     }
 }
 
-/// Why nothing more is granted, checked in the order of `place.lua`.
-fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict> {
+/// Why nothing more is granted, checked in the order of `place.lua`. `budget` is what is left of it.
+fn refusal(
+    policy: &Policy,
+    terms: &CallTerms,
+    known: &Known,
+    budget: Option<Money>,
+) -> Option<Verdict> {
+    let is_over_budget = budget.is_some_and(|left| !left.is_positive());
     let is_full = policy.calls_in_progress_max.is_some_and(|most| known.holds >= i64::from(most));
     Some(match &known.standing {
         Some(hold) if hold.granted_seconds > 0 => Verdict::Standing(hold.clone()),
@@ -172,6 +193,7 @@ fn refusal(policy: &Policy, terms: &CallTerms, known: &Known) -> Option<Verdict>
         None if policy.status != AccountStatus::Open => Verdict::Denied(Denial::AccountClosed),
         None if is_full => Verdict::Denied(Denial::TooManyCalls),
         None if terms.is_destination_blocked => Verdict::Denied(Denial::DestinationBlocked),
+        None if is_over_budget => Verdict::Denied(Denial::BudgetExceeded),
         // How much allowance is left is not known.
         None if terms.blocks_overage => Verdict::Unavailable,
         None => return None,

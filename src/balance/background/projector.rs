@@ -56,6 +56,7 @@ async fn project(balance: &Balance, changes: &[WalletChange]) -> Result<(), Bala
             charge_sequence: change.charge_sequence,
             balance: change.balance,
             credit_limit: change.credit_limit,
+            budget: change.budget,
             whole: None,
             cycles,
             call_sids: &change.call_sids,

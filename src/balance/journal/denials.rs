@@ -1,4 +1,5 @@
-//! Denied calls, kept for 30 days: each is counted, some are kept in full.
+//! Denied calls, kept for 30 days: each is counted, some are kept in full. The first of an hour is
+//! told as soon as it is written; the job `denials` tells the others.
 //!
 //! Written behind: a flood of denials costs a bounded number of rows, and no time of an
 //! authorization.
@@ -8,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use callmeter_core::domain::{CallSid, Money};
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::balance::model::Denial;
 use crate::clock::{Clock, beat};
-use crate::ledger::denials::{self, Denied};
+use crate::ledger::denials::{self, Count, Denied};
 use crate::ledger::store::{Store, StoreError};
 
 /// Time between two writes.
@@ -36,9 +37,17 @@ pub(crate) struct Denials {
 
 #[derive(Debug, Default)]
 struct Noted {
-    counts: HashMap<(i32, NaiveDate, &'static str), i64>,
+    counts: HashMap<(i32, NaiveDate, &'static str), Count>,
     kept: Vec<Denied>,
     kept_by_account: HashMap<i32, usize>,
+}
+
+impl Noted {
+    fn add(&mut self, key: (i32, NaiveDate, &'static str), denials: i64, first_at: DateTime<Utc>) {
+        let count = self.counts.entry(key).or_insert(Count { denials: 0, first_at });
+        count.denials += denials;
+        count.first_at = count.first_at.min(first_at);
+    }
 }
 
 impl Denials {
@@ -50,7 +59,7 @@ impl Denials {
     pub(crate) fn note(&self, account_key: i32, sid: &CallSid, reason: Denial, shortfall: Money) {
         let (denied_at, reason) = (self.clock.now(), reason.as_str());
         let mut noted = self.lock();
-        *noted.counts.entry((account_key, denied_at.date_naive(), reason)).or_default() += 1;
+        noted.add((account_key, denied_at.date_naive(), reason), 1, denied_at);
         let of_account = noted.kept_by_account.get(&account_key).copied().unwrap_or_default();
         if of_account < KEPT_PER_ACCOUNT_MAX && noted.kept.len() < KEPT_MAX {
             let call_sid = sid.clone();
@@ -91,10 +100,11 @@ impl Denials {
         if written.is_err() {
             let mut waiting = self.lock();
             for (key, count) in counts {
-                *waiting.counts.entry(key).or_default() += count;
+                waiting.add(key, count.denials, count.first_at);
             }
         }
-        written
+        written?;
+        denials::tell(&self.store, self.clock.now()).await.map(|_| ())
     }
 
     fn lock(&self) -> MutexGuard<'_, Noted> {

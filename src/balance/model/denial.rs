@@ -9,6 +9,8 @@ pub enum Denial {
     InsufficientFunds,
     /// The plan's allowance is used up, and the plan blocks overage.
     AllowanceExhausted,
+    /// The month's budget is spent.
+    BudgetExceeded,
     /// The account is closed.
     AccountClosed,
     /// The tariff blocks the destination.
@@ -24,6 +26,7 @@ impl Denial {
     pub const ALL: &[Self] = &[
         Self::InsufficientFunds,
         Self::AllowanceExhausted,
+        Self::BudgetExceeded,
         Self::AccountClosed,
         Self::DestinationBlocked,
         Self::TooManyCalls,
@@ -35,6 +38,7 @@ impl Denial {
         match self {
             Self::InsufficientFunds => "insufficient_funds",
             Self::AllowanceExhausted => "allowance_exhausted",
+            Self::BudgetExceeded => "budget_exceeded",
             Self::AccountClosed => "account_closed",
             Self::DestinationBlocked => "destination_blocked",
             Self::TooManyCalls => "too_many_calls",

@@ -6,6 +6,7 @@
 use callmeter_core::domain::{
     AccountId, AccountStatus, CallSid, CatalogVersion, Money, SubscriptionId, TwilioAccountSid,
 };
+use callmeter_core::policy::budget::BudgetStop;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
 
@@ -15,6 +16,7 @@ use crate::balance::model::{BalanceError, CycleRef, Document, Hold, Policy};
 use crate::balance::scripts::{Load, Settle, WholeAccount};
 use crate::ledger::accounts::OnRedisLoss;
 use crate::ledger::store::{Begin, Store, StoreError};
+use crate::ledger::watched::{self, Watched};
 use crate::ledger::{LedgerError, subscriptions};
 
 /// A call requested now may draw on cycles that started up to this long ago.
@@ -45,6 +47,8 @@ pub(crate) struct Snapshot {
     pub charge_sequence: i64,
     pub balance: Money,
     pub credit_limit: Money,
+    /// What is left of a budget that stops calls.
+    pub budget: Option<BudgetStop>,
     pub status: AccountStatus,
     pub calls_in_progress_max: Option<i32>,
     pub document: Document,
@@ -80,6 +84,7 @@ impl Snapshot {
             charge_sequence: self.charge_sequence,
             balance: self.balance,
             credit_limit: self.credit_limit,
+            budget: self.budget,
             whole: self.whole(),
             cycles: &self.cycles,
             holds: &self.holds,
@@ -96,6 +101,7 @@ impl Snapshot {
             charge_sequence: self.charge_sequence,
             balance: self.balance,
             credit_limit: self.credit_limit,
+            budget: self.budget,
             whole: Some(self.whole()),
             cycles: &self.cycles,
             call_sids: &self.settled,
@@ -148,7 +154,10 @@ async fn read_wallet(
         "-- balance::snapshot, the wallet
          SELECT a.account_key, a.status, a.on_redis_loss, a.redis_loss_cap_micros,
              a.calls_in_progress_max, w.version, w.charge_sequence, w.balance_micros,
-             w.credit_limit_micros - w.reserved_micros AS credit_limit_micros, (SELECT incarnation FROM ledger_identity) AS incarnation,
+             w.credit_limit_micros - w.reserved_micros AS credit_limit_micros, w.sequence,
+             w.refill_level_micros, '{}'::bigint[] AS alert_levels, w.budget_micros,
+             w.budget_percents, w.budget_stops, w.spent_micros, w.spending_ends_at,
+             w.spent_sequence, (SELECT incarnation FROM ledger_identity) AS incarnation,
              (SELECT coalesce(max(version), 0) FROM catalog_versions) AS catalog_version,
              ARRAY(SELECT t.twilio_account_sid FROM twilio_accounts AS t
                    WHERE t.account_key = a.account_key ORDER BY t.twilio_account_key) AS sids
@@ -159,6 +168,9 @@ async fn read_wallet(
     .await?;
     let Some(row) = row else { return Ok(None) };
     let account_key = row.try_get("account_key")?;
+    let mut watched = Watched::read(&row)?;
+    let wallet = (account_key, row.try_get("sequence")?, &mut watched);
+    watched::catch_up(connection, [wallet]).await?;
     let timeline = subscriptions::timeline(connection, account_key).await?;
     let policy: String = row.try_get("on_redis_loss")?;
     let policy = OnRedisLoss::parse(&policy)
@@ -180,6 +192,7 @@ async fn read_wallet(
         charge_sequence: row.try_get("charge_sequence")?,
         balance: Money::from_micros(row.try_get("balance_micros")?),
         credit_limit: Money::from_micros(row.try_get("credit_limit_micros")?),
+        budget: watched.budget_stop(),
         status,
         calls_in_progress_max,
         document: Document::write(account_key, timeline, policy, catalog_version)?,

@@ -17,7 +17,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::compare::{Comparison, Difference};
 use crate::balance::model::{BalanceError, Hold};
 use crate::balance::projection::snapshot::{Purpose, Snapshot};
-use crate::balance::scripts::{Standing, inspect, keys};
+use crate::balance::scripts::{Standing, inspect, keys, written_budget};
 use crate::balance::state::Balance;
 
 /// Keys that one step looks through.
@@ -99,7 +99,7 @@ impl Balance {
                 (ledger.incarnation, ledger.version) == (standing.incarnation, standing.version);
             if is_alike {
                 drift.extend(compare(account, &standing, &ledger));
-                drift.extend(self.compare_cycles(account, &ledger).await?);
+                drift.extend(self.compare_fields(account, &ledger).await?);
                 return Ok(drift);
             }
             if look == LOOKS_FOR_THE_PATROL && standing.version < ledger.version {
@@ -179,7 +179,7 @@ impl Balance {
         Ok(drift)
     }
 
-    async fn compare_cycles(
+    async fn compare_fields(
         &self,
         account: &AccountId,
         ledger: &Snapshot,
@@ -190,6 +190,13 @@ impl Balance {
             // It moved on meanwhile; the next run compares it.
             return Ok(Vec::new());
         }
+        let mut drift = Vec::new();
+        let budget = written_budget(ledger.budget);
+        let projected = contents.fields.get("budget").map_or("", String::as_str);
+        if projected != budget {
+            let what = format!("has budget {projected:?} in redis and {budget:?} in postgres");
+            drift.push(told(account, &what, Money::ZERO));
+        }
         let differ = ledger.cycles.iter().filter_map(|(cycle, used)| {
             let projected = contents.fields.get(&format!("u:{cycle}"));
             let projected = projected.and_then(|it| it.parse::<u64>().ok()).unwrap_or_default();
@@ -197,7 +204,8 @@ impl Balance {
                 format!("used {projected} s of cycle {cycle} in redis and {used} in postgres");
             (projected != *used).then(|| told(account, &what, Money::ZERO))
         });
-        Ok(differ.collect())
+        drift.extend(differ);
+        Ok(drift)
     }
 
     /// Everything that an account has in Redis, in one step.

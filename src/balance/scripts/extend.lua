@@ -24,8 +24,10 @@
 local function grant_for(wallet, hold, asked, cap)
   local held = held_allowance(wallet, hold.cycle) - hold.allowance
   local left = math.max(0, hold.included - wallet.used - held)
-  local money = whole(wallet.balance + wallet.credit_limit - (wallet.held - hold.held), 'available')
-  return grant(left, money, hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap)
+  local others = wallet.held - hold.held
+  local money = whole(wallet.balance + wallet.credit_limit - others, 'available')
+  return (grant(left, money, budget_left(wallet.budget, others), hold.rate, hold.initial,
+    hold.increment, hold.block == '1', asked, cap))
 end
 
 -- Writes the grant into the hold, and the difference into the wallet's sums. A hold lives for

@@ -4,6 +4,7 @@
 --   4 version   5 charge_sequence   6 balance   7 credit_limit   8 status   9 calls_max, '' for none
 --  10 terms    11 document         12 account key        13 ticket that announce returned
 --  14 unsure   how far back ended calls were read, '' if all of them were
+--  15 budget   of calls that it stops: "left monthly ends", '' for none
 --   then four lists, each a count and its members:
 --   cycle, used seconds, ...; AccountSids; CallSid, packed hold, ...; CallSids of ended calls
 --
@@ -24,7 +25,7 @@
 -- {loaded, 1}; held is 14000. The same again: {current, version}.
 
 local version = whole(ARGV[4], 'version')
-local cycles, at_sids = list_from(15)
+local cycles, at_sids = list_from(16)
 local twilio_sids, at_holds = list_from(at_sids)
 local holds, at_settled = list_from(at_holds)
 local settled = list_from(at_settled)
@@ -67,7 +68,7 @@ redis.call('HSET', WALLET, 'epoch', EPOCH, 'incarnation', INCARNATION, 'version'
   'charge_sequence', whole(ARGV[5], 'charge_sequence'), 'balance', whole(ARGV[6], 'balance'),
   'credit_limit', whole(ARGV[7], 'credit_limit'), 'status', ARGV[8], 'calls_max', ARGV[9],
   'terms', ARGV[10], 'document', ARGV[11], 'account', whole(ARGV[12], 'account'),
-  'loaded_at', NOW)
+  'loaded_at', NOW, 'budget', ARGV[15])
 write_cycles(cycles)
 if ARGV[14] ~= '' then redis.call('HSET', WALLET, 'unsure', ARGV[14]) end
 note_buckets()

@@ -1,8 +1,10 @@
 //! The caller of `load.lua`.
 
 use callmeter_core::domain::{AccountId, CallSid, Money, TwilioAccountSid};
+use callmeter_core::policy::budget::BudgetStop;
 use redis::{Cmd, Value};
 
+use super::budget::written;
 use super::reply::Reply;
 use super::request::{Name, Request, list, pairs};
 use super::settle::WholeAccount;
@@ -25,6 +27,8 @@ pub struct Load<'a> {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
+    /// What is left of a budget that stops calls.
+    pub budget: Option<BudgetStop>,
     /// The rest of the account.
     pub whole: WholeAccount<'a>,
     /// Used seconds of the cycles that a call may still draw on.
@@ -78,6 +82,7 @@ impl Request for Load<'_> {
         command.arg(self.balance.micros()).arg(self.credit_limit.micros());
         self.whole.arguments(command);
         command.arg(self.account_key).arg(self.ticket).arg(self.unsure.unwrap_or_default());
+        command.arg(written(self.budget));
         pairs(command, self.cycles.iter().map(|(cycle, used)| (cycle.to_string(), *used)));
         list(command, self.whole.twilio_account_sids.iter().map(TwilioAccountSid::as_str));
         pairs(command, self.holds.iter().map(|(call_sid, hold)| (call_sid.as_str(), hold.pack())));

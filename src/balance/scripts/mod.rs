@@ -4,6 +4,7 @@
 //! contract. Redis runs one script at a time, as a whole, so each is one step for all.
 
 mod announce;
+mod budget;
 mod expire;
 mod extend;
 mod holds;
@@ -19,6 +20,7 @@ mod unknown;
 mod void;
 
 pub use announce::Announce;
+pub(crate) use budget::written as written_budget;
 pub use expire::{Expire, Standing, inspect};
 pub use extend::{Extend, Extended};
 pub use holds::{Holds, SomeHolds};

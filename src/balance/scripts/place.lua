@@ -22,9 +22,11 @@
 --
 -- Worked example: balance 10000, no plan, 60/60 at 14000: not even a minute can be paid:
 --   {denied, insufficient_funds, 4000, key}. With balance 30000 and asked 300: a hold of 120 s at
---   28000, final; each repeated request returns {held, 0, the same}.
+--   28000, final; each repeated request returns {held, 0, the same}. With 20000 left of the budget: 60 s
+--   at 14000, and the next call: {denied, budget_exceeded, 0, key}.
 --
--- A hold of the stream is decided again when a caller first authorizes the call.
+-- A hold of the stream is decided again when a caller first authorizes the call. The budget does not
+-- cut it: its call is in progress, and will be charged.
 -- An expired hold never counts for its own call, even before it is released.
 
 local operation, call_sid, source, cycle = ARGV[4], ARGV[5], ARGV[6], ARGV[9]
@@ -65,22 +67,25 @@ if source == 'authorize' and ARGV[15] == '1' then
 end
 
 -- The stream's hold of this call is given back; the call is in progress, so it keeps it if refused.
-local granted, shortfall
+local granted, shortfall, is_over_budget
 for attempt = 1, 2 do
   local left = included - wallet.used - wallet.cycles[cycle]
-  local money = wallet.balance + wallet.credit_limit - wallet.held
+  local held = wallet.held
   if standing then
-    money = money + standing.held
+    held = held - standing.held
     if standing.cycle == cycle then left = left + standing.allowance end
   end
-  granted, shortfall = grant(math.max(0, left), whole(money, 'available'), rate, initial, increment,
-    ARGV[14] == '1', asked, cap)
+  local money = whole(wallet.balance + wallet.credit_limit - held, 'available')
+  local budget = source == 'authorize' and budget_left(wallet.budget, held) or nil
+  granted, shortfall, is_over_budget = grant(math.max(0, left), money, budget, rate, initial,
+    increment, ARGV[14] == '1', asked, cap)
   local is_short = not granted or granted.granted < math.min(asked, cap)
   -- More holds may be due than were released above.
   if attempt == 2 or not is_short or expire_due(wallet, expire_max * 16) == 0 then break end
 end
 if not granted and source == 'authorize' then
-  local reason = ARGV[14] == '1' and 'allowance_exhausted' or 'insufficient_funds'
+  local reason = is_over_budget and 'budget_exceeded'
+    or ARGV[14] == '1' and 'allowance_exhausted' or 'insufficient_funds'
   return { 'denied', reason, whole(shortfall, 'shortfall'), wallet.account }
 end
 granted = granted or { granted = 0, final = '1', held = 0, allowance = 0 }

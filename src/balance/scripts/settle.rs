@@ -1,8 +1,10 @@
 //! The caller of `settle.lua`.
 
 use callmeter_core::domain::{AccountId, AccountStatus, CallSid, Money, TwilioAccountSid};
+use callmeter_core::policy::budget::BudgetStop;
 use redis::{Cmd, Value};
 
+use super::budget::written;
 use super::reply::Reply;
 use super::request::{Name, Request, list, pairs};
 use crate::balance::model::{BalanceError, CycleRef};
@@ -22,6 +24,8 @@ pub struct Settle<'a> {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
+    /// What is left of a budget that stops calls.
+    pub budget: Option<BudgetStop>,
     /// The rest of the account, if it may have changed.
     pub whole: Option<WholeAccount<'a>>,
     /// Used seconds of the cycles that changed.
@@ -90,6 +94,7 @@ impl Request for Settle<'_> {
             command.arg(&["", "", "", ""]);
             &[]
         };
+        command.arg(written(self.budget));
         pairs(command, self.cycles.iter().map(|(cycle, used)| (cycle.to_string(), *used)));
         list(command, sids.iter().map(TwilioAccountSid::as_str));
         list(command, self.call_sids.iter().map(CallSid::as_str));

@@ -5,7 +5,8 @@ local function read_wallet(cycle, twilio_sid)
   cycle = cycle or '-'
   local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'version', 'charge_sequence',
     'balance', 'credit_limit', 'status', 'calls_max', 'terms', 'held', 'holds', 'account',
-    'u:' .. cycle, 'a:' .. cycle, 'unsure', 't:0', 't:1', 't:2', 't:3', 's:' .. (twilio_sid or ''))
+    'u:' .. cycle, 'a:' .. cycle, 'unsure', 't:0', 't:1', 't:2', 't:3', 's:' .. (twilio_sid or ''),
+    'budget')
   if not fields[1] then return nil, 'absent' end
   if fields[1] ~= EPOCH then return nil, 'epoch' end
   local holds = fields[11] + 0
@@ -29,6 +30,7 @@ local function read_wallet(cycle, twilio_sid)
     cycles = { [cycle] = whole(fields[14] or 0, 'held allowance') },
     unsure = fields[15],
     has_sid = fields[20] ~= false,
+    budget = fields[21],
     fields = fields,
   }
 end

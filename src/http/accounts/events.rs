@@ -29,8 +29,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const RECONNECT: Duration = Duration::from_secs(2);
 
 /// Streams changes of the wallet as events `wallet`, each with the data that `GET …/wallet`
-/// answers; and events `refill`, `transaction` and `alert` with the data that is published on Kafka.
-/// Calls make no event `transaction`: they change the wallet.
+/// answers; and events `refill`, `transaction`, `alert` and `budget` with the data that is published on
+/// Kafka. Calls make no event `transaction`: they change the wallet.
 ///
 /// The first event is the present wallet. Changes faster than five a second are sent as one. The `id`
 /// of `wallet` is the time of the data in microseconds. After a broken connection nothing is sent again,

@@ -34,6 +34,7 @@ pub(super) fn of_wallets(
             charge_sequence: head.charge_sequence,
             balance: head.balance,
             credit_limit: head.admission_limit(),
+            budget: head.watched.budget_stop(),
             cycles: used,
             call_sids,
         })

@@ -3,6 +3,7 @@
 use callmeter_core::domain::account::overshoot;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
+use callmeter_core::policy::budget::spending_of;
 use callmeter_core::rating::{rate, terms_in};
 use chrono::{DateTime, Utc};
 use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
@@ -169,7 +170,9 @@ impl<'a> Books<'a> {
         } else {
             head.sequence += 1;
             head.balance = after;
-            self.rows.crossings.note(head.moved_from(before));
+            let status = TransactionStatus::Completed;
+            let spends = spending_of(price.kind, status, price.amount);
+            self.rows.crossings.note(head.moved_from(before, spends));
             self.rows.transactions.push(TransactionRow {
                 account_key: owner.account_key,
                 sequence: head.sequence,
@@ -178,7 +181,7 @@ impl<'a> Books<'a> {
                 balance_before: before,
                 balance_after: after,
                 kind: price.kind,
-                status: TransactionStatus::Completed,
+                status,
                 description: None,
                 call_sid: Some(call.call_sid.as_str()),
             });

@@ -19,6 +19,7 @@ use crate::ingest::decode::Event;
 use crate::ledger::call_tags;
 use crate::ledger::store::StoreError;
 use crate::ledger::wallets::WalletHead;
+use crate::ledger::watched::{self, Watched};
 
 /// Identity of a cycle: account, subscription, start.
 pub(super) type CycleKey = (i32, SubscriptionId, DateTime<Utc>);
@@ -89,6 +90,9 @@ pub(super) async fn load(
         return Ok(snapshot);
     }
     lock_wallets(connection, &payers, &mut snapshot).await?;
+    let heads = snapshot.wallets.values_mut();
+    let heads = heads.map(|head| (head.account_key, head.sequence, &mut head.watched));
+    watched::catch_up(connection, heads).await?;
     // A catalog may have been accepted during the wait for the locks.
     snapshot.catalogs = charger.catalogs(connection).await?;
     read_timelines(connection, &mut snapshot).await?;
@@ -160,7 +164,11 @@ async fn lock_wallets(
         "/* lock_wallets */
          SELECT w.account_key, w.balance_micros, w.credit_limit_micros, w.sequence,
                 w.charge_sequence, w.version, w.last_at,
-                w.refill_level_micros, w.reserved_micros, (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key)
+                w.reserved_micros, (SELECT a.id FROM accounts a WHERE a.account_key = w.account_key),
+                w.refill_level_micros, w.budget_micros, w.budget_percents, w.budget_stops,
+                w.spent_micros, w.spending_ends_at, w.spent_sequence,
+                coalesce(w.alert_levels_micros,
+                    (SELECT levels_micros FROM alert_defaults WHERE singleton), '{}') AS alert_levels
            FROM wallets w
           WHERE w.account_key IN (
                 SELECT account_key FROM twilio_accounts WHERE twilio_account_sid = ANY($1))
@@ -179,11 +187,11 @@ async fn lock_wallets(
             charge_sequence: row.try_get(4)?,
             version: row.try_get(5)?,
             last_at: row.try_get(6)?,
-            refill_level: row.try_get::<Option<i64>, _>(7)?.map(Money::from_micros),
-            reserved: Money::from_micros(row.try_get(8)?),
+            reserved: Money::from_micros(row.try_get(7)?),
+            watched: Watched::read(&row)?,
         };
         let id =
-            AccountId::parse(row.try_get(9)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+            AccountId::parse(row.try_get(8)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
         snapshot.ids.insert(head.account_key, id);
         snapshot.wallets.insert(head.account_key, head);
     }

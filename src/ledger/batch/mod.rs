@@ -37,6 +37,7 @@ use callmeter_core::domain::ids::{AccountId, CallSid};
 use callmeter_core::domain::increments::ZeroDurationCompleted;
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::subscription::SubscriptionId;
+use callmeter_core::policy::budget::BudgetStop;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
@@ -130,6 +131,8 @@ pub struct WalletChange {
     pub balance: Money,
     /// Credit limit.
     pub credit_limit: Money,
+    /// What is left of a budget that stops calls.
+    pub budget: Option<BudgetStop>,
     /// Used seconds of the cycles that the batch used.
     pub cycles: Vec<(SubscriptionId, DateTime<Utc>, u64)>,
     /// The calls that were charged.

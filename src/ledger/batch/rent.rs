@@ -2,6 +2,7 @@
 
 use callmeter_core::domain::money::Money;
 use callmeter_core::domain::transaction::{TransactionKind, TransactionStatus};
+use callmeter_core::policy::budget::spending_of;
 use chrono::{NaiveTime, TimeDelta};
 
 use super::Outcome;
@@ -46,7 +47,11 @@ impl<'a> Books<'a> {
             head.balance = after;
             let told = Fact::transaction(owner.account_key, head.sequence, at);
             self.rows.crossings.facts.push(told);
-            self.rows.crossings.note(head.moved_from(before));
+            let (kind, status) = (
+                TransactionKind::NumberRental,
+                if is_paid { TransactionStatus::Completed } else { TransactionStatus::Failed },
+            );
+            self.rows.crossings.note(head.moved_from(before, spending_of(kind, status, price)));
             self.rows.transactions.push(TransactionRow {
                 account_key: owner.account_key,
                 sequence: head.sequence,
@@ -54,12 +59,8 @@ impl<'a> Books<'a> {
                 amount: price,
                 balance_before: before,
                 balance_after: after,
-                kind: TransactionKind::NumberRental,
-                status: if is_paid {
-                    TransactionStatus::Completed
-                } else {
-                    TransactionStatus::Failed
-                },
+                kind,
+                status,
                 description: Some(description(
                     rental.phone_number.as_deref(),
                     rental.phone_number_sid.as_str(),

@@ -163,10 +163,13 @@ async fn write_wallets(connection: &mut PgConnection, rows: &Rows<'_>) -> Result
         "/* commit_batch: wallets */
          UPDATE wallets w
             SET balance_micros = new.balance_micros, sequence = new.sequence,
-                charge_sequence = new.charge_sequence, version = new.version, last_at = new.last_at
+                charge_sequence = new.charge_sequence, version = new.version, last_at = new.last_at,
+                spent_micros = new.spent_micros, spending_ends_at = new.spending_ends_at,
+                spent_sequence = new.sequence
            FROM unnest($1::integer[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
-                       $6::timestamptz[])
-                AS new (account_key, balance_micros, sequence, charge_sequence, version, last_at)
+                       $6::timestamptz[], $7::bigint[], $8::timestamptz[])
+                AS new (account_key, balance_micros, sequence, charge_sequence, version, last_at,
+                        spent_micros, spending_ends_at)
           WHERE w.account_key = new.account_key",
     )
     .bind(wallets.iter().map(|head| head.account_key).collect::<Vec<_>>())
@@ -175,6 +178,8 @@ async fn write_wallets(connection: &mut PgConnection, rows: &Rows<'_>) -> Result
     .bind(wallets.iter().map(|head| head.charge_sequence).collect::<Vec<_>>())
     .bind(wallets.iter().map(|head| head.version).collect::<Vec<_>>())
     .bind(wallets.iter().map(|head| head.last_at).collect::<Vec<_>>())
+    .bind(wallets.iter().map(|head| head.watched.spending.spent.micros()).collect::<Vec<_>>())
+    .bind(wallets.iter().map(|head| head.watched.spending.ends_at).collect::<Vec<_>>())
     .execute(connection)
     .await?
     .rows_affected();

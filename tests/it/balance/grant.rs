@@ -13,16 +13,19 @@ use rand::{RngExt as _, SeedableRng as _};
 const INPUTS: usize = 100_000;
 const INPUTS_PER_CALL: usize = 1_000;
 
-/// Computes the grant for each input in ARGV, eight numbers each; returns a line for each.
+/// Computes the grant for each input in ARGV, nine words each; returns a line for each. Without a
+/// budget the third is a dash.
 const ASK: &str = "
 local answers = {}
-for at = 1, #ARGV, 8 do
+for at = 1, #ARGV, 9 do
   local n = {}
-  for index = 0, 7 do n[index + 1] = tonumber(ARGV[at + index]) end
-  local granted, shortfall = grant(n[1], n[2], n[3], n[4], n[5], n[6] == 1, n[7], n[8])
+  for index = 0, 8 do n[index + 1] = tonumber(ARGV[at + index]) end
+  local granted, shortfall, is_over = grant(n[1], n[2], n[3], n[4], n[5], n[6], n[7] == 1, n[8], n[9])
   if granted then
     answers[#answers + 1] = string.format('%.0f %.0f %.0f %.0f %s', granted.granted,
       granted.attainable, granted.allowance, granted.held, granted.final)
+  elseif is_over then
+    answers[#answers + 1] = string.format('over %.0f', shortfall)
   else
     answers[#answers + 1] = string.format('refused %.0f', shortfall)
   end
@@ -33,6 +36,7 @@ return answers";
 struct Input {
     allowance: u64,
     money: i64,
+    budget: Option<i64>,
     rate: i64,
     initial: u32,
     increment: u32,
@@ -72,14 +76,24 @@ impl Input {
             _ => random.random_range(0..100_000),
         };
         let block = random.random_range(0..8) == 0;
-        Input { allowance, money, rate, initial, increment, block, asked, cap }
+        let budget = match random.random_range(0..6) {
+            0 => Some(random.random_range(-9_007_000_000_000_000..9_007_000_000_000_000)),
+            1 => Some(random.random_range(-2..=2)),
+            2 => Some(rate * i64::from(random.random_range(0..20_000_u32)) / 60),
+            _ => None,
+        };
+        Input { allowance, money, budget, rate, initial, increment, block, asked, cap }
     }
 
-    fn arguments(&self) -> [i64; 8] {
+    fn arguments(&self) -> [String; 9] {
         let allowance = i64::try_from(self.allowance).expect("below 2^53");
         let (initial, increment) = (i64::from(self.initial), i64::from(self.increment));
         let (block, asked, cap) = (self.block.into(), self.asked.into(), self.cap.into());
-        [allowance, self.money, self.rate, initial, increment, block, asked, cap]
+        let budget = self.budget.map_or_else(|| "-".to_owned(), |left| left.to_string());
+        let [allowance, money, rate, initial, increment, block, asked, cap] =
+            [allowance, self.money, self.rate, initial, increment, block, asked, cap]
+                .map(|number| number.to_string());
+        [allowance, money, budget, rate, initial, increment, block, asked, cap]
     }
 
     /// The core's result, as a line.
@@ -88,11 +102,14 @@ impl Input {
             rate: RatePerMinute::from_micros(self.rate).expect("a rate"),
             increments: Increments::new(self.initial, self.increment).expect("increments"),
         };
+        let pool = Pool {
+            allowance_seconds: self.allowance,
+            money: Money::from_micros(self.money),
+            budget: self.budget.map(Money::from_micros),
+        };
         let outcome = if self.block {
-            grant_allowance_seconds(self.allowance, terms, self.asked, self.cap)
+            grant_allowance_seconds(pool, terms, self.asked, self.cap)
         } else {
-            let money = Money::from_micros(self.money);
-            let pool = Pool { allowance_seconds: self.allowance, money };
             grant_seconds(pool, terms, self.asked, self.cap)
         };
         match outcome {
@@ -105,6 +122,7 @@ impl Input {
                 u8::from(grant.is_final)
             ),
             GrantOutcome::Refused { shortfall } => format!("refused {}", shortfall.micros()),
+            GrantOutcome::OverBudget => "over 0".to_owned(),
         }
     }
 }
@@ -123,7 +141,7 @@ async fn the_grant_in_lua_equals_the_core_on_a_hundred_thousand_inputs() {
     let mut connection = client.get_multiplexed_async_connection().await.expect("a connection");
     let script = redis::Script::new(&format!("{GRANT}\n{ASK}"));
     let mut random = StdRng::seed_from_u64(4);
-    let (mut granted, mut refused, mut split) = (0, 0, 0);
+    let (mut granted, mut refused, mut over, mut split) = (0, 0, 0, 0);
     for _ in 0..INPUTS / INPUTS_PER_CALL {
         let inputs: Vec<Input> = (0..INPUTS_PER_CALL).map(|_| Input::draw(&mut random)).collect();
         let mut invocation = script.prepare_invoke();
@@ -136,11 +154,12 @@ async fn the_grant_in_lua_equals_the_core_on_a_hundred_thousand_inputs() {
             assert_eq!(answer, input.expected(), "{input:?}");
             match answer.split(' ').collect::<Vec<_>>()[..] {
                 ["refused", _] => refused += 1,
+                ["over", _] => over += 1,
                 [_, _, allowance, held, _] if allowance != "0" && held != "0" => split += 1,
                 _ => granted += 1,
             }
         }
     }
-    let kinds = [granted, refused, split];
+    let kinds = [granted, refused, over, split];
     assert!(kinds.iter().all(|count| *count > 1_000), "every kind was drawn: {kinds:?}");
 }

@@ -188,6 +188,7 @@ async fn a_load_that_read_the_ledger_before_a_change_brings_nothing_after_it() {
         charge_sequence: 0,
         balance: Money::from_micros(50_000),
         credit_limit: Money::ZERO,
+        budget: None,
         whole: WholeAccount {
             status: AccountStatus::Open,
             calls_in_progress_max: None,

@@ -1,5 +1,6 @@
 //! Holds and projections on a real Redis.
 
+mod budget;
 mod grant;
 mod kept;
 mod load_scripts;

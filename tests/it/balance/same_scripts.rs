@@ -198,6 +198,7 @@ async fn the_fast_scripts_do_what_the_plain_ones_do_in_thousands_of_random_state
         "place held 1",
         "place denied account_closed",
         "place denied allowance_exhausted",
+        "place denied budget_exceeded",
         "place denied call_already_settled",
         "place denied destination_blocked",
         "place denied insufficient_funds",

@@ -9,6 +9,8 @@ use callmeter_core::domain::{
     AccountId, AccountStatus, CallSid, Increments, Money, RatePerMinute, SubscriptionId,
     TwilioAccountSid,
 };
+use callmeter_core::policy::budget::BudgetStop;
+use chrono::DateTime;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 
@@ -176,6 +178,17 @@ impl<'a> Scenario<'a> {
         Money::from_micros(micros)
     }
 
+    /// Often none; its month is over, or ends soon, or later.
+    fn budget(&mut self) -> Option<BudgetStop> {
+        if self.one_in(2) {
+            return None;
+        }
+        let ends_in = one_of(self.random, &[-1, 0, 60_000_000, 86_400_000_000]);
+        let ends_at = DateTime::from_timestamp_micros(self.now_micros + ends_in);
+        let (left, monthly, ends_at) = (self.money(), self.money(), ends_at.expect("an instant"));
+        Some(BudgetStop { left, monthly, ends_at })
+    }
+
     fn calls(&mut self, most: usize) -> Vec<CallSid> {
         let count = self.random.random_range(0..=most);
         (0..count).map(|_| sid(self.random.random_range(0..CALLS))).collect()
@@ -192,6 +205,7 @@ impl<'a> Scenario<'a> {
             charge_sequence: 100 + self.version,
             balance: self.money(),
             credit_limit: Money::from_micros(one_of(self.random, &[0, 0, 28_000])),
+            budget: self.budget(),
             whole: WholeAccount {
                 status: self.status(),
                 calls_in_progress_max: one_of(self.random, &[None, None, Some(1), Some(2)]),
@@ -230,6 +244,7 @@ impl<'a> Scenario<'a> {
             charge_sequence: 100 + to,
             balance: self.money(),
             credit_limit: Money::from_micros(one_of(self.random, &[0, 14_000])),
+            budget: self.budget(),
             whole: if self.one_in(4) { Some(whole) } else { None },
             cycles: &[(cycle(), self.random.random_range(0..250)), (other_cycle(), 10)]
                 [self.random.random_range(0..3)..],

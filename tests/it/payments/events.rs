@@ -46,7 +46,7 @@ async fn each_row_and_each_end_of_a_refill_is_published_in_order() {
     let debit = json!({"type": "debit", "amount": "51.00", "description": "Correction"});
     let path = "/v1/accounts/acme/adjustments";
     let debit = world.admin.post(path, &debit).await.expect(201);
-    let events = world.until_events(10).await;
+    let events = world.until_events(11).await;
     let expected = [
         "payment_method.added",
         "transaction.created",
@@ -57,6 +57,7 @@ async fn each_row_and_each_end_of_a_refill_is_published_in_order() {
         "transaction.created",
         "refill.failed",
         "transaction.created",
+        "alert.balance_below",
         "alert.empty",
     ];
     assert_eq!(types(&events), expected, "{events:#?}");
@@ -71,7 +72,8 @@ async fn each_row_and_each_end_of_a_refill_is_published_in_order() {
     assert_eq!(events[3]["data"]["amount"], "50.000000");
     assert_eq!(events[7]["data"]["decline"]["code"], "generic_decline");
     assert_eq!(events[8]["data"]["id"], debit["id"]);
-    let empty = &events[9]["data"];
+    assert_eq!(events[9]["data"]["threshold"], "20.000000", "the default of the settings");
+    let empty = &events[10]["data"];
     assert_eq!(
         (text(empty, "balance_before"), text(empty, "balance_after")),
         ("50.000000".to_owned(), "-1.000000".to_owned())

@@ -1,6 +1,6 @@
 //! Stripe that hangs, fails and disappears; processes that die; requests that are repeated.
 
-use super::{World, text};
+use super::{World, declined, text};
 use crate::harness::stripe::Stripe;
 use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
 use serde_json::json;
@@ -102,4 +102,28 @@ async fn a_key_of_another_stripe_account_moves_no_money() {
     assert_eq!(cards.problem(503), "recovery_needed");
     assert!(world.stripe.local.objects("payment_intent").is_empty());
     assert_eq!(world.rows().await.len(), 1);
+}
+
+/// Stripe keeps a 5xx under its key for a day: the next request must have another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_stripe_keeps_for_a_key_holds_nothing_up() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", false).await;
+    let fail = |request: &str| {
+        world.stripe.local.fault(FaultRule::once(Fault::ServerErrorBeforeEffect, request));
+    };
+    for request in ["POST /v1/customers", "POST /v1/setup_intents"] {
+        fail(request);
+    }
+    let card = world.save(declined("do_not_honor")).await;
+    fail("POST /v1/payment_intents/*/cancel");
+    let refill = world.refill(&json!({"amount": "10.00"})).await.expect(201);
+    world.until(&refill, "failed").await;
+    fail("POST /v1/payment_methods/*/detach");
+    let path = format!("/v1/accounts/acme/payment-methods/{card}");
+    let mut statuses = Vec::new();
+    for _ in 0..2 {
+        let removed = world.own.send(reqwest::Method::DELETE, &path, &[], None).await;
+        statuses.push(removed.expect("an answer").status);
+    }
+    assert_eq!(statuses, [503, 204]);
 }

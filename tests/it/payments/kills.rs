@@ -67,10 +67,13 @@ impl World {
         .await;
     }
 
-    /// Kills the process, ends all faults, and starts another one.
-    async fn die(&mut self) {
+    /// Kills the process, ends all faults but the `next` ones, and starts another process.
+    async fn die(&mut self, next: &[FaultRule]) {
         self.system.services[0].kill();
         self.stripe.local.clear_faults();
+        for rule in next {
+            self.stripe.local.fault(rule.clone());
+        }
         self.system.restart(0, ROLES);
         self.system.ready(0).await;
         let base = self.system.services[0].url();
@@ -86,7 +89,7 @@ impl World {
                 self.stripe.local.fault(FaultRule::always(fault, request));
                 begin(self).await;
                 self.until_asked(request, asked).await;
-                self.die().await;
+                self.die(&[]).await;
             }
             Point::Written(request) => {
                 self.stripe.local.fault(FaultRule::always(Fault::HangAfterEffect, request));
@@ -102,7 +105,7 @@ impl World {
                 until("a transaction that waits", SOON, async || waits(&mut other).await).await;
                 self.system.services[0].kill();
                 locked.rollback().await.expect("it ends");
-                self.die().await;
+                self.die(&[]).await;
             }
         }
     }
@@ -130,36 +133,36 @@ async fn a_process_that_dies_at_any_step_of_a_refill_ends_it_once_after_its_rest
     let mut world = World::start(Stripe::start(Behaviour::default()), ROLES, false).await;
     for (number, step) in Step::ALL.into_iter().enumerate() {
         let (point, card, status) = scenario(step);
+        println!("{step:?}");
         let card = world.save(card).await;
         let cents = format!("{}.00", 11 + number);
         let method = if step == Step::AwaitCard { "new" } else { card.as_str() };
         let body = json!({"amount": cents, "payment_method": method});
         let fault = if number % 2 == 0 { Fault::HangBeforeEffect } else { Fault::HangAfterEffect };
-        if matches!(step, Step::ReadIntent | Step::FindIntent) {
-            // The job takes this step, after an earlier death.
-            let before = if step == Step::ReadIntent { CONFIRM } else { CREATE };
-            world
-                .die_at(&Point::Asked(before), Fault::HangBeforeEffect, async |world: &World| {
-                    let rule = match step {
-                        Step::ReadIntent => FaultRule::always(Fault::Unavailable, READ),
-                        _ => FaultRule::always(Fault::Unavailable, LIST),
-                    };
-                    world.stripe.local.fault(rule);
-                    world.send_off("/v1/accounts/acme/refills", &body);
-                })
-                .await;
-            if step == Step::FindIntent {
-                // Its request is too old to be sent.
-                let mut sql = world.system.sql().await;
-                let old = "UPDATE refills SET is_canceling = true WHERE finished_at IS NULL";
-                sqlx::query(old).execute(&mut sql).await.expect("it is changed");
+        let begin = async |world: &World| {
+            world.send_off("/v1/accounts/acme/refills", &body);
+        };
+        match (step, &point) {
+            // The job takes these steps, after an earlier death.
+            (Step::ReadIntent | Step::FindIntent, Point::Asked(request)) => {
+                let before = if step == Step::ReadIntent { CONFIRM } else { CREATE };
+                let asked = world.stripe.local.requests().len();
+                let hangs = FaultRule::always(Fault::HangBeforeEffect, before);
+                world.stripe.local.fault(hangs);
+                begin(&world).await;
+                world.until_asked(before, asked).await;
+                if step == Step::FindIntent {
+                    // It is not to be made any more, if it was not.
+                    let mut sql = world.system.sql().await;
+                    let late = "UPDATE refills SET is_canceling = true WHERE finished_at IS NULL";
+                    sqlx::query(late).execute(&mut sql).await.expect("it is changed");
+                }
+                let asked = world.stripe.local.requests().len();
+                world.die(&[FaultRule::always(fault, request)]).await;
+                world.until_asked(request, asked).await;
+                world.die(&[]).await;
             }
-            world.die_at(&point, fault, async |_: &World| {}).await;
-        } else {
-            let begin = async |world: &World| {
-                world.send_off("/v1/accounts/acme/refills", &body);
-            };
-            world.die_at(&point, fault, begin).await;
+            _ => world.die_at(&point, fault, begin).await,
         }
         let refill = world.newest_until("manual", status).await;
         let path = format!("/v1/accounts/acme/refills/{}", text(&refill, "id"));

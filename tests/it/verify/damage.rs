@@ -186,6 +186,22 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         FROM generate_series(1, 2) AS number",
     ),
     (
+        "spending_is_that_of_its_rows",
+        "UPDATE wallets SET spent_micros = 1150001 WHERE account_key = 1",
+    ),
+    (
+        "spending_is_that_of_its_rows",
+        "UPDATE transactions SET status = 'completed' WHERE account_key = 1 AND sequence = 5",
+    ),
+    (
+        "spending_is_of_the_month_of_its_last_row",
+        "UPDATE wallets SET spending_ends_at = '2027-01-01Z' WHERE account_key = 2",
+    ),
+    (
+        "spending_is_of_the_month_of_its_last_row",
+        "UPDATE wallets SET spent_sequence = 9 WHERE account_key = 1",
+    ),
+    (
         "paid_rentals_cost_their_price",
         "UPDATE rental_periods SET price_micros = 2150000 WHERE phone_number_sid = 'PN1'",
     ),

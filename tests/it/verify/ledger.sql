@@ -21,9 +21,11 @@ INSERT INTO twilio_accounts (twilio_account_key, account_key, twilio_account_sid
 OVERRIDING SYSTEM VALUE
 VALUES (1, 1, 'AC00000000000000000000000000000001', '2026-01-01Z'),
     (2, 2, 'AC00000000000000000000000000000002', '2026-01-01Z');
-INSERT INTO wallets (account_key, balance_micros, sequence, charge_sequence, version, last_at)
-VALUES (1, 12850000, 8, 2, 9, '2026-11-01 10:00Z'), (2, -60000, 1, 1, 1, '2026-11-01 11:00Z'),
-    (4, 8850000, 4, 0, 4, '2026-11-01 11:00Z');
+INSERT INTO wallets (account_key, balance_micros, sequence, charge_sequence, version, last_at,
+    spent_micros, spending_ends_at, spent_sequence)
+VALUES (1, 12850000, 8, 2, 9, '2026-11-01 10:00Z', 1150000, '2026-12-01Z', 8),
+    (2, -60000, 1, 1, 1, '2026-11-01 11:00Z', 60000, '2026-12-01Z', 1),
+    (4, 8850000, 4, 0, 4, '2026-11-01 11:00Z', 1150000, '2026-12-01Z', 4);
 INSERT INTO subscriptions (account_key, subscription_id, plan, starts_at, created_at)
 OVERRIDING SYSTEM VALUE
 VALUES (1, 1, 'starter', '2026-10-15Z', '2026-10-15Z');

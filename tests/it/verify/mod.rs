@@ -12,6 +12,11 @@ use crate::harness::servers::Servers;
 
 const LEDGER: &str = include_str!("ledger.sql");
 
+/// As a ledger of an older release is when it is migrated: nothing is counted as spent.
+const UNCOUNTED: &str =
+    "UPDATE wallets SET spent_micros = 0, spending_ends_at = '1970-01-01Z', spent_sequence = 0";
+const COUNT: &str = include_str!("../../../migrations/20261130000011_spending_of_this_month.sql");
+
 /// Drops every check and foreign key and disables the triggers, so that damage is possible.
 const DROP_GUARDS: &str = "DO $$ DECLARE guard record; BEGIN
     FOR guard IN SELECT conrelid::regclass AS owner, conname FROM pg_constraint
@@ -98,6 +103,16 @@ async fn an_empty_and_a_right_ledger_are_proven_and_each_kind_of_damage_is_found
     let extent = report.extent;
     assert_eq!((extent.accounts, extent.transactions, extent.charges), (3, 13, 3));
     assert!(report.drift.is_zero());
+
+    let migrated = databases.make(&right, &format!("BEGIN; {UNCOUNTED}; {COUNT}; COMMIT")).await;
+    let report = databases.verify(&migrated).await;
+    assert!(report.holds, "{report:#?}");
+    let mut connection = databases.connect(&migrated).await;
+    let spent = "SELECT spent_micros, spent_sequence FROM wallets ORDER BY account_key";
+    let spent: Vec<(i64, i64)> =
+        sqlx::query_as(spent).fetch_all(&mut connection).await.expect("rows");
+    assert_eq!(spent, [(1_150_000, 8), (60_000, 1)], "a failed rent and a card are no spending");
+    connection.close().await.expect("the connection closes");
 
     let unguarded = databases.make(&right, DROP_GUARDS).await;
     let mut connection = databases.connect(&unguarded).await;

@@ -223,8 +223,9 @@ pub(crate) async fn has_ended(
 pub(crate) struct Known {
     pub standing: Option<Hold>,
     pub has_ended: bool,
-    /// Calls in progress, if they are counted.
+    /// Calls in progress and the money that they hold, if they are counted.
     pub holds: i64,
+    pub held: Money,
     /// The money that Postgres granted since `since`.
     pub spent: Money,
 }
@@ -248,6 +249,10 @@ pub(crate) async fn known(
              CASE WHEN $4 THEN (
                  SELECT count(*) FROM open_holds WHERE account_key = $1 AND expires_at > $3)
              ELSE 0 END AS holds,
+             CASE WHEN $4 THEN (
+                 SELECT coalesce(sum(money_micros), 0)::bigint FROM open_holds
+                 WHERE account_key = $1 AND expires_at > $3)
+             ELSE 0 END AS held,
              (SELECT coalesce(sum(money_micros), 0)::bigint FROM hold_states
               WHERE account_key = $1 AND granted_by = 'postgres' AND revision > $5) AS spent",
     )
@@ -262,6 +267,7 @@ pub(crate) async fn known(
         standing: row.try_get::<Option<&str>, _>("hold")?.map(Hold::unpack).transpose()?,
         has_ended: row.try_get("has_ended")?,
         holds: row.try_get("holds")?,
+        held: Money::from_micros(row.try_get("held")?),
         spent: Money::from_micros(row.try_get("spent")?),
     })
 }

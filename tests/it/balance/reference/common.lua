@@ -52,7 +52,8 @@ end
 local function read_wallet(cycle)
   local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'version', 'charge_sequence',
     'balance', 'credit_limit', 'status', 'calls_max', 'terms', 'held', 'holds', 'account',
-    'u:' .. (cycle or '-'), 'a:' .. (cycle or '-'), 'unsure', 't:0', 't:1', 't:2', 't:3')
+    'u:' .. (cycle or '-'), 'a:' .. (cycle or '-'), 'unsure', 't:0', 't:1', 't:2', 't:3',
+    'budget')
   if not fields[1] then return nil, 'absent' end
   if fields[1] ~= EPOCH then return nil, 'epoch' end
   local wallet = {
@@ -71,6 +72,7 @@ local function read_wallet(cycle)
     cycle = cycle or '-',
     cycles = { [cycle or '-'] = whole(fields[14] or 0, 'held allowance') },
     unsure = fields[15],
+    budget = fields[20],
   }
   if lacks_a_bucket({ fields[16], fields[17], fields[18], fields[19] }) then return nil, 'torn' end
   if redis.call('HLEN', HOLDS) ~= wallet.holds or redis.call('ZCARD', EXPIRIES) ~= wallet.holds then

@@ -38,10 +38,22 @@ local function grant(allowance_left, money, rate, initial, increment, block, ask
   }
 end
 
-local function grant_for(wallet, hold, asked, cap)
+-- What is left of the budget that stops calls, nil if none does.
+local function left_of_budget(wallet)
+  if not wallet.budget or wallet.budget == '' then return nil end
+  local words = {}
+  for word in string.gmatch(wallet.budget, '%S+') do words[#words + 1] = whole(word, 'budget') end
+  assert(#words == 3, 'a budget is not of three words')
+  if NOW >= words[3] then return words[2] - wallet.held end
+  return words[1] - wallet.held
+end
+
+-- `most`: no more money than this, if it is given.
+local function grant_for(wallet, hold, asked, cap, most)
   local held = held_allowance(wallet, hold.cycle) - hold.allowance
   local left = math.max(0, hold.included - wallet.used - held)
   local money = whole(wallet.balance + wallet.credit_limit - (wallet.held - hold.held), 'available')
+  if most and most < money then money = most end
   return grant(left, money, hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap)
 end
 

@@ -52,10 +52,22 @@ if standing then
   fresh.revision = standing.revision
   release(wallet, call_sid, packed)
 end
-local granted, shortfall = grant_for(wallet, fresh, asked, cap)
+local refusal = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
+-- By the money, then by the budget: returns the grant, or nil, the shortfall and the reason.
+local function decide()
+  local left = source == 'authorize' and left_of_budget(wallet)
+  if left and left <= 0 then return nil, 0, 'budget_exceeded' end
+  local granted, shortfall = grant_for(wallet, fresh, asked, cap)
+  if not granted then return nil, shortfall, refusal end
+  if not left then return granted end
+  granted = grant_for(wallet, fresh, asked, cap, left)
+  if not granted then return nil, 0, 'budget_exceeded' end
+  return granted
+end
+local granted, shortfall, reason = decide()
 local is_short = not granted or granted.granted < math.min(asked, cap)
 if is_short and expire_due(wallet, expire_max * 16) > 0 then
-  granted, shortfall = grant_for(wallet, fresh, asked, cap)
+  granted, shortfall, reason = decide()
 end
 if not granted and source == 'authorize' then
   if standing then
@@ -65,7 +77,6 @@ if not granted and source == 'authorize' then
     write_hold(call_sid, standing)
     write_sums(wallet)
   end
-  local reason = fresh.block == '1' and 'allowance_exhausted' or 'insufficient_funds'
   return denied(reason, whole(shortfall, 'shortfall'))
 end
 

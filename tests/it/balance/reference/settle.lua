@@ -3,7 +3,7 @@
 local from, to = whole(ARGV[4], 'from'), whole(ARGV[5], 'to')
 local charge_sequence = whole(ARGV[6], 'charge_sequence')
 local balance, credit_limit = whole(ARGV[7], 'balance'), whole(ARGV[8], 'credit_limit')
-local cycles, at_sids = list_from(14)
+local cycles, at_sids = list_from(15)
 local twilio_sids, at_calls = list_from(at_sids)
 local call_sids = list_from(at_calls)
 assert(to >= from, 'a projection goes forward')
@@ -32,7 +32,7 @@ if wallet.holds > 0 then
 end
 if settled > 0 then write_sums(wallet) end
 redis.call('HSET', WALLET, 'version', to, 'charge_sequence', charge_sequence,
-  'balance', balance, 'credit_limit', credit_limit)
+  'balance', balance, 'credit_limit', credit_limit, 'budget', ARGV[14])
 write_cycles(cycles)
 if ARGV[9] == '1' then
   redis.call('HSET', WALLET, 'status', ARGV[10], 'calls_max', ARGV[11], 'terms', ARGV[12],

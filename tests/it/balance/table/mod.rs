@@ -6,7 +6,8 @@
 //! tick 601                     =>
 //! state                        => version=1 holds=1 held=42000
 //! ```
-//! Money is in micro-dollars, lengths in seconds. Without a plan a minute costs 14000, by 60/60.
+//! Money is in micro-dollars, lengths in seconds. Without a plan a minute costs 14000, by 60/60. Of a
+//! budget that stops calls, `budget` is left until `ends` seconds from now, and `monthly` from then on.
 
 mod recovery;
 
@@ -21,6 +22,7 @@ use callmeter_core::domain::{
     AccountId, AccountStatus, CallSid, Increments, Money, RatePerMinute, SubscriptionId,
     TwilioAccountSid,
 };
+use callmeter_core::policy::budget::BudgetStop;
 use chrono::DateTime;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -61,6 +63,13 @@ impl<'a> Words<'a> {
 
     fn money(&self, name: &str) -> Money {
         Money::from_micros(self.number(name, 0))
+    }
+
+    fn budget(&self) -> Option<BudgetStop> {
+        let left = self.named.contains_key("budget").then(|| self.money("budget"))?;
+        let ends_at = crate::harness::samples::now() + self.number("ends", 3_600) * 1_000_000;
+        let ends_at = DateTime::from_timestamp_micros(ends_at).expect("an instant");
+        Some(BudgetStop { left, monthly: self.money("monthly"), ends_at })
     }
 
     fn sids(&self, from: usize) -> Vec<CallSid> {
@@ -184,6 +193,7 @@ impl Table {
             charge_sequence: words.number("charges", 0),
             balance: words.money("balance"),
             credit_limit: words.money("limit"),
+            budget: words.budget(),
             whole: WholeAccount {
                 status: match words.named.get("status") {
                     Some(&"closed") => AccountStatus::Closed,
@@ -330,6 +340,7 @@ impl Table {
             charge_sequence: words.number("charges", 0),
             balance: words.money("balance"),
             credit_limit: words.money("limit"),
+            budget: words.budget(),
             whole: words.named.get("status").map(|status| WholeAccount {
                 status: AccountStatus::parse(status).expect("a status"),
                 calls_in_progress_max: None,

@@ -1,0 +1,14 @@
+//! Alert thresholds of an account.
+
+mod set;
+mod show;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Api;
+
+/// Paths for a key of the account too.
+pub(super) fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(show::show, set::set))
+}
