@@ -12,6 +12,7 @@ use crate::ledger::payments::unmatched::Kept;
 #[schema(as = UnmatchedPayment)]
 pub(crate) struct UnmatchedPaymentJson {
     /// Stripe's id of the payment.
+    #[schema(value_type = schema::PaymentIntentId)]
     payment_intent: String,
     /// The refill that the payment names.
     refill: Option<String>,

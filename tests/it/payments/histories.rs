@@ -205,8 +205,10 @@ impl History {
             let amount: String = row["amount"].as_str().expect("an amount").replace('.', "");
             let amount = amount.parse::<i64>().expect("money") / 10_000;
             cents += match kind {
-                "refill_manual" | "refill_auto" | "chargeback_reversal" => amount,
-                "refill_refund_reversal" => amount,
+                "refill_manual"
+                | "refill_auto"
+                | "chargeback_reversal"
+                | "refill_refund_reversal" => amount,
                 "refill_refund" | "chargeback" => -amount,
                 _ => 0,
             };
@@ -316,6 +318,7 @@ async fn round(seed: u64, count: usize) {
     assert!(outcomes["completed"] > 0, "nothing happened: {outcomes:?}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "the tests have no settings")]
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
