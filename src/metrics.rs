@@ -101,6 +101,14 @@ pub const STRIPE_EVENTS: &str = "callmeter_stripe_events_total";
 pub const EVENTS_PUBLISHED: &str = "callmeter_events_published_total";
 /// Events of the outbox that wait to be published.
 pub const OUTBOX_WAITING: &str = "callmeter_outbox_waiting_events";
+/// Attempts to post events to customers, by outcome.
+pub const WEBHOOK_DELIVERIES: &str = "callmeter_webhook_deliveries_total";
+/// Deliveries to customers that wait for their first or next attempt.
+pub const WEBHOOKS_WAITING: &str = "callmeter_webhooks_waiting_deliveries";
+/// Mails to customers, by outcome.
+pub const MAILS: &str = "callmeter_mails_total";
+/// Mails to customers that wait.
+pub const MAILS_WAITING: &str = "callmeter_mails_waiting";
 /// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
@@ -300,6 +308,10 @@ fn describe() {
     describe_counter!(STRIPE_EVENTS, "Stripe's events, by type and outcome");
     describe_counter!(EVENTS_PUBLISHED, "Events published to Kafka");
     describe_gauge!(OUTBOX_WAITING, "Events that wait to be published to Kafka");
+    describe_counter!(WEBHOOK_DELIVERIES, "Attempts to post events to customers, by outcome");
+    describe_gauge!(WEBHOOKS_WAITING, "Deliveries to customers that wait for an attempt");
+    describe_counter!(MAILS, "Attempts to send mails to customers, by outcome");
+    describe_gauge!(MAILS_WAITING, "Mails to customers that wait");
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");

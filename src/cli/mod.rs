@@ -30,6 +30,7 @@ mod sweep;
 mod token;
 mod usage;
 mod verify;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,6 +82,9 @@ enum Command {
     /// Shows refills, as Stripe has them now
     #[command(subcommand)]
     Refill(refill::Refills),
+    /// Lists and tests receivers of web hooks, posts events again, rotates secrets
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
@@ -140,6 +144,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Offsets(command) => offsets::run(command, &settings).await,
             Command::Rejects(command) => rejects::run(command, &settings).await,
             Command::Refill(command) => refill::run(command, &settings).await,
+            Command::Webhook(command) => webhook::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Recover(command) => recover::run(command, &settings).await,

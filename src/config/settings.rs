@@ -10,6 +10,7 @@ use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
+use super::notifications::{Mail, Webhooks};
 use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
@@ -36,6 +37,8 @@ pub struct Settings {
     pub stripe: Stripe,
     pub refill: Refill,
     pub auto_refill: AutoRefill,
+    pub webhooks: Webhooks,
+    pub mail: Mail,
     pub twilio: Twilio,
     pub secrets: Secrets,
     pub privacy: Privacy,
@@ -205,6 +208,8 @@ impl Settings {
         self.stripe.check(self.http.request_seconds_max.into())?;
         self.refill.check()?;
         self.auto_refill.check()?;
+        self.webhooks.check()?;
+        self.mail.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.sweep.check()?;
         self.reconcile.check()?;

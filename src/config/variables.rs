@@ -24,12 +24,13 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 9] = [
 ];
 
 /// Keys whose values must not be shown, and may be in a file.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "http.admin_key",
     "database.url",
     "redis.url",
     "stripe.api_key",
     "stripe.webhook_secret",
+    "mail.smtp_url",
     "twilio.auth_token",
     "twilio.shared_keys",
     "secrets.key",
@@ -138,6 +139,10 @@ impl Given {
             Some(Value::Num(..)) => {
                 let number = self.text.trim().parse::<i64>();
                 Value::from(number.map_err(|_| self.invalid("is not a whole number"))?)
+            }
+            Some(Value::Bool(..)) => {
+                let switch = self.text.trim().parse::<bool>();
+                Value::from(switch.map_err(|_| self.invalid("is not true or false"))?)
             }
             _ => Value::from(self.text.clone()),
         };

@@ -24,6 +24,8 @@ mod rate_limit;
 mod refills;
 mod rejects;
 mod render;
+mod unsubscribe;
+mod webhook_endpoints;
 mod webhooks;
 
 pub use connections::{ConnectionLimits, serve};
@@ -50,6 +52,8 @@ use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
+use crate::notify::mail;
+use crate::notify::webhooks::Webhooks;
 use crate::payments::Payments;
 use crate::wallet::{Live, Wallets};
 use middleware::Limits;
@@ -75,6 +79,8 @@ pub struct Inner {
     shared_keys: Arc<SharedKeys>,
     bridge: Option<Bridge>,
     payments: Option<Payments>,
+    webhooks: Webhooks,
+    mail_tokens: mail::Tokens,
     auto_refill: AutoRefillRules,
     admin_key: Option<KeyDigest>,
     keys: KeyCache,
@@ -139,6 +145,8 @@ impl Api {
             shared_keys: Arc::new(SharedKeys::from_settings(settings)),
             bridge: None,
             payments: None,
+            webhooks: Webhooks::from_settings(settings),
+            mail_tokens: mail::Tokens::from_settings(settings),
             auto_refill: AutoRefillRules {
                 limits: settings.auto_refill.limits(&settings.refill),
                 monthly_cap: settings.auto_refill.monthly_cap,
@@ -211,7 +219,8 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
         router = router.merge(accounts::routes()).merge(authorizations::routes());
         router = router.merge(refills::routes()).merge(cards::routes());
         router = router.merge(auto_refill::routes());
-        router = router.merge(webhooks::routes());
+        router = router.merge(webhooks::routes()).merge(webhook_endpoints::routes());
+        router = router.merge(unsubscribe::routes());
     }
     if surface.api && surface.internal {
         router = router.merge(internal_api_routes());

@@ -10,11 +10,13 @@ mod refill;
 mod reject;
 pub(crate) mod schema;
 mod transaction;
+mod webhook;
 
 pub(crate) use account::AccountJson;
 pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
-pub(crate) use cloud_event::{cloud_event, event_data};
+pub(crate) use cloud_event::{cloud_event, event_data, event_type};
 pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};
 pub(crate) use transaction::TransactionJson;
+pub(crate) use webhook::{DeliveryJson, EndpointJson};

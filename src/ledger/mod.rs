@@ -22,6 +22,7 @@ pub mod keys;
 pub mod known_calls;
 pub mod liability;
 pub mod links;
+pub mod mail;
 pub mod offsets;
 pub mod outbox;
 pub mod overview;
@@ -42,5 +43,6 @@ pub mod tokens;
 mod transaction_id;
 pub mod unprojected;
 pub mod wallets;
+pub mod webhooks;
 
 pub use error::{LedgerError, Refusable};

@@ -90,7 +90,7 @@ pub struct Redacted {
 }
 
 /// The parameters of each: the account's key, the replacement of its name, and its id.
-const STATEMENTS: [&str; 5] = [
+const STATEMENTS: [&str; 7] = [
     "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
     "-- redaction::redact, transactions
@@ -108,6 +108,13 @@ const STATEMENTS: [&str; 5] = [
          WHERE t.account_key = $1 AND (rejects.twilio_account_sid = t.twilio_account_sid
              OR record_key = convert_to(t.twilio_account_sid, 'UTF8')
              OR position(convert_to(t.twilio_account_sid, 'UTF8') IN record_value) > 0))",
+    // What receivers of web hooks answered.
+    "/* redaction::redact, web hooks */
+     UPDATE webhook_deliveries AS d SET answer = NULL FROM outbox AS o
+     WHERE o.event_number = d.event_number AND o.account_key = $1 AND d.answer IS NOT NULL
+       AND $2 <> $3",
+    "/* redaction::redact, mail */
+     DELETE FROM mail_unsubscriptions WHERE account_key = $1 AND $2 <> $3",
     // Stored answers, kept for a day.
     "-- redaction::redact, answers
      UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (

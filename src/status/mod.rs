@@ -5,6 +5,7 @@
 
 mod payments;
 mod stalls;
+mod webhooks;
 
 use std::collections::HashMap;
 
@@ -13,6 +14,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 pub use payments::PaymentStatus;
+pub use webhooks::WebhookStatus;
 
 use crate::ingest::client::TopicPartition;
 use crate::ingest::partition::Watermarks;
@@ -119,6 +121,8 @@ pub struct Status {
     pub rentals: RentalStatus,
     /// Payments by card.
     pub payments: PaymentStatus,
+    /// Web hooks to customers.
+    pub webhooks: WebhookStatus,
     /// Jobs that ran and are turned on, by name.
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
@@ -152,6 +156,7 @@ pub async fn status(
     let mut problems = Vec::new();
     tell_refused_rents(&mut connection, &mut problems).await?;
     let payments = payments::read(&mut connection, now, &mut problems).await?;
+    let webhooks = webhooks::read(&mut connection, now, &mut problems).await?;
     let jobs = read_jobs(&mut connection, now, &mut problems).await?;
     let (expired_holds, _) =
         sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
@@ -185,7 +190,7 @@ pub async fn status(
             help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
         });
     }
-    Ok(Status { partitions, rejects, rentals, payments, jobs, expired_holds, problems })
+    Ok(Status { partitions, rejects, rentals, payments, webhooks, jobs, expired_holds, problems })
 }
 
 /// Reads the jobs, and reports those that are late or fail.

@@ -36,5 +36,12 @@ named_enum! {
         PaymentMethodAdded = "payment_method.added",
         /// A card was removed.
         PaymentMethodRemoved = "payment_method.removed",
+        /// A receiver of web hooks gets nothing more: it is gone, or failed for too long.
+        WebhookEndpointDisabled = "webhook_endpoint.disabled",
     }
+}
+
+impl EventType {
+    /// What the name of a type begins with wherever others see it.
+    pub const PREFIX: &str = "callmeter.";
 }

@@ -1,0 +1,268 @@
+//! Posts deliveries that are due, and notes what became of each.
+//!
+//! One process posts at a time. It claims what is due, so that a process which took its place posts
+//! nothing twice while both live; a process that dies leaves its claims to the next one.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use futures::FutureExt;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::Webhooks;
+use super::attempt::{Answer, Clients};
+use crate::clock::{Clock, beat};
+use crate::config;
+use crate::ledger::LedgerError;
+use crate::ledger::audit::By;
+use crate::ledger::store::{AsStoreError, Store, StoreError};
+use crate::ledger::webhooks::{self, Attempted, DisabledReason, Due, EndpointId, WebhookSecrets};
+use crate::metrics::{WEBHOOK_DELIVERIES, WEBHOOKS_WAITING};
+use crate::notify::RETRY_EVERY;
+use crate::telemetry::one_line;
+
+/// Time between two looks for deliveries that are due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Posts in progress at once.
+const AT_ONCE_MAX: usize = 512;
+/// Posts in progress to one endpoint.
+const EACH_AT_ONCE_MAX: i32 = 8;
+/// How long a claim lasts: longer than an attempt.
+const CLAIM: TimeDelta = TimeDelta::seconds(30);
+/// Time between two measurements of what waits.
+const MEASURE_EVERY: Duration = Duration::from_secs(5);
+/// Time between two rounds of tidying up.
+const TIDY_EVERY: Duration = Duration::from_mins(10);
+
+/// Posts deliveries.
+#[derive(Clone, Debug)]
+pub(in crate::notify) struct Poster {
+    store: Store,
+    clock: Clock,
+    secrets: Arc<WebhookSecrets>,
+    clients: Clients,
+    settings: config::Webhooks,
+}
+
+/// An attempt that ended.
+struct Ended {
+    endpoint: EndpointId,
+    attempted: Attempted,
+    disables: Option<DisabledReason>,
+}
+
+impl Poster {
+    /// A poster by the settings.
+    ///
+    /// # Errors
+    /// If TLS cannot be set up.
+    pub(in crate::notify) fn from_settings(
+        settings: &config::Settings,
+        store: Store,
+        clock: Clock,
+    ) -> reqwest::Result<Self> {
+        let Webhooks { targets, secrets } = Webhooks::from_settings(settings);
+        let clients = Clients::new(targets, clock.clone())?;
+        Ok(Self { store, clock, secrets, clients, settings: settings.webhooks.clone() })
+    }
+
+    /// Posts what is due, for ever. `made` says that there is more.
+    pub(in crate::notify) async fn post(&self, made: &Notify) {
+        tokio::join!(self.post_due(made), self.tidy());
+    }
+
+    async fn post_due(&self, made: &Notify) {
+        let mut posting = Posting::default();
+        let mut is_released = false;
+        loop {
+            let step = async {
+                if !is_released {
+                    webhooks::release(&self.store).await?;
+                    is_released = true;
+                }
+                self.step(&mut posting).await
+            };
+            match step.await {
+                // There may be more.
+                Ok(true) => continue,
+                Ok(false) => posting.wait(made).await,
+                Err(error) => {
+                    if error.as_store_error().is_some_and(StoreError::is_transient) {
+                        tracing::debug!(%error, "web hooks wait");
+                    } else {
+                        tracing::warn!(error = one_line(&error), "web hooks wait");
+                    }
+                    beat(RETRY_EVERY).await;
+                }
+            }
+        }
+    }
+
+    /// Notes what ended, and begins what is due. True if it began something.
+    async fn step(&self, posting: &mut Posting) -> Result<bool, LedgerError> {
+        posting.gather();
+        self.note(posting).await?;
+        let room = AT_ONCE_MAX.saturating_sub(posting.tasks.len());
+        let now = self.clock.now();
+        if room == 0 || !webhooks::is_any_due(&self.store, now).await? {
+            self.measure(posting).await;
+            return Ok(false);
+        }
+        let busy: Vec<_> = posting.busy.iter().map(|(id, count)| (*id, *count)).collect();
+        let most = (i64::try_from(room).unwrap_or(i64::MAX), EACH_AT_ONCE_MAX);
+        let claimed =
+            webhooks::claim(&self.store, &self.secrets, &busy, most, now, now + CLAIM).await?;
+        let is_any = !claimed.is_empty();
+        for due in claimed {
+            *posting.busy.entry(due.endpoint).or_default() += 1;
+            let poster = self.clone();
+            posting.tasks.spawn(async move { poster.attempt(due).await });
+        }
+        posting.is_measured &= !is_any;
+        self.measure(posting).await;
+        Ok(is_any)
+    }
+
+    async fn attempt(&self, due: Due) -> Ended {
+        let Answer { status, body, error } = self.clients.post(&due).await;
+        let at = self.clock.now();
+        let next = self.settings.retry_after(due.attempts.saturating_add(1));
+        let disables = match (&error, status) {
+            (None, _) => None,
+            (Some(_), Some(410)) => Some(DisabledReason::Gone),
+            (Some(_), _) if next.is_none() => Some(DisabledReason::Failed),
+            (Some(_), _) => None,
+        };
+        let due_at = next.filter(|_| error.is_some() && disables.is_none()).map(|wait| at + wait);
+        let (id, endpoint) = (due.id, due.endpoint);
+        let attempted = Attempted { id, at, answer_status: status, answer: body, error, due_at };
+        Ended { endpoint, attempted, disables }
+    }
+
+    /// Notes what ended; what cannot be noted stays.
+    async fn note(&self, posting: &mut Posting) -> Result<(), LedgerError> {
+        if posting.ended.is_empty() {
+            return Ok(());
+        }
+        let attempted: Vec<_> = posting.ended.iter().map(|ended| ended.attempted.clone()).collect();
+        webhooks::note(&self.store, &attempted).await?;
+        for Ended { endpoint, attempted, disables } in std::mem::take(&mut posting.ended) {
+            let outcome = outcome_of(&attempted);
+            metrics::counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
+            if let Some(error) = &attempted.error {
+                let delivery = attempted.id;
+                tracing::debug!(%endpoint, %delivery, error, "a web hook was not delivered");
+            }
+            if let Some(reason) = disables {
+                posting.disabled.push((endpoint, reason));
+            }
+        }
+        while let Some((endpoint, reason)) = posting.disabled.last().copied() {
+            self.disable(endpoint, reason).await?;
+            posting.disabled.pop();
+        }
+        Ok(())
+    }
+
+    async fn disable(&self, id: EndpointId, reason: DisabledReason) -> Result<(), LedgerError> {
+        let now = self.clock.now();
+        let disabled = self.store.transact("webhooks::disable", move |connection| {
+            async move {
+                let by = By::new("serve", now).because(Some("it does not take events".to_owned()));
+                webhooks::disable(connection, id, reason, &by).await
+            }
+            .boxed()
+        });
+        if disabled.await? {
+            tracing::warn!(endpoint = %id, reason = reason.as_str(), "an endpoint is disabled");
+        }
+        Ok(())
+    }
+
+    /// Shows what waits, some time after the last change.
+    async fn measure(&self, posting: &mut Posting) {
+        if posting.is_measured || posting.measured_at.is_some_and(|at| at.elapsed() < MEASURE_EVERY)
+        {
+            return;
+        }
+        posting.measured_at = Some(Instant::now());
+        let now = self.clock.now();
+        let waiting = async { webhooks::waiting(&mut *self.store.read().await?, now).await };
+        if let Ok::<_, StoreError>(waiting) = waiting.await {
+            let count = u32::try_from(waiting.deliveries).unwrap_or(u32::MAX);
+            metrics::gauge!(WEBHOOKS_WAITING).set(f64::from(count));
+            posting.is_measured = posting.tasks.is_empty();
+        }
+    }
+
+    async fn tidy(&self) {
+        loop {
+            tokio::time::sleep(TIDY_EVERY).await;
+            if let Err(error) = webhooks::tidy(&self.store, self.clock.now()).await {
+                tracing::debug!(%error, "old tests are not deleted yet");
+            }
+        }
+    }
+}
+
+fn outcome_of(attempted: &Attempted) -> &'static str {
+    match &attempted.error {
+        None => "delivered",
+        Some(error) if error.starts_with("target_not_allowed") => "not_allowed",
+        Some(_) if attempted.due_at.is_none() => "given_up",
+        Some(_) => "failed",
+    }
+}
+
+/// The posts in progress.
+#[derive(Default)]
+struct Posting {
+    tasks: JoinSet<Ended>,
+    /// Posts in progress by endpoint.
+    busy: HashMap<EndpointId, i32>,
+    /// Attempts that ended and are not noted.
+    ended: Vec<Ended>,
+    /// Endpoints to disable.
+    disabled: Vec<(EndpointId, DisabledReason)>,
+    measured_at: Option<Instant>,
+    /// Whether the metric shows what waits now.
+    is_measured: bool,
+}
+
+impl Posting {
+    /// Takes what ended, without waiting.
+    fn gather(&mut self) {
+        while let Some(joined) = self.tasks.try_join_next() {
+            self.take(joined);
+        }
+    }
+
+    fn take(&mut self, joined: Result<Ended, tokio::task::JoinError>) {
+        match joined {
+            Ok(ended) => {
+                if let Some(count) = self.busy.get_mut(&ended.endpoint) {
+                    *count -= 1;
+                    if *count <= 0 {
+                        self.busy.remove(&ended.endpoint);
+                    }
+                }
+                self.ended.push(ended);
+            }
+            // Its claim ends by itself; its place stays taken until the next start.
+            Err(error) => tracing::error!(%error, "a post ended without a result"),
+        }
+    }
+
+    /// Waits for an end, for news, or for the next look.
+    async fn wait(&mut self, made: &Notify) {
+        tokio::select! {
+            Some(joined) = self.tasks.join_next() => self.take(joined),
+            () = made.notified() => {}
+            () = beat(LOOK_EVERY) => {}
+        }
+    }
+}
