@@ -1,11 +1,13 @@
 # shellcheck shell=bash
-# Twilio's official SDKs, pinned, without their dependencies for calls to Twilio: signing needs none.
-# .local/cache/sdks contains `python` (a folder for PYTHONPATH), `node_modules`, and `node`.
+# Twilio's official SDKs, pinned, without their dependencies for calls to Twilio: signing needs none; the
+# official library of Standard Webhooks; and a small mail server.
+# .local/cache/sdks contains `python` and `receivers/*` (folders for PYTHONPATH), `node_modules`, and `node`.
 
 sdks_install() {
   local dir=$CACHE/sdks
   mkdir -p "$dir"
   sdks_python "$dir" || die "Twilio's SDK for Python is missing: install python3 with pip, then run this again"
+  sdks_receivers "$dir/receivers" || die "packages from PyPI are missing: install python3 with pip, then run this again"
   sdks_node "$dir" || die "Twilio's SDK for Node is missing: install node and npm, then run this again"
 }
 
@@ -15,6 +17,18 @@ sdks_python() {
   package=$(python_package twilio any) || return 1
   ln -sfn "$package" "$dir/python"
   PYTHONPATH=$dir/python python3 -c 'from twilio.request_validator import RequestValidator'
+}
+
+# The packages with which the tests receive web hooks and mail.
+sdks_receivers() {
+  local dir=$1 name package path=
+  mkdir -p "$dir"
+  for name in standardwebhooks aiosmtpd atpublic attrs; do
+    package=$(python_package "$name" any) || return 1
+    ln -sfn "$package" "$dir/$name"
+    path=$path:$package
+  done
+  PYTHONPATH=${path#:} python3 -c 'import standardwebhooks, aiosmtpd.controller'
 }
 
 sdks_need_pip() {
