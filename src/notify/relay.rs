@@ -121,9 +121,9 @@ impl Relay {
 
     async fn relay(&self) {
         let (ordered, news) = watch::channel(());
-        let made = Notify::new();
-        let make = webhooks::make(&self.store, &self.clock, news.clone(), &made);
-        let post = self.poster.post(&made);
+        let more = Notify::new();
+        let make = webhooks::make(&self.store, &self.clock, news.clone(), &more);
+        let post = self.poster.post(&more);
         let mail = self.mailer.run(news.clone());
         tokio::join!(self.order(ordered), self.publish(news), self.purge(), make, post, mail);
     }

@@ -126,7 +126,8 @@ pub async fn release(store: &Store) -> Result<(), StoreError> {
 }
 
 /// Claims deliveries that are due: at most `most`, and of each endpoint as many as `each_max` less
-/// those in `busy`, but one of an endpoint that fails.
+/// those in `busy`. Of an endpoint that fails it claims one at a time, the most tried first, so that
+/// it is disabled in time however much waits for it.
 ///
 /// # Errors
 /// If Postgres is unavailable, or holds a value that cannot be read.
@@ -166,13 +167,21 @@ const CLAIM: &str = "/* webhooks::claim */
     picked AS (
         SELECT d.delivery_number FROM webhook_endpoints AS e LEFT JOIN busy USING (endpoint_number)
             CROSS JOIN LATERAL (
-                SELECT delivery_number, due_at FROM webhook_deliveries AS one
-                WHERE one.endpoint_number = e.endpoint_number AND one.due_at <= $1
-                  AND (one.claimed_until IS NULL OR one.claimed_until <= $1)
-                ORDER BY one.due_at, one.delivery_number
-                LIMIT greatest(0, CASE WHEN e.failing_since IS NULL THEN $5 ELSE 1 END
-                    - coalesce(busy.count, 0))
-                FOR UPDATE SKIP LOCKED) AS d
+                SELECT * FROM (
+                    SELECT delivery_number, due_at FROM webhook_deliveries AS one
+                    WHERE one.endpoint_number = e.endpoint_number AND one.due_at <= $1
+                      AND (one.claimed_until IS NULL OR one.claimed_until <= $1)
+                    ORDER BY one.due_at, one.delivery_number
+                    LIMIT CASE WHEN e.failing_since IS NULL
+                        THEN greatest(0, $5 - coalesce(busy.count, 0)) ELSE 0 END
+                    FOR UPDATE SKIP LOCKED) AS usual
+                UNION ALL SELECT * FROM (
+                    SELECT delivery_number, due_at FROM webhook_deliveries AS one
+                    WHERE one.endpoint_number = e.endpoint_number AND one.due_at <= $1
+                      AND (one.claimed_until IS NULL OR one.claimed_until <= $1)
+                    ORDER BY one.attempts DESC, one.due_at
+                    LIMIT CASE WHEN e.failing_since IS NULL OR busy.count > 0 THEN 0 ELSE 1 END
+                    FOR UPDATE SKIP LOCKED) AS failing) AS d
         WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL
         ORDER BY d.due_at LIMIT $6),
     claimed AS (

@@ -32,13 +32,13 @@ impl Writer {
         let data = event_data(event.clone()).map_err(|error| error.to_string())?;
         let unsubscribe = if kind.is_optional { self.unsubscribe(due, kind, to) } else { None };
         let base = self.public_url.as_deref().map(|base| base.trim_end_matches('/'));
-        let mut context = json!({
+        let mut values = json!({
             "type": event.kind.as_str(), "at": event.at, "account": event.account,
             "name": due.name, "data": data, "unsubscribe": unsubscribe,
             "wallet": base.map(|base| format!("{base}/wallet")),
         });
-        flatten(&mut context);
-        let content = self.templates.render(kind.object, &context);
+        flatten(&mut values);
+        let content = self.templates.render(kind.object, &values);
         let content = content.map_err(|error| format!("the template fails: {error}"))?;
         let id = format!("<{}@{}>", event.id, self.from.email.domain());
         let message = Message::builder()

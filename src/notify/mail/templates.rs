@@ -141,6 +141,8 @@ fn dollars(amount: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::super::kinds::mailed_types;
@@ -164,13 +166,14 @@ mod tests {
         let mut subjects = Vec::new();
         let later =
             ["alert.balance_below", "budget.warning", "budget.exceeded", "number.suspended"];
-        for kind in mailed_types().iter().copied().chain(later) {
+        let kinds: BTreeSet<&str> = mailed_types().iter().copied().chain(later).collect();
+        for kind in kinds {
             let (object, _) = kind.split_once('.').unwrap();
-            let context = json!({
+            let values = json!({
                 "type": kind, "account": "acme", "name": "<b>Acme & Sons</b>",
                 "data": { "amount": "25.000000", "reason": "<i>card</i>", "last4": "4242" },
             });
-            let content = templates.render(object, &context).unwrap();
+            let content = templates.render(object, &values).unwrap();
             assert!(!content.subject.is_empty() && content.text.len() > 40, "{kind}: {content:?}");
             assert!(
                 !content.html.contains("<b>Acme") && !content.html.contains("<i>"),

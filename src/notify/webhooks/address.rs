@@ -31,7 +31,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         // IETF protocols with Teredo, documentation, 6to4.
-        [0x2001, ..=0x01ff, ..] | [0x2001, 0x0db8, ..] | [0x2002, ..] => false,
+        [0x2001, ..=0x01ff | 0x0db8, ..] | [0x2002, ..] => false,
         // Documentation.
         [0x3fff, ..=0x0fff, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use futures::FutureExt;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -27,12 +27,18 @@ use crate::telemetry::one_line;
 
 /// Time between two looks for deliveries that are due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Posts in progress at once.
-const AT_ONCE_MAX: usize = 512;
-/// Posts in progress to one endpoint.
-const EACH_AT_ONCE_MAX: i32 = 8;
-/// How long a claim lasts: longer than an attempt.
-const CLAIM: TimeDelta = TimeDelta::seconds(30);
+/// Claimed deliveries, of all endpoints and of each; of one that fails, one.
+const CLAIMED_MAX: usize = 2_048;
+const EACH_CLAIMED_MAX: i32 = 32;
+/// Posts in progress to one endpoint. The other claimed ones wait in memory, so that a fast
+/// receiver does not wait for Postgres.
+const EACH_AT_ONCE_MAX: usize = 8;
+/// How long a claim lasts: longer than it takes to post what is claimed of a slow endpoint.
+const CLAIM: TimeDelta = TimeDelta::seconds(90);
+/// Pause of an endpoint after a failure: what waits for it is tried one by one.
+const FAILED_PAUSE: Duration = Duration::from_millis(250);
+/// Time in which ends are gathered, so that they are noted together.
+const GATHER: Duration = Duration::from_millis(5);
 /// Time between two measurements of what waits.
 const MEASURE_EVERY: Duration = Duration::from_secs(5);
 /// Time between two rounds of tidying up.
@@ -51,7 +57,8 @@ pub(in crate::notify) struct Poster {
 /// An attempt that ended.
 struct Ended {
     endpoint: EndpointId,
-    attempted: Attempted,
+    /// `None`: the endpoint was disabled before its turn came.
+    attempted: Option<Attempted>,
     disables: Option<DisabledReason>,
 }
 
@@ -106,21 +113,34 @@ impl Poster {
     async fn step(&self, posting: &mut Posting) -> Result<bool, LedgerError> {
         posting.gather();
         self.note(posting).await?;
-        let room = AT_ONCE_MAX.saturating_sub(posting.tasks.len());
+        let room = CLAIMED_MAX.saturating_sub(posting.tasks.len());
         let now = self.clock.now();
         if room == 0 || !webhooks::is_any_due(&self.store, now).await? {
             self.measure(posting).await;
             return Ok(false);
         }
-        let busy: Vec<_> = posting.busy.iter().map(|(id, count)| (*id, *count)).collect();
-        let most = (i64::try_from(room).unwrap_or(i64::MAX), EACH_AT_ONCE_MAX);
+        let busy: Vec<_> = posting.lanes.iter().map(|(id, lane)| (*id, lane.claimed)).collect();
+        let most = (i64::try_from(room).unwrap_or(i64::MAX), EACH_CLAIMED_MAX);
         let claimed =
             webhooks::claim(&self.store, &self.secrets, &busy, most, now, now + CLAIM).await?;
         let is_any = !claimed.is_empty();
         for due in claimed {
-            *posting.busy.entry(due.endpoint).or_default() += 1;
-            let poster = self.clone();
-            posting.tasks.spawn(async move { poster.attempt(due).await });
+            let lane = posting.lanes.entry(due.endpoint).or_default();
+            lane.claimed += 1;
+            let (poster, turns) = (self.clone(), Arc::clone(&lane.turns));
+            posting.tasks.spawn(async move {
+                // Closed: the endpoint is disabled, and nothing waits for it any more.
+                let Ok(_turn) = turns.acquire().await else {
+                    return Ended { endpoint: due.endpoint, attempted: None, disables: None };
+                };
+                let ended = poster.attempt(due).await;
+                if ended.disables.is_some() {
+                    turns.close();
+                } else if ended.attempted.as_ref().is_some_and(|it| it.error.is_some()) {
+                    tokio::time::sleep(FAILED_PAUSE).await;
+                }
+                ended
+            });
         }
         posting.is_measured &= !is_any;
         self.measure(posting).await;
@@ -140,7 +160,7 @@ impl Poster {
         let due_at = next.filter(|_| error.is_some() && disables.is_none()).map(|wait| at + wait);
         let (id, endpoint) = (due.id, due.endpoint);
         let attempted = Attempted { id, at, answer_status: status, answer: body, error, due_at };
-        Ended { endpoint, attempted, disables }
+        Ended { endpoint, attempted: Some(attempted), disables }
     }
 
     /// Notes what ended; what cannot be noted stays.
@@ -148,9 +168,11 @@ impl Poster {
         if posting.ended.is_empty() {
             return Ok(());
         }
-        let attempted: Vec<_> = posting.ended.iter().map(|ended| ended.attempted.clone()).collect();
+        let attempted = posting.ended.iter().filter_map(|ended| ended.attempted.clone());
+        let attempted: Vec<_> = attempted.collect();
         webhooks::note(&self.store, &attempted).await?;
         for Ended { endpoint, attempted, disables } in std::mem::take(&mut posting.ended) {
+            let Some(attempted) = attempted else { continue };
             let outcome = outcome_of(&attempted);
             metrics::counter!(WEBHOOK_DELIVERIES, "outcome" => outcome).increment(1);
             if let Some(error) = &attempted.error {
@@ -218,12 +240,24 @@ fn outcome_of(attempted: &Attempted) -> &'static str {
     }
 }
 
+/// The claimed deliveries of an endpoint.
+struct Lane {
+    claimed: i32,
+    turns: Arc<Semaphore>,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self { claimed: 0, turns: Arc::new(Semaphore::new(EACH_AT_ONCE_MAX)) }
+    }
+}
+
 /// The posts in progress.
 #[derive(Default)]
 struct Posting {
     tasks: JoinSet<Ended>,
-    /// Posts in progress by endpoint.
-    busy: HashMap<EndpointId, i32>,
+    /// The endpoints of claimed deliveries.
+    lanes: HashMap<EndpointId, Lane>,
     /// Attempts that ended and are not noted.
     ended: Vec<Ended>,
     /// Endpoints to disable.
@@ -244,10 +278,10 @@ impl Posting {
     fn take(&mut self, joined: Result<Ended, tokio::task::JoinError>) {
         match joined {
             Ok(ended) => {
-                if let Some(count) = self.busy.get_mut(&ended.endpoint) {
-                    *count -= 1;
-                    if *count <= 0 {
-                        self.busy.remove(&ended.endpoint);
+                if let Some(lane) = self.lanes.get_mut(&ended.endpoint) {
+                    lane.claimed -= 1;
+                    if lane.claimed <= 0 {
+                        self.lanes.remove(&ended.endpoint);
                     }
                 }
                 self.ended.push(ended);
@@ -260,7 +294,10 @@ impl Posting {
     /// Waits for an end, for news, or for the next look.
     async fn wait(&mut self, made: &Notify) {
         tokio::select! {
-            Some(joined) = self.tasks.join_next() => self.take(joined),
+            Some(joined) = self.tasks.join_next() => {
+                self.take(joined);
+                tokio::time::sleep(GATHER).await;
+            }
             () = made.notified() => {}
             () = beat(LOOK_EVERY) => {}
         }

@@ -77,9 +77,9 @@ impl Targets {
         let scheme = self.check_text(url)?;
         let Some(Host::Domain(name)) = url.host() else { return Ok(()) };
         let resolver = self.resolver(scheme);
-        let resolved = tokio::time::timeout(LOOKUP_MAX, resolver.resolve(name)).await;
+        let found = tokio::time::timeout(LOOKUP_MAX, resolver.resolve(name)).await;
         let too_long = || Err(TargetRefused::Unresolved("it takes too long".to_owned()));
-        resolved.unwrap_or_else(|_| too_long()).map(|_| ())
+        found.unwrap_or_else(|_| too_long()).map(|_| ())
     }
 }
 
