@@ -50,7 +50,7 @@ fn token(value: &Value) -> Result<String, String> {
     extensions(("x-scopes" = json!([])), ("x-problems" = json!(["unknown_token"])))
 )]
 async fn page(State(api): State<Api>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    let Unsubscription { kind, .. } = read(&api, query)?;
+    let Unsubscription { kind, .. } = read(&api, query.as_deref())?;
     let kind = kind.replace('_', " ");
     Ok(shown(&format!(
         "<h1>No more mails of this kind?</h1>\
@@ -69,7 +69,7 @@ async fn unsubscribe(
     State(api): State<Api>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let change = Unsubscribe(read(&api, query)?);
+    let change = Unsubscribe(read(&api, query.as_deref())?);
     let by = By::new("mail link", api.clock.now());
     match api.changes.run(change, by).await? {
         Ok(()) => Ok(shown("<h1>Unsubscribed</h1><p>You get no more mails of this kind.</p>")),
@@ -77,8 +77,8 @@ async fn unsubscribe(
     }
 }
 
-fn read(api: &Api, query: Option<String>) -> Result<Unsubscription, Problem> {
-    let TokenRequest(token) = Fields::read_query(query.as_deref().unwrap_or_default())?;
+fn read(api: &Api, query: Option<&str>) -> Result<Unsubscription, Problem> {
+    let TokenRequest(token) = Fields::read_query(query.unwrap_or_default())?;
     api.mail_tokens.open(&token).ok_or_else(unknown_token)
 }
 

@@ -111,7 +111,7 @@ impl Relay {
     pub async fn run(self) {
         loop {
             match JobLock::take(&self.store, LOCK).await {
-                Ok(Some(lock)) => drop(lock.hold(self.relay()).await),
+                Ok(Some(lock)) => drop(lock.hold(Box::pin(self.relay())).await),
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "events wait"),
             }

@@ -66,7 +66,8 @@ impl Templates {
         let mut templates = Environment::new();
         templates.set_undefined_behavior(UndefinedBehavior::Chainable);
         templates.set_auto_escape_callback(|name| {
-            if name.ends_with(".html") { AutoEscape::Html } else { AutoEscape::None }
+            let is_html = Path::new(name).extension().is_some_and(|it| it == "html");
+            if is_html { AutoEscape::Html } else { AutoEscape::None }
         });
         // A value that an event lacks is shown as nothing.
         templates.add_filter("dollars", |amount: Value| {

@@ -86,10 +86,12 @@ impl Server {
     }
 }
 
+/// The end of each certificate in PEM.
+const END: &str = "-----END CERTIFICATE-----";
+
 fn certificates(path: &Path) -> Result<Vec<Certificate>, MailError> {
     let unreadable = |source| MailError::Unreadable { path: path.to_owned(), source };
     let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    const END: &str = "-----END CERTIFICATE-----";
     let each = text.split_inclusive(END).filter(|part| part.contains(END));
     each.map(|part| Certificate::from_pem(part.as_bytes()).map_err(MailError::Server)).collect()
 }

@@ -13,27 +13,29 @@ pub(super) fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_special = match (a, b, c) {
-        // "This network", private, loopback, multicast, reserved with broadcast.
-        (0 | 10 | 127 | 224.., ..) => true,
-        // Carrier-grade NAT, link-local, private.
-        (100, 64..=127, _) | (169, 254, _) | (172, 16..=31, _) | (192, 168, _) => true,
-        // IETF protocols, documentation, relays of 6to4.
-        (192, 0, 0 | 2) | (192, 88, 99) => true,
-        // Benchmarks, documentation.
-        (198, 18 | 19, _) | (198, 51, 100) | (203, 0, 113) => true,
-        _ => false,
-    };
-    !is_special
+    // In this order: "this network", private, loopback, multicast, reserved with broadcast;
+    // carrier-grade NAT, link-local, private; IETF protocols, documentation, relays of 6to4;
+    // benchmarks, documentation.
+    !matches!(
+        (a, b, c),
+        (0 | 10 | 127 | 224.., ..)
+            | (100, 64..=127, _)
+            | (169, 254, _)
+            | (172, 16..=31, _)
+            | (192, 168, _)
+            | (192, 0, 0 | 2)
+            | (192, 88, 99)
+            | (198, 18 | 19, _)
+            | (198, 51, 100)
+            | (203, 0, 113)
+    )
 }
 
-/// Of IPv6 only global unicast, 2000::/3, without the blocks in it that are none.
+/// Of IPv6 only global unicast, `2000::/3`, without the blocks in it that are none.
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // IETF protocols with Teredo, documentation, 6to4.
-        [0x2001, ..=0x01ff | 0x0db8, ..] | [0x2002, ..] => false,
-        // Documentation.
-        [0x3fff, ..=0x0fff, ..] => false,
+        // IETF protocols with Teredo, documentation; 6to4; documentation.
+        [0x2001, ..=0x01ff | 0x0db8, ..] | [0x2002, ..] | [0x3fff, ..=0x0fff, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,
     }
 }

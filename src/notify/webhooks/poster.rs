@@ -95,7 +95,7 @@ impl Poster {
             };
             match step.await {
                 // There may be more.
-                Ok(true) => continue,
+                Ok(true) => {}
                 Ok(false) => posting.wait(made).await,
                 Err(error) => {
                     if error.as_store_error().is_some_and(StoreError::is_transient) {
@@ -152,10 +152,9 @@ impl Poster {
         let at = self.clock.now();
         let next = self.settings.retry_after(due.attempts.saturating_add(1));
         let disables = match (&error, status) {
-            (None, _) => None,
             (Some(_), Some(410)) => Some(DisabledReason::Gone),
             (Some(_), _) if next.is_none() => Some(DisabledReason::Failed),
-            (Some(_), _) => None,
+            _ => None,
         };
         let due_at = next.filter(|_| error.is_some() && disables.is_none()).map(|wait| at + wait);
         let (id, endpoint) = (due.id, due.endpoint);
