@@ -1,4 +1,4 @@
-//! A real mail server on its own process (tests/receivers/smtp_server.py).
+//! A real mail server on its own process (`tests/receivers/smtp_server.py`).
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};

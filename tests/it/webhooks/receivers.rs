@@ -118,7 +118,7 @@ impl Receiver {
                 Behaviour::Endless => {
                     let head = "HTTP/1.1 200 X\r\ncontent-type: text/plain\r\n\r\n";
                     drop(stream.write_all(head.as_bytes()).await);
-                    while stream.write_all(&[b'x'; 65_536]).await.is_ok() {}
+                    while stream.write_all(&[b'x'; 8_192]).await.is_ok() {}
                     return;
                 }
             };
@@ -168,7 +168,7 @@ pub(super) fn accepted(hooks: &[(&Hook, &str)]) -> Vec<bool> {
         .iter()
         .map(|(hook, secret)| {
             let request = json!({"secret": secret, "headers": hook.headers, "body": hook.body});
-            format!("{request}\n")
+            request.to_string() + "\n"
         })
         .collect();
     let writer = std::thread::spawn(move || stdin.write_all(lines.as_bytes()));
