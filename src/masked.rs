@@ -29,6 +29,14 @@ pub fn masked(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// The address of a receiver as logs and events may show it: its path and query may be its secret.
+pub fn masked_url(url: &str) -> String {
+    let after_scheme = url.find("://").map_or(0, |at| at + 3);
+    let end = url[after_scheme..].find(['/', '?', '#']).map_or(url.len(), |at| after_scheme + at);
+    let rest = if url.len() > end + 1 { "/***" } else { "/" };
+    format!("{}{rest}", &url[..end])
+}
+
 /// Start and length of the digits of each number.
 fn numbers(text: &[u8]) -> impl Iterator<Item = (usize, usize)> {
     let begins = |at: usize| text[..at].ends_with(b"+") || text[..at].ends_with(b"%2B");

@@ -111,6 +111,14 @@ pub const RENTALS_PUBLISHED: &str = "callmeter_rentals_published_total";
 pub const NUMBERS_UNDERPRICED: &str = "callmeter_numbers_underpriced";
 /// Numbers that only Twilio has, or only the ledger, as last compared.
 pub const NUMBERS_ASTRAY: &str = "callmeter_numbers_astray";
+/// Attempts to post events to customers, by outcome.
+pub const WEBHOOK_DELIVERIES: &str = "callmeter_webhook_deliveries_total";
+/// Deliveries to customers that wait for their first or next attempt.
+pub const WEBHOOKS_WAITING: &str = "callmeter_webhooks_waiting_deliveries";
+/// Mails to customers, by outcome.
+pub const MAILS: &str = "callmeter_mails_total";
+/// Mails to customers that wait.
+pub const MAILS_WAITING: &str = "callmeter_mails_waiting";
 /// Uncharged calls that the sweep found at Twilio and published, by what found them.
 pub const SWEEP_CALLS: &str = "callmeter_sweep_calls_total";
 /// Twilio accounts that a sweep could not list.
@@ -317,6 +325,10 @@ fn describe() {
     describe_counter!(RENTALS_PUBLISHED, "Periods of numbers published to be charged");
     describe_gauge!(NUMBERS_UNDERPRICED, "Types of numbers dearer at Twilio than in the catalog");
     describe_gauge!(NUMBERS_ASTRAY, "Numbers that only Twilio or only the ledger has");
+    describe_counter!(WEBHOOK_DELIVERIES, "Attempts to post events to customers, by outcome");
+    describe_gauge!(WEBHOOKS_WAITING, "Deliveries to customers that wait for an attempt");
+    describe_counter!(MAILS, "Attempts to send mails to customers, by outcome");
+    describe_gauge!(MAILS_WAITING, "Mails to customers that wait");
     describe_counter!(SWEEP_CALLS, "Calls found uncharged at Twilio, by what found them");
     describe_counter!(SWEEP_FAILURES, "Twilio accounts that a sweep could not list");
     describe_counter!(EXPIRED_HOLDS, "Expired holds that Twilio was asked about, by outcome");

@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # The official SDKs of Twilio and Stripe, pinned, without their dependencies for calls to the network:
-# signing and reading need none. .local/cache/sdks contains `python` (one folder for PYTHONPATH of each
-# package), `node_modules`, and `node`.
+# signing and reading need none; the official library of Standard Webhooks; and a small mail server.
+# .local/cache/sdks contains `python` and `receivers` (one folder for PYTHONPATH of each package),
+# `node_modules`, and `node`.
 
 SDKS_PYTHON=(twilio stripe typing_extensions)
 
@@ -9,6 +10,7 @@ sdks_install() {
   local dir=$CACHE/sdks
   mkdir -p "$dir"
   sdks_python "$dir" || die "the SDKs for Python are missing: install python3 with pip, then run this again"
+  sdks_receivers "$dir/receivers" || die "packages from PyPI are missing: install python3 with pip, then run this again"
   sdks_node "$dir" || die "the SDKs for Node are missing: install node and npm, then run this again"
 }
 
@@ -23,6 +25,18 @@ sdks_python() {
     path+=${path:+:}$dir/python/$name
   done
   PYTHONPATH=$path python3 -c 'from twilio.request_validator import RequestValidator; import stripe'
+}
+
+# The packages with which the tests receive web hooks and mail.
+sdks_receivers() {
+  local dir=$1 name package path=
+  mkdir -p "$dir"
+  for name in standardwebhooks aiosmtpd atpublic attrs; do
+    package=$(python_package "$name" any) || return 1
+    ln -sfn "$package" "$dir/$name"
+    path=$path:$package
+  done
+  PYTHONPATH=${path#:} python3 -c 'import standardwebhooks, aiosmtpd.controller'
 }
 
 sdks_need_pip() {

@@ -17,6 +17,7 @@ use crate::ledger::idempotency;
 use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
+use crate::ledger::webhooks::WebhookSecrets;
 use crate::metrics::CATALOG_VERSION;
 use crate::operator::catalog_file;
 use crate::verify;
@@ -107,40 +108,28 @@ impl App {
     }
 
     /// Deletes replaced auth tokens that no longer count. Reseals tokens and shared keys of an
-    /// older key with the present key.
+    /// older key with the present key, and so secrets of web hooks.
     pub(super) async fn tend_tokens(self) {
         let tokens = TwilioTokens::from_settings(&self.settings);
         let keys = SharedKeys::from_settings(&self.settings);
+        let secrets = WebhookSecrets::from_settings(&self.settings);
         loop {
             let now = self.clock.now();
             let tended = self.store.transact("tokens::tend", |connection| {
                 let tokens = tokens.clone();
                 async move { tokens.tend(connection, now).await }.boxed()
             });
-            match tended.await {
-                Ok(tended) if tended.lost > 0 => {
-                    let accounts = tended.lost;
-                    tracing::error!(accounts, "auth tokens are sealed by a key that is not set");
-                }
-                Ok(_) => {}
-                Err::<_, LedgerError>(error) => {
-                    tracing::warn!(error = one_line(&error), "auth tokens were not maintained");
-                }
-            }
+            tell_tended(tended.await.map(|tended| tended.lost), "auth tokens");
             let tended = self.store.transact("shared_keys::tend", |connection| {
                 let keys = keys.clone();
                 async move { keys.tend(connection).await }.boxed()
             });
-            match tended.await {
-                Ok(tended) if tended.lost > 0 => {
-                    let count = tended.lost;
-                    tracing::error!(count, "shared keys are sealed by a key that is not set");
-                }
-                Ok(_) => {}
-                Err::<_, LedgerError>(error) => {
-                    tracing::warn!(error = one_line(&error), "shared keys were not maintained");
-                }
-            }
+            tell_tended(tended.await.map(|tended| tended.lost), "shared keys");
+            let tended = self.store.transact("webhooks::tend", |connection| {
+                let secrets = secrets.clone();
+                async move { secrets.tend(connection, now).await }.boxed()
+            });
+            tell_tended(tended.await.map(|tended| tended.lost), "web hook secrets");
             tokio::time::sleep(TEND_EVERY).await;
         }
     }
@@ -170,5 +159,14 @@ impl App {
             }
             beat(STRIPE_DRIFT_EVERY).await;
         }
+    }
+}
+
+/// Logs how a round of maintenance of secrets ended: how many cannot be opened.
+fn tell_tended(lost: Result<i64, LedgerError>, what: &'static str) {
+    match lost {
+        Ok(0) => {}
+        Ok(count) => tracing::error!(count, "{what} are sealed by a key that is not set"),
+        Err(error) => tracing::warn!(error = one_line(&error), "{what} were not maintained"),
     }
 }

@@ -34,6 +34,7 @@ mod sweep;
 mod token;
 mod usage;
 mod verify;
+mod webhook;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -91,6 +92,9 @@ enum Command {
     /// Makes and checks what this service needs at Stripe
     #[command(subcommand)]
     Stripe(stripe::Stripe),
+    /// Lists and tests receivers of web hooks, posts events again, rotates secrets
+    #[command(subcommand)]
+    Webhook(webhook::Webhook),
     /// Verifies the ledger's invariants; may run beside a working service
     Verify(verify::Verify),
     /// Finds calls at Twilio that were never charged, and publishes them
@@ -152,6 +156,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Refill(command) => refill::run(command, &settings).await,
             Command::Number(command) => number::run(command, &settings).await,
             Command::Stripe(command) => stripe::run(command, &settings).await,
+            Command::Webhook(command) => webhook::run(command, &settings).await,
             Command::Verify(command) => verify::run(command, &settings).await,
             Command::Sweep(command) => sweep::run(command, &settings).await,
             Command::Recover(command) => recover::run(command, &settings).await,

@@ -103,6 +103,17 @@ fn text(status: &Status) -> String {
     if payments.unpublished > 0 {
         let _ = writeln!(text, "{} events wait to be published", payments.unpublished);
     }
+    let webhooks = status.webhooks;
+    if webhooks.waiting + webhooks.failing + webhooks.disabled > 0 {
+        let (waiting, failing, disabled) = (webhooks.waiting, webhooks.failing, webhooks.disabled);
+        let _ = writeln!(
+            text,
+            "web hooks: {waiting} deliveries wait; {failing} receivers fail, {disabled} disabled"
+        );
+    }
+    if webhooks.mails > 0 {
+        let _ = writeln!(text, "{} mails wait", webhooks.mails);
+    }
     let rentals = status.rentals;
     if rentals.failed + rentals.given_up > 0 {
         let due =

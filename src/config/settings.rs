@@ -11,6 +11,7 @@ use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
+use super::notifications::{Mail, Webhooks};
 use super::numbers::Numbers;
 use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
@@ -40,6 +41,8 @@ pub struct Settings {
     pub stripe: Stripe,
     pub refill: Refill,
     pub auto_refill: AutoRefill,
+    pub webhooks: Webhooks,
+    pub mail: Mail,
     pub twilio: Twilio,
     pub secrets: Secrets,
     pub privacy: Privacy,
@@ -210,6 +213,8 @@ impl Settings {
         self.stripe.check(self.http.request_seconds_max.into())?;
         self.refill.check()?;
         self.auto_refill.check()?;
+        self.webhooks.check()?;
+        self.mail.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.alerts.check()?;
         self.sweep.check()?;

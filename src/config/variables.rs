@@ -24,12 +24,13 @@ pub(super) const PLAIN_NAMES: [(&str, &str); 9] = [
 ];
 
 /// Keys whose values must not be shown, and may be in a file.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "http.admin_key",
     "database.url",
     "redis.url",
     "stripe.api_key",
     "stripe.webhook_secret",
+    "mail.smtp_url",
     "twilio.auth_token",
     "twilio.shared_keys",
     "secrets.key",

@@ -112,6 +112,36 @@ impl Access for SomeReader {
     }
 }
 
+/// Receivers of web hooks: those of the key's account, or with the scope `admin` all.
+#[derive(Clone, Debug)]
+pub(super) struct Receivers(pub(super) Option<AccountId>);
+
+impl Access for Receivers {
+    async fn check(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        credential.require_some_account()?;
+        Ok(Self(credential.scope.account().cloned()))
+    }
+}
+
+/// As [`Receivers`], where the query may name an account: no other than the key's.
+#[derive(Clone, Debug)]
+pub(super) struct AskedReceivers(pub(super) Option<AccountId>);
+
+impl Access for AskedReceivers {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        let Receivers(owner) = Receivers::check(credential, parts, api).await?;
+        let query = parts.uri.query().unwrap_or_default();
+        let mut named =
+            form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "account");
+        if let Some(own) = &owner
+            && named.any(|(_, id)| id != own.as_str())
+        {
+            return Err(Problem::unknown_account());
+        }
+        Ok(Self(owner))
+    }
+}
+
 /// Any key; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;

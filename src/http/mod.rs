@@ -27,6 +27,8 @@ mod rate_limit;
 mod refills;
 mod rejects;
 mod render;
+mod unsubscribe;
+mod webhook_endpoints;
 mod webhooks;
 
 pub use connections::{ConnectionLimits, serve};
@@ -53,6 +55,8 @@ use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::Store;
 use crate::ledger::tokens::TwilioTokens;
 use crate::metrics::Recorder;
+use crate::notify::mail;
+use crate::notify::webhooks::Webhooks;
 use crate::numbers::Numbers;
 use crate::payments::Payments;
 use crate::wallet::{Live, Wallets};
@@ -80,6 +84,8 @@ pub struct Inner {
     bridge: Option<Bridge>,
     payments: Option<Payments>,
     numbers: Option<Numbers>,
+    webhooks: Webhooks,
+    mail_tokens: mail::Tokens,
     auto_refill: AutoRefillRules,
     admin_key: Option<KeyDigest>,
     keys: KeyCache,
@@ -145,6 +151,8 @@ impl Api {
             bridge: None,
             payments: None,
             numbers: None,
+            webhooks: Webhooks::from_settings(settings),
+            mail_tokens: mail::Tokens::from_settings(settings),
             auto_refill: AutoRefillRules {
                 limits: settings.auto_refill.limits(&settings.refill),
                 monthly_cap: settings.auto_refill.monthly_cap,
@@ -225,6 +233,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
         router = router.merge(auto_refill::routes()).merge(numbers::routes());
         router = router.merge(alerts::routes()).merge(budget::routes());
         router = router.merge(webhooks::routes());
+        router = router.merge(webhook_endpoints::routes()).merge(unsubscribe::routes());
     }
     if surface.api && surface.internal {
         router = router.merge(internal_api_routes());

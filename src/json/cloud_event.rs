@@ -20,7 +20,7 @@ pub(crate) fn cloud_event(event: StoredEvent) -> Result<Value, LedgerError> {
         "specversion": "1.0",
         "id": id.to_string(),
         "source": "callmeter",
-        "type": cloud_type(kind),
+        "type": event_type(kind.as_str()),
         "subject": account,
         "time": at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
         "datacontenttype": "application/json",
@@ -45,7 +45,7 @@ pub(crate) fn event_data(event: StoredEvent) -> Result<Value, LedgerError> {
     Ok(data)
 }
 
-/// The full type.
-fn cloud_type(kind: EventType) -> String {
-    format!("callmeter.{kind}")
+/// The full name of a type.
+pub(crate) fn event_type(kind: &str) -> String {
+    format!("{}{kind}", EventType::PREFIX)
 }

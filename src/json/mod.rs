@@ -14,15 +14,17 @@ mod reject;
 pub(crate) mod schema;
 mod transaction;
 mod unmatched_payment;
+mod webhook;
 
 pub(crate) use account::AccountJson;
 pub(crate) use alerts::AlertsJson;
 pub(crate) use auto_refill::{AutoRefillJson, AutoRefillState};
 pub(crate) use budget::BudgetJson;
-pub(crate) use cloud_event::{cloud_event, event_data};
+pub(crate) use cloud_event::{cloud_event, event_data, event_type};
 pub(crate) use key::{KeyJson, KeyScope};
 pub(crate) use number::NumberJson;
 pub(crate) use refill::{RefillJson, Shown};
 pub(crate) use reject::{ClosedJson, RejectJson};
 pub(crate) use transaction::TransactionJson;
 pub(crate) use unmatched_payment::UnmatchedPaymentJson;
+pub(crate) use webhook::{DeliveryJson, EndpointJson};

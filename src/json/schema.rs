@@ -10,7 +10,7 @@ use utoipa::openapi::schema::{Object, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::ledger::accounts::OnRedisLoss as Policy;
-use crate::ledger::audit;
+use crate::ledger::{audit, webhooks};
 
 /// Declares a text by its pattern.
 macro_rules! texts {
@@ -107,6 +107,18 @@ texts! {
     /// A key.
     KeyText = r"^cmk_[A-Za-z0-9_-]{43}$", "cmk_pV0Wm4cT8bW3mQy0k1sZb7Jt2xKfR9aLh5uGd6eYv1E",
         "A key; send it as `Authorization: Bearer`.";
+    /// The id of a receiver of web hooks.
+    WebhookEndpointId = r"^whe_[1-9][0-9]{0,8}$", "whe_12",
+        "The id of a receiver of web hooks.";
+    /// The id of a delivery.
+    WebhookDeliveryId = r"^whd_[1-9][0-9]{0,17}$", "whd_345",
+        "The id of a delivery to a receiver of web hooks.";
+    /// The secret of a receiver of web hooks.
+    WebhookSecret = r"^whsec_[A-Za-z0-9+/]{43}=$", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDqFTYUUdtp6s=",
+        "The secret that signs web hooks, as the Standard Webhooks specification writes it.";
+    /// The address of a receiver of web hooks.
+    TargetUrl = r"^https://[a-z]{1,20}\.example/[a-z0-9/]{0,40}$", "https://hooks.example/wallet",
+        "An https:// address of at most 2000 characters, without user information and fragment.";
     /// A cursor.
     Cursor = r"^[1-9][0-9]{0,17}$", "1042",
         "The `next` of the previous page.";
@@ -174,6 +186,12 @@ words! {
     DenialReason = crate::balance::Denial::ALL;
     /// Why a record could not be charged.
     RejectReason = crate::ingest::decode::RejectReason::ALL;
+    /// Whether a receiver of web hooks gets events.
+    WebhookEndpointStatus = webhooks::EndpointStatus::ALL;
+    /// Why a receiver of web hooks is disabled.
+    WebhookDisabledReason = webhooks::DisabledReason::ALL;
+    /// How far a delivery is.
+    WebhookDeliveryStatus = webhooks::DeliveryStatus::ALL;
     /// What an administrator did.
     AuditAction = audit::Action::ALL;
 }
@@ -204,6 +222,23 @@ impl PartialSchema for TwilioSharedKeys {
 impl ToSchema for TwilioSharedKeys {
     fn name() -> Cow<'static, str> {
         Cow::Borrowed("TwilioSharedKeys")
+    }
+}
+
+/// The type of an event, with its prefix.
+pub(crate) struct EventType;
+
+impl PartialSchema for EventType {
+    fn schema() -> RefOr<Schema> {
+        let types = core::EventType::ALL.iter();
+        let types = types.map(|kind| json!(format!("{}{kind}", core::EventType::PREFIX)));
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(types)).into()
+    }
+}
+
+impl ToSchema for EventType {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed("EventType")
     }
 }
 

@@ -155,6 +155,22 @@ actions! {
     AlertsChanged = "alerts_changed",
     /// The budget of an account was set or removed.
     BudgetChanged = "budget_changed",
+    /// A receiver of web hooks was created.
+    WebhookEndpointCreated = "webhook_endpoint_created",
+    /// A receiver of web hooks was deleted.
+    WebhookEndpointDeleted = "webhook_endpoint_deleted",
+    /// A receiver of web hooks was disabled by itself.
+    WebhookEndpointDisabled = "webhook_endpoint_disabled",
+    /// A receiver of web hooks was enabled again.
+    WebhookEndpointEnabled = "webhook_endpoint_enabled",
+    /// A receiver of web hooks got a new secret.
+    WebhookSecretRotated = "webhook_secret_rotated",
+    /// An event was to be posted to a receiver again.
+    WebhookReplayed = "webhook_replayed",
+    /// A test was to be posted to a receiver.
+    WebhookTested = "webhook_tested",
+    /// An address does not want a kind of mails any more.
+    MailUnsubscribed = "mail_unsubscribed",
     /// A key was created.
     KeyCreated = "key_created",
     /// A key was revoked.

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod known_calls;
 pub mod liability;
 pub mod links;
+pub mod mail;
 pub mod numbers;
 pub mod offsets;
 pub mod outbox;
@@ -47,5 +48,6 @@ mod transaction_id;
 pub mod unprojected;
 pub mod wallets;
 pub mod watched;
+pub mod webhooks;
 
 pub use error::{LedgerError, Refusable};

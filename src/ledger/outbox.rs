@@ -10,6 +10,7 @@
 use callmeter_core::domain::{AccountId, EventType};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
+use sqlx::postgres::PgRow;
 use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
@@ -141,19 +142,21 @@ pub async fn after(
     .bind(limit)
     .fetch_all(connection)
     .await?;
-    let unreadable = |error| LedgerError::unreadable("an event", error);
-    let events = rows.iter().map(|row| {
-        let told = match row.try_get::<Option<Value>, _>("data")? {
-            Some(data) => Told::Data(data),
-            None => Told::Transaction(Box::new(read_transaction(row)?)),
-        };
-        let kind = EventType::parse(row.try_get("event_type")?).map_err(unreadable)?;
-        let account = AccountId::parse(row.try_get("account")?)
-            .map_err(|error| LedgerError::unreadable("an account id", error))?;
-        let (position, id) = (row.try_get("position")?, row.try_get("event")?);
-        Ok(StoredEvent { position, id, account, kind, at: row.try_get("told_at")?, told })
-    });
-    events.collect()
+    rows.iter().map(read_event).collect()
+}
+
+/// Reads an event from the columns that [`after`] selects.
+pub(super) fn read_event(row: &PgRow) -> Result<StoredEvent, LedgerError> {
+    let told = match row.try_get::<Option<Value>, _>("data")? {
+        Some(data) => Told::Data(data),
+        None => Told::Transaction(Box::new(read_transaction(row)?)),
+    };
+    let kind = EventType::parse(row.try_get("event_type")?)
+        .map_err(|error| LedgerError::unreadable("an event", error))?;
+    let account = AccountId::parse(row.try_get("account")?)
+        .map_err(|error| LedgerError::unreadable("an account id", error))?;
+    let (position, id) = (row.try_get("position")?, row.try_get("event")?);
+    Ok(StoredEvent { position, id, account, kind, at: row.try_get("told_at")?, told })
 }
 
 /// The position of the newest event; 0: there is none.

@@ -151,7 +151,7 @@ pub struct Redacted {
 }
 
 /// The parameters of each: the account's key, the replacement of its name, and its id.
-const STATEMENTS: [&str; 11] = [
+const STATEMENTS: [&str; 13] = [
     "-- redaction::redact, account
      UPDATE accounts SET name = $2, email = NULL WHERE account_key = $1 AND id = $3",
     "-- redaction::redact, transactions
@@ -188,6 +188,13 @@ const STATEMENTS: [&str; 11] = [
      WHERE account_key = $1 AND $2 <> $3",
     "-- redaction::redact, cards
      DELETE FROM payment_methods WHERE account_key = $1 AND $2 <> $3",
+    // What receivers of web hooks answered.
+    "/* redaction::redact, web hooks */
+     UPDATE webhook_deliveries AS d SET answer = NULL FROM outbox AS o
+     WHERE o.event_number = d.event_number AND o.account_key = $1 AND d.answer IS NOT NULL
+       AND $2 <> $3",
+    "/* redaction::redact, mail */
+     DELETE FROM mail_unsubscriptions WHERE account_key = $1 AND $2 <> $3",
     // Stored answers, kept for a day.
     "-- redaction::redact, answers
      UPDATE idempotency_keys SET response = CASE WHEN response NOT LIKE '{%' THEN response ELSE (

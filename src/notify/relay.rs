@@ -5,8 +5,11 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use super::RETRY_EVERY;
+use super::mail::{MailError, Mailer};
+use super::webhooks::{self, Poster};
 use crate::clock::{Clock, beat};
 use crate::config::Settings;
 use crate::ingest::client::KafkaSettings;
@@ -26,14 +29,26 @@ pub const KAFKA: &str = "kafka";
 const LOCK: &str = "outbox";
 /// Time between two looks for new events.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Time between two attempts to become the process that does it, or after a failure.
-const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// Time between two rounds of deleting old events.
 const PURGE_EVERY: Duration = Duration::from_mins(10);
 /// Events of one page.
 const PAGE: i64 = 500;
 /// The longest time until Kafka acknowledges an event.
 const ACKNOWLEDGED_MAX: Duration = Duration::from_secs(10);
+
+/// Why nobody can be told with these settings.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayStartError {
+    /// librdkafka refuses a setting.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// TLS cannot be set up.
+    #[error("the client of web hooks cannot be created")]
+    Client(#[from] reqwest::Error),
+    /// A file or the server of mail cannot be used.
+    #[error(transparent)]
+    Mail(#[from] MailError),
+}
 
 /// Why events wait.
 #[derive(Debug, thiserror::Error)]
@@ -69,30 +84,34 @@ pub struct Relay {
     topic: String,
     partitions: i32,
     publisher: Publisher,
+    poster: Poster,
+    mailer: Mailer,
 }
 
 impl Relay {
     /// A relay to the topic of the settings.
     ///
     /// # Errors
-    /// If librdkafka refuses a setting.
+    /// If a setting, or a file that it names, cannot be used.
     pub fn from_settings(
         settings: &Settings,
         store: Store,
         clock: Clock,
-    ) -> Result<Self, PublishError> {
+    ) -> Result<Self, RelayStartError> {
         let kafka = KafkaSettings::from(&settings.kafka);
         let topic = settings.kafka.topic_events.clone();
         let publisher = Publisher::open(&kafka, &topic, "outbox", ACKNOWLEDGED_MAX)?;
         let partitions = settings.kafka.partitions;
-        Ok(Self { store, clock, kafka, topic, partitions, publisher })
+        let poster = Poster::from_settings(settings, store.clone(), clock.clone())?;
+        let mailer = Mailer::from_settings(settings, store.clone(), clock.clone())?;
+        Ok(Self { store, clock, kafka, topic, partitions, publisher, poster, mailer })
     }
 
     /// Runs for ever. Only the process that has the lock does anything.
     pub async fn run(self) {
         loop {
             match JobLock::take(&self.store, LOCK).await {
-                Ok(Some(lock)) => drop(lock.hold(self.relay()).await),
+                Ok(Some(lock)) => drop(lock.hold(Box::pin(self.relay())).await),
                 Ok(None) => {}
                 Err(error) => tracing::debug!(%error, "events wait"),
             }
@@ -102,7 +121,11 @@ impl Relay {
 
     async fn relay(&self) {
         let (ordered, news) = watch::channel(());
-        tokio::join!(self.order(ordered), self.publish(news), self.purge());
+        let more = Notify::new();
+        let make = webhooks::make(&self.store, &self.clock, news.clone(), &more);
+        let post = self.poster.post(&more);
+        let mail = self.mailer.run(news.clone());
+        tokio::join!(self.order(ordered), self.publish(news), self.purge(), make, post, mail);
     }
 
     /// Gives new events their positions, and wakes the consumers.

@@ -6,6 +6,7 @@
 mod numbers;
 mod payments;
 mod stalls;
+mod webhooks;
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use sqlx::PgConnection;
 
 pub use numbers::NumberStatus;
 pub use payments::PaymentStatus;
+pub use webhooks::WebhookStatus;
 
 use crate::ingest::client::TopicPartition;
 use crate::ingest::partition::Watermarks;
@@ -123,6 +125,8 @@ pub struct Status {
     pub payments: PaymentStatus,
     /// Numbers.
     pub numbers: NumberStatus,
+    /// Web hooks to customers.
+    pub webhooks: WebhookStatus,
     /// Jobs that ran and are turned on, by name.
     pub jobs: Vec<JobStatus>,
     /// Expired holds whose calls wait to be looked up at Twilio.
@@ -157,6 +161,7 @@ pub async fn status(
     tell_refused_rents(&mut connection, &mut problems).await?;
     let payments = payments::read(&mut connection, now, &mut problems).await?;
     let numbers = numbers::read(&mut connection, now, &mut problems).await?;
+    let webhooks = webhooks::read(&mut connection, now, &mut problems).await?;
     let jobs = read_jobs(&mut connection, now, &mut problems).await?;
     let (expired_holds, _) =
         sweep::overdue_holds(&mut connection, DateTime::<Utc>::MAX_UTC).await?;
@@ -190,7 +195,17 @@ pub async fn status(
             help: "`callmeter serve --role meter` tries them; is it running?".to_owned(),
         });
     }
-    Ok(Status { partitions, rejects, rentals, payments, numbers, jobs, expired_holds, problems })
+    Ok(Status {
+        partitions,
+        rejects,
+        rentals,
+        payments,
+        numbers,
+        webhooks,
+        jobs,
+        expired_holds,
+        problems,
+    })
 }
 
 /// Reads the jobs, and reports those that are late or fail.

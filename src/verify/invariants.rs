@@ -115,6 +115,8 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "A refund gives back a completed debit.";
     no_more_is_given_back_than_was_taken:
         "Refunds of a debit, and of a refill, never sum to more than it.";
+    events_are_posted_to_their_accounts_endpoints:
+        "An event is posted to endpoints of its account, or of all accounts, only.";
     replays_sum_up_to_what_the_audit_tells:
         "What replays debited, by kind, is what the audit tells of them.";
 };
@@ -147,4 +149,5 @@ pub(super) const QUERIES: &[&str] = &[
     query!("budgets.sql"),
     query!("references.sql"),
     query!("replays.sql"),
+    query!("webhooks.sql"),
 ];

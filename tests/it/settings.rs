@@ -41,7 +41,7 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
     // Name, value (none: not set), and what the line must name.
-    let cases: [(&str, Option<&str>, &str); 42] = [
+    let cases: [(&str, Option<&str>, &str); 48] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),
         ("DATABASE_URL", Some("mysql://callmeter:hunter2@127.0.0.1/x"), "DATABASE_URL"),
@@ -50,6 +50,12 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
         ("REDIS_URL", Some("redis://127.0.0.1:6379/x"), "REDIS_URL"),
         ("CALLMETER__CLOCK__OFFSET_SECONDS", Some("60"), "twilio.api_base"),
         ("CALLMETER__CLOCK__OFFSET_SECONDS", Some("an hour"), "clock.offset_seconds"),
+        ("CALLMETER__WEBHOOKS__ALLOW_PRIVATE_TARGETS", Some("maybe"), "webhooks.allow_private"),
+        ("CALLMETER__WEBHOOKS__ALLOWED_NETWORKS", Some("10.0.0.0/99"), "webhooks.allowed_networks"),
+        ("CALLMETER__WEBHOOKS__RESOLVER", Some("nowhere"), "webhooks.resolver"),
+        ("CALLMETER__WEBHOOKS__RETRY_SECONDS", Some("5,soon"), "webhooks.retry_seconds"),
+        ("CALLMETER__MAIL__SMTP_URL", Some("http://me:hunter2@127.0.0.1"), "mail.smtp_url"),
+        ("CALLMETER__MAIL__SMTP_URL", Some("smtp://me:hunter2@127.0.0.1"), "mail.from"),
         ("KAFKA_BROKERS", None, "KAFKA_BROKERS"),
         ("KAFKA_BROKERS", Some("127.0.0.1:port"), "KAFKA_BROKERS"),
         ("CALLMETER__HTTP__LISTEN", Some("8080"), "http.listen"),

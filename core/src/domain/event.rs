@@ -54,10 +54,15 @@ named_enum! {
         NumberSuspended = "number.suspended",
         /// A number was given back to Twilio.
         NumberReleased = "number.released",
+        /// A receiver of web hooks gets nothing more: it is gone, or failed for too long.
+        WebhookEndpointDisabled = "webhook_endpoint.disabled",
     }
 }
 
 impl EventType {
+    /// What the name of a type begins with wherever others see it.
+    pub const PREFIX: &str = "callmeter.";
+
     /// True if it warns the customer: of the balance, the budget, or refused calls.
     pub const fn is_alert(self) -> bool {
         matches!(

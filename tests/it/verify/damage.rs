@@ -236,6 +236,14 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "UPDATE transactions SET amount_micros = 5000001 WHERE account_key = 1 AND sequence = 8",
     ),
     (
+        "events_are_posted_to_their_accounts_endpoints",
+        "INSERT INTO outbox (account_key, type, at) VALUES (1, 'alert.empty', '2026-11-01Z');
+        INSERT INTO webhook_endpoints (account_key, url, sealed, key_id, created_at)
+        VALUES (2, 'https://hooks.example/', '', '', '2026-11-01Z');
+        INSERT INTO webhook_deliveries (endpoint_number, event_number, event, type, created_at)
+        SELECT endpoint_number, event_number, event, type, at FROM outbox, webhook_endpoints",
+    ),
+    (
         "replays_sum_up_to_what_the_audit_tells",
         "UPDATE replayed_amounts SET amount_micros = 14001 WHERE kind = 'call'",
     ),
