@@ -147,7 +147,6 @@ mod tests {
             "example.com",
             "ftp://example.com/",
             "https://",
-            "https:///x",
             "https://a b/",
             "https://example.com/#part",
             "https://999.1.1.1/",
