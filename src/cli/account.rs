@@ -10,6 +10,7 @@ use super::actor::{Reason, by_user, printable};
 use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::shared_key::SharedKey;
+use super::sign_in::SignIn;
 use super::token::Token;
 use super::{CommandError, changes, open, open_balance, print};
 use crate::accounts::UnknownAccount;
@@ -49,6 +50,8 @@ pub(super) enum Account {
     Card(Cards),
     /// Links one more Twilio account, whose calls the account then pays for
     Link(Link),
+    /// Makes a link that signs the customer in to the wallet page
+    SignIn(SignIn),
     /// Removes the account's name, address and phone numbers for good; amounts stay
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
@@ -173,6 +176,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Redact(command) => {
             command.run(settings, &desk.changes, &desk.store, desk.now).await
         }
+        Account::SignIn(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,
     }

@@ -10,6 +10,7 @@ use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
+use super::page::Page;
 use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
@@ -34,6 +35,7 @@ pub struct Settings {
     pub catalog: CatalogFile,
     pub clock: ClockSettings,
     pub stripe: Stripe,
+    pub page: Page,
     pub refill: Refill,
     pub auto_refill: AutoRefill,
     pub twilio: Twilio,
@@ -205,6 +207,7 @@ impl Settings {
         self.stripe.check(self.http.request_seconds_max.into())?;
         self.refill.check()?;
         self.auto_refill.check()?;
+        self.page.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.sweep.check()?;
         self.reconcile.check()?;

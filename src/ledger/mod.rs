@@ -14,6 +14,7 @@ pub(crate) mod copy;
 mod crossings;
 pub(crate) mod dedicated;
 pub mod denials;
+pub mod entries;
 mod error;
 pub mod history;
 pub mod idempotency;
@@ -41,6 +42,7 @@ pub mod subscriptions;
 pub mod tokens;
 mod transaction_id;
 pub mod unprojected;
+pub mod wallet_sessions;
 pub mod wallets;
 
 pub use error::{LedgerError, Refusable};
