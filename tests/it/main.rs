@@ -30,6 +30,7 @@ mod months;
 mod offsets;
 mod operate;
 mod outages;
+mod page;
 mod payments;
 mod pooled;
 mod privacy;
