@@ -4,11 +4,9 @@
 use std::sync::LazyLock;
 
 use axum::extract::Path;
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
-
-use super::error::PageError;
 
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
@@ -56,9 +54,9 @@ impl Assets {
 }
 
 /// `GET /wallet/assets/{name}`
-pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, PageError> {
+pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, StatusCode> {
     let all = [&*STYLE, &*SCRIPT, &*CARD_SCRIPT];
-    let file = all.into_iter().find(|file| file.name == name).ok_or(PageError::NotFound)?;
+    let file = all.into_iter().find(|file| file.name == name).ok_or(StatusCode::NOT_FOUND)?;
     let mut response = file.text.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type));

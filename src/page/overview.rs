@@ -257,7 +257,11 @@ fn balance(view: &WalletView, calls: i64) -> Balance {
         available: cents(view.available),
         lead,
         whole: cents(view.balance),
-        held: exact(view.held),
+        held: if view.held.is_zero() {
+            exact(view.held)
+        } else {
+            format!("−{}", exact(view.held))
+        },
         calls,
         credit_limit: (!limit.is_zero()).then(|| exact(limit)),
         sum,

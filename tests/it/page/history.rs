@@ -41,7 +41,7 @@ async fn calls_are_held_charged_told_live_found_and_proven() {
     world.system.produce(&calls).await;
     hears("event: parts").await;
     until("both are charged", SOON, async || {
-        browser.get("/wallet").await.words().contains("0 of 100 min").then_some(())
+        browser.get("/wallet").await.words().contains("Overage call").then_some(())
     })
     .await;
     let overview = browser.get("/wallet").await.expect(200);
