@@ -3,6 +3,7 @@
 mod browser;
 mod forms;
 mod history;
+mod in_chromium;
 mod looks;
 mod money;
 mod sign_in;
