@@ -5,9 +5,9 @@
 //!
 //! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
 //! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
-//! [`accounts`], [`operator`], [`json`], [`wallet`], [`health`], [`meter`], [`verify`], [`jobs`],
-//! [`notify`], [`twilio`], [`stripe`], [`payments`], [`numbers`], [`sweep`], [`reconcile`], [`books`],
-//! [`status`], [`simulate`], [`bridge`], [`http`], [`app`], [`cli`].
+//! [`accounts`], [`operator`], [`json`], [`csv`], [`wallet`], [`health`], [`meter`], [`verify`],
+//! [`jobs`], [`notify`], [`twilio`], [`stripe`], [`payments`], [`numbers`], [`sweep`], [`reconcile`],
+//! [`books`], [`status`], [`simulate`], [`bridge`], [`http`], [`page`], [`app`], [`cli`].
 //!
 //! A module uses only modules before it. A test reads the order here.
 
@@ -20,6 +20,7 @@ pub mod change;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub(crate) mod csv;
 pub mod health;
 pub mod http;
 pub mod http_client;
@@ -34,6 +35,7 @@ pub mod metrics;
 pub mod notify;
 pub mod numbers;
 pub mod operator;
+pub mod page;
 pub mod payments;
 pub mod reconcile;
 pub mod simulate;

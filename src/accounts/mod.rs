@@ -13,6 +13,7 @@ pub mod link;
 pub mod redact;
 pub mod settings;
 pub mod shared_keys;
+pub mod sign_in;
 pub mod status;
 pub mod subscribe;
 pub mod token;

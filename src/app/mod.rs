@@ -10,6 +10,7 @@ mod bridge;
 mod jobs;
 mod meter;
 mod numbers;
+mod page;
 mod upkeep;
 
 use auto_refill::refill_by_itself;
@@ -177,6 +178,7 @@ impl App {
                 Ok(())
             });
         }
+        let page = if has_api { Some(self.open_page(&live)?) } else { None };
         let mut api = Api::new(
             &self.settings,
             self.store.clone(),
@@ -204,9 +206,17 @@ impl App {
             let listener = listener.with_context(|| format!("{address} cannot be listened on"))?;
             tracing::info!(address = %listener.local_addr()?, "listening");
             let shutdown = self.shutdown.clone();
-            let router = api.clone().router(surface);
+            let mut router = api.clone().router(surface);
+            // Customers come by the public address.
+            let page = page.clone().filter(|_| address == http.listen);
+            let mut runtime = None;
+            if let Some((pages, of_pages)) = page {
+                router = router.merge(pages);
+                runtime = Some(of_pages);
+            }
             stages.spawn(async move {
                 http::serve(listener, router, limits, shutdown).await;
+                drop(runtime);
                 Ok(())
             });
         }

@@ -17,6 +17,7 @@ use crate::ledger::idempotency;
 use crate::ledger::shared_keys::SharedKeys;
 use crate::ledger::store::StoreError;
 use crate::ledger::tokens::TwilioTokens;
+use crate::ledger::wallet_sessions;
 use crate::ledger::webhooks::WebhookSecrets;
 use crate::metrics::CATALOG_VERSION;
 use crate::operator::catalog_file;
@@ -103,6 +104,9 @@ impl App {
             let purged = idempotency::purge(&self.store, PURGE_LIMIT, self.clock.now()).await;
             if let Err(error) = purged {
                 tracing::warn!(error = one_line(&error), "old answers were not forgotten");
+            }
+            if let Err(error) = wallet_sessions::forget(&self.store, self.clock.now()).await {
+                tracing::warn!(error = one_line(&error), "old sessions were not forgotten");
             }
         }
     }

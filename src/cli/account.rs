@@ -11,6 +11,7 @@ use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
 use super::redact::Redact;
 use super::shared_key::SharedKey;
+use super::sign_in::SignIn;
 use super::token::Token;
 use super::{CommandError, changes, open, open_balance, print};
 use crate::accounts::UnknownAccount;
@@ -54,6 +55,8 @@ pub(super) enum Account {
     Alerts(AlertsArguments),
     /// Shows, sets or removes what the account may spend in a month
     Budget(BudgetArguments),
+    /// Makes a link that signs the customer in to the wallet page
+    SignIn(SignIn),
     /// Removes the account's name, address and phone numbers for good; amounts stay
     Redact(Redact),
     /// Sets or forgets the auth token of an account's Twilio account
@@ -180,6 +183,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Redact(command) => {
             command.run(settings, &desk.changes, &desk.store, desk.now).await
         }
+        Account::SignIn(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::Token(command) => command.run(settings, &desk.changes, desk.now).await,
         Account::SharedKey(command) => command.run(settings, &desk.changes, desk.now).await,
     }

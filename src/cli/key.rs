@@ -55,6 +55,9 @@ enum WideScope {
     Admin,
     /// Authorizations of every account, nothing else
     Authorize,
+    /// Signing customers in to the wallet page, nothing else
+    #[value(name = "sign_in")]
+    SignIn,
 }
 
 #[derive(Debug, Args)]
@@ -95,6 +98,7 @@ async fn create(
     let scope = match (command.account, command.scope) {
         (Some(account), _) => Scope::Account(account),
         (None, Some(WideScope::Admin)) => Scope::Admin,
+        (None, Some(WideScope::SignIn)) => Scope::SignIn,
         (None, _) => Scope::Authorize,
     };
     let text = KeyText::random();

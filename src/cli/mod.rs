@@ -27,6 +27,7 @@ mod rejects;
 mod report;
 mod serve;
 mod shared_key;
+mod sign_in;
 mod simulate;
 mod status;
 mod stripe;

@@ -10,6 +10,8 @@ use super::error::{Problem, refuse};
 
 /// Stripe's own API: the only place that a live key is sent to.
 const STRIPE_API: &str = "https://api.stripe.com";
+/// Stripe's own script: the only one that takes real cards.
+const STRIPE_JS: &str = "https://js.stripe.com/";
 /// Declined tries in an hour with a live key, where the setting gives none.
 const LIVE_DECLINES_PER_HOUR: u32 = 10;
 /// Setups of cards of one account in an hour with a live key, where the setting is not given.
@@ -26,6 +28,7 @@ pub struct Stripe {
     pub publishable_key: Option<String>,
     pub webhook_secret: Option<Secret>,
     pub api_base: String,
+    pub js_url: String,
     pub timeout_seconds: u32,
     pub lookup_seconds: u32,
     pub action_minutes: u32,
@@ -108,6 +111,13 @@ impl Stripe {
         }
         if !(base.starts_with("https://") || base.starts_with("http://")) {
             return refuse("stripe.api_base", "is not an HTTP address", "give https://host");
+        }
+        if self.is_live() && !self.js_url.starts_with(STRIPE_JS) {
+            let remedy = "use a test key with another address";
+            return refuse("stripe.js_url", "is not Stripe's, and the key is live", remedy);
+        }
+        if !super::page::is_web_address(&self.js_url) {
+            return refuse("stripe.js_url", "is not an HTTP address", "give https://host/path");
         }
         if self.webhook_secrets().len() > 2 {
             return refuse("stripe.webhook_secret", "is more than two secrets", "give one or two");

@@ -13,6 +13,7 @@ use super::http::Http;
 use super::jobs::{Reconcile, Sweep};
 use super::notifications::{Mail, Webhooks};
 use super::numbers::Numbers;
+use super::page::Page;
 use super::payments::{AutoRefill, Refill, Stripe};
 use super::privacy::Privacy;
 use super::secrets::{Secrets, Twilio};
@@ -39,6 +40,7 @@ pub struct Settings {
     pub catalog: CatalogFile,
     pub clock: ClockSettings,
     pub stripe: Stripe,
+    pub page: Page,
     pub refill: Refill,
     pub auto_refill: AutoRefill,
     pub webhooks: Webhooks,
@@ -215,6 +217,7 @@ impl Settings {
         self.auto_refill.check()?;
         self.webhooks.check()?;
         self.mail.check()?;
+        self.page.check()?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.alerts.check()?;
         self.sweep.check()?;

@@ -142,13 +142,24 @@ impl Access for AskedReceivers {
     }
 }
 
-/// Any key; the account of the call is in the body.
+/// Any key that authorizes calls; the account of the call is in the body.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialer;
 
 impl Access for Dialer {
-    async fn check(_: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
-        Ok(Self)
+    async fn check(credential: &Credential, _: &mut Parts, _: &Api) -> Result<Self, Problem> {
+        credential.require_some_calls().map(|()| Self)
+    }
+}
+
+/// Signing customers of the account in the path in: the scope `admin` or `sign_in`.
+#[derive(Clone, Debug)]
+pub(super) struct SignIn(pub(super) AccountId);
+
+impl Access for SignIn {
+    async fn check(credential: &Credential, parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
+        credential.require_sign_in()?;
+        account_in(parts, api).await.map(Self).ok_or_else(Problem::unknown_account)
     }
 }
 

@@ -55,7 +55,29 @@ impl Credential {
     pub(super) fn require_admin(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Admin => Ok(()),
+            Scope::Authorize | Scope::Account(_) | Scope::SignIn => Err(Problem::forbidden()),
+        }
+    }
+
+    /// Requires access to sign customers in.
+    ///
+    /// # Errors
+    /// 403 for every scope but `admin` and `sign_in`.
+    pub(super) fn require_sign_in(&self) -> Result<(), Problem> {
+        match self.scope {
+            Scope::Admin | Scope::SignIn => Ok(()),
             Scope::Authorize | Scope::Account(_) => Err(Problem::forbidden()),
+        }
+    }
+
+    /// Requires access to the calls of at least one account, before the account is known.
+    ///
+    /// # Errors
+    /// 403 for a key that authorizes no calls.
+    pub(super) fn require_some_calls(&self) -> Result<(), Problem> {
+        match self.scope {
+            Scope::Admin | Scope::Authorize | Scope::Account(_) => Ok(()),
+            Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -69,7 +91,7 @@ impl Credential {
             Scope::Admin => Ok(()),
             Scope::Account(own) if own == id => Ok(()),
             Scope::Account(_) => Err(Problem::unknown_account()),
-            Scope::Authorize => Err(Problem::forbidden()),
+            Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -80,7 +102,7 @@ impl Credential {
     pub(super) fn require_some_account(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Admin | Scope::Account(_) => Ok(()),
-            Scope::Authorize => Err(Problem::forbidden()),
+            Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -91,7 +113,7 @@ impl Credential {
     pub(super) fn require_owner(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Account(_) => Ok(()),
-            Scope::Admin | Scope::Authorize => Err(Problem::forbidden()),
+            Scope::Admin | Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -99,7 +121,7 @@ impl Credential {
     pub(super) fn own_account(&self) -> Option<AccountId> {
         match &self.scope {
             Scope::Account(own) => Some(own.clone()),
-            Scope::Admin | Scope::Authorize => None,
+            Scope::Admin | Scope::Authorize | Scope::SignIn => None,
         }
     }
 
@@ -117,6 +139,7 @@ impl Credential {
             Scope::Admin | Scope::Authorize => Ok(id),
             Scope::Account(own) if own == id => Ok(id),
             Scope::Account(_) => Err(Problem::unknown_account()),
+            Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -204,6 +227,7 @@ mod tests {
         let cases = [
             (Scope::Admin, [None, None, None]),
             (Scope::Authorize, [Some(403), Some(403), Some(403)]),
+            (Scope::SignIn, [Some(403), Some(403), Some(403)]),
             (Scope::Account(own.clone()), [Some(403), None, Some(404)]),
         ];
         for (scope, expected) in cases {

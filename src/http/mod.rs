@@ -31,7 +31,7 @@ mod unsubscribe;
 mod webhook_endpoints;
 mod webhooks;
 
-pub use connections::{ConnectionLimits, serve};
+pub use connections::{ConnectionLimits, peer_of, serve};
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -88,6 +88,7 @@ pub struct Inner {
     mail_tokens: mail::Tokens,
     auto_refill: AutoRefillRules,
     admin_key: Option<KeyDigest>,
+    public_url: Option<String>,
     keys: KeyCache,
     rates: Arc<RateLimits>,
     asked_seconds: u32,
@@ -158,6 +159,7 @@ impl Api {
                 monthly_cap: settings.auto_refill.monthly_cap,
             },
             admin_key: http.admin_key.as_ref().map(|key| KeyDigest::new(key.expose())),
+            public_url: http.public_url.clone(),
             keys,
             rates: Arc::new(RateLimits::from_settings(http)),
             asked_seconds: settings.holds.asked_seconds,

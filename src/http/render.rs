@@ -1,35 +1,14 @@
-//! Transactions and calls as JSON and CSV.
+//! Charged calls as JSON and CSV.
 
 use callmeter_core::domain::Money;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::csv::Line;
-use crate::json::{TransactionJson, schema};
+use crate::csv::rfc3339;
+use crate::json::schema;
 use crate::ledger::history::{ChargedCall, TransactionId};
-
-/// Writes a transaction as a line of CSV, in the field order of the JSON.
-pub(super) fn transaction_line(row: &TransactionJson, line: Line) -> Line {
-    line.value(&row.id)
-        .value(row.sequence)
-        .value(rfc3339(row.at))
-        .value(row.direction)
-        .value(row.kind)
-        .value(row.amount)
-        .value(row.balance_before)
-        .value(row.balance_after)
-        .text(&row.description)
-        .value(row.status)
-        .optional(row.payment_intent_id.as_ref())
-        .text(row.call_sid.as_deref().unwrap_or_default())
-        .optional(row.refers_to.as_ref())
-}
-
-/// A time in the form of the JSON.
-fn rfc3339(at: DateTime<Utc>) -> String {
-    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
 
 /// A charged call.
 #[derive(Debug, Serialize, ToSchema)]

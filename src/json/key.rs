@@ -19,6 +19,8 @@ pub(crate) enum KeyScope {
     Authorize,
     /// One account.
     Account,
+    /// Signing customers in to the wallet page, and nothing else.
+    SignIn,
 }
 
 /// A key without its text.

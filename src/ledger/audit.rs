@@ -175,6 +175,16 @@ actions! {
     KeyCreated = "key_created",
     /// A key was revoked.
     KeyRevoked = "key_revoked",
+    /// A link that signs a customer in was created.
+    SignInLinkCreated = "sign_in_link_created",
+    /// Somebody signed in to the wallet page.
+    SignedIn = "signed_in",
+    /// Somebody signed out of it.
+    SignedOut = "signed_out",
+    /// All sessions of an account were ended.
+    SessionsEnded = "sessions_ended",
+    /// An operator looked at a customer's page.
+    PageViewed = "page_viewed",
     /// A partition's offset was set.
     OffsetSet = "offset_set",
     /// A rejected record was replayed.

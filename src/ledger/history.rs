@@ -213,7 +213,7 @@ pub(super) fn read_transaction(row: &PgRow) -> Result<Transaction, LedgerError> 
     })
 }
 
-fn read_call(row: &PgRow) -> Result<ChargedCall, LedgerError> {
+pub(super) fn read_call(row: &PgRow) -> Result<ChargedCall, LedgerError> {
     Ok(ChargedCall {
         account_key: row.try_get("account_key")?,
         charge_sequence: row.try_get("charge_sequence")?,

@@ -24,6 +24,8 @@ pub enum Scope {
     Authorize,
     /// One account.
     Account(AccountId),
+    /// Signing customers in to the wallet page, nothing else.
+    SignIn,
 }
 
 impl Scope {
@@ -33,6 +35,7 @@ impl Scope {
             Self::Admin => "admin",
             Self::Authorize => "authorize",
             Self::Account(_) => "account",
+            Self::SignIn => "sign_in",
         }
     }
 
@@ -40,7 +43,7 @@ impl Scope {
     pub const fn account(&self) -> Option<&AccountId> {
         match self {
             Self::Account(account) => Some(account),
-            Self::Admin | Self::Authorize => None,
+            Self::Admin | Self::Authorize | Self::SignIn => None,
         }
     }
 }
@@ -260,6 +263,7 @@ fn read(row: &PgRow) -> Result<Key, LedgerError> {
     let scope = match (word, account) {
         ("admin", None) => Scope::Admin,
         ("authorize", None) => Scope::Authorize,
+        ("sign_in", None) => Scope::SignIn,
         ("account", Some(account)) => Scope::Account(
             AccountId::parse(account)
                 .map_err(|error| LedgerError::unreadable("an account id", error))?,

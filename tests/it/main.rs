@@ -34,6 +34,7 @@ mod numbers;
 mod offsets;
 mod operate;
 mod outages;
+mod page;
 mod payments;
 mod pooled;
 mod privacy;

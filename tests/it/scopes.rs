@@ -103,6 +103,7 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
     system.open(&api, &[account("own", 9_000_000), account("foreign", 9_000_000)]).await;
     let (_, own) = make(&api, "account", Some("own")).await;
     let (_, authorize) = make(&api, "authorize", None).await;
+    let (_, sign_in) = make(&api, "sign_in", None).await;
     let (_, admin) = make(&api, "admin", None).await;
     let (id, revoked) = make(&api, "admin", None).await;
     assert_eq!(revoke(&api, &id).await.status, 204);
@@ -133,7 +134,9 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
                 let answers = all(*key, &everybody).await;
                 assert_same(&answers, (401, "unauthorized"), &format!("{key:?}"), operation);
             }
-            for (scope, key) in [("authorize", &authorize), ("account", &own)] {
+            for (scope, key) in
+                [("authorize", &authorize), ("sign_in", &sign_in), ("account", &own)]
+            {
                 if !scopes.contains(&scope) {
                     let answers = all(Some(key), &everybody).await;
                     assert_same(&answers, (403, "forbidden"), scope, operation);
@@ -148,7 +151,13 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
                 let answers = all(Some(&own), &["foreign", "nobody"]).await;
                 assert_same(&answers, (404, "unknown_account"), "another's key", operation);
             }
-            for (scope, key) in [("account", &own), ("authorize", &authorize), ("admin", &admin)] {
+            let keys = [
+                ("account", &own),
+                ("authorize", &authorize),
+                ("sign_in", &sign_in),
+                ("admin", &admin),
+            ];
+            for (scope, key) in keys {
                 if scopes.contains(&scope) {
                     let (status, code) = told(&all(Some(key), &["own"]).await[0]);
                     let reaches = !matches!(status, 401 | 403) && code != "unknown_account";

@@ -5,6 +5,7 @@ mod calls;
 mod create;
 mod events;
 mod show;
+mod sign_in;
 mod statement;
 mod status;
 mod subscribe;
@@ -26,6 +27,8 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(transactions::transactions))
         .routes(routes!(calls::calls))
         .routes(routes!(statement::statement))
+        .routes(routes!(sign_in::create_link))
+        .routes(routes!(sign_in::end_sessions))
 }
 
 /// Paths that need the scope `admin`.

@@ -8,21 +8,17 @@ use axum::response::{IntoResponse, Response};
 use callmeter_core::domain::{TransactionKind, TransactionStatus, TransactionType};
 use futures::Stream;
 
+use crate::csv::{TRANSACTIONS, transaction_line};
 use crate::http::Api;
 use crate::http::access::{Query, Reader};
 use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, parsed};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::render::transaction_line;
 use crate::json::{TransactionJson, schema};
 use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch, TransactionFilter};
-
-/// First line of an export.
-const HEAD: &str = "id,sequence,at,type,kind,amount,balance_before,balance_after,description,\
-    status,payment_intent_id,call_sid,refers_to\r\n";
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TransactionListRequest {
@@ -72,7 +68,7 @@ fn export(
     listing: TransactionListRequest,
 ) -> impl Stream<Item = Result<String, LedgerError>> {
     let TransactionListRequest { filter, stretch } = listing;
-    csv::pages(HEAD, stretch, move |stretch| {
+    csv::pages(TRANSACTIONS, stretch, move |stretch| {
         let api = api.clone();
         async move {
             let mut connection = api.store.read().await?;

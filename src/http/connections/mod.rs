@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::http::Request;
+use axum::http::{Extensions, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -46,6 +46,11 @@ const WARNED_EVERY: Duration = Duration::from_mins(1);
 /// The client's address, in the extensions of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
+
+/// The client's address, if the request came through a listener.
+pub fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<Peer>().map(|peer| peer.0)
+}
 
 /// Limits on the connections of a listener.
 #[derive(Clone, Copy, Debug)]

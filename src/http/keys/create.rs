@@ -60,6 +60,7 @@ impl Fielded for KeyRequest {
                 None
             }
             ("admin", None) => Some(Scope::Admin),
+            ("sign_in", None) => Some(Scope::SignIn),
             (_, None) => Some(Scope::Authorize),
         };
         Some(Self { name: name?, scope: scope? })
@@ -67,9 +68,9 @@ impl Fielded for KeyRequest {
 }
 
 fn scope_word(value: &Value) -> Result<&'static str, String> {
-    let known = ["admin", "authorize", "account"];
+    let known = ["admin", "authorize", "account", "sign_in"];
     let word = known.into_iter().find(|word| value.as_str() == Some(word));
-    word.ok_or_else(|| "is not one of admin, authorize and account".to_owned())
+    word.ok_or_else(|| "is not one of admin, authorize, account and sign_in".to_owned())
 }
 
 /// A key with its text.

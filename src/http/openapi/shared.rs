@@ -11,9 +11,9 @@ const DESCRIPTION: &str = "\
 Charging for live phone calls: plan allowances first, then the prepaid wallet, exactly once.
 
 Send a key as `Authorization: Bearer <key>`. Its scope is `admin`, `authorize` (authorizations of \
-every account) or `account` (one account); `x-scopes` of an operation lists the scopes that may \
-call it. For an account that is not the key's the answer is the same as for one that does not \
-exist. Amounts are dollars as strings with six decimal places; times are UTC. Lists are newest \
+every account), `account` (one account) or `sign_in` (signing customers in to the wallet page); \
+`x-scopes` of an operation lists the scopes that may call it. For an account that is not the key's \
+the answer is the same as for one that does not exist. Amounts are dollars as strings with six decimal places; times are UTC. Lists are newest \
 first, with `limit` and `after`, which is the `next` of the previous page. Errors are \
 problem+json (RFC 9457) with a `code` that never changes. Commands take an `Idempotency-Key`: for \
 24 hours the same key, path and body returns the first answer, with `Idempotent-Replayed: true`. \
@@ -108,7 +108,7 @@ fn complete_operation(method: &str, operation: &mut Value) {
     } else {
         operation["security"] = json!([{ "key": [] }]);
         problems.extend(OF_KEYS);
-        if scopes.len() < 3 {
+        if scopes.len() < 4 {
             problems.push("forbidden");
         }
     }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::api::ADMIN_KEY;
 
 /// Texts that reveal a secret.
-const SECRETS: [&str; 6] = [ADMIN_KEY, "cmk_", "whsec_", "Bearer ", "hunter2", "an-admin-key"];
+const SECRETS: [&str; 8] =
+    [ADMIN_KEY, "cmk_", "cml_", "cms_", "whsec_", "Bearer ", "hunter2", "an-admin-key"];
 /// Prefixes of Twilio's sids: two letters, then 32 hexadecimal digits, which are not secret.
 const SIDS: [&str; 7] = ["AC", "CA", "PN", "EZ", "SM", "VW", "NO"];
 /// Digits of a phone number with its country code.

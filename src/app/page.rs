@@ -1,0 +1,72 @@
+//! The wallet page and its runtime.
+//!
+//! Its requests and streams run on threads of their own: however many people look at their wallets,
+//! authorizations keep theirs.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::Request;
+use tokio::runtime::{Builder, Runtime};
+
+use super::App;
+use crate::change::Changes;
+use crate::http;
+use crate::keys::KeyCache;
+use crate::page::{Client, Page, Parts};
+use crate::wallet::Live;
+
+/// Threads of the page's runtime.
+const THREADS: usize = 2;
+
+/// The page's runtime, until dropped.
+#[derive(Debug)]
+pub(super) struct PageRuntime(Option<Runtime>);
+
+impl Drop for PageRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            // It cannot be waited for here, in a task of another runtime.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl App {
+    /// Opens the wallet page. Keep the runtime until no more requests come.
+    pub(super) fn open_page(&self, live: &Live) -> anyhow::Result<(Router, Arc<PageRuntime>)> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("page")
+            .enable_all()
+            .build()
+            .context("the threads of the wallet page cannot start")?;
+        let (store, balance) = (self.store.clone(), self.balance.clone());
+        let keys = KeyCache::new(store.clone(), balance.clone(), self.clock.clone());
+        let page = Page::new(
+            &self.settings,
+            Parts {
+                changes: Changes::new(store.clone(), balance.clone(), keys),
+                store,
+                balance,
+                live: live.clone(),
+                payments: self.payments.clone(),
+                clock: self.clock.clone(),
+                runtime: runtime.handle().clone(),
+            },
+        );
+        let (watched, shutdown) = (page.clone(), self.shutdown.clone());
+        runtime.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
+        let router = page.router().layer(axum::middleware::map_request(with_client));
+        Ok((router, Arc::new(PageRuntime(Some(runtime)))))
+    }
+}
+
+/// Hands the page the client's address, which the listener knows.
+async fn with_client(mut request: Request) -> Request {
+    if let Some(address) = http::peer_of(request.extensions()) {
+        request.extensions_mut().insert(Client(address));
+    }
+    request
+}

@@ -1,0 +1,353 @@
+//! `/wallet/auto-refill`: refilling the wallet by itself.
+
+use askama::Template;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Redirect, Response};
+use callmeter_core::domain::{Money, PaymentMethodId, RefillStatus};
+use callmeter_core::policy::auto_refill::RefillSize;
+use chrono::{DateTime, Utc};
+
+use super::Page;
+use super::decline::face;
+use super::error::PageError;
+use super::form::{self, Form, Query};
+use super::money::{exact, field};
+use super::shell::{Entry, Shell};
+use super::visit::{Act, Look, Visit};
+use crate::json::{AutoRefillJson, AutoRefillState};
+use crate::ledger::history::Stretch;
+use crate::ledger::payments::cards::{self, SavedCard};
+use crate::ledger::payments::refills;
+use crate::payments::{
+    AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill, auto_refill_view,
+};
+
+#[derive(Template)]
+#[template(path = "controls.html")]
+struct ControlsPage {
+    shell: Shell,
+    is_operator: bool,
+    is_configured: bool,
+    was_saved: bool,
+    auto: AutoRefillSummary,
+    minimum: String,
+    cards: Vec<CardChoice>,
+    values: Values,
+    errors: Vec<FieldError>,
+    month: String,
+    refilled: String,
+}
+
+/// The fields of the form, as they are shown.
+#[derive(Clone, Debug, Default)]
+struct Values {
+    is_enabled: bool,
+    threshold: String,
+    is_target: bool,
+    amount: String,
+    cap: String,
+    card: String,
+}
+
+/// A saved card in a list of choices.
+#[derive(Clone, Debug)]
+struct CardChoice {
+    id: String,
+    name: String,
+}
+
+/// What is wrong with a field.
+#[derive(Clone, Debug)]
+pub(super) struct FieldError {
+    pub(super) field: &'static str,
+    pub(super) message: String,
+}
+
+/// Auto-refill in a sentence.
+#[derive(Clone, Debug)]
+pub(super) struct AutoRefillSummary {
+    pub(super) state: &'static str,
+    pub(super) tone: &'static str,
+    pub(super) sentence: String,
+    pub(super) problem: Option<Problem>,
+}
+
+/// Why auto-refill does not refill, and the way out.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    pub(super) title: String,
+    pub(super) text: String,
+    pub(super) link: String,
+    pub(super) action: &'static str,
+}
+
+impl ControlsPage {
+    fn error(&self, field: &str) -> Option<&str> {
+        let found = self.errors.iter().find(|error| error.field == field);
+        found.map(|error| error.message.as_str())
+    }
+}
+
+/// `GET /wallet/auto-refill`
+pub(super) async fn controls(
+    State(page): State<Page>,
+    Look(visit): Look,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let was_saved = query.one("saved").is_some();
+    show(&page, &visit, None, was_saved).await
+}
+
+/// `POST /wallet/auto-refill`
+pub(super) async fn set(
+    State(page): State<Page>,
+    Act(visit, form): Act,
+) -> Result<Response, PageError> {
+    let values = Values {
+        is_enabled: form.is_checked("enabled"),
+        threshold: form.text("threshold"),
+        is_target: form.one("size") == Some("target"),
+        amount: form.text("amount"),
+        cap: form.text("monthly_cap"),
+        card: form.text("payment_method"),
+    };
+    let request = match read(&page, &form, &values) {
+        Ok(request) => request,
+        Err(errors) => return show(&page, &visit, Some((values, errors)), false).await,
+    };
+    if request.is_enabled && page.payments.is_none() {
+        return Err(PageError::Unavailable("Payments by card are not set up here."));
+    }
+    let change = SetAutoRefill {
+        account: visit.session.account.clone(),
+        request,
+        default_cap: page.monthly_cap,
+        limits: page.auto_limits,
+        address: visit.address.map(|address| address.to_string()),
+    };
+    match page.changes.run(change, visit.by(&page)).await? {
+        Ok(_) => Ok(Redirect::to(&format!("{}/auto-refill?saved=1", page.at)).into_response()),
+        Err(refusal) => {
+            let message = match refusal {
+                NotSet::UnknownAccount => return Err(PageError::Internal),
+                NotSet::AccountClosed => "The account is closed: nothing is refilled.",
+                NotSet::NoPaymentMethod => "Add a card first.",
+                NotSet::UnknownPaymentMethod => "This card was removed. Choose another one.",
+            };
+            let error = FieldError { field: "payment_method", message: message.to_owned() };
+            show(&page, &visit, Some((values, vec![error])), false).await
+        }
+    }
+}
+
+/// Reads the form.
+fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, Vec<FieldError>> {
+    let mut errors = Vec::new();
+    let mut amount = |field: &'static str, is_needed: bool| -> Option<Money> {
+        let text = form.one(field);
+        if text.is_none() && !is_needed {
+            return None;
+        }
+        match form::amount(text.unwrap_or_default()) {
+            Ok(amount) => Some(amount),
+            Err(message) => {
+                errors.push(FieldError { field, message });
+                None
+            }
+        }
+    };
+    let threshold = amount("threshold", values.is_enabled);
+    let size = amount("amount", values.is_enabled);
+    let cap = amount("monthly_cap", false);
+    if let Some(size) = size {
+        let minimum = exact(page.minimum);
+        if size < page.minimum {
+            let message = format!("{} is below the minimum. Enter {minimum} or more.", exact(size));
+            errors.push(FieldError { field: "amount", message });
+        } else if values.is_target && threshold.is_some_and(|threshold| size <= threshold) {
+            let message = "The target must be above the line at which we refill.".to_owned();
+            errors.push(FieldError { field: "amount", message });
+        } else if !values.is_target && cap.is_some_and(|cap| cap < size) {
+            let message = format!("At least {}, one refill.", exact(size));
+            errors.push(FieldError { field: "monthly_cap", message });
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let size = size.map(|amount| {
+        if values.is_target { RefillSize::Target(amount) } else { RefillSize::Amount(amount) }
+    });
+    Ok(AutoRefillRequest {
+        terms: threshold.zip(size),
+        monthly_cap: cap.map_or(CapGiven::Default, CapGiven::Cap),
+        card: match form.one("payment_method") {
+            None => CardGiven::Default,
+            Some(id) => CardGiven::Named(PaymentMethodId::parse(id).ok()),
+        },
+        is_enabled: values.is_enabled,
+    })
+}
+
+async fn show(
+    page: &Page,
+    visit: &Visit,
+    given: Option<(Values, Vec<FieldError>)>,
+    was_saved: bool,
+) -> Result<Response, PageError> {
+    let title = if given.is_some() { "Error: Auto-refill" } else { "Auto-refill" };
+    let (shell, _) = page.shell(visit, Entry::AutoRefill, title).await?;
+    let now = page.clock.now();
+    let is_operator = visit.session.visitor.is_operator();
+    let auto = page.auto_refill_summary(visit, now).await?;
+    let account_key = visit.session.account_key;
+    let mut connection = page.store.read().await?;
+    let view = auto_refill_view(&mut connection, account_key, &page.auto_limits, now).await?;
+    let saved = cards::list(&mut connection, account_key).await?;
+    drop(connection);
+    let (values, errors) = given.unwrap_or_else(|| (values_of(&view), Vec::new()));
+    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let shown = ControlsPage {
+        shell,
+        is_operator,
+        is_configured: page.payments.is_some(),
+        was_saved,
+        auto,
+        minimum: exact(page.minimum),
+        cards: if is_operator { Vec::new() } else { saved.iter().map(choice).collect() },
+        values,
+        errors,
+        month: now.format("%B").to_string(),
+        refilled: exact(view.refilled_this_month),
+    };
+    Ok((status, super::html(&shown)).into_response())
+}
+
+fn choice(card: &SavedCard) -> CardChoice {
+    CardChoice { id: card.id.to_string(), name: face(&card.face) }
+}
+
+fn values_of(view: &AutoRefillJson) -> Values {
+    let text = |amount: Option<Money>| amount.map(field).unwrap_or_default();
+    Values {
+        is_enabled: view.enabled,
+        threshold: text(view.threshold),
+        is_target: view.target.is_some(),
+        amount: text(view.amount.or(view.target)),
+        cap: text(view.monthly_cap),
+        card: view.payment_method.clone().unwrap_or_default(),
+    }
+}
+
+impl Page {
+    /// Auto-refill in a sentence, and what keeps it from refilling.
+    pub(super) async fn auto_refill_summary(
+        &self,
+        visit: &Visit,
+        now: DateTime<Utc>,
+    ) -> Result<AutoRefillSummary, PageError> {
+        let account_key = visit.session.account_key;
+        let mut connection = self.store.read().await?;
+        let view = auto_refill_view(&mut connection, account_key, &self.auto_limits, now).await?;
+        let saved = cards::list(&mut connection, account_key).await?;
+        let mut waiting = None;
+        if view.state == AutoRefillState::ActionNeeded {
+            let stretch = Stretch { below: None, from: None, to: None, limit: 1 };
+            let status = Some(RefillStatus::RequiresAction);
+            let found = refills::list(&mut connection, account_key, status, None, &stretch).await?;
+            waiting = found.items.into_iter().next().map(|refill| refill.id.to_string());
+        }
+        drop(connection);
+        let is_operator = visit.session.visitor.is_operator();
+        let named = view.payment_method.as_deref();
+        let card = saved.iter().find(|card| match named {
+            Some(named) => card.id.as_str() == named,
+            None => card.is_default,
+        });
+        let card = card.filter(|_| !is_operator).map(|card| face(&card.face));
+        let sentence = sentence(&view, card.as_deref());
+        let (state, tone) = match view.state {
+            AutoRefillState::Off => ("Off", ""),
+            AutoRefillState::Ready => ("On", "good"),
+            AutoRefillState::InFlight => ("Refilling now", "info"),
+            AutoRefillState::BackingOff => ("Waiting", "warn"),
+            AutoRefillState::Capped => ("Limit reached", "warn"),
+            AutoRefillState::ActionNeeded => ("Your confirmation is needed", "warn"),
+        };
+        let problem = self.problem(&view, waiting);
+        Ok(AutoRefillSummary { state, tone, sentence, problem })
+    }
+
+    fn problem(&self, view: &AutoRefillJson, waiting: Option<String>) -> Option<Problem> {
+        let at = &self.at;
+        match view.state {
+            AutoRefillState::ActionNeeded => Some(Problem {
+                title: "Your bank wants you to confirm an automatic refill.".to_owned(),
+                text: "Nothing is charged before you do.".to_owned(),
+                link: waiting.map_or_else(
+                    || format!("{at}/history?status=pending"),
+                    |refill| format!("{at}/refills/{refill}"),
+                ),
+                action: "Confirm it",
+            }),
+            AutoRefillState::Off => view.reason.as_deref().map(|reason| Problem {
+                title: "Auto-refill switched itself off.".to_owned(),
+                text: off_because(reason).to_owned(),
+                link: format!("{at}/auto-refill"),
+                action: "Choose a card",
+            }),
+            AutoRefillState::BackingOff => Some(Problem {
+                title: "The last automatic refill was declined.".to_owned(),
+                text: view.until.map_or_else(
+                    || "We try again later.".to_owned(),
+                    |until| format!("We try again at {}.", super::time::Time::minute(until).utc()),
+                ),
+                link: format!("{at}/add-funds"),
+                action: "Add funds now",
+            }),
+            AutoRefillState::Capped => Some(Problem {
+                title: "Auto-refill has reached its limit for this month.".to_owned(),
+                text: "It goes on next month, or with a higher limit.".to_owned(),
+                link: format!("{at}/auto-refill"),
+                action: "Change the limit",
+            }),
+            AutoRefillState::Ready | AutoRefillState::InFlight => None,
+        }
+    }
+}
+
+fn off_because(reason: &str) -> &'static str {
+    match reason {
+        "expired_card" => "The card has expired. Nothing was charged.",
+        "card_removed" => "Its card was removed.",
+        "no_payment_method" => "There is no card to charge.",
+        "chargeback" => "A payment was disputed at the bank.",
+        _ => "The bank declined the card. Nothing was charged.",
+    }
+}
+
+/// What auto-refill does, with its own values.
+fn sentence(view: &AutoRefillJson, card: Option<&str>) -> String {
+    let Some(threshold) = view.threshold else {
+        return "Nothing is charged by itself.".to_owned();
+    };
+    let card = card.unwrap_or("your card");
+    let charge = match (view.amount, view.target) {
+        (Some(amount), _) => format!("we charge {card} {}", exact(amount)),
+        (None, Some(target)) => {
+            format!("we charge {card} what brings the balance to {}", exact(target))
+        }
+        (None, None) => return "Nothing is charged by itself.".to_owned(),
+    };
+    let cap = match view.monthly_cap {
+        Some(cap) => format!("at most {} a month", exact(cap)),
+        None => "without a monthly limit".to_owned(),
+    };
+    let rule = format!("elow {} {charge}, {cap}.", exact(threshold));
+    if view.enabled {
+        format!("B{rule}")
+    } else {
+        format!("Nothing is charged by itself. Once it is on again: b{rule}")
+    }
+}

@@ -1,0 +1,314 @@
+//! `GET /wallet`: what can be spent, what calls hold, what the plan still covers, and what happened
+//! last. `GET /wallet/parts` answers its parts again, one by one.
+
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use callmeter_core::domain::{Money, WalletState};
+use chrono::{DateTime, Utc};
+
+use super::Page;
+use super::controls::AutoRefillSummary;
+use super::error::PageError;
+use super::form::Query;
+use super::money::{cents, exact, grouped};
+use super::row::{Refills, Row};
+use super::shell::{Entry, Shell};
+use super::time::{Time, left, minutes};
+use super::visit::{Look, Visit};
+use crate::ledger::entries;
+use crate::ledger::history::{Stretch, TransactionFilter};
+use crate::ledger::payments::refills;
+use crate::wallet::{AllowanceView, WalletView};
+
+/// Amounts that customers choose from, in whole dollars.
+pub(super) const PRESETS: [i64; 4] = [25, 50, 100, 250];
+/// Rows of the latest activity.
+const RECENT: u16 = 8;
+const MICROS_PER_DOLLAR: i64 = 1_000_000;
+
+#[derive(Template)]
+#[template(path = "overview.html")]
+struct OverviewPage {
+    shell: Shell,
+    parts: Parts,
+}
+
+/// The parts that change while the page is open.
+#[derive(Template)]
+#[template(path = "overview-parts.html")]
+pub(super) struct Parts {
+    at: String,
+    /// The names to write; empty: all.
+    names: Vec<String>,
+    is_operator: bool,
+    as_of: Time,
+    notices: Vec<Notice>,
+    balance: Balance,
+    plan: Option<Plan>,
+    auto: AutoRefillSummary,
+    recent: Vec<Row>,
+    refused: Refused,
+}
+
+/// A problem with its way out.
+#[derive(Clone, Debug)]
+struct Notice {
+    tone: &'static str,
+    title: String,
+    text: String,
+    link: String,
+    action: String,
+}
+
+#[derive(Clone, Debug)]
+struct Balance {
+    state: &'static str,
+    tone: &'static str,
+    available: String,
+    lead: &'static str,
+    whole: String,
+    held: String,
+    calls: i64,
+    credit_limit: Option<String>,
+    sum: String,
+    is_journal: bool,
+}
+
+/// The plan's minutes, and the parts of the bar in thousandths of its width.
+#[derive(Clone, Debug)]
+struct Plan {
+    name: String,
+    left: String,
+    included: String,
+    used: String,
+    held: String,
+    used_width: String,
+    held_width: String,
+    is_used_up: bool,
+    cycle_end: Time,
+    time_left: String,
+}
+
+/// Refused calls of 30 days.
+#[derive(Clone, Debug)]
+struct Refused {
+    reasons: Vec<(&'static str, String)>,
+    /// True if money would have helped.
+    for_money: bool,
+    suggestion: String,
+}
+
+impl Parts {
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
+    }
+}
+
+/// `GET /wallet`
+pub(super) async fn overview(
+    State(page): State<Page>,
+    Look(visit): Look,
+) -> Result<Response, PageError> {
+    let (shell, _) = page.shell(&visit, Entry::Overview, "Overview").await?;
+    let parts = read(&page, &visit, Vec::new()).await?;
+    Ok(super::html(&OverviewPage { shell, parts }).into_response())
+}
+
+/// `GET /wallet/parts?names=balance,plan`
+pub(super) async fn parts(
+    State(page): State<Page>,
+    visit: Visit,
+    Query(query): Query,
+) -> Result<Response, PageError> {
+    let names = query.one("names").unwrap_or_default().split(',').map(str::to_owned).collect();
+    Ok(super::html(&read(&page, &visit, names).await?).into_response())
+}
+
+async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, PageError> {
+    let (account, account_key) = (&visit.session.account, visit.session.account_key);
+    let now = page.clock.now();
+    let view = page.wallets.view(account, now).await?.ok_or(PageError::Internal)?;
+    // If Redis is away, the number of calls is not shown, and the held amount is the journal's.
+    let held = page.balance.held_sums(std::slice::from_ref(account)).await;
+    let calls = held.ok().and_then(|held| held.into_iter().next().flatten());
+    let is_operator = visit.session.visitor.is_operator();
+    let auto = page.auto_refill_summary(visit, now).await?;
+    let mut connection = page.store.read().await?;
+    let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
+    let filter = TransactionFilter::default();
+    let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
+    let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
+    let denials = entries::denials(&mut connection, account_key, now).await?;
+    drop(connection);
+    let suggestion = suggested(page, view.available);
+    Ok(Parts {
+        at: page.at.clone(),
+        names,
+        is_operator,
+        as_of: Time::clock(now),
+        notices: notices(page, &view, &auto, suggestion),
+        balance: balance(&view, calls.map_or(0, |(calls, _)| calls)),
+        plan: view.allowance.as_ref().map(|allowance| plan(allowance, now)),
+        auto,
+        recent: found
+            .items
+            .into_iter()
+            .map(|entry| Row::new(entry, &of_refills, is_operator))
+            .collect(),
+        refused: refused(&denials, suggestion),
+    })
+}
+
+/// The refills of some rows.
+pub(super) async fn refills_of(
+    connection: &mut sqlx::PgConnection,
+    account_key: i32,
+    rows: &[entries::Entry],
+) -> Result<Refills, PageError> {
+    let times = rows.iter().map(|row| row.transaction.at);
+    let (Some(oldest), Some(newest)) = (times.clone().min(), times.max()) else {
+        return Ok(Refills::default());
+    };
+    // A refill begins at most a day and an hour before its outcome is written.
+    let from = oldest - chrono::TimeDelta::hours(25);
+    let stretch = Stretch {
+        below: None,
+        from: Some(from),
+        to: Some(newest + chrono::TimeDelta::seconds(1)),
+        limit: 200,
+    };
+    let found = refills::list(connection, account_key, None, None, &stretch).await?;
+    Ok(Refills::new(found.items))
+}
+
+/// The smallest preset that takes the wallet above the level of "low".
+pub(super) fn suggested(page: &Page, available: Money) -> Money {
+    let lack = page.low_balance_threshold.micros().saturating_sub(available.micros());
+    let presets = PRESETS.map(|dollars| Money::from_micros(dollars * MICROS_PER_DOLLAR));
+    let enough = |preset: &&Money| preset.micros() >= lack && **preset >= page.minimum;
+    presets.iter().find(enough).copied().unwrap_or(presets[presets.len() - 1])
+}
+
+fn notices(
+    page: &Page,
+    view: &WalletView,
+    auto: &AutoRefillSummary,
+    suggestion: Money,
+) -> Vec<Notice> {
+    let (at, amount) = (&page.at, exact(suggestion));
+    let add = format!("{at}/add-funds?amount={}", super::money::field(suggestion));
+    let mut notices = Vec::new();
+    match view.state {
+        WalletState::Closed => notices.push(Notice {
+            tone: "warn",
+            title: "This account is closed.".to_owned(),
+            text: "New calls are refused. Calls that are still on their way are charged."
+                .to_owned(),
+            link: format!("{at}/history"),
+            action: "See the history".to_owned(),
+        }),
+        WalletState::Empty => notices.push(Notice {
+            tone: "bad",
+            title: "Calls are refused: the wallet is empty".to_owned(),
+            text: "They start again as soon as money arrives.".to_owned(),
+            link: add,
+            action: format!("Add {amount}"),
+        }),
+        WalletState::Low => notices.push(Notice {
+            tone: "warn",
+            title: "The wallet is low.".to_owned(),
+            text: format!(
+                "{} is left; calls are refused when it is used up.",
+                cents(view.available)
+            ),
+            link: add,
+            action: format!("Add {amount}"),
+        }),
+        WalletState::Active => {}
+    }
+    if let Some(problem) = &auto.problem {
+        notices.push(Notice {
+            tone: "warn",
+            title: problem.title.clone(),
+            text: problem.text.clone(),
+            link: problem.link.clone(),
+            action: problem.action.to_owned(),
+        });
+    }
+    notices
+}
+
+fn balance(view: &WalletView, calls: i64) -> Balance {
+    let (state, tone, lead) = match view.state {
+        WalletState::Active => ("Active", "good", "ready for calls and numbers"),
+        WalletState::Low => ("Low", "warn", "ready for calls and numbers"),
+        WalletState::Empty => ("Empty", "bad", "nothing left to call with"),
+        WalletState::Closed => ("Closed", "", "the account is closed"),
+    };
+    let limit = view.credit_limit;
+    let credit = if limit.is_zero() { String::new() } else { format!(" + {}", exact(limit)) };
+    let held =
+        if view.held.is_zero() { String::new() } else { format!(" − {}", exact(view.held)) };
+    let sum = format!("{}{credit}{held} = {}", exact(view.balance), exact(view.available));
+    Balance {
+        state,
+        tone,
+        available: cents(view.available),
+        lead,
+        whole: cents(view.balance),
+        held: if view.held.is_zero() {
+            exact(view.held)
+        } else {
+            format!("−{}", exact(view.held))
+        },
+        calls,
+        credit_limit: (!limit.is_zero()).then(|| exact(limit)),
+        sum,
+        is_journal: view.held_source == crate::balance::HeldSource::Journal,
+    }
+}
+
+fn plan(allowance: &AllowanceView, now: DateTime<Utc>) -> Plan {
+    let included = allowance.included_seconds;
+    let used = allowance.used_seconds.min(included);
+    // Calls that began before the minutes were used up may hold more than is left.
+    let held = allowance.held_seconds.min(included - used);
+    let width = |seconds: u64| {
+        let tenths =
+            seconds.saturating_mul(1_000).checked_div(included).unwrap_or(1_000).min(1_000);
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    Plan {
+        name: allowance.plan.to_string(),
+        left: minutes(allowance.remaining_seconds),
+        included: minutes(included),
+        used: minutes(used),
+        held: minutes(held),
+        used_width: width(used),
+        held_width: width(held),
+        is_used_up: used == included,
+        cycle_end: Time::date(allowance.cycle_end),
+        time_left: left(now, allowance.cycle_end),
+    }
+}
+
+fn refused(denials: &[(String, i64)], suggestion: Money) -> Refused {
+    let word = |reason: &str| match reason {
+        "insufficient_funds" => "Not enough money",
+        "allowance_exhausted" => "Plan minutes used up",
+        "account_closed" => "Account closed",
+        "budget_exceeded" => "Budget spent",
+        "destination_blocked" => "Destination blocked",
+        "too_many_calls" => "Too many calls at once",
+        "call_already_settled" => "Call ended already",
+        _ => "Other reasons",
+    };
+    let reasons =
+        denials.iter().map(|(reason, count)| (word(reason), grouped(count.unsigned_abs())));
+    Refused {
+        reasons: reasons.collect(),
+        for_money: denials.iter().any(|(reason, _)| reason == "insufficient_funds"),
+        suggestion: exact(suggestion),
+    }
+}
