@@ -44,7 +44,7 @@ fn takes_faulty_query(operation: Operation) -> bool {
 async fn call(api: &Api, operation: Operation, account: &str, fault: Fault) -> Answer {
     let mut path = operation.path.replace("{account}", account).replace("{call_sid}", "CA1");
     path = path.replace("{key}", "key_999999").replace("{month}", "2025-01");
-    path = path.replace("{reject}", "999999");
+    path = path.replace("{reject}", "999999").replace("{payment_intent}", "pi_1");
     path =
         path.replace("{refill}", "rf_00000000000000000000000000000000").replace("{card}", "pm_1");
     if let Some((_, unknown)) = path.split_once('{') {
