@@ -23,12 +23,15 @@ static SCRIPT: LazyLock<File> =
     LazyLock::new(|| File::new("wallet", "js", include_str!("../../assets/wallet.js")));
 static CARD_SCRIPT: LazyLock<File> =
     LazyLock::new(|| File::new("card", "js", include_str!("../../assets/card.js")));
+static ICON: LazyLock<File> =
+    LazyLock::new(|| File::new("icon", "svg", include_str!("../../assets/icon.svg")));
 
 impl File {
     fn new(stem: &str, ending: &'static str, text: &'static str) -> Self {
         let digest = hex::encode(Sha256::digest(text));
         let media_type = match ending {
             "css" => "text/css; charset=utf-8",
+            "svg" => "image/svg+xml",
             _ => "text/javascript; charset=utf-8",
         };
         Self { name: format!("{stem}-{}.{ending}", &digest[..12]), media_type, text }
@@ -44,18 +47,25 @@ pub(super) struct Assets {
     pub(super) script: &'static str,
     /// The script of pages that take a card.
     pub(super) card_script: &'static str,
+    /// The icon in the browser's tab.
+    pub(super) icon: &'static str,
 }
 
 impl Assets {
     /// The names of this program's files.
     pub(super) fn named() -> Self {
-        Self { style: &STYLE.name, script: &SCRIPT.name, card_script: &CARD_SCRIPT.name }
+        Self {
+            style: &STYLE.name,
+            script: &SCRIPT.name,
+            card_script: &CARD_SCRIPT.name,
+            icon: &ICON.name,
+        }
     }
 }
 
 /// `GET /wallet/assets/{name}`
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, StatusCode> {
-    let all = [&*STYLE, &*SCRIPT, &*CARD_SCRIPT];
+    let all = [&*STYLE, &*SCRIPT, &*CARD_SCRIPT, &*ICON];
     let file = all.into_iter().find(|file| file.name == name).ok_or(StatusCode::NOT_FOUND)?;
     let mut response = file.text.into_response();
     let headers = response.headers_mut();
