@@ -11,10 +11,12 @@ mod jobs;
 mod meter;
 mod numbers;
 mod page;
+mod signals;
 mod upkeep;
 
 use auto_refill::refill_by_itself;
 use numbers::bring_forward;
+use signals::Signals;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -383,27 +385,5 @@ async fn drain(stages: &mut JoinSet<anyhow::Result<()>>, longest: Duration) -> a
     match tokio::time::timeout(longest, all).await {
         Ok(ended) => ended,
         Err(_) => bail!("tasks did not end within {} s and were given up", longest.as_secs()),
-    }
-}
-
-/// Signals that end the process.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn received(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
     }
 }
