@@ -3,8 +3,8 @@
 
 # The busiest simulated account. It has no plan, so all its calls cost money.
 REFILLED=sim-0001
-REFILL_BELOW=25.00
-REFILL_BY=50.00
+REFILL_BELOW=45.00
+REFILL_BY=25.00
 
 # demo_stripe_start: starts the local Stripe, and sets what `serve` needs to find it.
 demo_stripe_start() {

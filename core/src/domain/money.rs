@@ -124,7 +124,10 @@ impl fmt::Display for Money {
         let magnitude = self.0.unsigned_abs();
         let sign = if self.is_negative() { "-" } else { "" };
         let (dollars, micros) = (magnitude / MICROS_PER_DOLLAR, magnitude % MICROS_PER_DOLLAR);
-        write!(formatter, "{sign}{dollars}.{micros:06}")
+        if formatter.width().is_none() {
+            return write!(formatter, "{sign}{dollars}.{micros:06}");
+        }
+        formatter.pad_integral(!self.is_negative(), "", &format!("{dollars}.{micros:06}"))
     }
 }
 

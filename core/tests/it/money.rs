@@ -29,6 +29,14 @@ fn amounts_are_read_to_the_micro_dollar_and_written_with_six_places() {
 }
 
 #[test]
+fn amounts_stand_in_columns() {
+    for (text, column) in [("0.5", "    0.500000"), ("-1.5", "   -1.500000")] {
+        let amount = Money::parse(text).expect("an amount");
+        assert_eq!(format!("{amount:>12}"), column);
+    }
+}
+
+#[test]
 fn what_is_no_amount_is_refused() {
     for text in [
         "", "-", ".", ".5", "5.", "-.5", "+1", " 1", "1 ", "1,000", "1_000", "1e3", "0x1", "--1",
