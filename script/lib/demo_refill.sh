@@ -28,7 +28,7 @@ api() {
     --header 'Content-Type: application/json' ${4:+--data "$4"} "$URL$3"
 }
 
-# member NAME: the first text of that name in the JSON on standard input.
+# member NAME: the only text of that name in the JSON on standard input.
 member() { sed -n "s/.*\"$1\": \{0,1\}\"\([^\"]*\)\".*/\1/p" | head -n 1; }
 
 # demo_refill_begin: saves a card of the account, as its customer does, and turns auto-refill on.
@@ -48,7 +48,7 @@ demo_refill_begin() {
 # demo_refill_tell: one line for each refill since the last look.
 demo_refill_tell() {
   local newest balance
-  newest=$(api "$REFILL_KEY" GET "/v1/accounts/$REFILLED/refills?trigger=auto&status=completed&limit=1" | member id) || return 0
+  newest=$(api "$REFILL_KEY" GET "/v1/accounts/$REFILLED/refills?trigger=auto&status=completed&limit=1" | grep -o 'rf_[0-9a-f]*' | head -n 1) || return 0
   [[ $newest && $newest != "$REFILL_SEEN" ]] || return 0
   REFILL_SEEN=$newest
   balance=$(api "$REFILL_KEY" GET "/v1/accounts/$REFILLED/wallet" | member balance) || return 0
