@@ -59,6 +59,9 @@ async fn what_costs_more_at_twilio_and_what_is_astray_is_told() {
     let open = "ALTER TABLE transactions DISABLE TRIGGER USER";
     sqlx::query(open).execute(&mut sql).await.expect("the guard is off");
     sqlx::query(forget).bind(phone_number(1)).execute(&mut sql).await.expect("it is lost");
+    let unspent = "UPDATE wallets SET spent_micros = spent_micros - 1150000
+        WHERE account_key = (SELECT account_key FROM accounts WHERE id = 'acme')";
+    sqlx::query(unspent).execute(&mut sql).await.expect("it was not spent");
     let close = "ALTER TABLE transactions ENABLE TRIGGER USER";
     sqlx::query(close).execute(&mut sql).await.expect("the guard is on");
 
