@@ -63,7 +63,7 @@ schemathesis_run() {
   # A local Stripe, so that refills get another answer than "not configured".
   export STRIPE_API_KEY=sk_test_schemathesis STRIPE_PUBLISHABLE_KEY=pk_test_schemathesis
   export STRIPE_WEBHOOK_SECRET=whsec_schemathesis CALLMETER__STRIPE__API_BASE=http://127.0.0.1:$stripe_port
-  cargo build --locked --quiet --bin callmeter || return 1
+  [[ ${CALLMETER_IS_BUILT:-} ]] || cargo build --locked --quiet --bin callmeter || return 1
   local binary=${CARGO_TARGET_DIR:-$ROOT/target}/debug/callmeter log=$STATE/schemathesis.log
   "$binary" migrate >"$log" 2>&1 || return 1
   "$binary" simulate stripe --listen "127.0.0.1:$stripe_port" --api-key "$STRIPE_API_KEY" \

@@ -18,6 +18,13 @@ const LIST: &str = "GET /v1/payment_intents";
 const REFUND: &str = "POST /v1/refunds";
 const ROLES: &str = "api,jobs";
 
+/// A refill is taken up again soon after the process that had it died.
+const SHORT: [(&str, &str); 1] = [("CALLMETER__STRIPE__TIMEOUT_SECONDS", "2")];
+
+fn stripe() -> Stripe {
+    Stripe::start(Behaviour::default())
+}
+
 /// Where a step can be interrupted.
 enum Point {
     /// While Stripe is asked: the request was lost, or its answer is.
@@ -130,7 +137,7 @@ async fn waits(sql: &mut PgConnection) -> Option<()> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_at_any_step_of_a_refill_ends_it_once_after_its_restart() {
-    let mut world = World::start(Stripe::start(Behaviour::default()), ROLES, false).await;
+    let mut world = World::start_with(stripe(), ROLES, false, &SHORT).await;
     for (number, step) in Step::ALL.into_iter().enumerate() {
         let (point, card, status) = scenario(step);
         println!("{step:?}");
@@ -198,7 +205,7 @@ async fn a_process_that_dies_at_any_step_of_a_refill_ends_it_once_after_its_rest
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_at_any_step_of_an_automatic_refill_ends_it_once() {
-    let mut world = World::start(Stripe::start(Behaviour::default()), ROLES, false).await;
+    let mut world = World::start_with(stripe(), ROLES, false, &SHORT).await;
     world.save(Card::default()).await;
     let auto = json!({"enabled": true, "threshold": "20.00", "amount": "30.00"});
     let points = [
@@ -239,7 +246,7 @@ async fn a_process_that_dies_at_any_step_of_an_automatic_refill_ends_it_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_dies_at_any_step_of_a_refund_makes_it_once() {
-    let mut world = World::start(Stripe::start(Behaviour::default()), ROLES, false).await;
+    let mut world = World::start_with(stripe(), ROLES, false, &SHORT).await;
     world.save(Card::default()).await;
     let refill = world.refill(&json!({"amount": "90.00"})).await.expect(201);
     let path = format!("/v1/accounts/acme/refills/{}/refunds", text(&refill, "id"));
