@@ -74,6 +74,11 @@ fn monthly(text: &str) -> Result<Money, String> {
     Ok(amount)
 }
 
+async fn key_of(store: &Store, id: &AccountId) -> Result<i32, CommandError> {
+    let account_key = accounts::key_of(&mut *store.read().await?, id).await?;
+    account_key.ok_or_else(|| unknown(id))
+}
+
 impl AlertsArguments {
     pub(super) async fn run(
         self,
@@ -92,10 +97,8 @@ impl AlertsArguments {
             let set = changes.run(change, self.why.by(now)).await?;
             set.map_err(|UnknownAccount| unknown(&self.id))?
         } else {
-            let mut connection = store.read().await?;
-            let account_key = accounts::key_of(&mut connection, &self.id).await?;
-            let account_key = account_key.ok_or_else(|| unknown(&self.id))?;
-            alerts::find(&mut connection, account_key).await?
+            let account_key = key_of(store, &self.id).await?;
+            alerts::find(&mut *store.read().await?, account_key).await?
         };
         if self.json {
             return print(&serde_json::json!(AlertsJson { thresholds }).to_string());
@@ -125,10 +128,8 @@ impl BudgetArguments {
             let set = changes.run(change, self.why.by(now)).await?;
             set.map_err(|UnknownAccount| unknown(&self.id))?
         } else {
-            let mut connection = store.read().await?;
-            let account_key = accounts::key_of(&mut connection, &self.id).await?;
-            let account_key = account_key.ok_or_else(|| unknown(&self.id))?;
-            watched::find(&mut connection, account_key).await?
+            let account_key = key_of(store, &self.id).await?;
+            watched::find(&mut *store.read().await?, account_key).await?
         };
         let shown = BudgetJson::new(&watched, now);
         if self.json {

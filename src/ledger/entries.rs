@@ -6,9 +6,7 @@
 
 use std::collections::HashMap;
 
-use callmeter_core::domain::{
-    CallSid, PaymentIntentId, TransactionKind, TransactionStatus, TransactionType,
-};
+use callmeter_core::domain::{CallSid, PaymentIntentId};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -16,7 +14,8 @@ use sqlx::{PgConnection, Row};
 use super::call_key::CallKey;
 use super::error::LedgerError;
 use super::history::{
-    ChargedCall, Page, Stretch, Transaction, TransactionFilter, page, read_call, read_transaction,
+    self, COLUMNS, ChargedCall, Page, Stretch, Transaction, TransactionFilter, read_call,
+    read_transaction,
 };
 
 /// Days that refused calls are counted.
@@ -46,10 +45,6 @@ pub struct Evidence {
     pub record_offset: i64,
 }
 
-const COLUMNS: &str = "t.account_key, t.sequence, t.at, t.type::text AS type, t.kind::text AS kind,
-    t.status::text AS status, t.amount_micros, t.balance_before_micros, t.balance_after_micros,
-    t.description, t.payment_intent_id, t.call_sid, t.refers_to";
-
 /// A pending row whose outcome is written is left out: the outcome stands for both.
 const FOLDED: &str = "NOT (t.status = 'pending' AND EXISTS (
     SELECT FROM transactions AS o WHERE o.account_key = t.account_key
@@ -73,30 +68,7 @@ pub async fn entries(
     filter: &TransactionFilter,
     stretch: &Stretch,
 ) -> Result<Page<Entry>, LedgerError> {
-    let statement = format!(
-        "/* entries::entries */ SELECT {COLUMNS} FROM transactions AS t
-         WHERE t.account_key = $1
-           AND t.sequence < least($2, coalesce((SELECT first_transaction_since($1, $4)), $2))
-           AND t.sequence >= coalesce((SELECT first_transaction_since($1, $3)), 1)
-           AND ($5::text IS NULL OR t.type = $5::text::transaction_type)
-           AND ($6::text IS NULL OR t.kind = $6::text::transaction_kind)
-           AND ($7::text IS NULL OR t.status = $7::text::transaction_status)
-           AND {FOLDED}
-         ORDER BY t.sequence DESC LIMIT $8"
-    );
-    let rows = sqlx::query(&statement)
-        .bind(account_key)
-        .bind(stretch.below.unwrap_or(i64::MAX))
-        .bind(stretch.from)
-        .bind(stretch.to)
-        .bind(filter.direction.map(TransactionType::as_str))
-        .bind(filter.kind.map(TransactionKind::as_str))
-        .bind(filter.status.map(TransactionStatus::as_str))
-        .bind(i64::from(stretch.limit) + 1)
-        .fetch_all(&mut *connection)
-        .await?;
-    let items = rows.iter().map(read_transaction).collect::<Result<Vec<_>, _>>()?;
-    let found = page(items, stretch.limit, |transaction| transaction.sequence);
+    let found = history::listed(connection, account_key, filter, stretch, FOLDED).await?;
     let (items, next) = (found.items, found.next);
     Ok(Page { items: with_charges(connection, account_key, items).await?, next })
 }

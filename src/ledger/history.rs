@@ -77,6 +77,12 @@ pub struct Stretch {
     pub limit: u16,
 }
 
+/// What [`read_transaction`] reads of a row `t`.
+pub(super) const COLUMNS: &str =
+    "t.account_key, t.sequence, t.at, t.type::text AS type, t.kind::text AS kind,
+    t.status::text AS status, t.amount_micros, t.balance_before_micros, t.balance_after_micros,
+    t.description, t.payment_intent_id, t.call_sid, t.refers_to";
+
 /// Which transactions to list; `None`: all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransactionFilter {
@@ -98,30 +104,43 @@ pub async fn transactions(
     filter: &TransactionFilter,
     stretch: &Stretch,
 ) -> Result<Page<Transaction>, LedgerError> {
-    let rows = sqlx::query(
-        "-- history::transactions
-         SELECT account_key, sequence, at, type::text AS type, kind::text AS kind,
-             status::text AS status, amount_micros, balance_before_micros, balance_after_micros,
-             description, payment_intent_id, call_sid, refers_to
-         FROM transactions
-         WHERE account_key = $1
-           AND sequence < least($2, coalesce((SELECT first_transaction_since($1, $4)), $2))
-           AND sequence >= coalesce((SELECT first_transaction_since($1, $3)), 1)
-           AND ($5::text IS NULL OR type = $5::text::transaction_type)
-           AND ($6::text IS NULL OR kind = $6::text::transaction_kind)
-           AND ($7::text IS NULL OR status = $7::text::transaction_status)
-         ORDER BY sequence DESC LIMIT $8",
-    )
-    .bind(account_key)
-    .bind(stretch.below.unwrap_or(i64::MAX))
-    .bind(stretch.from)
-    .bind(stretch.to)
-    .bind(filter.direction.map(TransactionType::as_str))
-    .bind(filter.kind.map(TransactionKind::as_str))
-    .bind(filter.status.map(TransactionStatus::as_str))
-    .bind(i64::from(stretch.limit) + 1)
-    .fetch_all(connection)
-    .await?;
+    listed(connection, account_key, filter, stretch, "true").await
+}
+
+/// As [`transactions`], of the rows `t` that meet a condition.
+///
+/// # Errors
+/// As [`transactions`].
+pub(super) async fn listed(
+    connection: &mut PgConnection,
+    account_key: i32,
+    filter: &TransactionFilter,
+    stretch: &Stretch,
+    condition: &'static str,
+) -> Result<Page<Transaction>, LedgerError> {
+    let statement = format!(
+        "-- history::listed
+         SELECT {COLUMNS} FROM transactions AS t
+         WHERE t.account_key = $1
+           AND t.sequence < least($2, coalesce((SELECT first_transaction_since($1, $4)), $2))
+           AND t.sequence >= coalesce((SELECT first_transaction_since($1, $3)), 1)
+           AND ($5::text IS NULL OR t.type = $5::text::transaction_type)
+           AND ($6::text IS NULL OR t.kind = $6::text::transaction_kind)
+           AND ($7::text IS NULL OR t.status = $7::text::transaction_status)
+           AND {condition}
+         ORDER BY t.sequence DESC LIMIT $8"
+    );
+    let rows = sqlx::query(&statement)
+        .bind(account_key)
+        .bind(stretch.below.unwrap_or(i64::MAX))
+        .bind(stretch.from)
+        .bind(stretch.to)
+        .bind(filter.direction.map(TransactionType::as_str))
+        .bind(filter.kind.map(TransactionKind::as_str))
+        .bind(filter.status.map(TransactionStatus::as_str))
+        .bind(i64::from(stretch.limit) + 1)
+        .fetch_all(connection)
+        .await?;
     let items = rows.iter().map(read_transaction).collect::<Result<Vec<_>, _>>()?;
     Ok(page(items, stretch.limit, |transaction| transaction.sequence))
 }
@@ -135,17 +154,12 @@ pub async fn transaction(
     account_key: i32,
     sequence: i64,
 ) -> Result<Option<Transaction>, LedgerError> {
-    let row = sqlx::query(
+    let statement = format!(
         "-- history::transaction
-         SELECT account_key, sequence, at, type::text AS type, kind::text AS kind,
-             status::text AS status, amount_micros, balance_before_micros, balance_after_micros,
-             description, payment_intent_id, call_sid, refers_to
-         FROM transactions WHERE account_key = $1 AND sequence = $2",
-    )
-    .bind(account_key)
-    .bind(sequence)
-    .fetch_optional(connection)
-    .await?;
+         SELECT {COLUMNS} FROM transactions AS t WHERE t.account_key = $1 AND t.sequence = $2"
+    );
+    let row = sqlx::query(&statement).bind(account_key).bind(sequence);
+    let row = row.fetch_optional(connection).await?;
     row.as_ref().map(read_transaction).transpose()
 }
 

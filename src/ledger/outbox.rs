@@ -7,6 +7,8 @@
 //! An event must never be written without the wallet's lock, nor outside the transaction of its
 //! fact. Only notices of refused calls (`denials.rs`) have no place in that order.
 
+use std::sync::LazyLock;
+
 use callmeter_core::domain::{AccountId, EventType};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -15,7 +17,7 @@ use sqlx::types::Uuid;
 use sqlx::{PgConnection, Row};
 
 use super::error::LedgerError;
-use super::history::{Transaction, read_transaction};
+use super::history::{self, Transaction, read_transaction};
 use super::store::{Store, StoreError};
 
 /// How long published events are kept.
@@ -118,6 +120,16 @@ pub enum Told {
     Data(Value),
 }
 
+/// What [`read_event`] reads: of an event `o`, its account `a`, and its transaction `t`, if it has no
+/// data of its own.
+pub(super) static COLUMNS: LazyLock<String> = LazyLock::new(|| {
+    let of_transaction = history::COLUMNS;
+    format!(
+        "o.position, o.event, o.type AS event_type, o.at AS told_at, o.data, a.id AS account,
+         {of_transaction}"
+    )
+});
+
 /// The events behind a position, in order.
 ///
 /// # Errors
@@ -127,25 +139,19 @@ pub async fn after(
     position: i64,
     limit: i64,
 ) -> Result<Vec<StoredEvent>, LedgerError> {
-    let rows = sqlx::query(
+    let statement = format!(
         "/* outbox::after */
-         SELECT o.position, o.event, o.type AS event_type, o.at AS told_at, o.data, a.id AS account,
-             t.account_key, t.sequence, t.at, t.type::text AS type, t.kind::text AS kind,
-             t.status::text AS status, t.amount_micros, t.balance_before_micros,
-             t.balance_after_micros, t.description, t.payment_intent_id, t.call_sid, t.refers_to
-         FROM outbox AS o JOIN accounts AS a USING (account_key)
+         SELECT {} FROM outbox AS o JOIN accounts AS a USING (account_key)
              LEFT JOIN transactions AS t
                  ON o.data IS NULL AND t.account_key = o.account_key AND t.sequence = o.sequence
          WHERE o.position > $1 ORDER BY o.position LIMIT $2",
-    )
-    .bind(position)
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
+        *COLUMNS
+    );
+    let rows = sqlx::query(&statement).bind(position).bind(limit).fetch_all(connection).await?;
     rows.iter().map(read_event).collect()
 }
 
-/// Reads an event from the columns that [`after`] selects.
+/// Reads an event from [`COLUMNS`].
 pub(super) fn read_event(row: &PgRow) -> Result<StoredEvent, LedgerError> {
     let told = match row.try_get::<Option<Value>, _>("data")? {
         Some(data) => Told::Data(data),
@@ -178,6 +184,74 @@ pub async fn cursor(connection: &mut PgConnection, consumer: &str) -> Result<i64
         "/* outbox::cursor */ SELECT position FROM outbox_consumers WHERE name = $1",
     );
     Ok(position.bind(consumer).fetch_optional(connection).await?.unwrap_or_default())
+}
+
+/// The events that a consumer deals with next, by their positions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Those behind this one,
+    pub above: i64,
+    /// up to and with this one.
+    pub last: i64,
+}
+
+/// Moves a consumer's cursor over its next page, in the transaction that deals with the events.
+/// `None`: there is none.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub(super) async fn take_page(
+    connection: &mut PgConnection,
+    consumer: &str,
+    limit: i64,
+    now: DateTime<Utc>,
+) -> Result<Option<Span>, StoreError> {
+    let above = cursor(connection, consumer).await?;
+    let last: Option<i64> = sqlx::query_scalar(
+        "/* outbox::take_page */
+         INSERT INTO outbox_consumers AS c (name, position, moved_at)
+         SELECT $1, max(position), $4 FROM (
+             SELECT position FROM outbox WHERE position > $2 ORDER BY position LIMIT $3) AS page
+         HAVING max(position) IS NOT NULL
+         ON CONFLICT (name) DO UPDATE
+         SET position = greatest(c.position, EXCLUDED.position), moved_at = EXCLUDED.moved_at
+         RETURNING position",
+    )
+    .bind(consumer)
+    .bind(above)
+    .bind(limit)
+    .bind(now)
+    .fetch_optional(connection)
+    .await?;
+    Ok(last.map(|last| Span { above, last }))
+}
+
+/// Lets a consumer begin with what comes, unless it has begun.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn begin(store: &Store, consumer: &str, now: DateTime<Utc>) -> Result<(), StoreError> {
+    let statement = || {
+        sqlx::query(
+            "/* outbox::begin */ INSERT INTO outbox_consumers (name, position, moved_at)
+             SELECT $1, coalesce(max(position), 0), $2 FROM outbox ON CONFLICT DO NOTHING",
+        )
+        .bind(consumer)
+        .bind(now)
+    };
+    store.execute("outbox::begin", statement).await.map(|_| ())
+}
+
+/// Forgets a consumer that is off, so that old events need not wait for it.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn forget(store: &Store, consumer: &str) -> Result<(), StoreError> {
+    let statement = || {
+        sqlx::query("/* outbox::forget */ DELETE FROM outbox_consumers WHERE name = $1")
+            .bind(consumer)
+    };
+    store.execute("outbox::forget", statement).await.map(|_| ())
 }
 
 /// Moves a consumer's cursor, never back.

@@ -91,14 +91,8 @@ impl Payments {
         let ledger = self.ledger_id().await?;
         let form = requests::setup(ledger, account.as_str(), &customer);
         let key = format!("{ledger}-setup-{account_key}-{}", hex::encode(sha256));
-        let mut setup = Err(StripeError::Busy);
-        for key in requests::keys(&key) {
-            setup = self.stripe.create_setup_intent(&form, &key, deadline).await;
-            if !matches!(setup, Err(StripeError::Server { .. })) {
-                break;
-            }
-        }
-        let setup = setup?;
+        let send = async |key: String| self.stripe.create_setup_intent(&form, &key, deadline).await;
+        let setup = requests::under_keys(&key, send).await?;
         let id = setup.id.clone();
         let made = self.store.transact("card_setups::made", move |connection| {
             let id = id.clone();

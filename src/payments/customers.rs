@@ -19,14 +19,9 @@ impl Payments {
         }
         let ledger = self.ledger_id().await?;
         let form = requests::customer(ledger, account);
-        let mut made = Err(StripeError::Busy);
-        for key in requests::keys(&requests::customer_key(ledger, account_key)) {
-            made = self.stripe.create_customer(&form, &key, deadline).await;
-            if !matches!(made, Err(StripeError::Server { .. })) {
-                break;
-            }
-        }
-        let made = made?;
+        let key = requests::customer_key(ledger, account_key);
+        let send = async |key: String| self.stripe.create_customer(&form, &key, deadline).await;
+        let made = requests::under_keys(&key, send).await?;
         let (id, now) = (made.id, self.clock.now());
         let kept = self.store.transact("cards::keep_customer", move |connection| {
             let id = id.clone();

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::requests::new_key;
 use super::stripe_event::KNOWN;
 use super::{PaymentError, Payments};
 use crate::stripe::{API_VERSION, Form, WebhookEndpoint};
@@ -87,8 +88,9 @@ impl Payments {
         let Some(url) = self.webhook_url() else { return Ok(None) };
         let form = Form::new().with("url", &url).with("api_version", API_VERSION);
         let form = KNOWN.iter().fold(form, |form, kind| form.with("enabled_events[]", *kind));
-        let form = form.with("metadata[callmeter_ledger]", self.ledger_id().await?);
-        let key = format!("{:032x}", rand::random::<u128>());
+        let ledger = self.ledger_id().await?;
+        let form = form.with("metadata[callmeter_ledger]", ledger);
+        let key = new_key(ledger);
         let made = self.stripe.create_webhook_endpoint(&form, &key, self.deadline()).await?;
         let secret = made.secret.map(|secret| secret.expose().to_owned()).unwrap_or_default();
         Ok(Some(NewEndpoint { id: made.id, url: made.url, secret }))

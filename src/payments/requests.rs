@@ -7,7 +7,7 @@ use super::cents;
 use crate::ledger::LedgerError;
 use crate::ledger::payments::refills::Refill;
 use crate::ledger::payments::refunds::Refund;
-use crate::stripe::Form;
+use crate::stripe::{Form, StripeError};
 
 /// Keys of one request, before it is given up for now.
 const KEYS_MAX: u32 = 3;
@@ -97,8 +97,26 @@ pub(super) fn new_key(ledger: &str) -> String {
     format!("{ledger}-{:032x}", rand::random::<u128>())
 }
 
-/// The keys of one request after another, while Stripe answers 5xx: each key is asked twice, because
-/// the first answer may have come from before Stripe's memory.
+/// Sends a request that does no harm twice, under one key after another while Stripe answers 5xx:
+/// each key is asked twice, because the first answer may have come from before Stripe's memory.
+pub(super) async fn under_keys<T, F>(
+    key: &str,
+    send: impl Fn(String) -> F,
+) -> Result<T, StripeError>
+where
+    F: Future<Output = Result<T, StripeError>>,
+{
+    let mut made = send(key.to_owned()).await;
+    for key in keys(key).skip(1) {
+        if !matches!(made, Err(StripeError::Server { .. })) {
+            break;
+        }
+        made = send(key).await;
+    }
+    made
+}
+
+/// The keys of [`under_keys`].
 pub(super) fn keys(key: &str) -> impl Iterator<Item = String> {
     (1..=KEYS_MAX).flat_map(move |attempt| {
         let key = if attempt == 1 { key.to_owned() } else { format!("{key}-{attempt}") };

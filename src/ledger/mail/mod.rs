@@ -6,7 +6,6 @@ mod sending;
 mod unsubscriptions;
 
 pub use sending::{
-    CONSUMER, DueMail, SentMail, Waiting, begin, claim, fan_out, forget, is_any_due, note, release,
-    waiting,
+    CONSUMER, DueMail, SentMail, Waiting, claim, fan_out, is_any_due, note, release, waiting,
 };
 pub use unsubscriptions::{Unsubscription, unsubscribe};

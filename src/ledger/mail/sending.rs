@@ -1,46 +1,20 @@
 //! Mails as the process that sends them sees them: made of events, claimed, noted.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 
 use crate::ledger::LedgerError;
-use crate::ledger::outbox::{StoredEvent, read_event};
+use crate::ledger::outbox::{self, StoredEvent, read_event};
 use crate::ledger::store::{Store, StoreError};
 
 /// The consumer of the outbox that makes mails.
 pub const CONSUMER: &str = "mail";
 /// Events of one page.
 const PAGE: i64 = 500;
-
-/// Lets the consumer begin with what comes: an operator who turns mail on wants no old news.
-///
-/// # Errors
-/// If Postgres is unavailable.
-pub async fn begin(store: &Store, now: DateTime<Utc>) -> Result<(), StoreError> {
-    let statement = || {
-        sqlx::query(
-            "/* mail::begin */ INSERT INTO outbox_consumers (name, position, moved_at)
-             SELECT $1, coalesce(max(position), 0), $2 FROM outbox ON CONFLICT DO NOTHING",
-        )
-        .bind(CONSUMER)
-        .bind(now)
-    };
-    store.execute("mail::begin", statement).await.map(|_| ())
-}
-
-/// Forgets the consumer while mail is off, so that old events need not wait for it.
-///
-/// # Errors
-/// If Postgres is unavailable.
-pub async fn forget(store: &Store) -> Result<(), StoreError> {
-    let statement = || {
-        sqlx::query("/* mail::forget */ DELETE FROM outbox_consumers WHERE name = $1")
-            .bind(CONSUMER)
-    };
-    store.execute("mail::forget", statement).await.map(|_| ())
-}
 
 /// Turns the next page of events into mails, those of accounts with an address and of types that
 /// are mailed, and moves the cursor. Returns how many were made; `None`: there was no event.
@@ -51,38 +25,30 @@ pub async fn fan_out(
     store: &Store,
     types: &'static [&'static str],
     now: DateTime<Utc>,
-) -> Result<Option<i64>, StoreError> {
+) -> Result<Option<u64>, StoreError> {
     let made = store.transact("mail::fan_out", move |connection| {
-        let statement = sqlx::query_as::<_, (Option<i64>, i64)>(
-            "/* mail::fan_out */
-             WITH page AS (
-                 SELECT event_number, type, account_key, position FROM outbox
-                 WHERE position > coalesce(
-                     (SELECT position FROM outbox_consumers WHERE name = $1), 0)
-                 ORDER BY position LIMIT $2),
-             made AS (
-                 INSERT INTO mails (event_number, created_at, due_at)
-                 SELECT event_number, $3, $3 FROM page JOIN accounts AS a USING (account_key)
-                 WHERE type = ANY ($4) AND a.email IS NOT NULL
-                 ORDER BY position
-                 ON CONFLICT ON CONSTRAINT mails_are_one_for_an_event DO NOTHING
-                 RETURNING 1),
-             moved AS (
-                 INSERT INTO outbox_consumers AS c (name, position, moved_at)
-                 SELECT $1, max(position), $3 FROM page HAVING max(position) IS NOT NULL
-                 ON CONFLICT (name) DO UPDATE
-                 SET position = greatest(c.position, EXCLUDED.position),
-                     moved_at = EXCLUDED.moved_at)
-             SELECT (SELECT max(position) FROM page), (SELECT count(*) FROM made)",
-        )
-        .bind(CONSUMER)
-        .bind(PAGE)
-        .bind(now)
-        .bind(types);
-        async move { Ok::<_, StoreError>(statement.fetch_one(connection).await?) }.boxed()
+        async move {
+            let page = outbox::take_page(connection, CONSUMER, PAGE, now).await?;
+            let Some(page) = page else { return Ok::<_, StoreError>(None) };
+            let made = sqlx::query(
+                "/* mail::fan_out */ INSERT INTO mails (event_number, created_at, due_at)
+                 SELECT p.event_number, $3, $3 FROM outbox AS p JOIN accounts AS a USING (account_key)
+                 WHERE p.position > $1 AND p.position <= $2
+                   AND p.type = ANY ($4) AND a.email IS NOT NULL
+                 ORDER BY p.position
+                 ON CONFLICT ON CONSTRAINT mails_are_one_for_an_event DO NOTHING",
+            )
+            .bind(page.above)
+            .bind(page.last)
+            .bind(now)
+            .bind(types)
+            .execute(connection)
+            .await?;
+            Ok(Some(made.rows_affected()))
+        }
+        .boxed()
     });
-    let (last, count) = made.await?;
-    Ok(last.map(|_| count))
+    made.await
 }
 
 /// A claimed mail.
@@ -147,7 +113,7 @@ pub async fn claim(
 ) -> Result<Vec<DueMail>, LedgerError> {
     let claimed = store.transact("mail::claim", move |connection| {
         async move {
-            let rows = sqlx::query(CLAIM).bind(now).bind(until).bind(most).fetch_all(connection);
+            let rows = sqlx::query(&CLAIM).bind(now).bind(until).bind(most).fetch_all(connection);
             rows.await?.iter().map(read_due).collect()
         }
         .boxed()
@@ -155,7 +121,9 @@ pub async fn claim(
     claimed.await
 }
 
-const CLAIM: &str = "/* mail::claim */
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "/* mail::claim */
     WITH picked AS (
         SELECT mail_number FROM mails
         WHERE due_at <= $1 AND (claimed_until IS NULL OR claimed_until <= $1)
@@ -167,15 +135,15 @@ const CLAIM: &str = "/* mail::claim */
         ARRAY (SELECT u.kind FROM mail_unsubscriptions AS u
             WHERE u.account_key = a.account_key
               AND u.address_sha256 = sha256(convert_to(lower(a.email), 'UTF8'))) AS unsubscribed,
-        o.position, o.event, o.type AS event_type, o.at AS told_at, o.data, a.id AS account,
-        t.account_key, t.sequence, t.at, t.type::text AS type, t.kind::text AS kind,
-        t.status::text AS status, t.amount_micros, t.balance_before_micros,
-        t.balance_after_micros, t.description, t.payment_intent_id, t.call_sid, t.refers_to
+        {}
     FROM claimed AS c JOIN outbox AS o USING (event_number)
         JOIN accounts AS a ON a.account_key = o.account_key
         LEFT JOIN transactions AS t
             ON o.data IS NULL AND t.account_key = o.account_key AND t.sequence = o.sequence
-    ORDER BY c.mail_number";
+    ORDER BY c.mail_number",
+        *outbox::COLUMNS
+    )
+});
 
 fn read_due(row: &PgRow) -> Result<DueMail, LedgerError> {
     Ok(DueMail {

@@ -1,5 +1,7 @@
 //! Deliveries as the process that posts them sees them: made of events, claimed, noted.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use sqlx::postgres::PgRow;
@@ -7,7 +9,7 @@ use sqlx::{PgConnection, Row};
 
 use super::{DeliveryId, EndpointId, OpenedSecrets, WebhookSecrets};
 use crate::ledger::LedgerError;
-use crate::ledger::outbox::{StoredEvent, read_event};
+use crate::ledger::outbox::{self, StoredEvent, read_event};
 use crate::ledger::store::{Store, StoreError};
 
 /// The consumer of the outbox that makes deliveries.
@@ -22,43 +24,36 @@ const TESTS_KEPT_FOR: TimeDelta = TimeDelta::days(30);
 ///
 /// # Errors
 /// If Postgres is unavailable.
-pub async fn fan_out(store: &Store, now: DateTime<Utc>) -> Result<Option<i64>, StoreError> {
+pub async fn fan_out(store: &Store, now: DateTime<Utc>) -> Result<Option<u64>, StoreError> {
     let made = store.transact("webhooks::fan_out", move |connection| {
-        let statement = sqlx::query_as::<_, (Option<i64>, i64)>(
-            "/* webhooks::fan_out */
-             WITH page AS (
-                 SELECT event_number, event, type, at, account_key, position FROM outbox
-                 WHERE position > coalesce(
-                     (SELECT position FROM outbox_consumers WHERE name = $1), 0)
-                 ORDER BY position LIMIT $2),
-             made AS (
+        async move {
+            let page = outbox::take_page(connection, CONSUMER, PAGE, now).await?;
+            let Some(page) = page else { return Ok::<_, StoreError>(None) };
+            let made = sqlx::query(
+                "/* webhooks::fan_out */
                  INSERT INTO webhook_deliveries
                      (endpoint_number, event_number, event, type, created_at, due_at)
                  SELECT e.endpoint_number, p.event_number, p.event, p.type, $3, $3
-                 FROM page AS p CROSS JOIN LATERAL (
+                 FROM outbox AS p CROSS JOIN LATERAL (
                      SELECT * FROM webhook_endpoints AS own WHERE own.account_key = p.account_key
                      UNION ALL
                      SELECT * FROM webhook_endpoints AS wide WHERE wide.account_key IS NULL) AS e
-                 WHERE e.deleted_at IS NULL AND e.disabled_at IS NULL AND p.at >= e.created_at
+                 WHERE p.position > $1 AND p.position <= $2
+                   AND e.deleted_at IS NULL AND e.disabled_at IS NULL AND p.at >= e.created_at
                    AND (e.types IS NULL OR p.type = ANY (e.types))
                  ORDER BY p.position
-                 ON CONFLICT ON CONSTRAINT webhook_deliveries_are_one_for_an_event DO NOTHING
-                 RETURNING 1),
-             moved AS (
-                 INSERT INTO outbox_consumers AS c (name, position, moved_at)
-                 SELECT $1, max(position), $3 FROM page HAVING max(position) IS NOT NULL
-                 ON CONFLICT (name) DO UPDATE
-                 SET position = greatest(c.position, EXCLUDED.position),
-                     moved_at = EXCLUDED.moved_at)
-             SELECT (SELECT max(position) FROM page), (SELECT count(*) FROM made)",
-        )
-        .bind(CONSUMER)
-        .bind(PAGE)
-        .bind(now);
-        async move { Ok::<_, StoreError>(statement.fetch_one(connection).await?) }.boxed()
+                 ON CONFLICT ON CONSTRAINT webhook_deliveries_are_one_for_an_event DO NOTHING",
+            )
+            .bind(page.above)
+            .bind(page.last)
+            .bind(now)
+            .execute(connection)
+            .await?;
+            Ok(Some(made.rows_affected()))
+        }
+        .boxed()
     });
-    let (last, count) = made.await?;
-    Ok(last.map(|_| count))
+    made.await
 }
 
 /// A claimed delivery.
@@ -145,7 +140,7 @@ pub async fn claim(
     let claimed = store.transact("webhooks::claim", move |connection| {
         let (endpoints, counts, secrets) = (endpoints.clone(), counts.clone(), secrets.clone());
         async move {
-            let rows = sqlx::query(CLAIM)
+            let rows = sqlx::query(&CLAIM)
                 .bind(now)
                 .bind(until)
                 .bind(endpoints)
@@ -161,7 +156,9 @@ pub async fn claim(
     claimed.await
 }
 
-const CLAIM: &str = "/* webhooks::claim */
+static CLAIM: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "/* webhooks::claim */
     WITH busy AS (
         SELECT * FROM unnest($3::integer[], $4::integer[]) AS busy (endpoint_number, count)),
     picked AS (
@@ -189,16 +186,16 @@ const CLAIM: &str = "/* webhooks::claim */
         WHERE one.delivery_number = picked.delivery_number RETURNING one.*)
     SELECT c.delivery_number, c.endpoint_number, c.attempts, c.event_number, c.event AS test_event,
         c.created_at, e.url, e.sealed, e.key_id, e.previous_sealed, e.previous_key_id,
-        e.previous_until, o.position, o.event, o.type AS event_type, o.at AS told_at, o.data,
-        a.id AS account, t.account_key, t.sequence, t.at, t.type::text AS type,
-        t.kind::text AS kind, t.status::text AS status, t.amount_micros, t.balance_before_micros,
-        t.balance_after_micros, t.description, t.payment_intent_id, t.call_sid, t.refers_to
+        e.previous_until, {}
     FROM claimed AS c JOIN webhook_endpoints AS e USING (endpoint_number)
         LEFT JOIN outbox AS o USING (event_number)
         LEFT JOIN accounts AS a ON a.account_key = coalesce(o.account_key, e.account_key)
         LEFT JOIN transactions AS t
             ON o.data IS NULL AND t.account_key = o.account_key AND t.sequence = o.sequence
-    ORDER BY c.delivery_number";
+    ORDER BY c.delivery_number",
+        *outbox::COLUMNS
+    )
+});
 
 fn read_due(secrets: &WebhookSecrets, row: &PgRow, now: DateTime<Utc>) -> Result<Due, LedgerError> {
     let endpoint = EndpointId(row.try_get("endpoint_number")?);

@@ -15,6 +15,7 @@ use crate::clock::{Clock, beat};
 use crate::config::Settings;
 use crate::ledger::LedgerError;
 use crate::ledger::mail::{self, DueMail, SentMail};
+use crate::ledger::outbox;
 use crate::ledger::store::{AsStoreError, Store, StoreError};
 use crate::metrics::{MAILS, MAILS_WAITING};
 use crate::notify::RETRY_EVERY;
@@ -94,13 +95,14 @@ impl Mailer {
         let now = self.clock.now();
         let Some((server, writer)) = &self.ready else {
             if !*has_begun {
-                mail::forget(&self.store).await?;
+                outbox::forget(&self.store, mail::CONSUMER).await?;
                 *has_begun = true;
             }
             return Ok(false);
         };
         if !*has_begun {
-            mail::begin(&self.store, now).await?;
+            // An operator who turns mail on wants no old news.
+            outbox::begin(&self.store, mail::CONSUMER, now).await?;
             mail::release(&self.store).await?;
             *has_begun = true;
         }

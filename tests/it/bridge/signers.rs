@@ -1,4 +1,4 @@
-//! Twilio's official SDKs sign and check (tests/signers/sign.*).
+//! Twilio's official SDKs sign and check (tests/sdks/sign.*).
 
 use serde_json::{Value, json};
 

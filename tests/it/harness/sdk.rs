@@ -1,4 +1,4 @@
-//! Official SDKs of others: programs that answer line by line (tests/signers).
+//! Official SDKs of others: programs that answer line by line (tests/sdks).
 
 use std::io::Write as _;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) fn ask(sdk: Sdk, program: &str, requests: &[Value]) -> Vec<Value> {
         Sdk::Python => Command::new("python3"),
         Sdk::Node => Command::new(sdks.join("node")),
     };
-    command.arg(root.join("tests/signers").join(match sdk {
+    command.arg(root.join("tests/sdks").join(match sdk {
         Sdk::Python => format!("{program}.py"),
         Sdk::Node => format!("{program}.js"),
     }));
