@@ -129,7 +129,7 @@ async function fetchParts() {
     const names = [...wanted];
     wanted = new Set();
     const refill = names.find((name) => name.startsWith('refill-'));
-    const path = refill ? `${at}/refills/${refill.slice(7)}/part` : `${at}/parts?names=${names.join(',')}`;
+    const path = refill ? `${at}/refills/${refill.slice(7)}/part${location.search}` : `${at}/parts?names=${names.join(',')}`;
     if (refill && names.length > 1) names.filter((name) => name !== refill).forEach((name) => wanted.add(name));
     try {
       const answer = await fetch(path, { headers: { accept: 'text/html' }, redirect: 'manual' });

@@ -1,4 +1,5 @@
-//! Closes or reopens an account. Late calls of a closed account are still charged.
+//! Closes or reopens an account. Late calls of a closed account are still charged; its numbers are
+//! given back.
 
 use callmeter_core::domain::{AccountId, AccountStatus};
 use sqlx::PgConnection;
@@ -8,6 +9,7 @@ use crate::change::{Affected, Change};
 use crate::ledger::Refusable;
 use crate::ledger::accounts::{self, Account};
 use crate::ledger::audit::By;
+use crate::ledger::numbers::{self, ACCOUNT_CLOSED, progress};
 
 /// The new status of an account.
 #[derive(Clone, Debug)]
@@ -16,6 +18,8 @@ pub struct SetStatus {
     pub account: AccountId,
     /// The new status.
     pub status: AccountStatus,
+    /// True: closing asks for the release of its numbers (`numbers.release_on_close`).
+    pub releases_numbers: bool,
 }
 
 impl Change for SetStatus {
@@ -29,7 +33,13 @@ impl Change for SetStatus {
         by: &By,
     ) -> Refusable<Account, UnknownAccount> {
         let account = accounts::set_status(connection, &self.account, self.status, by).await?;
-        Ok(account.ok_or(UnknownAccount))
+        let Some(account) = account else { return Ok(Err(UnknownAccount)) };
+        if self.status == AccountStatus::Closed && self.releases_numbers {
+            for number in numbers::bought(connection, account.account_key).await? {
+                progress::ask_release(connection, &number, Some(ACCOUNT_CLOSED), by).await?;
+            }
+        }
+        Ok(Ok(account))
     }
 
     fn affects(&self, _: Option<&Account>) -> Affected {

@@ -52,6 +52,7 @@ impl App {
                 balance,
                 live: live.clone(),
                 payments: self.payments.clone(),
+                numbers: self.numbers.clone(),
                 clock: self.clock.clone(),
                 runtime: runtime.handle().clone(),
             },

@@ -280,7 +280,8 @@ impl Desk<'_> {
         command: StatusArguments,
         status: AccountStatus,
     ) -> Result<(), CommandError> {
-        let change = SetStatus { account: command.id.clone(), status };
+        let releases_numbers = self.settings.numbers.release_on_close;
+        let change = SetStatus { account: command.id.clone(), status, releases_numbers };
         match self.changes.run(change, command.why.by(self.now)).await? {
             Ok(account) => self.show(&account.id, command.json).await,
             Err(UnknownAccount) => Err(unknown(&command.id)),

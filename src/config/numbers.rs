@@ -13,6 +13,7 @@ pub struct Numbers {
     pub retry_seconds: u32,
     pub check_seconds: u32,
     pub release_automatically: bool,
+    pub release_on_close: bool,
     pub voice_url: Option<String>,
     pub voice_application_sid: Option<String>,
     pub trunk_sid: Option<String>,

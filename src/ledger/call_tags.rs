@@ -46,6 +46,26 @@ pub(super) async fn are_there(connection: &mut PgConnection) -> Result<bool, Sto
     Ok(sqlx::query_scalar(query).fetch_one(connection).await?)
 }
 
+/// The tags of an account's calls that are not charged yet, by call.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn of_calls(
+    connection: &mut PgConnection,
+    account_key: i32,
+    call_sids: &[&str],
+) -> Result<HashMap<String, String>, StoreError> {
+    let rows: Vec<(String, String)> = sqlx::query_as(
+        "-- call_tags::of_calls
+         SELECT call_sid, tag FROM call_tags WHERE account_key = $1 AND call_sid = ANY($2)",
+    )
+    .bind(account_key)
+    .bind(call_sids)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().collect())
+}
+
 /// The tags of calls, by account and call.
 pub(super) async fn find(
     connection: &mut PgConnection,

@@ -102,6 +102,39 @@ struct Due {
     first_sequence: Option<i64>,
 }
 
+/// A period that is not paid, and is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unpaid {
+    /// The number's id at Twilio.
+    pub sid: String,
+    /// Attempts so far.
+    pub attempts: i32,
+    /// The first of them.
+    pub first_attempt_at: DateTime<Utc>,
+    /// When the next one is due.
+    pub next_attempt_at: DateTime<Utc>,
+}
+
+/// Lists the periods of an account that are tried again.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn unpaid(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<Vec<Unpaid>, StoreError> {
+    let rows = sqlx::query_as::<_, (String, i32, DateTime<Utc>, DateTime<Utc>)>(
+        "/* rentals::unpaid */
+         SELECT phone_number_sid, attempts, first_attempt_at, next_attempt_at FROM rental_periods
+         WHERE next_attempt_at IS NOT NULL AND account_key = $1 ORDER BY period_start",
+    );
+    let rows = rows.bind(account_key).fetch_all(connection).await?;
+    let unpaid = rows.into_iter().map(|(sid, attempts, first_attempt_at, next_attempt_at)| {
+        Unpaid { sid, attempts, first_attempt_at, next_attempt_at }
+    });
+    Ok(unpaid.collect())
+}
+
 /// Retries the next due rent, in its own transaction; `None`: none is due.
 ///
 /// # Errors

@@ -140,7 +140,9 @@ impl Numbers {
                 Step::LookUp => seen = Some(self.look_up(&number, deadline).await?),
                 Step::Confirm => {
                     let Some(Seen::Bought(sid)) = &seen else { break };
-                    self.count(&number, Deed::Confirm(sid.clone()), "bought").await?;
+                    let releases_if_closed = self.settings.releases_on_close;
+                    let deed = Deed::Confirm { sid: sid.clone(), releases_if_closed };
+                    self.count(&number, deed, "bought").await?;
                 }
                 Step::Refund => {
                     self.count(&number, Deed::Refund(reason_of(&number)), "failed").await?;

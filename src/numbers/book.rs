@@ -2,8 +2,8 @@
 //! the release. Request, command and loop may all run them, however often.
 
 use callmeter_core::domain::{
-    AccountId, EventType, Money, NumberId, PhoneNumberSid, TransactionKind, TransactionStatus,
-    rental_period_start,
+    AccountId, AccountStatus, EventType, Money, NumberId, PhoneNumberSid, TransactionKind,
+    TransactionStatus, rental_period_start,
 };
 use chrono::{NaiveTime, TimeDelta};
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::facts;
 use crate::change::{Affected, Change};
 use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::numbers::progress::{self, Bought};
-use crate::ledger::numbers::{self, Number, Which};
+use crate::ledger::numbers::{self, ACCOUNT_CLOSED, Number, Which};
 use crate::ledger::payments::refunds::reserve;
 use crate::ledger::wallets::{self, Entry, WalletHead};
 use crate::ledger::{LedgerError, Refusable, accounts};
@@ -24,7 +24,12 @@ pub(super) enum Deed {
     /// Its price is taken from the wallet.
     Debit,
     /// It is bought.
-    Confirm(PhoneNumberSid),
+    Confirm {
+        /// Its id at Twilio.
+        sid: PhoneNumberSid,
+        /// True: it is released at once if its account was closed meanwhile.
+        releases_if_closed: bool,
+    },
     /// Its price is given back.
     Refund(&'static str),
     /// It is given back to Twilio.
@@ -52,7 +57,7 @@ impl Change for Book {
         let (Some(mut head), Some(number)) = (head, number) else { return Ok(Err(())) };
         let is_new = match &self.deed {
             Deed::Debit => debit(connection, &mut head, &number, by).await?,
-            Deed::Confirm(sid) => confirm(connection, &number, sid, by).await?,
+            Deed::Confirm { sid, .. } => confirm(connection, &number, sid, by).await?,
             Deed::Refund(reason) => refund(connection, &mut head, &number, reason, by).await?,
             Deed::Finish => progress::finish(connection, &number.id, by.at).await?,
         };
@@ -62,7 +67,7 @@ impl Change for Book {
         }
         let (action, told, after) = match &self.deed {
             Deed::Debit => (Action::NumberDebited, None, json!({ "balance": head.balance })),
-            Deed::Confirm(sid) => {
+            Deed::Confirm { sid, .. } => {
                 let after = json!({ "sid": sid });
                 (Action::NumberBought, Some(EventType::NumberPurchased), after)
             }
@@ -83,12 +88,18 @@ impl Change for Book {
             after,
         };
         audit::note(connection, by, &entry).await?;
+        if let Deed::Confirm { releases_if_closed: true, .. } = self.deed {
+            let account = accounts::find(connection, &self.account).await?;
+            if account.is_some_and(|account| account.status == AccountStatus::Closed) {
+                progress::ask_release(connection, &number, Some(ACCOUNT_CLOSED), by).await?;
+            }
+        }
         Ok(Ok(true))
     }
 
     fn affects(&self, done: Option<&bool>) -> Affected {
         match (&self.deed, done) {
-            (Deed::Confirm(_) | Deed::Finish, _) | (_, Some(false)) => Affected::nothing(),
+            (Deed::Confirm { .. } | Deed::Finish, _) | (_, Some(false)) => Affected::nothing(),
             _ => Affected::account(&self.account),
         }
     }

@@ -2,12 +2,11 @@
 //! waits for an administrator, unless `numbers.release_automatically` is set.
 
 use callmeter_core::domain::{AccountId, NumberId, NumberStatus};
-use serde_json::json;
 use sqlx::PgConnection;
 
 use super::{NumberError, Numbers};
 use crate::change::{Affected, Change};
-use crate::ledger::audit::{self, Action, AuditEntry, By};
+use crate::ledger::audit::By;
 use crate::ledger::numbers::{self, Number, Which, progress};
 use crate::ledger::{LedgerError, Refusable, accounts};
 use crate::telemetry::one_line;
@@ -52,18 +51,10 @@ impl Change for AskRelease {
         if matches!(number.status, NumberStatus::Pending | NumberStatus::Failed) {
             return Ok(Err(NotReleased::NotBought));
         }
-        if !progress::ask_release(connection, &number.id, self.reason, by.at).await? {
+        if !progress::ask_release(connection, &number, self.reason, by).await? {
             by.changed_nothing();
             return Ok(Ok(number));
         }
-        let entry = AuditEntry {
-            action: Action::NumberReleaseRequested,
-            account_key: Some(number.account_key),
-            subject: number.id.to_string(),
-            before: json!({ "status": number.status }),
-            after: json!({ "status": NumberStatus::Releasing }),
-        };
-        audit::note(connection, by, &entry).await?;
         let number = numbers::find(connection, Which::Id(&self.id)).await?;
         let number = number.ok_or_else(|| LedgerError::unreadable("a number", "it vanished"))?;
         Ok(Ok(number))

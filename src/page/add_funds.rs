@@ -13,6 +13,7 @@ use super::decline::{Decline, face};
 use super::error::PageError;
 use super::form::{self, Form, Query};
 use super::money::{cents, exact, field};
+use super::next::NextPage;
 use super::overview::PRESETS;
 use super::shell::{Entry, Shell};
 use super::visit::{Owner, Visit};
@@ -43,6 +44,7 @@ struct FormPage {
     errors: Vec<FieldError>,
     decline: Option<Declined>,
     problem: Option<&'static str>,
+    next: Option<NextPage>,
 }
 
 #[derive(Template)]
@@ -61,6 +63,7 @@ struct CheckPage {
     request_key: String,
     /// A refill of the same amount a moment ago.
     repeated: Option<String>,
+    next: Option<NextPage>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,7 +144,7 @@ pub(super) async fn check(
         let chosen = cards.iter().find(|card| card.id.as_str() == wish.payment_method);
         let Some(card) = chosen else {
             let message = "This card was removed. Choose another one.".to_owned();
-            let error = FieldError { field: "payment_method", message };
+            let error = FieldError::new("payment_method", message);
             return show(&page, &visit, &query, vec![error]).await;
         };
         face(&card.face)
@@ -163,6 +166,7 @@ pub(super) async fn check(
         email: account.email,
         request_key: format!("page-{:032x}", rand::random::<u128>()),
         repeated: repeated(&page, &visit, wish.amount, now).await?,
+        next: page.next_in(&query),
     };
     Ok(super::html(&shown).into_response())
 }
@@ -182,11 +186,11 @@ pub(super) fn read(page: &Page, form: &Form) -> Result<Wish, Vec<FieldError>> {
         }
         read => read,
     };
-    let amount = amount.map_err(|message| errors.push(FieldError { field: "amount", message }));
+    let amount = amount.map_err(|message| errors.push(FieldError::new("amount", message)));
     let payment_method = form.text("payment_method");
     if payment_method.is_empty() {
         let message = "Choose a card.".to_owned();
-        errors.push(FieldError { field: "payment_method", message });
+        errors.push(FieldError::new("payment_method", message));
     }
     match amount {
         Ok(amount) if errors.is_empty() => {
@@ -242,6 +246,7 @@ async fn show(
         errors,
         decline: declined,
         problem: query.one("problem").and_then(problem),
+        next: page.next_in(query),
     };
     let status = if has_errors { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
     Ok((status, super::html(&shown)).into_response())

@@ -32,6 +32,11 @@ impl Form {
         found.map(|(_, value)| value.trim()).filter(|value| !value.is_empty())
     }
 
+    /// The texts of all fields of a name, in order, empty ones too.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim())
+    }
+
     /// True if a box is checked.
     pub(super) fn is_checked(&self, name: &str) -> bool {
         self.one(name).is_some()
@@ -85,7 +90,7 @@ pub(super) fn amount(text: &str) -> Result<Money, String> {
     let read = read.filter(|_| digits(dollars, 9) && digits(cents, 2));
     let amount = read.ok_or("Enter an amount such as 50.00.")?;
     if amount > PAYMENT_MAX {
-        return Err("Enter at most $999,999.99, the most that a card takes at once.".to_owned());
+        return Err("Enter at most $999,999.99.".to_owned());
     }
     Ok(amount)
 }

@@ -19,6 +19,8 @@ mod form;
 mod frame;
 mod history;
 mod money;
+mod next;
+mod numbers;
 mod overview;
 mod receipt;
 mod refill;
@@ -50,6 +52,7 @@ use crate::change::Changes;
 use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::ledger::store::Store;
+use crate::numbers::Numbers;
 use crate::payments::Payments;
 use crate::wallet::{Live, Wallets};
 use streams::Streams;
@@ -73,6 +76,7 @@ pub struct Inner {
     wallets: Wallets,
     live: Live,
     payments: Option<Payments>,
+    numbers: Numbers,
     settings: config::Page,
     /// The path of the page as browsers see it: `/wallet`, behind the path of `http.public_url`.
     at: String,
@@ -86,6 +90,9 @@ pub struct Inner {
     auto_limits: AutoRefillLimits,
     /// The monthly cap of auto-refill where a customer gives none.
     monthly_cap: Money,
+    sends_mail: bool,
+    /// How long an unpaid rent is tried again.
+    retry_days: u32,
     request_time_max: Duration,
     places: Semaphore,
     streams: Streams,
@@ -113,6 +120,8 @@ pub struct Parts {
     pub live: Live,
     /// None without a key of Stripe.
     pub payments: Option<Payments>,
+    /// The use cases of numbers.
+    pub numbers: Numbers,
     /// The time.
     pub clock: Clock,
     /// The runtime on which the page's requests and streams run.
@@ -122,7 +131,7 @@ pub struct Parts {
 impl Page {
     /// Creates the state of all views.
     pub fn new(settings: &Settings, parts: Parts) -> Self {
-        let Parts { store, balance, changes, live, payments, clock, runtime } = parts;
+        let Parts { store, balance, changes, live, payments, numbers, clock, runtime } = parts;
         let public_url = settings.http.public_url.clone();
         let parsed = public_url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
         let prefix = parsed.as_ref().map_or("", |url| url.path().trim_end_matches('/'));
@@ -138,6 +147,8 @@ impl Page {
             minimum: settings.refill.minimum,
             auto_limits: settings.auto_refill.limits(&settings.refill),
             monthly_cap: settings.auto_refill.monthly_cap,
+            retry_days: settings.rentals.retry_days,
+            sends_mail: settings.mail.smtp_url.is_some(),
             request_time_max: frame::request_time_max(settings.http.request_seconds_max),
             places: Semaphore::new(REQUESTS_MAX),
             streams: Streams::new(store.clone(), clock.clone()),
@@ -148,6 +159,7 @@ impl Page {
             clock,
             live,
             payments,
+            numbers,
             runtime,
         }))
     }
@@ -174,7 +186,15 @@ impl Page {
             .route("/wallet/cards/{card}/default", post(cards::choose))
             .route("/wallet/cards/{card}/expiry", post(cards::renew))
             .route("/wallet/cards/{card}/remove", get(cards::ask_to_remove).post(cards::remove))
-            .route("/wallet/auto-refill", get(controls::controls).post(controls::set))
+            .route("/wallet/auto-refill", get(controls::controls).post(controls::set_auto_refill))
+            .route("/wallet/alerts", post(controls::set_alerts))
+            .route("/wallet/budget", post(controls::set_budget))
+            .route("/wallet/numbers", get(numbers::numbers).post(numbers::buy))
+            .route("/wallet/numbers/buy", get(numbers::ask_to_buy))
+            .route(
+                "/wallet/numbers/{number}/release",
+                get(numbers::ask_to_release).post(numbers::release),
+            )
             .route("/wallet/history", get(history::history))
             .route("/wallet/history.csv", get(export::export))
             .route("/wallet/statements/{month}", get(statement::statement))

@@ -8,23 +8,26 @@ use callmeter_core::domain::{Money, WalletState};
 use chrono::{DateTime, Utc};
 
 use super::Page;
-use super::controls::AutoRefillSummary;
+use super::controls::{AutoRefillSummary, Of};
 use super::error::PageError;
 use super::form::Query;
 use super::money::{cents, exact, grouped};
 use super::row::{Refills, Row};
 use super::shell::{Entry, Shell};
-use super::time::{Time, left, minutes};
+use super::time::{Time, left, length, minutes};
 use super::visit::{Look, Visit};
 use crate::ledger::entries;
 use crate::ledger::history::{Stretch, TransactionFilter};
 use crate::ledger::payments::refills;
-use crate::wallet::{AllowanceView, WalletView};
+use crate::ledger::watched::{self, Watched};
+use crate::wallet::{AllowanceView, LiveCall, WalletView};
 
 /// Amounts that customers choose from, in whole dollars.
 pub(super) const PRESETS: [i64; 4] = [25, 50, 100, 250];
 /// Rows of the latest activity.
 const RECENT: u16 = 8;
+/// Calls in progress that are listed.
+const LIVE: usize = 12;
 const MICROS_PER_DOLLAR: i64 = 1_000_000;
 
 #[derive(Template)]
@@ -47,6 +50,10 @@ pub(super) struct Parts {
     balance: Balance,
     plan: Option<Plan>,
     auto: AutoRefillSummary,
+    /// Calls in progress, the newest first, and how many more there are.
+    live: Vec<Live>,
+    more_live: i64,
+    budget: Option<Budget>,
     recent: Vec<Row>,
     refused: Refused,
 }
@@ -69,6 +76,8 @@ struct Balance {
     lead: &'static str,
     whole: String,
     held: String,
+    /// The same without a sign.
+    held_plain: String,
     calls: i64,
     credit_limit: Option<String>,
     sum: String,
@@ -88,6 +97,26 @@ struct Plan {
     is_used_up: bool,
     cycle_end: Time,
     time_left: String,
+}
+
+/// A call in progress.
+#[derive(Clone, Debug)]
+struct Live {
+    call_sid: String,
+    tag: Option<String>,
+    running: String,
+    up_to: String,
+    allowance: Option<String>,
+    money: String,
+}
+
+/// The month's budget.
+#[derive(Clone, Debug)]
+struct Budget {
+    month: String,
+    spent: String,
+    of: Of,
+    stops: bool,
 }
 
 /// Refused calls of 30 days.
@@ -140,7 +169,11 @@ async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, P
     let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
     let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
     let denials = entries::denials(&mut connection, account_key, now).await?;
+    let watched = watched::find(&mut connection, account_key).await?;
     drop(connection);
+    let live = page.wallets.live_calls(account, account_key, LIVE).await?;
+    let count = calls.map_or(0, |(calls, _)| calls);
+    let more_live = count.saturating_sub(i64::try_from(live.len()).unwrap_or(i64::MAX)).max(0);
     let suggestion = suggested(page, view.available);
     Ok(Parts {
         at: page.at.clone(),
@@ -148,9 +181,12 @@ async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, P
         is_operator,
         as_of: Time::clock(now),
         notices: notices(page, &view, &auto, suggestion),
-        balance: balance(&view, calls.map_or(0, |(calls, _)| calls)),
+        balance: balance(&view, count),
         plan: view.allowance.as_ref().map(|allowance| plan(allowance, now)),
         auto,
+        live: live.into_iter().map(|call| Live::new(call, now)).collect(),
+        more_live,
+        budget: budget(&watched, now),
         recent: found
             .items
             .into_iter()
@@ -262,6 +298,7 @@ fn balance(view: &WalletView, calls: i64) -> Balance {
         } else {
             format!("−{}", exact(view.held))
         },
+        held_plain: exact(view.held),
         calls,
         credit_limit: (!limit.is_zero()).then(|| exact(limit)),
         sum,
@@ -291,6 +328,30 @@ fn plan(allowance: &AllowanceView, now: DateTime<Utc>) -> Plan {
         cycle_end: Time::date(allowance.cycle_end),
         time_left: left(now, allowance.cycle_end),
     }
+}
+
+impl Live {
+    fn new(call: LiveCall, now: DateTime<Utc>) -> Self {
+        Self {
+            running: length((now - call.placed_at).num_seconds().max(0)),
+            up_to: length(call.granted_seconds.into()),
+            allowance: (call.allowance_seconds > 0).then(|| length(call.allowance_seconds.into())),
+            money: exact(call.money),
+            tag: call.tag,
+            call_sid: call.call_sid,
+        }
+    }
+}
+
+fn budget(watched: &Watched, now: DateTime<Utc>) -> Option<Budget> {
+    let budget = watched.budget.as_ref()?;
+    let spent = watched.spending.at(now);
+    Some(Budget {
+        month: now.format("%B").to_string(),
+        spent: exact(spent),
+        of: Of::new(spent, budget.monthly),
+        stops: budget.stop,
+    })
 }
 
 fn refused(denials: &[(String, i64)], suggestion: Money) -> Refused {

@@ -15,9 +15,10 @@ use super::Page;
 use super::add_funds;
 use super::decline::{Decline, face};
 use super::error::PageError;
-use super::form::Query;
+use super::form::{Form, Query};
 use super::frame::TakesCard;
 use super::money::{cents, exact, field};
+use super::next::NextPage;
 use super::shell::{Entry, Shell};
 use super::time::Time;
 use super::visit::{Act, Look, Visit};
@@ -61,6 +62,8 @@ struct RefillPart {
     browser: Option<Browser>,
     refunded: Option<String>,
     support_url: Option<String>,
+    /// What the money was needed for.
+    next: Option<NextPage>,
     asked: Time,
 }
 
@@ -110,7 +113,14 @@ pub(super) async fn begin(
     if is_new {
         payments.advance(&refill.id, &who, deadline).await?;
     }
-    Ok(Redirect::to(&format!("{}/refills/{}", page.at, refill.id)).into_response())
+    let mut address = format!("{}/refills/{}", page.at, refill.id);
+    if let Some(next) = page.next_in(&form) {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("next", &next.address)
+            .finish();
+        address = format!("{address}?{query}");
+    }
+    Ok(Redirect::to(&address).into_response())
 }
 
 /// `GET /wallet/refills/return?payment_intent=`: where the bank's page leads back to.
@@ -131,9 +141,10 @@ pub(super) async fn come_back(
 pub(super) async fn refill(
     State(page): State<Page>,
     Look(visit): Look,
+    Query(query): Query,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, PageError> {
-    let part = read(&page, &visit, path).await?;
+    let part = read(&page, &visit, path, &query).await?;
     let (shell, _) = page.shell(&visit, Entry::AddFunds, "Refill").await?;
     let takes_card = part.browser.is_some();
     let mut response = super::html(&RefillPage { shell, part }).into_response();
@@ -147,9 +158,10 @@ pub(super) async fn refill(
 pub(super) async fn part(
     State(page): State<Page>,
     visit: Visit,
+    Query(query): Query,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, PageError> {
-    Ok(super::html(&read(&page, &visit, path).await?).into_response())
+    Ok(super::html(&read(&page, &visit, path, &query).await?).into_response())
 }
 
 /// The refill in a path, if it is the visit's account's.
@@ -174,6 +186,7 @@ async fn read(
     page: &Page,
     visit: &Visit,
     path: Result<Path<String>, PathRejection>,
+    query: &Form,
 ) -> Result<RefillPart, PageError> {
     let mut refill = find(page, visit, path).await?;
     let (now, who) = (page.clock.now(), visit.session.visitor.who());
@@ -218,6 +231,7 @@ async fn read(
         browser,
         refunded: (!refill.refunded.is_zero()).then(|| exact(refill.refunded)),
         support_url: page.settings.support_url.clone(),
+        next: page.next_in(query),
         asked: Time::clock(now),
     })
 }
@@ -274,7 +288,7 @@ pub(super) fn configured(page: &Page) -> Result<&Payments, PageError> {
     page.payments.as_ref().ok_or(missing)
 }
 
-fn is_request_key(key: &str) -> bool {
+pub(super) fn is_request_key(key: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
     (8..=64).contains(&key.len()) && key.bytes().all(allowed)
 }

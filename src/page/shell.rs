@@ -15,6 +15,7 @@ pub(super) enum Entry {
     History,
     AutoRefill,
     Cards,
+    Numbers,
 }
 
 /// What every page of a session has around its content.
@@ -43,6 +44,7 @@ impl Shell {
             Entry::History => "history",
             Entry::AutoRefill => "auto-refill",
             Entry::Cards => "cards",
+            Entry::Numbers => "numbers",
         };
         if marked == name { "page" } else { "false" }
     }

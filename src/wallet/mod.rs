@@ -3,9 +3,11 @@
 //! Beside the flow: reads the ledger and the holds; never writes money.
 
 mod live;
+mod live_calls;
 mod read;
 mod view;
 
 pub use live::{Live, LiveEvent, News, Watcher};
+pub use live_calls::LiveCall;
 pub use read::Wallets;
 pub use view::{AllowanceView, WalletView};

@@ -20,8 +20,8 @@ const READS_MAX: usize = 4;
 /// Reads wallets.
 #[derive(Debug)]
 pub struct Wallets {
-    store: Store,
-    balance: Balance,
+    pub(super) store: Store,
+    pub(super) balance: Balance,
     catalogs: catalogs::Cache,
     low_balance_threshold: Money,
 }

@@ -8,8 +8,8 @@ use callmeter_core::domain::{AccountId, Money};
 use serde::Serialize;
 
 use super::snapshot::{Purpose, Snapshot};
-use crate::balance::model::{BalanceError, CycleRef};
-use crate::balance::scripts::{Standing, inspect};
+use crate::balance::model::{BalanceError, CycleRef, Hold};
+use crate::balance::scripts::{Holds, Standing, inspect};
 use crate::balance::state::Balance;
 
 /// The amounts that an account's calls in progress hold.
@@ -92,6 +92,30 @@ impl Balance {
             source: HeldSource::Live,
             version: it.version,
         }))
+    }
+
+    /// Some holds of an account, at most `most` or a few more, with the `CallSids`; none where Redis
+    /// does not have the account. In no order.
+    ///
+    /// # Errors
+    /// `Lost` if Redis cannot be reached.
+    pub async fn some_holds(
+        &self,
+        account: &AccountId,
+        most: usize,
+    ) -> Result<Vec<(String, Hold)>, BalanceError> {
+        let (mut found, mut cursor) = (Vec::new(), "0".to_owned());
+        while found.len() < most {
+            let request = Holds { account, cursor: &cursor, count: most };
+            let some = self.0.redis.bulk(&request).await?;
+            found.extend(some.holds);
+            let Some(next) = some.cursor else { break };
+            cursor = next;
+        }
+        // A scan may answer with a hold twice.
+        found.sort_unstable_by(|one, next| one.0.cmp(&next.0));
+        found.dedup_by(|one, next| one.0 == next.0);
+        Ok(found)
     }
 
     /// Number of holds and held micro-dollars of each account that Redis has, in one round trip.

@@ -55,5 +55,6 @@ async fn set_status(
         Ok(account) => Outcome::done(StatusCode::OK, &AccountJson::from(account)),
         Err(UnknownAccount) => Outcome::Refused(Problem::unknown_account()),
     };
-    command.run(api, SetStatus { account, status }, answer).await
+    let change = SetStatus { account, status, releases_numbers: api.releases_on_close };
+    command.run(api, change, answer).await
 }

@@ -18,6 +18,9 @@ use super::error::LedgerError;
 use super::history::{Page, Stretch, page};
 use super::store::StoreError;
 
+/// Why a number of a closed account is released.
+pub const ACCOUNT_CLOSED: &str = "account_closed";
+
 const COLUMNS: &str = "number, number_order, account_key,
     (SELECT a.id FROM accounts AS a WHERE a.account_key = numbers.account_key) AS account,
     twilio_account_sid, phone_number, country, number_type, price_micros, monthly_micros, address_sid,
@@ -168,6 +171,22 @@ pub async fn find_named(
         (_, Ok(sid)) => find(connection, Which::Sid(&sid)).await,
         _ => Ok(None),
     }
+}
+
+/// The bought numbers of an account whose release nobody asked for.
+///
+/// # Errors
+/// If Postgres fails, or holds a value that cannot be read.
+pub async fn bought(
+    connection: &mut PgConnection,
+    account_key: i32,
+) -> Result<Vec<Number>, LedgerError> {
+    let statement = format!(
+        "/* numbers::bought */ SELECT {COLUMNS} FROM numbers
+         WHERE account_key = $1 AND status IN ('active', 'suspended') ORDER BY number_order"
+    );
+    let rows = sqlx::query(&statement).bind(account_key).fetch_all(connection).await?;
+    rows.iter().map(read).collect()
 }
 
 /// Lists the numbers of an account, or of all, newest first.

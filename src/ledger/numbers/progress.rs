@@ -1,9 +1,12 @@
 //! How a number goes on: from the request to the purchase, and to its release.
 
-use callmeter_core::domain::{NumberId, PhoneNumberSid};
+use callmeter_core::domain::{NumberId, NumberStatus, PhoneNumberSid};
 use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::json;
 use sqlx::PgConnection;
 
+use super::Number;
+use crate::ledger::audit::{self, Action, AuditEntry, By};
 use crate::ledger::error::LedgerError;
 use crate::ledger::store::{Store, StoreError};
 
@@ -158,15 +161,16 @@ pub async fn fail(
     Ok(failed.execute(connection).await?.rows_affected() == 1)
 }
 
-/// Asks for the release of a number that is bought; no more periods are published.
+/// Asks for the release of a number that is bought; no more periods are published. It stands in the
+/// audit. False: it is not bought, or its release was asked for before.
 ///
 /// # Errors
 /// If Postgres is unavailable.
 pub async fn ask_release(
     connection: &mut PgConnection,
-    id: &NumberId,
+    number: &Number,
     reason: Option<&str>,
-    at: DateTime<Utc>,
+    by: &By,
 ) -> Result<bool, StoreError> {
     let asked = sqlx::query(
         "/* numbers::ask_release */ UPDATE numbers
@@ -174,10 +178,21 @@ pub async fn ask_release(
              release_asked_at = coalesce(release_asked_at, $3), claimed_until = $3
          WHERE number = $1 AND status IN ('active', 'suspended')",
     )
-    .bind(id.as_str())
+    .bind(number.id.as_str())
     .bind(reason)
-    .bind(at);
-    Ok(asked.execute(connection).await?.rows_affected() == 1)
+    .bind(by.at);
+    if asked.execute(&mut *connection).await?.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let entry = AuditEntry {
+        action: Action::NumberReleaseRequested,
+        account_key: Some(number.account_key),
+        subject: number.id.to_string(),
+        before: json!({ "status": number.status }),
+        after: json!({ "status": NumberStatus::Releasing, "reason": reason }),
+    };
+    audit::note(connection, by, &entry).await?;
+    Ok(true)
 }
 
 /// Ends a release; false: it had ended before.

@@ -178,3 +178,36 @@ async fn a_fault_of_twilio_leaves_one_number_or_gives_the_price_back() {
     assert_eq!(world.balance().await, "13.100000");
     world.assert_twilio_agrees().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_an_account_gives_its_numbers_back() {
+    let world = World::start("api,jobs", 10_000_000).await;
+    let bought = world.buy(&phone_number(0)).await.expect(201);
+    let other = world.buy(&phone_number(1)).await.expect(201);
+    // One that Twilio is still asked for when the account closes.
+    world.twilio.local.fail_numbers(NumberRequest::Buy, NumberFault::HangBeforeEffect, 1);
+    let late = world.buy(&phone_number(2)).await.expect(201);
+    assert_eq!(late["status"], "pending", "{late}");
+    let closed = world.admin.post("/v1/accounts/acme/close", &json!({})).await.expect(200);
+    assert_eq!(closed["status"], "closed", "{closed}");
+    for number in [&bought, &other, &late] {
+        let number = world.until(&text(number, "id"), "released").await;
+        assert_eq!(number["reason"], "account_closed", "{number}");
+    }
+    assert!(world.twilio.local.owned_numbers().is_empty(), "Twilio has none");
+    let audit = world.admin.items("/v1/audit?account=acme", 100).await.expect("the audit");
+    let asked = audit.iter().filter(|row| row["action"] == "number_release_requested");
+    assert_eq!(asked.count(), 3, "{audit:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_setting_keeps_the_numbers_of_a_closed_account() {
+    let kept = ("CALLMETER__NUMBERS__RELEASE_ON_CLOSE", "false".to_owned());
+    let world = World::start_with("api,jobs", 10_000_000, vec![kept]).await;
+    let bought = world.buy(&phone_number(0)).await.expect(201);
+    world.admin.post("/v1/accounts/acme/close", &json!({})).await.expect(200);
+    let listed = world.admin.items("/v1/accounts/acme/numbers", 100).await.expect("a list");
+    assert_eq!(listed.len(), 1);
+    assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&bought["id"], &json!("active")));
+    assert!(world.at_twilio(&phone_number(0)).is_some());
+}

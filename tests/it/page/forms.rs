@@ -46,6 +46,10 @@ async fn a_form_counts_only_from_a_page_of_its_own_session() {
         "/wallet/refills",
         "/wallet/cards/setup",
         "/wallet/auto-refill",
+        "/wallet/alerts",
+        "/wallet/budget",
+        "/wallet/numbers",
+        "/wallet/numbers/nb_00000000000000000000000000000000/release",
         &format!("/wallet/cards/{card}/default"),
         &format!("/wallet/cards/{card}/expiry"),
         &format!("/wallet/cards/{card}/remove"),
@@ -99,4 +103,67 @@ async fn auto_refill_is_set_and_its_faults_stand_beside_the_fields() {
     assert_eq!((&set["enabled"], &set["amount"]), (&json!(true), &json!("50.000000")), "{set}");
     let done = ("user:ada".to_owned(), "auto_refill_changed".to_owned());
     assert!(world.audit("acme").await.contains(&done));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_and_the_budget_are_set_and_act() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", &[]).await;
+    let browser = world.signed_in("acme").await;
+    let page = browser.get("/wallet/auto-refill").await.expect(200);
+    page.has("Low balance alerts").has("balance now $25.00").has("There is no budget");
+    let token = page.attribute("name=\"form_token\" value");
+    let own = Some(browser.base.as_str());
+    let post = async |path: &str, fields: &[(&str, &str)]| {
+        let all = [&[("form_token", token.as_str())], fields].concat();
+        browser.post(path, &all, own).await
+    };
+    for (fields, message) in [
+        (vec![("threshold", "20"), ("threshold", "20.00")], "$20.00 stands here twice."),
+        (vec![("threshold", "low")], "Enter an amount such as 50.00."),
+        (vec![("threshold", ""), ("threshold", "-5")], "Enter an amount such as 50.00."),
+    ] {
+        let seen = post("/wallet/alerts", &fields).await.expect(422);
+        seen.has(message).has("nothing was saved");
+    }
+    let fields = [("threshold", "20"), ("threshold", ""), ("threshold", "5.00")];
+    let saved = post("/wallet/alerts", &fields).await.expect(303);
+    let sentence =
+        "once when the balance falls below $20.00, once below $5.00, and when it is empty";
+    browser
+        .get(saved.location().split('#').next().expect("a path"))
+        .await
+        .expect(200)
+        .has("Saved.")
+        .has(sentence);
+    let set = world.admin.get("/v1/accounts/acme/alerts").await.expect(200);
+    assert_eq!(set["thresholds"], json!(["20.000000", "5.000000"]), "{set}");
+    for (fields, message) in [
+        (vec![("monthly", "0")], "Enter more than $0.00"),
+        (vec![("monthly", "ten")], "Enter an amount such as 50.00."),
+        (vec![("monthly", "10"), ("warn_at_percent", "half")], "Enter whole percents"),
+    ] {
+        let seen = post("/wallet/budget", &fields).await.expect(422);
+        seen.has(message).has("nothing was saved");
+    }
+    let fields = [("monthly", "120"), ("warn_at_percent", "80, 50"), ("stop", "1")];
+    let saved = post("/wallet/budget", &fields).await.expect(303);
+    let sentence = "We warn you at $60.00 and $96.00; when $120.00 is spent, new calls are refused";
+    let seen = browser.get(saved.location().split('#').next().expect("a path")).await.expect(200);
+    seen.has(sentence).has("$0.00 of $120.00 spent").has("0%");
+    let set = world.admin.get("/v1/accounts/acme/budget").await.expect(200);
+    assert_eq!(set["monthly"], "120.000000", "{set}");
+    assert_eq!((&set["warn_at_percent"], &set["stop"]), (&json!([50, 80]), &json!(true)), "{set}");
+    post("/wallet/budget", &[("monthly", "")]).await.expect(303);
+    let set = world.admin.get("/v1/accounts/acme/budget").await.expect(200);
+    assert_eq!(set["monthly"], json!(null), "{set}");
+    let audit = world.audit("acme").await;
+    for action in ["alerts_changed", "budget_changed"] {
+        assert!(audit.contains(&("user:ada".to_owned(), action.to_owned())), "{audit:?}");
+    }
+    // An operator reads what they do.
+    let link = world.link("acme", &json!({ "operator": "grace" })).await;
+    let operator = world.browser();
+    operator.get(&link).await.expect(303);
+    let seen = operator.get("/wallet/auto-refill").await.expect(200);
+    seen.has("once below $5.00").has("There is no budget").lacks("Save alerts");
 }

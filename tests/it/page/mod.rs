@@ -6,6 +6,7 @@ mod history;
 mod in_chromium;
 mod looks;
 mod money;
+mod numbers;
 mod sign_in;
 
 use crate::harness::api::Api;

@@ -13,6 +13,7 @@ mod limits;
 mod recovery;
 mod refills;
 mod refunds;
+mod storm;
 mod webhooks;
 
 use crate::harness::api::{Answer, Api};

@@ -14,11 +14,11 @@ fn signature(secret: &str, at: i64, body: &str) -> String {
     format!("t={at},v1={}", hex::encode(tag.as_ref()))
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     crate::harness::samples::now() / crate::model::time::SECOND
 }
 
-async fn deliver(world: &World, body: &Value, secret: &str, at: i64) -> (u16, String) {
+pub(super) async fn deliver(world: &World, body: &Value, secret: &str, at: i64) -> (u16, String) {
     let body = body.to_string();
     let header = signature(secret, at, &body);
     let headers = [("stripe-signature", header.as_str())];

@@ -1,106 +1,65 @@
-//! `/wallet/auto-refill`: refilling the wallet by itself.
+//! Refilling the wallet by itself: the form, and what it does in a sentence.
 
-use askama::Template;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use callmeter_core::domain::{Money, PaymentMethodId, RefillStatus};
 use callmeter_core::policy::auto_refill::RefillSize;
 use chrono::{DateTime, Utc};
 
-use super::Page;
-use super::decline::face;
-use super::error::PageError;
-use super::form::{self, Form, Query};
-use super::money::{exact, field};
-use super::shell::{Entry, Shell};
-use super::visit::{Act, Look, Visit};
+use super::{Faults, FieldError, Given, saved, show};
 use crate::json::{AutoRefillJson, AutoRefillState};
 use crate::ledger::history::Stretch;
 use crate::ledger::payments::cards::{self, SavedCard};
 use crate::ledger::payments::refills;
+use crate::page::Page;
+use crate::page::decline::face;
+use crate::page::error::PageError;
+use crate::page::form::{self, Form};
+use crate::page::money::{exact, field};
+use crate::page::time::Time;
+use crate::page::visit::{Act, Visit};
 use crate::payments::{
     AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill, auto_refill_view,
 };
 
-#[derive(Template)]
-#[template(path = "controls.html")]
-struct ControlsPage {
-    shell: Shell,
-    is_operator: bool,
-    is_configured: bool,
-    was_saved: bool,
-    auto: AutoRefillSummary,
-    minimum: String,
-    cards: Vec<CardChoice>,
-    values: Values,
-    errors: Vec<FieldError>,
-    month: String,
-    refilled: String,
-}
-
 /// The fields of the form, as they are shown.
 #[derive(Clone, Debug, Default)]
-struct Values {
-    is_enabled: bool,
-    threshold: String,
-    is_target: bool,
-    amount: String,
-    cap: String,
-    card: String,
+pub(super) struct Values {
+    pub(super) is_enabled: bool,
+    pub(super) threshold: String,
+    pub(super) is_target: bool,
+    pub(super) amount: String,
+    pub(super) cap: String,
+    pub(super) card: String,
 }
 
 /// A saved card in a list of choices.
 #[derive(Clone, Debug)]
-struct CardChoice {
-    id: String,
-    name: String,
-}
-
-/// What is wrong with a field.
-#[derive(Clone, Debug)]
-pub(super) struct FieldError {
-    pub(super) field: &'static str,
-    pub(super) message: String,
+pub(super) struct CardChoice {
+    pub(super) id: String,
+    pub(super) name: String,
 }
 
 /// Auto-refill in a sentence.
 #[derive(Clone, Debug)]
-pub(super) struct AutoRefillSummary {
-    pub(super) state: &'static str,
-    pub(super) tone: &'static str,
-    pub(super) sentence: String,
-    pub(super) problem: Option<Problem>,
+pub(in crate::page) struct AutoRefillSummary {
+    pub(in crate::page) state: &'static str,
+    pub(in crate::page) tone: &'static str,
+    pub(in crate::page) sentence: String,
+    pub(in crate::page) problem: Option<Problem>,
 }
 
 /// Why auto-refill does not refill, and the way out.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
-    pub(super) title: String,
-    pub(super) text: String,
-    pub(super) link: String,
-    pub(super) action: &'static str,
-}
-
-impl ControlsPage {
-    fn error(&self, field: &str) -> Option<&str> {
-        let found = self.errors.iter().find(|error| error.field == field);
-        found.map(|error| error.message.as_str())
-    }
-}
-
-/// `GET /wallet/auto-refill`
-pub(super) async fn controls(
-    State(page): State<Page>,
-    Look(visit): Look,
-    Query(query): Query,
-) -> Result<Response, PageError> {
-    let was_saved = query.one("saved").is_some();
-    show(&page, &visit, None, was_saved).await
+pub(in crate::page) struct Problem {
+    pub(in crate::page) title: String,
+    pub(in crate::page) text: String,
+    pub(in crate::page) link: String,
+    pub(in crate::page) action: &'static str,
 }
 
 /// `POST /wallet/auto-refill`
-pub(super) async fn set(
+pub(in crate::page) async fn set(
     State(page): State<Page>,
     Act(visit, form): Act,
 ) -> Result<Response, PageError> {
@@ -114,7 +73,7 @@ pub(super) async fn set(
     };
     let request = match read(&page, &form, &values) {
         Ok(request) => request,
-        Err(errors) => return show(&page, &visit, Some((values, errors)), false).await,
+        Err(errors) => return show(&page, &visit, Given::AutoRefill(values), errors).await,
     };
     if request.is_enabled && page.payments.is_none() {
         return Err(PageError::Unavailable("Payments by card are not set up here."));
@@ -127,7 +86,7 @@ pub(super) async fn set(
         address: visit.address.map(|address| address.to_string()),
     };
     match page.changes.run(change, visit.by(&page)).await? {
-        Ok(_) => Ok(Redirect::to(&format!("{}/auto-refill?saved=1", page.at)).into_response()),
+        Ok(_) => Ok(saved(&page, "auto-refill")),
         Err(refusal) => {
             let message = match refusal {
                 NotSet::UnknownAccount => return Err(PageError::Internal),
@@ -135,14 +94,14 @@ pub(super) async fn set(
                 NotSet::NoPaymentMethod => "Add a card first.",
                 NotSet::UnknownPaymentMethod => "This card was removed. Choose another one.",
             };
-            let error = FieldError { field: "payment_method", message: message.to_owned() };
-            show(&page, &visit, Some((values, vec![error])), false).await
+            let error = FieldError::new("payment_method", message);
+            show(&page, &visit, Given::AutoRefill(values), vec![error]).await
         }
     }
 }
 
 /// Reads the form.
-fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, Vec<FieldError>> {
+fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, Faults> {
     let mut errors = Vec::new();
     let mut amount = |field: &'static str, is_needed: bool| -> Option<Money> {
         let text = form.one(field);
@@ -152,7 +111,7 @@ fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, 
         match form::amount(text.unwrap_or_default()) {
             Ok(amount) => Some(amount),
             Err(message) => {
-                errors.push(FieldError { field, message });
+                errors.push(FieldError::new(field, message));
                 None
             }
         }
@@ -164,13 +123,13 @@ fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, 
         let minimum = exact(page.minimum);
         if size < page.minimum {
             let message = format!("{} is below the minimum. Enter {minimum} or more.", exact(size));
-            errors.push(FieldError { field: "amount", message });
+            errors.push(FieldError::new("amount", message));
         } else if values.is_target && threshold.is_some_and(|threshold| size <= threshold) {
             let message = "The target must be above the line at which we refill.".to_owned();
-            errors.push(FieldError { field: "amount", message });
+            errors.push(FieldError::new("amount", message));
         } else if !values.is_target && cap.is_some_and(|cap| cap < size) {
             let message = format!("At least {}, one refill.", exact(size));
-            errors.push(FieldError { field: "monthly_cap", message });
+            errors.push(FieldError::new("monthly_cap", message));
         }
     }
     if !errors.is_empty() {
@@ -190,45 +149,11 @@ fn read(page: &Page, form: &Form, values: &Values) -> Result<AutoRefillRequest, 
     })
 }
 
-async fn show(
-    page: &Page,
-    visit: &Visit,
-    given: Option<(Values, Vec<FieldError>)>,
-    was_saved: bool,
-) -> Result<Response, PageError> {
-    let title = if given.is_some() { "Error: Auto-refill" } else { "Auto-refill" };
-    let (shell, _) = page.shell(visit, Entry::AutoRefill, title).await?;
-    let now = page.clock.now();
-    let is_operator = visit.session.visitor.is_operator();
-    let auto = page.auto_refill_summary(visit, now).await?;
-    let account_key = visit.session.account_key;
-    let mut connection = page.store.read().await?;
-    let view = auto_refill_view(&mut connection, account_key, &page.auto_limits, now).await?;
-    let saved = cards::list(&mut connection, account_key).await?;
-    drop(connection);
-    let (values, errors) = given.unwrap_or_else(|| (values_of(&view), Vec::new()));
-    let status = if errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    let shown = ControlsPage {
-        shell,
-        is_operator,
-        is_configured: page.payments.is_some(),
-        was_saved,
-        auto,
-        minimum: exact(page.minimum),
-        cards: if is_operator { Vec::new() } else { saved.iter().map(choice).collect() },
-        values,
-        errors,
-        month: now.format("%B").to_string(),
-        refilled: exact(view.refilled_this_month),
-    };
-    Ok((status, super::html(&shown)).into_response())
-}
-
-fn choice(card: &SavedCard) -> CardChoice {
+pub(super) fn choice(card: &SavedCard) -> CardChoice {
     CardChoice { id: card.id.to_string(), name: face(&card.face) }
 }
 
-fn values_of(view: &AutoRefillJson) -> Values {
+pub(super) fn values_of(view: &AutoRefillJson) -> Values {
     let text = |amount: Option<Money>| amount.map(field).unwrap_or_default();
     Values {
         is_enabled: view.enabled,
@@ -242,7 +167,7 @@ fn values_of(view: &AutoRefillJson) -> Values {
 
 impl Page {
     /// Auto-refill in a sentence, and what keeps it from refilling.
-    pub(super) async fn auto_refill_summary(
+    pub(in crate::page) async fn auto_refill_summary(
         &self,
         visit: &Visit,
         now: DateTime<Utc>,
@@ -301,7 +226,7 @@ impl Page {
                 title: "The last automatic refill was declined.".to_owned(),
                 text: view.until.map_or_else(
                     || "We try again later.".to_owned(),
-                    |until| format!("We try again at {}.", super::time::Time::minute(until).utc()),
+                    |until| format!("We try again at {}.", Time::minute(until).utc()),
                 ),
                 link: format!("{at}/add-funds"),
                 action: "Add funds now",
