@@ -11,7 +11,7 @@ demo_stripe_start() {
   local port
   port=$(free_port)
   STRIPE_URL=http://127.0.0.1:$port
-  export CALLMETER__STRIPE__API_BASE=$STRIPE_URL STRIPE_API_KEY=sk_test_demo STRIPE_PUBLISHABLE_KEY=pk_test_demo
+  export CALLMETER__STRIPE__JS_URL=$STRIPE_URL/v3/ CALLMETER__STRIPE__API_BASE=$STRIPE_URL STRIPE_API_KEY=sk_test_demo STRIPE_PUBLISHABLE_KEY=pk_test_demo
   STRIPE_WEBHOOK_SECRET=whsec_$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
   export STRIPE_WEBHOOK_SECRET
   # A busy demo needs a refill every few seconds; the default is three in ten minutes.

@@ -112,6 +112,12 @@ async fn respond(
         });
         return Ok(of_page(shown));
     }
+    // As at js.stripe.com, which is an origin of its own.
+    match path.as_str() {
+        "/v3/" => return Ok(of_file("text/javascript", include_str!("stripe.js"))),
+        "/v3/element" => return Ok(of_file("text/html", include_str!("element.html"))),
+        _ => {}
+    }
     if path.starts_with("/simulated/") {
         let result = controls::run(&stripe, &method, &path, &body);
         return Ok(match result {
@@ -179,6 +185,14 @@ fn of_page(page: Result<Page, Complaint>) -> Response<Body> {
     let mut response = plain(status, body);
     if let Ok(value) = HeaderValue::from_str(&value) {
         response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn of_file(media_type: &str, text: &str) -> Response<Body> {
+    let mut response = plain(StatusCode::OK, text.to_owned());
+    if let Ok(value) = HeaderValue::from_str(&format!("{media_type}; charset=utf-8")) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
     response
 }

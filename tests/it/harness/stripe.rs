@@ -55,6 +55,7 @@ impl Stripe {
     pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CALLMETER__STRIPE__API_BASE", self.url.clone()),
+            ("CALLMETER__STRIPE__JS_URL", format!("{}/v3/", self.url)),
             ("STRIPE_API_KEY", self.keys.secret.clone()),
             ("STRIPE_PUBLISHABLE_KEY", self.keys.publishable.clone()),
             ("STRIPE_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),

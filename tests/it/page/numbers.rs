@@ -10,7 +10,7 @@ use callmeter::simulate::twilio::{Behaviour, NumberFault, NumberRequest};
 use serde_json::json;
 
 /// A world whose account `acme` may buy numbers at the local Twilio.
-async fn start() -> (World, Twilio) {
+pub(super) async fn at_twilio(roles: &'static str) -> (World, Twilio) {
     let twilio = Twilio::start(Behaviour::default());
     let acme = account("acme", 0);
     twilio.subscribe(&acme, None);
@@ -20,12 +20,12 @@ async fn start() -> (World, Twilio) {
     let changed: Vec<(&str, &str)> =
         settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let stripe = Stripe::start(callmeter::simulate::stripe::Behaviour::default());
-    (World::start(stripe, "api,jobs", &changed).await, twilio)
+    (World::start(stripe, roles, &changed).await, twilio)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_is_searched_bought_once_and_released() {
-    let (world, twilio) = start().await;
+    let (world, twilio) = at_twilio("api,jobs").await;
     let browser = world.signed_in("acme").await;
     let page = browser.get("/wallet/numbers").await.expect(200);
     page.has("No numbers yet").has("US local: $1.15 now, first month included, then $1.15 a month");
@@ -74,7 +74,7 @@ async fn a_number_is_searched_bought_once_and_released() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_missing_leads_to_a_refill_and_back_to_the_number() {
-    let (world, _twilio) = start().await;
+    let (world, _twilio) = at_twilio("api,jobs").await;
     let browser = world.signed_in("acme").await;
     let card = world.save(&browser, Card::default()).await;
     let body = json!({ "type": "debit", "amount": "24.40", "description": "A correction" });
@@ -115,7 +115,7 @@ async fn what_is_missing_leads_to_a_refill_and_back_to_the_number() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_twilio_that_hangs_is_told_and_an_operator_only_looks() {
-    let (world, twilio) = start().await;
+    let (world, twilio) = at_twilio("api,jobs").await;
     let browser = world.signed_in("acme").await;
     twilio.local.fail_numbers(NumberRequest::Buy, NumberFault::HangAfterEffect, 0);
     let ask = "/wallet/numbers/buy?phone_number=%2B12015551000&country=US&type=local";

@@ -14,6 +14,7 @@ mod recovery;
 mod refills;
 mod refunds;
 mod storm;
+mod two_years;
 mod webhooks;
 
 use crate::harness::api::{Answer, Api};

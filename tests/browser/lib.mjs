@@ -1,0 +1,67 @@
+// What the tests in a real browser share: the browser, the API, and what counts as a fault.
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import assert from 'node:assert/strict';
+
+// The service's address, an admin key, the folder of the modules, the browser's program, and the
+// address of the local Stripe.
+export const [base, key, modules, executablePath, stripe] = process.argv.slice(2);
+const load = createRequire(`${modules}/`);
+const { chromium } = load('playwright-core');
+const axe = readFileSync(load.resolve('axe-core/axe.min.js'), 'utf8');
+
+export async function call(method, path, body) {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const answer = await fetch(base + path, { method, headers, body: JSON.stringify(body) });
+  assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${await answer.clone().text()}`);
+  return answer.status === 204 ? null : answer.json();
+}
+
+const faults = [];
+
+// Ends with the faults that no page may have.
+export async function finish(browser) {
+  await browser.close();
+  // Browsers report a page that says 401 (signed out) or 422 (a wrong amount), and a card that Stripe
+  // declines with 402, as if it were a fault.
+  const real = faults.filter((fault) => !/status of (401|402|422)/.test(fault));
+  assert.deepEqual(real, [], 'the console');
+}
+
+export const open = () => chromium.launch({ executablePath, args: ['--no-sandbox'] });
+
+// A page of a new visitor, which notes each complaint and each request to somewhere else.
+export async function visit(browser, { width = 1440, colorScheme = 'light', scripts = true } = {}) {
+  const context = await browser.newContext({
+    timezoneId: 'America/New_York', viewport: { width, height: 1000 }, colorScheme, javaScriptEnabled: scripts,
+    acceptDownloads: true,
+  });
+  const page = await context.newPage();
+  page.setDefaultTimeout(20_000);
+  page.on('console', (said) => {
+    if (['error', 'warning'].includes(said.type())) faults.push(said.text());
+  });
+  page.on('pageerror', (error) => faults.push(String(error)));
+  page.on('request', (request) => {
+    const allowed = [base, stripe].filter(Boolean);
+    if (!allowed.some((origin) => request.url().startsWith(origin))) faults.push(`a request to ${request.url()}`);
+  });
+  return page;
+}
+
+// Signs in, as the host platform does it.
+export async function signIn(page, account = 'acme', next = undefined) {
+  const link = await call('POST', `/v1/accounts/${account}/sign-in-links`, { user: 'ada', next });
+  await page.goto(link.url);
+}
+
+// axe finds nothing, and nothing scrolls sideways.
+export async function check(page, name) {
+  const { width } = page.viewportSize();
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const told = violations.map((it) => `${it.id}: ${it.nodes[0].html.slice(0, 200)}`);
+  assert.deepEqual(told, [], `${name} at ${width}`);
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  assert.ok(wide <= width, `${name} scrolls sideways at ${width}: ${wide}`);
+}
