@@ -88,7 +88,11 @@ function isInUse(part) {
 
 function swap(fresh) {
   const old = document.querySelector(`[data-part="${CSS.escape(fresh.dataset.part)}"]`);
-  if (!old || isInUse(old)) return;
+  // A refill that has gone on replaces what was typed for the step before.
+  const hasGoneOn = old && old.dataset.status !== fresh.dataset.status;
+  if (!old || (isInUse(old) && !hasGoneOn)) return;
+  // The next step needs Stripe's script again.
+  if (hasGoneOn && fresh.querySelector('[data-stripe]')) return location.reload();
   const before = old.dataset.text ?? old.textContent;
   fresh.dataset.text = fresh.textContent;
   if (before === fresh.dataset.text) return;
@@ -200,10 +204,13 @@ document.addEventListener('visibilitychange', () => {
 });
 addEventListener('pagehide', disconnect);
 
-// A refill that is not finished is asked about even if no event comes.
+// A refill that is not finished is asked about even if no event comes; one that waits for a card only
+// at first, since its page is loaded again after the card was entered.
 setInterval(() => {
   if (document.hidden) return;
-  const open = document.querySelector('[data-status="pending"], [data-status="requires_action"]');
+  const names = ['pending', 'requires_action'];
+  if (performance.now() < 60000) names.push('requires_payment_method');
+  const open = document.querySelector(names.map((name) => `[data-status="${name}"]`).join());
   if (open) want([open.dataset.part]);
 }, 3000);
 

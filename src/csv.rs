@@ -9,7 +9,7 @@ use std::future::Future;
 use chrono::{DateTime, SecondsFormat, Utc};
 use futures::Stream;
 
-use crate::json::TransactionJson;
+use crate::json::{CallJson, TransactionJson};
 use crate::ledger::LedgerError;
 use crate::ledger::history::Stretch;
 
@@ -123,6 +123,32 @@ pub(crate) fn transaction_line(row: &TransactionJson, line: Line) -> Line {
         .optional(row.payment_intent_id.as_ref())
         .text(row.call_sid.as_deref().unwrap_or_default())
         .optional(row.refers_to.as_ref())
+}
+
+/// First line of an export of charged calls.
+pub(crate) const CALLS: &str = "call_sid,parent_call_sid,from,to,direction,started_at,seconds,\
+    billed_seconds,allowance_seconds,wallet_seconds,rate_per_minute,amount,plan,cycle_start,\
+    charge_sequence,tag,transaction_id\r\n";
+
+/// Writes a charged call as a line of CSV, in the field order of the JSON.
+pub(crate) fn call_line(call: &CallJson, line: Line) -> Line {
+    line.text(&call.call_sid)
+        .text(call.parent_call_sid.as_deref().unwrap_or_default())
+        .end_of_line(call.from.as_deref())
+        .end_of_line(call.to.as_deref())
+        .text(call.direction.as_deref().unwrap_or_default())
+        .value(rfc3339(call.started_at))
+        .value(call.seconds)
+        .value(call.billed_seconds)
+        .value(call.allowance_seconds)
+        .value(call.wallet_seconds)
+        .value(call.rate_per_minute)
+        .value(call.amount)
+        .optional(call.plan.as_ref())
+        .optional(call.cycle_start.map(rfc3339))
+        .value(call.charge_sequence)
+        .text(call.tag.as_deref().unwrap_or_default())
+        .optional(call.transaction_id.as_ref())
 }
 
 /// A time in the form of the JSON.

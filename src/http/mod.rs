@@ -26,7 +26,6 @@ mod problem;
 mod rate_limit;
 mod refills;
 mod rejects;
-mod render;
 mod unsubscribe;
 mod webhook_endpoints;
 mod webhooks;

@@ -17,6 +17,7 @@ use super::row::{Proof, Row, title};
 use super::shell::{Entry, Shell};
 use super::time::{Time, length};
 use super::visit::{Look, Visit};
+use crate::ledger::LedgerError;
 use crate::ledger::entries::{self, Entry as LedgerEntry};
 use crate::ledger::history::{self, ChargedCall, Stretch, TransactionFilter};
 
@@ -137,6 +138,16 @@ impl Filter {
         Stretch { below: self.after, from, to, limit }
     }
 
+    /// True if a row is one of those that are looked for, whatever is searched.
+    fn fits(&self, row: &history::Transaction) -> bool {
+        let (stretch, at) = (self.stretch(1), row.at);
+        self.kind.is_none_or(|kind| kind == row.kind)
+            && self.status.is_none_or(|status| status == row.status)
+            && self.direction.is_none_or(|direction| direction == row.direction)
+            && stretch.from.is_none_or(|from| at >= from)
+            && stretch.to.is_none_or(|to| at < to)
+    }
+
     fn status_is(&self, word: &str) -> bool {
         self.status.is_some_and(|status| status.as_str() == word)
     }
@@ -228,8 +239,7 @@ async fn find(page: &Page, visit: &Visit, filter: &Filter) -> Result<Found, Page
     let is_operator = visit.session.visitor.is_operator();
     let mut connection = page.store.read().await?;
     if !filter.q.is_empty() {
-        let entries = search(&mut connection, account_key, &filter.q).await?;
-        let (entries, free): (Vec<_>, Vec<_>) = entries;
+        let (entries, free) = search(&mut connection, account_key, filter).await?;
         let refills = refills_of(&mut connection, account_key, &entries).await?;
         let rows = entries.into_iter().map(|entry| {
             let row = Row::new(entry, &refills, is_operator);
@@ -251,20 +261,23 @@ async fn find(page: &Page, visit: &Visit, filter: &Filter) -> Result<Found, Page
     Ok(Found { rows: rows.collect(), next: found.next, ..Found::default() })
 }
 
-/// Rows of a payment or of a call, and the calls that cost nothing.
-async fn search(
+/// Rows of the payment or the call that is searched, and the calls that cost nothing.
+pub(super) async fn search(
     connection: &mut sqlx::PgConnection,
     account_key: i32,
-    q: &str,
-) -> Result<(Vec<LedgerEntry>, Vec<entries::Evidence>), PageError> {
+    filter: &Filter,
+) -> Result<(Vec<LedgerEntry>, Vec<entries::Evidence>), LedgerError> {
+    let q = &filter.q;
     if let Ok(payment) = PaymentIntentId::parse(q) {
-        let found = entries::entries_of_payment(connection, account_key, &payment).await?;
+        let mut found = entries::entries_of_payment(connection, account_key, &payment).await?;
+        found.retain(|entry| filter.fits(&entry.transaction));
         return Ok((found, Vec::new()));
     }
     let Ok(call_sid) = CallSid::parse(q) else { return Ok((Vec::new(), Vec::new())) };
     let (mut rows, mut free) = (Vec::new(), Vec::new());
     for (charge, row) in entries::charges_of_call(connection, account_key, &call_sid).await? {
         match row {
+            Some(transaction) if !filter.fits(&transaction) => {}
             Some(transaction) => rows.push(LedgerEntry { transaction, charge: Some(charge) }),
             None => free.push(charge),
         }

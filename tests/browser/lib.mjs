@@ -18,6 +18,14 @@ export async function call(method, path, body) {
 }
 
 const faults = [];
+let last = null;
+
+// Whoever reads a failure sees what the page showed.
+process.on('uncaughtException', async (error) => {
+  const shown = await last?.textContent('main', { timeout: 1000 }).catch(() => 'nothing');
+  console.error(error, `\n${last?.url()} showed: ${shown?.replace(/\s+/g, ' ')}\nfaults: ${faults.join('\n')}`);
+  process.exit(1);
+});
 
 // Ends with the faults that no page may have.
 export async function finish(browser) {
@@ -38,8 +46,9 @@ export async function visit(browser, { width = 1440, colorScheme = 'light', scri
   });
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  last = page;
   page.on('console', (said) => {
-    if (['error', 'warning'].includes(said.type())) faults.push(said.text());
+    if (['error', 'warning'].includes(said.type())) faults.push(`${said.text()} ${said.location().url}`);
   });
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('request', (request) => {
@@ -58,8 +67,9 @@ export async function signIn(page, account = 'acme', next = undefined) {
 // axe finds nothing, and nothing scrolls sideways.
 export async function check(page, name) {
   const { width } = page.viewportSize();
+  // Stripe's frame is of another origin, and Stripe's own matter.
   await page.evaluate(axe);
-  const { violations } = await page.evaluate(() => globalThis.axe.run());
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { iframes: false }));
   const told = violations.map((it) => `${it.id}: ${it.nodes[0].html.slice(0, 200)}`);
   assert.deepEqual(told, [], `${name} at ${width}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth);

@@ -18,7 +18,7 @@ await signIn(page);
 await page.waitForSelector('#live:not(.off):has-text("Live")');
 await page.waitForSelector('text=No call is in progress');
 const before = await money();
-const ask = { account: 'acme', call_sid: sid(1), to: '+15005550142', tag: '<b>autumn & co</b>' };
+const ask = { account: 'acme', call_sid: sid(1), from: '+15005550100', to: '+15005550142', tag: '<b>autumn & co</b>' };
 await call('POST', '/v1/authorizations', ask);
 await page.waitForSelector(`#calls :text("${sid(1)}")`);
 await page.waitForSelector('#calls :text("<b>autumn & co</b>")');
@@ -58,6 +58,8 @@ await type('4000000000000002');
 await page.waitForSelector('[data-problem]:not([hidden]):has-text("declined")');
 await type('4000000000000069');
 await page.waitForSelector('[data-problem]:not([hidden]):has-text("expired")');
+// Stripe is asked about a refill at most once a second.
+await page.waitForTimeout(1_500);
 await page.reload();
 await page.waitForSelector('[role=alert] :text("expired")');
 await check(page, 'a declined new card');
@@ -81,7 +83,7 @@ assert.ok(!page.url().includes('secret'), page.url());
 await at('cards');
 await page.click('button:has-text("Add a card")');
 await type('378282246310005');
-await page.waitForSelector('text=Amex •••• 0005');
+await page.waitForSelector('text=American Express •••• 0005');
 await check(page, 'three cards');
 
 // --- Alerts, budget and auto-refill, by keyboard; auto-refill acts.
@@ -109,8 +111,8 @@ await page.waitForFunction(() => document.querySelector('[data-money]').textCont
 
 // --- History: filters stay in the address, a row opens to its evidence, and the list is exported.
 await at('history?kind=call');
-await page.click(`a:has-text("Call")`);
-await page.waitForSelector('text=61 s');
+await page.click('a:has-text("Details of row")');
+await page.waitForSelector('.proof:has-text("61 s")');
 await check(page, 'the evidence of a call');
 await at(`history?q=${sid(1)}`);
 const [file] = await Promise.all([page.waitForEvent('download'), page.click('a:has-text("CSV")')]);
@@ -119,7 +121,7 @@ assert.ok(csv.includes(sid(1)) && csv.trim().split('\n').length === 2, csv);
 
 // --- A number is searched, bought and released, by keyboard.
 await at('numbers');
-await page.focus('#contains');
+await page.focus('#digits');
 await page.keyboard.type('5551000');
 await page.keyboard.press('Enter');
 await page.waitForSelector('text=Free numbers');
@@ -157,5 +159,5 @@ await plain.click('a:has-text("Buy +12015551001")');
 await plain.click('button:has-text("Buy it for")');
 await plain.waitForSelector('h2:has-text("is yours")');
 await plain.goto(`${base}/wallet/history`);
-await plain.waitForSelector('text=Number purchase');
+await plain.waitForSelector('tbody :text("Purchase of +12015551001")');
 await finish(browser);

@@ -6,22 +6,17 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use futures::Stream;
 
+use crate::csv::{CALLS, call_line};
 use crate::http::Api;
 use crate::http::access::{Query, Reader};
 use crate::http::csv::{self, Line};
 use crate::http::fields::{Fielded, Fields, tag};
 use crate::http::page::{List, ListParameters, stretch};
 use crate::http::problem::Problem;
-use crate::http::render::CallJson;
-use crate::json::schema;
+use crate::json::{CallJson, schema};
 use crate::ledger::LedgerError;
 use crate::ledger::accounts;
 use crate::ledger::history::{self, Stretch};
-
-/// First line of an export.
-const HEAD: &str = "call_sid,parent_call_sid,from,to,direction,started_at,seconds,billed_seconds,\
-    allowance_seconds,wallet_seconds,rate_per_minute,amount,plan,cycle_start,charge_sequence,tag,\
-    transaction_id\r\n";
 
 pub(super) struct CallListRequest {
     tag: Option<String>,
@@ -65,7 +60,7 @@ fn export(
     listing: CallListRequest,
 ) -> impl Stream<Item = Result<String, LedgerError>> {
     let CallListRequest { tag, stretch } = listing;
-    csv::pages(HEAD, stretch, move |stretch| {
+    csv::pages(CALLS, stretch, move |stretch| {
         let (api, tag) = (api.clone(), tag.clone());
         async move {
             let mut connection = api.store.read().await?;
@@ -73,7 +68,7 @@ fn export(
                 history::calls(&mut connection, account_key, tag.as_deref(), &stretch).await?;
             let mut lines = String::new();
             for call in page.items {
-                CallJson::from(call).write(Line::default()).end(&mut lines);
+                call_line(&CallJson::from(call), Line::default()).end(&mut lines);
             }
             Ok((lines, page.next))
         }

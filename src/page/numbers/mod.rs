@@ -56,7 +56,7 @@ pub(super) struct Notice {
     way: Option<(String, String)>,
 }
 
-/// `GET /wallet/numbers?country=&type=&begins=&contains=&after=&bought=&released=`
+/// `GET /wallet/numbers?country=&type=&begins=&digits=&after=&bought=&released=`
 pub(super) async fn numbers(
     State(page): State<Page>,
     Look(visit): Look,

@@ -107,7 +107,7 @@ impl Search {
             countries,
             kinds,
             begins: query.text("begins"),
-            contains: query.text("contains"),
+            contains: query.text("digits"),
             price: chosen,
             country,
             number_type,

@@ -25,20 +25,24 @@
     frame.title = 'Secure card entry';
     frame.width = '100%';
     frame.height = '230';
-    addEventListener('message', (event) => {
-      if (event.source !== frame.contentWindow || event.origin !== origin) return;
-      if (event.data === 'ready') handlers.ready.forEach((handler) => handler());
+    const ready = new Promise((resolve) => {
+      addEventListener('message', (event) => {
+        if (event.source !== frame.contentWindow || event.origin !== origin) return;
+        if (event.data !== 'ready') return;
+        handlers.ready.forEach((handler) => handler());
+        resolve();
+      });
     });
     return {
       on(name, handler) { (handlers[name] ??= []).push(handler); return this; },
       mount(place) { (typeof place === 'string' ? document.querySelector(place) : place).append(frame); },
       unmount() { frame.remove(); },
       // The fields, as the frame has them now.
-      read: () => new Promise((resolve) => {
+      read: () => ready.then(() => new Promise((resolve) => {
         const channel = new MessageChannel();
         channel.port1.onmessage = (event) => resolve(event.data);
         frame.contentWindow.postMessage('read', origin, [channel.port2]);
-      }),
+      })),
     };
   }
 

@@ -88,6 +88,14 @@ async fn calls_are_held_charged_told_live_found_and_proven() {
     let csv = browser.get("/wallet/history.csv?kind=overage").await.expect(200);
     assert_eq!(csv.text.lines().count(), 2, "{}", csv.text);
     assert_eq!(csv.header("content-type"), Some("text/csv; charset=utf-8"));
+    // A file has what the list shows: the rows that were searched, or the calls.
+    let searched = format!("/wallet/history.csv?q={}", call_sid(2));
+    let csv = browser.get(&searched).await.expect(200);
+    assert_eq!((csv.text.lines().count(), csv.text.contains(&call_sid(2))), (2, true), "{csv:?}");
+    let none = browser.get(&format!("{searched}&kind=refill_manual")).await.expect(200);
+    assert_eq!(none.text.lines().count(), 1, "{none:?}");
+    let csv = browser.get("/wallet/history.csv?plan=1").await.expect(200);
+    assert!(csv.text.starts_with("call_sid,") && csv.text.contains(&call_sid(1)), "{csv:?}");
     let month = &overview.attribute("datetime")[..7].to_owned();
     let statement = browser.get(&format!("/wallet/statements/{month}")).await.expect(200);
     statement.has("Opening balance").has("Overage call 1 −$0.028").has("Closing balance");

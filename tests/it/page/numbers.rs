@@ -32,9 +32,9 @@ async fn a_number_is_searched_bought_once_and_released() {
     let found =
         browser.get("/wallet/numbers?country=US&type=local&begins=%2B1201").await.expect(200);
     found.has("Free numbers").has("+12015551000").has("Buy +12015551000 for $1.15");
-    let none = browser.get("/wallet/numbers?country=US&type=local&contains=000000").await;
+    let none = browser.get("/wallet/numbers?country=US&type=local&digits=000000").await;
     none.expect(200).has("Twilio sells no such number right now");
-    let odd = browser.get("/wallet/numbers?country=US&type=local&contains=abc").await.expect(200);
+    let odd = browser.get("/wallet/numbers?country=US&type=local&digits=abc").await.expect(200);
     odd.has("Enter digits only");
     let ask = "/wallet/numbers/buy?phone_number=%2B12015551000&country=US&type=local";
     let ask = browser.get(ask).await.expect(200);
