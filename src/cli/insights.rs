@@ -55,8 +55,8 @@ pub(super) async fn run(command: Insights, settings: &Settings) -> Result<(), Co
     let store = open(settings)?;
     schema::check(&store).await?;
     let summed = if command.rebuild { rebuild(&store).await? } else { sum_up(&store).await? };
-    let comparer = PlanComparer::new(store, settings.charging.zero_duration_completed);
-    let compared = comparer.run(settings.clock().now()).await?;
+    let plans = PlanComparer::new(store, settings.charging.zero_duration_completed);
+    let compared = plans.run(settings.clock().now()).await?;
     if command.json {
         return print(&json!({ "summed": summed, "compared": compared }).to_string());
     }

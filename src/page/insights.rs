@@ -290,13 +290,11 @@ fn plans(view: &InsightsView) -> Option<Plans> {
 
 fn period_of(of: &PlansFor) -> String {
     let (first, end) = (of.begins_at.date_naive(), of.ends_at.date_naive());
-    match &of.plan {
-        Some(_) => format!("the cycle of {} to {}", day_text(first), day_text(end)),
-        None => {
-            let last = end.pred_opt().unwrap_or(end);
-            format!("the days from {} to {}", day_text(first), day_text(last))
-        }
+    if of.plan.is_some() {
+        return format!("the cycle of {} to {}", day_text(first), day_text(end));
     }
+    let last = end.pred_opt().unwrap_or(end);
+    format!("the days from {} to {}", day_text(first), day_text(last))
 }
 
 fn plan_row(plan: &PlanCost, of: &PlansFor, cheapest: &PlanCost) -> PlanRow {

@@ -207,7 +207,7 @@ pub async fn cycles(
     days: Days,
 ) -> Result<Vec<CycleUsage>, LedgerError> {
     let (begins_at, ends_at) = (days.begins_at(), days.ends_at());
-    let rows = sqlx::query(concat!(
+    let rows = sqlx::query(
         "/* insights::cycles */
          SELECT cycle_start, starts_at, sum(calls)::bigint AS calls,
              sum(wallet_seconds)::bigint AS wallet_seconds,
@@ -220,8 +220,8 @@ pub async fn cycles(
              FROM charges WHERE account_key = $1 AND charge_sequence > $2
                  AND cycle_start >= $3 AND cycle_start < $4) AS parts
          JOIN subscriptions AS s ON s.account_key = $1 AND s.subscription_id = parts.subscription_id
-         GROUP BY cycle_start, starts_at ORDER BY cycle_start, starts_at"
-    ))
+         GROUP BY cycle_start, starts_at ORDER BY cycle_start, starts_at",
+    )
     .bind(counted.account_key)
     .bind(counted.charges)
     .bind(begins_at - TimeDelta::days(CYCLE_DAYS_MAX))

@@ -52,7 +52,8 @@ async fn the_days_are_drawn_and_told_and_the_cheapest_plan_is_named() {
     }
     let marked = browser.get("/wallet/insights?period=90").await.expect(200);
     assert!(marked.text.contains("<option value=\"90\" selected>"), "{}", marked.text);
-    browser.get("/wallet/history").await.expect(200).has("Insights");
+    let history = browser.get("/wallet/history").await.expect(200);
+    assert!(history.text.contains("/wallet/insights\">Insights</a>"), "{}", history.text);
     // An operator reads it, and is noted.
     let operator = world.browser();
     let link = world.link("caller", &json!({ "operator": "Grace" })).await;
