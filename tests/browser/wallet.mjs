@@ -1,5 +1,5 @@
 // The wallet page in a real browser. Arguments: the service's address, an admin key, the folder of the
-// modules, and the browser's program. The account `acme` has a saved card. Ends with 1 at the first fault.
+// modules, and the browser's program. The account `acme` has a saved card and a call. Ends with 1 at the first fault.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import assert from 'node:assert/strict';
@@ -55,7 +55,8 @@ for (const [width, colorScheme] of [[1440, 'light'], [390, 'dark']]) {
   );
   await page.waitForSelector('text=Seen live');
 
-  for (const path of ['history?open=1', 'history?plan=1', 'auto-refill', 'cards', 'signed-out']) {
+  const paths = ['history?open=1', 'history?plan=1', 'insights?period=90', 'auto-refill', 'cards'];
+  for (const path of [...paths, 'signed-out']) {
     await page.goto(`${base}/wallet/${path}`);
     await check(path);
   }
