@@ -11,6 +11,7 @@ mod cpu;
 mod fixed_floor;
 mod floor;
 mod idle;
+mod insights;
 mod recovery;
 mod report;
 mod stored;
@@ -36,6 +37,8 @@ const RECORDS: u64 = 1_000_000;
 const RECORDS_QUICK: u64 = 200_000;
 /// Those of the rows that also measure CPU: with fewer, the first touch of memory counts.
 const RECORDS_EVEN_QUICK: u64 = 500_000;
+/// Charges of the quick measurement of insights.
+const STORED_QUICK: u64 = 1_000_000;
 /// CPU budgets, in thousandths of F1's and of S1's.
 const CPU_ABSENT_MAX: u64 = 6_000;
 const CPU_PRESENT_MAX: u64 = 6_800;
@@ -53,7 +56,7 @@ struct Arguments {
     /// Measures one part and nothing else
     #[arg(long, value_enum)]
     only: Option<Part>,
-    /// Charges stored before, for that row
+    /// Charges stored before, for that row and for insights
     #[arg(long, value_name = "COUNT", default_value_t = 20_000_000)]
     stored: u64,
 }
@@ -71,6 +74,8 @@ enum Part {
     Recovery,
     /// What an idle process costs, and how soon it charges its first call
     Idle,
+    /// An account's insights over HTTP, among many charges
+    Insights,
 }
 
 impl Arguments {
@@ -136,6 +141,17 @@ async fn measure(
         report.limit(&name, first.on_new_topics, Goal::AtMost(700));
         let name = format!("{first_ready}, restart (ms)");
         report.limit(&name, first.after_restart, Goal::AtMost(700));
+    }
+    if arguments.has(Part::Insights) {
+        let (stored, questions) = if arguments.quick {
+            (arguments.stored.min(STORED_QUICK), 500)
+        } else {
+            (arguments.stored, 2_000)
+        };
+        let times = insights::measure(world, stored, questions).await?;
+        let name = format!("insights over HTTP, {stored} charges of 1,000 accounts, p99 (\u{b5}s)");
+        report.limit(&name, times.p99, Goal::AtMost(300_000));
+        report.note(format!("{name}: p50 {} \u{b5}s; the job took {:.1?}", times.p50, times.job));
     }
     Ok(())
 }

@@ -204,6 +204,20 @@ impl World {
         Ok(Service { process: Meter(meter), address: ([127, 0, 0, 1], port).into() })
     }
 
+    /// Runs a command of the program on `site` to its end.
+    pub(crate) fn run(&self, site: &Site, arguments: &[&str]) -> anyhow::Result<()> {
+        let status = Command::new(&self.program)
+            .args(arguments)
+            .env("DATABASE_URL", self.url(&site.database)?)
+            .env("REDIS_URL", self.redis_url())
+            .env("CALLMETER__LOG__LEVEL", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()?;
+        ensure!(status.success(), "{arguments:?} failed");
+        Ok(())
+    }
+
     /// Our own database in Redis, unless the settings name one.
     pub(crate) fn redis_url(&self) -> String {
         let url = self.settings.redis.url.expose();

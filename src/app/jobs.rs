@@ -19,6 +19,7 @@ use crate::numbers;
 use crate::payments::{self, StripeCheck};
 use crate::reconcile::{self, DayRange, Reconciler, Summary};
 use crate::sweep::{self, Report, Sweeper};
+use crate::wallet::insights::{PlanComparer, sum_up};
 
 /// Time between two rounds of blanking.
 const BLANKING_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -58,7 +59,9 @@ impl App {
         let books = self.reconcile_stripe(books);
         let (sweep, reconcile) = (self.sweep(sweeper), self.reconcile(reconciler));
         let (stripe, numbers) = (self.check_stripe(), self.check_numbers());
-        let jobs = vec![sweep, reconcile, blanking, refills, denials, books, stripe, numbers];
+        let (sums, plans) = (self.insights(&store), self.compare_plans(&store));
+        let jobs =
+            vec![sweep, reconcile, blanking, refills, denials, books, stripe, numbers, sums, plans];
         Ok((store, jobs))
     }
 
@@ -115,6 +118,38 @@ impl App {
         };
         let run = Some(Box::new(run) as Run);
         Job { name: "denials", period: DENIALS_EVERY, run, show: |_: &Value| {} }
+    }
+
+    /// Adds up rows of the ledger for the insights.
+    fn insights(&self, store: &Store) -> Job {
+        let store = store.clone();
+        let run = move || {
+            let store = store.clone();
+            async move { Ok(serde_json::to_value(sum_up(&store).await?)?) }.boxed()
+        };
+        Job {
+            name: "insights",
+            period: TimeDelta::seconds(self.settings.insights.every_seconds.into()),
+            run: Some(Box::new(run)),
+            show: |_: &Value| {},
+        }
+    }
+
+    /// Compares the plans by the calls of each account's last whole cycle.
+    fn compare_plans(&self, store: &Store) -> Job {
+        let zero_duration = self.settings.charging.zero_duration_completed;
+        let comparer = PlanComparer::new(store.clone(), zero_duration);
+        let clock = self.clock.clone();
+        let run = move || {
+            let (comparer, clock) = (comparer.clone(), clock.clone());
+            async move { Ok(serde_json::to_value(comparer.run(clock.now()).await?)?) }.boxed()
+        };
+        Job {
+            name: "plans",
+            period: TimeDelta::seconds(self.settings.insights.plans_seconds.into()),
+            run: Some(Box::new(run)),
+            show: |_: &Value| {},
+        }
     }
 
     fn sweep(&self, sweeper: Sweeper) -> Job {

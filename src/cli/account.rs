@@ -9,6 +9,7 @@ use super::account_refill::{Cards, RefillAccount};
 use super::actor::{Reason, by_user, printable};
 use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
+use super::insights::InsightsArguments;
 use super::redact::Redact;
 use super::shared_key::SharedKey;
 use super::sign_in::SignIn;
@@ -55,6 +56,8 @@ pub(super) enum Account {
     Alerts(AlertsArguments),
     /// Shows, sets or removes what the account may spend in a month
     Budget(BudgetArguments),
+    /// Shows where the money went by day, what rounding and overage cost, and the cheapest plan
+    Insights(InsightsArguments),
     /// Makes a link that signs the customer in to the wallet page
     SignIn(SignIn),
     /// Removes the account's name, address and phone numbers for good; amounts stay
@@ -178,6 +181,9 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Link(command) => desk.link(command).await,
         Account::Alerts(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Budget(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Insights(command) => {
+            command.run(settings, desk.store, desk.balance, desk.now).await
+        }
         Account::Refill(command) => command.run(settings, desk.now).await,
         Account::Card(command) => command.run(settings).await,
         Account::Redact(command) => {

@@ -8,6 +8,7 @@ mod actor;
 mod budget;
 mod config;
 mod error;
+mod insights;
 mod kafka;
 mod key;
 mod local_stripe;
@@ -108,6 +109,9 @@ enum Command {
     /// Reports figures for the books, from the ledger alone
     #[command(subcommand)]
     Report(report::Report),
+    /// Keeps the sums and comparisons behind the insights
+    #[command(subcommand)]
+    Insights(insights::Insights),
     /// Publishes events to Kafka, one JSON object per line
     Publish(publish::Publish),
     /// Publishes simulated Twilio traffic to Kafka
@@ -163,6 +167,7 @@ fn run_command(command: Command, settings: Settings) -> Result<(), CommandError>
             Command::Recover(command) => recover::run(command, &settings).await,
             Command::Reconcile(command) => reconcile::run(command, &settings).await,
             Command::Report(command) => report::run(command, &settings).await,
+            Command::Insights(command) => insights::run(command, &settings).await,
             Command::Publish(command) => publish::run(command, &settings).await,
             Command::Simulate(command) => simulate::run(command, &settings).await,
             Command::Openapi => openapi::run(),

@@ -1,5 +1,5 @@
-//! The settings of the jobs `sweep` and `reconcile`, which compare this service with Twilio. The
-//! setting of `blanking` is in `privacy.rs`.
+//! The settings of the jobs `sweep` and `reconcile`, which compare this service with Twilio, and of
+//! those behind the insights. The setting of `blanking` is in `privacy.rs`.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +26,15 @@ pub struct Reconcile {
     pub usage_categories: String,
 }
 
+/// `[insights]`: the read models behind the insights.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
+pub struct Insights {
+    pub every_seconds: u32,
+    pub plans_seconds: u32,
+}
+
 const RANGE: &str = "config/callmeter.toml gives its range";
 
 impl Sweep {
@@ -45,6 +54,21 @@ impl Sweep {
                 refuse("sweep.accounts_at_once", format!("is {other}, out of its range"), RANGE)
             }
         }
+    }
+}
+
+impl Insights {
+    pub(super) fn check(&self) -> Result<(), Problem> {
+        let ranges = [
+            ("insights.every_seconds", self.every_seconds, 1..=3_600),
+            ("insights.plans_seconds", self.plans_seconds, 1..=7 * 86_400),
+        ];
+        for (key, value, range) in ranges {
+            if !range.contains(&value) {
+                return refuse(key, format!("is {value}, out of its range"), RANGE);
+            }
+        }
+        Ok(())
     }
 }
 

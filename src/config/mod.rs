@@ -27,7 +27,7 @@ pub use allocator::settle_allocator;
 pub use clock::ClockSettings;
 pub use error::SettingsError;
 pub use http::Http;
-pub use jobs::{Reconcile, Sweep};
+pub use jobs::{Insights, Reconcile, Sweep};
 pub use load::{load, load_from};
 pub use notifications::{Items, Mail, Webhooks};
 pub use numbers::Numbers;

@@ -10,7 +10,7 @@ use super::alerts::Alerts;
 use super::clock::ClockSettings;
 use super::error::{Problem, refuse};
 use super::http::Http;
-use super::jobs::{Reconcile, Sweep};
+use super::jobs::{Insights, Reconcile, Sweep};
 use super::notifications::{Mail, Webhooks};
 use super::numbers::Numbers;
 use super::page::Page;
@@ -50,6 +50,7 @@ pub struct Settings {
     pub privacy: Privacy,
     pub sweep: Sweep,
     pub reconcile: Reconcile,
+    pub insights: Insights,
     pub log: Log,
 }
 
@@ -222,6 +223,7 @@ impl Settings {
         self.alerts.check()?;
         self.sweep.check()?;
         self.reconcile.check()?;
+        self.insights.check()?;
         self.numbers.check()?;
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");

@@ -22,6 +22,7 @@ mod error;
 pub mod history;
 pub mod idempotency;
 pub mod incarnation;
+pub mod insights;
 pub mod keys;
 pub mod known_calls;
 pub mod liability;

@@ -10,6 +10,7 @@
 mod add_funds;
 mod assets;
 mod cards;
+mod chart;
 mod controls;
 mod decline;
 mod error;
@@ -18,6 +19,7 @@ mod export;
 mod form;
 mod frame;
 mod history;
+mod insights;
 mod money;
 mod next;
 mod numbers;
@@ -196,6 +198,7 @@ impl Page {
                 get(numbers::ask_to_release).post(numbers::release),
             )
             .route("/wallet/history", get(history::history))
+            .route("/wallet/insights", get(insights::insights))
             .route("/wallet/history.csv", get(export::export))
             .route("/wallet/statements/{month}", get(statement::statement))
             .route("/wallet/assets/{name}", get(assets::asset))

@@ -81,6 +81,8 @@ struct Balance {
     calls: i64,
     credit_limit: Option<String>,
     sum: String,
+    /// For how many days it lasts.
+    lasts: Option<String>,
     is_journal: bool,
 }
 
@@ -162,6 +164,7 @@ async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, P
     let held = page.balance.held_sums(std::slice::from_ref(account)).await;
     let calls = held.ok().and_then(|held| held.into_iter().next().flatten());
     let is_operator = visit.session.visitor.is_operator();
+    let runway = page.wallets.runway_days(account, view.available, now).await?;
     let auto = page.auto_refill_summary(visit, now).await?;
     let mut connection = page.store.read().await?;
     let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
@@ -181,7 +184,7 @@ async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, P
         is_operator,
         as_of: Time::clock(now),
         notices: notices(page, &view, &auto, suggestion),
-        balance: balance(&view, count),
+        balance: balance(&view, count, runway),
         plan: view.allowance.as_ref().map(|allowance| plan(allowance, now)),
         auto,
         live: live.into_iter().map(|call| Live::new(call, now)).collect(),
@@ -275,7 +278,7 @@ fn notices(
     notices
 }
 
-fn balance(view: &WalletView, calls: i64) -> Balance {
+fn balance(view: &WalletView, calls: i64, runway_days: Option<i64>) -> Balance {
     let (state, tone, lead) = match view.state {
         WalletState::Active => ("Active", "good", "ready for calls and numbers"),
         WalletState::Low => ("Low", "warn", "ready for calls and numbers"),
@@ -302,7 +305,17 @@ fn balance(view: &WalletView, calls: i64) -> Balance {
         calls,
         credit_limit: (!limit.is_zero()).then(|| exact(limit)),
         sum,
+        lasts: runway_days.filter(|_| view.available.is_positive()).map(lasts),
         is_journal: view.held_source == crate::balance::HeldSource::Journal,
+    }
+}
+
+/// `about 12 days`
+fn lasts(days: i64) -> String {
+    match days {
+        0 => "less than a day".to_owned(),
+        1 => "about 1 day".to_owned(),
+        days => format!("about {} days", grouped(days.unsigned_abs())),
     }
 }
 

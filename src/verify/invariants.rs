@@ -109,6 +109,10 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "What a wallet spent in a month is the sum of that month's debits, less its refunds.";
     spending_is_of_the_month_of_its_last_row:
         "A wallet's spending is of the UTC month of the last row that it counts.";
+    insights_are_the_sums_of_their_rows:
+        "The sums behind the insights are those of the rows that they count.";
+    insights_count_rows_of_their_wallet:
+        "The sums behind the insights count no row that a wallet does not have.";
     references_name_an_older_row:
         "A transaction refers to older ones of its own wallet only.";
     refunds_give_back_a_debit:
@@ -147,6 +151,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("refunds.sql"),
     query!("numbers.sql"),
     query!("budgets.sql"),
+    query!("insights.sql"),
     query!("references.sql"),
     query!("replays.sql"),
     query!("webhooks.sql"),

@@ -2,6 +2,7 @@
 //!
 //! Beside the flow: reads the ledger and the holds; never writes money.
 
+pub mod insights;
 mod live;
 mod live_calls;
 mod read;

@@ -4,10 +4,12 @@ use callmeter_core::domain::{AccountId, Money};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
+use super::insights::{self, CycleDays, InsightsView};
 use super::view::{WalletView, view};
 use crate::balance::{Balance, BalanceError, Held};
 use crate::ledger::LedgerError;
 use crate::ledger::catalogs;
+use crate::ledger::insights::Days;
 use crate::ledger::overview::{self, Overview};
 use crate::ledger::statements::{self, Month, Statement};
 use crate::ledger::store::Store;
@@ -70,6 +72,47 @@ impl Wallets {
             async move { statements::read(connection, &id, month, now).await }.boxed()
         });
         read.await
+    }
+
+    /// Where the money of some days went, and how far the rest reaches; `None`: there is no such
+    /// account.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable; Redis may be.
+    pub async fn insights(
+        &self,
+        id: &AccountId,
+        days: Days,
+        now: DateTime<Utc>,
+    ) -> Result<Option<InsightsView>, BalanceError> {
+        let Some(view) = self.view(id, now).await? else { return Ok(None) };
+        Ok(insights::read(&self.store, id, days, view.available, now).await?)
+    }
+
+    /// The days of an account's present and last cycle.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub async fn cycle_days(
+        &self,
+        account_key: i32,
+        now: DateTime<Utc>,
+    ) -> Result<CycleDays, LedgerError> {
+        insights::cycle_days(&self.store, account_key, now).await
+    }
+
+    /// For how many whole days `available` lasts at the pace of the last 7 full UTC days; `None`:
+    /// nothing was spent in them.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub async fn runway_days(
+        &self,
+        id: &AccountId,
+        available: Money,
+        now: DateTime<Utc>,
+    ) -> Result<Option<i64>, LedgerError> {
+        insights::runway(&self.store, id, available, now).await
     }
 
     /// Reads both sources until their versions agree: the view must not show a charge without the

@@ -1,5 +1,5 @@
 // The wallet page at two widths, light and dark: signing in, a live change, a refill by keyboard, and
-// every page held against axe. The account `acme` has a saved card. Ends with 1 at the first fault.
+// every page held against axe. The account `acme` has a saved card and a call. Ends with 1 at the first fault.
 import assert from 'node:assert/strict';
 import { base, call, check, finish, open, signIn, visit } from './lib.mjs';
 
@@ -20,7 +20,7 @@ for (const [width, colorScheme] of [[1440, 'light'], [390, 'dark']]) {
   );
   await page.waitForSelector('text=Seen live');
 
-  const pages = ['history?open=1', 'history?plan=1', 'auto-refill', 'cards', 'numbers', 'signed-out'];
+  const pages = ['history?open=1', 'history?plan=1', 'insights?period=90', 'auto-refill', 'cards', 'numbers', 'signed-out'];
   for (const path of pages) {
     await page.goto(`${base}/wallet/${path}`);
     await check(page, path);

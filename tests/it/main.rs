@@ -21,6 +21,7 @@ mod document;
 mod harness;
 mod holds_lost;
 mod idle;
+mod insights;
 mod keys;
 mod leaks;
 mod ledger;

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::cycle::{Cycle, cycle_containing};
@@ -59,6 +59,22 @@ impl SubscriptionTimeline {
             cycle.end = cycle.end.min(next.starts_at);
         }
         Some(SubscriptionInForce { subscription, plan, cycle })
+    }
+
+    /// Returns the last cycle that was over by `now` and that no change cut short, while a
+    /// subscription was in force all the time since; `None` if there is none.
+    pub fn last_whole_cycle(&self, now: DateTime<Utc>) -> Option<SubscriptionInForce<'_>> {
+        let mut later = self.in_force(now)?;
+        // Each cut cycle has an entry of its own.
+        for _ in 0..=self.0.len() {
+            let earlier = self.in_force(later.cycle.start - TimeDelta::microseconds(1))?;
+            let whole = cycle_containing(earlier.subscription.starts_at, earlier.cycle.start);
+            if earlier.cycle == whole {
+                return Some(earlier);
+            }
+            later = earlier;
+        }
+        None
     }
 
     /// Returns the entry at a given time, which may end a subscription; `None` before the first.

@@ -10,7 +10,9 @@
 pub mod grant;
 mod price;
 mod terms;
+mod under_plan;
 
 pub use grant::{Grant, GrantOutcome, GrantTerms, Pool, grant_allowance_seconds, grant_seconds};
 pub use price::{Price, rate};
 pub use terms::{RatingError, Terms, terms_at, terms_in};
+pub use under_plan::UnderPlan;

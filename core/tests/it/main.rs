@@ -19,5 +19,6 @@ mod rating_properties;
 mod rating_scenarios;
 mod rentals;
 mod subscription_scenarios;
+mod under_plan;
 mod wallet_states;
 mod world;

@@ -4,6 +4,7 @@ mod adjust;
 mod calls;
 mod create;
 mod events;
+mod insights;
 mod show;
 mod sign_in;
 mod statement;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(transactions::transactions))
         .routes(routes!(calls::calls))
         .routes(routes!(statement::statement))
+        .routes(routes!(insights::insights))
         .routes(routes!(sign_in::create_link))
         .routes(routes!(sign_in::end_sessions))
 }

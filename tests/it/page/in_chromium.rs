@@ -4,8 +4,10 @@
 use super::World;
 use super::numbers::at_twilio;
 use crate::harness::api::ADMIN_KEY;
-use crate::harness::samples::{account, completed, now, on_calls};
+use crate::harness::poll::{SOON, until};
+use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::stripe::Stripe;
+use crate::model::time::HOUR;
 use callmeter::simulate::stripe::{Behaviour, Card};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -45,9 +47,23 @@ async fn run(world: &World, program: &str) {
     assert!(status.success(), "{complaints}");
 }
 
+/// Charges a call of some days ago, and compares the plans by it.
+async fn call_before(world: &World) {
+    let acme = account("acme", 25_000_000);
+    let call = completed(&acme, &call_sid(1), 3_601, now() - 72 * HOUR);
+    world.system.produce(&[on_calls(0, &call)]).await;
+    until("the call is charged", SOON, async || {
+        let charges = world.admin.charges("acme").await.ok()?;
+        (charges.len() == 1).then_some(())
+    })
+    .await;
+    world.system.run(&["insights", "update"]).expect_success();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_sees_live_changes_refills_by_keyboard_and_complains_about_nothing() {
-    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", &[]).await;
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs,meter", &[]).await;
+    call_before(&world).await;
     let browser = world.signed_in("acme").await;
     world.save(&browser, Card::default()).await;
     run(&world, "wallet.mjs").await;

@@ -4,6 +4,7 @@ mod browser;
 mod forms;
 mod history;
 mod in_chromium;
+mod insights;
 mod looks;
 mod money;
 mod numbers;

@@ -91,6 +91,27 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
     ),
     ("cycles_sum_their_charges", "UPDATE cycles SET used_seconds = 60"),
     ("cycles_sum_their_charges", "DELETE FROM cycles"),
+    (
+        "insights_are_the_sums_of_their_rows",
+        "UPDATE spending_days SET amount_micros = amount_micros + 1 WHERE account_key = 1 AND kind = 'overage'",
+    ),
+    ("insights_are_the_sums_of_their_rows", "DELETE FROM spending_days WHERE kind = 'refund'"),
+    (
+        "insights_are_the_sums_of_their_rows",
+        "INSERT INTO spending_days VALUES (2, '2026-11-02', 'call', 20000)",
+    ),
+    (
+        "insights_are_the_sums_of_their_rows",
+        "UPDATE usage_days SET rounding_micros = 2334 WHERE account_key = 1",
+    ),
+    ("insights_are_the_sums_of_their_rows", "UPDATE usage_days SET talked_seconds = 60 WHERE account_key = 2"),
+    ("insights_are_the_sums_of_their_rows", "DELETE FROM usage_days WHERE account_key = 2"),
+    ("insights_are_the_sums_of_their_rows", "UPDATE usage_cycles SET wallet_seconds = 61"),
+    ("insights_are_the_sums_of_their_rows", "DELETE FROM usage_cycles"),
+    (
+        "insights_count_rows_of_their_wallet",
+        "UPDATE insight_progress SET transaction_sequence = 9 WHERE account_key = 1",
+    ),
     ("cycles_sum_their_charges", "INSERT INTO cycles VALUES (2, 1, '2026-10-15Z', 60)"),
     (
         "allowance_is_of_a_plan",

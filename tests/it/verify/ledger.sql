@@ -87,6 +87,18 @@ VALUES (1, 1, 61, 1, '\x0000000000000000000000000000000001'),
     (1, 1, 50, 2, '\x0000000000000000000000000000000002'),
     (2, 2, 61, 1, '\x01' || 'an odd sid'::bytea);
 
+-- The sums behind the insights; the last purchase and its refund are not counted yet.
+INSERT INTO insight_progress (account_key, transaction_sequence, charge_sequence)
+VALUES (1, 8, 2), (2, 1, 1), (4, 2, 0);
+INSERT INTO spending_days (account_key, day, kind, amount_micros)
+VALUES (1, '2026-11-01', 'overage', 14000), (1, '2026-11-01', 'number_rental', 1150000),
+    (1, '2026-11-01', 'refund', -14000), (2, '2026-11-01', 'call', 60000),
+    (4, '2026-11-01', 'number_purchase', 1150000);
+INSERT INTO usage_days (account_key, day, calls, seconds, talked_seconds, billed_seconds, rounding_micros)
+VALUES (1, '2026-11-01', 2, 111, 111, 180, 2333), (2, '2026-11-01', 1, 61, 61, 120, 29500);
+INSERT INTO usage_cycles (account_key, subscription_id, cycle_start, calls, wallet_seconds, amount_micros)
+VALUES (1, 1, '2026-10-15Z', 2, 60, 14000);
+
 INSERT INTO rental_periods (account_key, phone_number_sid, period_start, country, number_type,
     price_micros, status, attempts, first_attempt_at, next_attempt_at, first_sequence, paid_sequence)
 VALUES
