@@ -42,6 +42,9 @@ pub(super) struct Create {
     /// The account that the key is limited to
     #[arg(long, value_name = "ID")]
     account: Option<AccountId>,
+    /// The key reads the account, and changes nothing
+    #[arg(long, requires = "account")]
+    read: bool,
     #[command(flatten)]
     why: Reason,
     /// Prints JSON
@@ -96,6 +99,7 @@ async fn create(
     now: DateTime<Utc>,
 ) -> Result<(), CommandError> {
     let scope = match (command.account, command.scope) {
+        (Some(account), _) if command.read => Scope::Read(account),
         (Some(account), _) => Scope::Account(account),
         (None, Some(WideScope::Admin)) => Scope::Admin,
         (None, Some(WideScope::SignIn)) => Scope::SignIn,
@@ -146,7 +150,7 @@ async fn revoke(
 
 fn in_text(key: &Key) -> String {
     let scope = match key.scope.account() {
-        Some(account) => format!("account {account}"),
+        Some(account) => format!("{} {account}", key.scope.as_str()),
         None => key.scope.as_str().to_owned(),
     };
     let used = key.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("used {at}"));

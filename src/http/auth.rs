@@ -38,12 +38,16 @@ impl Credential {
     /// Returns the credential of a request, and caches it in the request.
     ///
     /// # Errors
-    /// 401 without a key or with an unknown one; 429 above a rate limit.
+    /// 401 without a key or with an unknown one; 403 if a key that only reads is to change something;
+    /// 429 above a rate limit.
     pub(super) async fn from_request(parts: &mut Parts, api: &Api) -> Result<Self, Problem> {
         if let Some(known) = parts.extensions.get::<Self>() {
             return Ok(known.clone());
         }
         let credential = api.let_in(parts).await?;
+        if matches!(credential.scope, Scope::Read(_)) && !parts.method.is_safe() {
+            return Err(Problem::forbidden());
+        }
         parts.extensions.insert(credential.clone());
         Ok(credential)
     }
@@ -55,7 +59,7 @@ impl Credential {
     pub(super) fn require_admin(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Admin => Ok(()),
-            Scope::Authorize | Scope::Account(_) | Scope::SignIn => Err(Problem::forbidden()),
+            _ => Err(Problem::forbidden()),
         }
     }
 
@@ -66,7 +70,7 @@ impl Credential {
     pub(super) fn require_sign_in(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Admin | Scope::SignIn => Ok(()),
-            Scope::Authorize | Scope::Account(_) => Err(Problem::forbidden()),
+            _ => Err(Problem::forbidden()),
         }
     }
 
@@ -77,7 +81,7 @@ impl Credential {
     pub(super) fn require_some_calls(&self) -> Result<(), Problem> {
         match self.scope {
             Scope::Admin | Scope::Authorize | Scope::Account(_) => Ok(()),
-            Scope::SignIn => Err(Problem::forbidden()),
+            Scope::Read(_) | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -89,8 +93,8 @@ impl Credential {
     pub(super) fn require_account(&self, id: &AccountId) -> Result<(), Problem> {
         match &self.scope {
             Scope::Admin => Ok(()),
-            Scope::Account(own) if own == id => Ok(()),
-            Scope::Account(_) => Err(Problem::unknown_account()),
+            Scope::Account(own) | Scope::Read(own) if own == id => Ok(()),
+            Scope::Account(_) | Scope::Read(_) => Err(Problem::unknown_account()),
             Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
@@ -101,7 +105,7 @@ impl Credential {
     /// 403 for a key that reads no accounts.
     pub(super) fn require_some_account(&self) -> Result<(), Problem> {
         match self.scope {
-            Scope::Admin | Scope::Account(_) => Ok(()),
+            Scope::Admin | Scope::Account(_) | Scope::Read(_) => Ok(()),
             Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
@@ -112,7 +116,7 @@ impl Credential {
     /// 403 for every other key.
     pub(super) fn require_owner(&self) -> Result<(), Problem> {
         match self.scope {
-            Scope::Account(_) => Ok(()),
+            Scope::Account(_) | Scope::Read(_) => Ok(()),
             Scope::Admin | Scope::Authorize | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
@@ -120,7 +124,7 @@ impl Credential {
     /// The account of a key of one account.
     pub(super) fn own_account(&self) -> Option<AccountId> {
         match &self.scope {
-            Scope::Account(own) => Some(own.clone()),
+            Scope::Account(own) | Scope::Read(own) => Some(own.clone()),
             Scope::Admin | Scope::Authorize | Scope::SignIn => None,
         }
     }
@@ -139,7 +143,7 @@ impl Credential {
             Scope::Admin | Scope::Authorize => Ok(id),
             Scope::Account(own) if own == id => Ok(id),
             Scope::Account(_) => Err(Problem::unknown_account()),
-            Scope::SignIn => Err(Problem::forbidden()),
+            Scope::Read(_) | Scope::SignIn => Err(Problem::forbidden()),
         }
     }
 
@@ -229,6 +233,7 @@ mod tests {
             (Scope::Authorize, [Some(403), Some(403), Some(403)]),
             (Scope::SignIn, [Some(403), Some(403), Some(403)]),
             (Scope::Account(own.clone()), [Some(403), None, Some(404)]),
+            (Scope::Read(own.clone()), [Some(403), None, Some(404)]),
         ];
         for (scope, expected) in cases {
             let credential =

@@ -55,7 +55,7 @@ impl RateLimits {
         now: DateTime<Utc>,
     ) -> Result<(), Problem> {
         let (limit, taken) = match (scope, id) {
-            (Scope::Account(_), Some(id)) => {
+            (Scope::Account(_) | Scope::Read(_), Some(id)) => {
                 ("account_key", self.account_keys.as_ref().map(|keys| keys.take(&id, now)))
             }
             _ => ("other_key", self.other_keys.as_ref().map(|keys| keys.take(&id, now))),

@@ -19,6 +19,8 @@ pub(crate) enum KeyScope {
     Authorize,
     /// One account.
     Account,
+    /// Reading one account, and nothing else.
+    Read,
     /// Signing customers in to the wallet page, and nothing else.
     SignIn,
 }

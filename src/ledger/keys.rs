@@ -24,6 +24,8 @@ pub enum Scope {
     Authorize,
     /// One account.
     Account(AccountId),
+    /// Reading one account, nothing else.
+    Read(AccountId),
     /// Signing customers in to the wallet page, nothing else.
     SignIn,
 }
@@ -35,6 +37,7 @@ impl Scope {
             Self::Admin => "admin",
             Self::Authorize => "authorize",
             Self::Account(_) => "account",
+            Self::Read(_) => "read",
             Self::SignIn => "sign_in",
         }
     }
@@ -42,7 +45,7 @@ impl Scope {
     /// The account, if the scope is one account.
     pub const fn account(&self) -> Option<&AccountId> {
         match self {
-            Self::Account(account) => Some(account),
+            Self::Account(account) | Self::Read(account) => Some(account),
             Self::Admin | Self::Authorize | Self::SignIn => None,
         }
     }
@@ -264,10 +267,11 @@ fn read(row: &PgRow) -> Result<Key, LedgerError> {
         ("admin", None) => Scope::Admin,
         ("authorize", None) => Scope::Authorize,
         ("sign_in", None) => Scope::SignIn,
-        ("account", Some(account)) => Scope::Account(
-            AccountId::parse(account)
-                .map_err(|error| LedgerError::unreadable("an account id", error))?,
-        ),
+        ("account" | "read", Some(account)) => {
+            let account = AccountId::parse(account)
+                .map_err(|error| LedgerError::unreadable("an account id", error))?;
+            if word == "read" { Scope::Read(account) } else { Scope::Account(account) }
+        }
         (word, _) => return Err(LedgerError::unreadable("a key's scope", word)),
     };
     Ok(Key {

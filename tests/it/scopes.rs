@@ -102,6 +102,7 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
     let api = system.ready(index).await;
     system.open(&api, &[account("own", 9_000_000), account("foreign", 9_000_000)]).await;
     let (_, own) = make(&api, "account", Some("own")).await;
+    let (_, read) = make(&api, "read", Some("own")).await;
     let (_, authorize) = make(&api, "authorize", None).await;
     let (_, sign_in) = make(&api, "sign_in", None).await;
     let (_, admin) = make(&api, "admin", None).await;
@@ -113,7 +114,10 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
     for operation in operations() {
         for fault in faults(operation) {
             seen += 1;
-            let scopes = operation.scopes();
+            let mut scopes = operation.scopes().to_vec();
+            if scopes.contains(&"account") && operation.method == "get" {
+                scopes.push("read");
+            }
             let all = async |key: Option<&str>, accounts: &[&str]| {
                 let mut answers = Vec::new();
                 for account in accounts {
@@ -134,9 +138,12 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
                 let answers = all(*key, &everybody).await;
                 assert_same(&answers, (401, "unauthorized"), &format!("{key:?}"), operation);
             }
-            for (scope, key) in
-                [("authorize", &authorize), ("sign_in", &sign_in), ("account", &own)]
-            {
+            for (scope, key) in [
+                ("authorize", &authorize),
+                ("sign_in", &sign_in),
+                ("account", &own),
+                ("read", &read),
+            ] {
                 if !scopes.contains(&scope) {
                     let answers = all(Some(key), &everybody).await;
                     assert_same(&answers, (403, "forbidden"), scope, operation);
@@ -150,9 +157,14 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
             if scopes.contains(&"account") && (is_named || is_read) {
                 let answers = all(Some(&own), &["foreign", "nobody"]).await;
                 assert_same(&answers, (404, "unknown_account"), "another's key", operation);
+                if scopes.contains(&"read") {
+                    let answers = all(Some(&read), &["foreign", "nobody"]).await;
+                    assert_same(&answers, (404, "unknown_account"), "another's key", operation);
+                }
             }
             let keys = [
                 ("account", &own),
+                ("read", &read),
                 ("authorize", &authorize),
                 ("sign_in", &sign_in),
                 ("admin", &admin),

@@ -39,7 +39,7 @@ struct KeyBody {
     name: String,
     #[schema(value_type = KeyScope)]
     scope: String,
-    /// Only for the scope `account`.
+    /// Only for the scopes `account` and `read`.
     #[schema(value_type = Option<schema::AccountId>)]
     account: Option<String>,
 }
@@ -51,12 +51,13 @@ impl Fielded for KeyRequest {
         let account = fields.nullable("account", parsed::<AccountId>);
         let scope = match (word?, account.flatten()) {
             ("account", Some(account)) => Some(Scope::Account(account)),
-            ("account", None) => {
-                fields.fault("account", "is missing; the scope account needs it");
+            ("read", Some(account)) => Some(Scope::Read(account)),
+            (word @ ("account" | "read"), None) => {
+                fields.fault("account", format!("is missing; the scope {word} needs it"));
                 None
             }
             (_, Some(_)) => {
-                fields.fault("account", "is only for keys of the scope account");
+                fields.fault("account", "is only for keys of the scopes account and read");
                 None
             }
             ("admin", None) => Some(Scope::Admin),
@@ -68,9 +69,9 @@ impl Fielded for KeyRequest {
 }
 
 fn scope_word(value: &Value) -> Result<&'static str, String> {
-    let known = ["admin", "authorize", "account", "sign_in"];
+    let known = ["admin", "authorize", "account", "read", "sign_in"];
     let word = known.into_iter().find(|word| value.as_str() == Some(word));
-    word.ok_or_else(|| "is not one of admin, authorize, account and sign_in".to_owned())
+    word.ok_or_else(|| "is not one of admin, authorize, account, read and sign_in".to_owned())
 }
 
 /// A key with its text.

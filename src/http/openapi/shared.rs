@@ -11,8 +11,8 @@ const DESCRIPTION: &str = "\
 Charging for live phone calls: plan allowances first, then the prepaid wallet, exactly once.
 
 Send a key as `Authorization: Bearer <key>`. Its scope is `admin`, `authorize` (authorizations of \
-every account), `account` (one account) or `sign_in` (signing customers in to the wallet page); \
-`x-scopes` of an operation lists the scopes that may call it. For an account that is not the key's \
+every account), `account` (one account), `read` (every GET that `account` may call, and nothing else) or \
+`sign_in` (signing customers in to the wallet page); `x-scopes` of an operation lists the scopes that may call it. For an account that is not the key's \
 the answer is the same as for one that does not exist. Amounts are dollars as strings with six decimal places; times are UTC. Lists are newest \
 first, with `limit` and `after`, which is the `next` of the previous page. Errors are \
 problem+json (RFC 9457) with a `code` that never changes. Commands take an `Idempotency-Key`: for \
