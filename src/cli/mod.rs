@@ -8,6 +8,7 @@ mod actor;
 mod budget;
 mod config;
 mod error;
+mod estimate;
 mod kafka;
 mod key;
 mod local_stripe;
