@@ -9,10 +9,13 @@
 
 mod add_funds;
 mod assets;
+mod campaign;
+mod campaigns;
 mod cards;
 mod controls;
 mod decline;
 mod error;
+mod estimate_card;
 mod events;
 mod export;
 mod form;
@@ -51,7 +54,7 @@ use crate::clock::Clock;
 use crate::config::{self, Settings};
 use crate::ledger::store::Store;
 use crate::payments::Payments;
-use crate::wallet::{Live, Wallets};
+use crate::wallet::{EstimateRules, Live, Wallets};
 use streams::Streams;
 
 /// Most bytes of a request.
@@ -71,6 +74,7 @@ pub struct Inner {
     changes: Changes,
     clock: Clock,
     wallets: Wallets,
+    estimates: EstimateRules,
     live: Live,
     payments: Option<Payments>,
     settings: config::Page,
@@ -129,6 +133,7 @@ impl Page {
         let threshold = settings.wallet.low_balance_threshold;
         Self(Arc::new(Inner {
             wallets: Wallets::new(store.clone(), balance.clone(), threshold),
+            estimates: EstimateRules::new(settings),
             at: format!("{prefix}/wallet"),
             origin: parsed.as_ref().map(|url| url.origin().ascii_serialization()),
             public_url,
@@ -177,6 +182,9 @@ impl Page {
             .route("/wallet/auto-refill", get(controls::controls).post(controls::set))
             .route("/wallet/history", get(history::history))
             .route("/wallet/history.csv", get(export::export))
+            .route("/wallet/campaigns", get(campaigns::campaigns).post(campaigns::estimate))
+            .route("/wallet/campaigns/part", get(campaign::part))
+            .route("/wallet/campaigns/{tag}", get(campaign::campaign))
             .route("/wallet/statements/{month}", get(statement::statement))
             .route("/wallet/assets/{name}", get(assets::asset))
             .route("/wallet/{*path}", get(frame::not_found))

@@ -13,6 +13,7 @@ pub(super) enum Entry {
     Overview,
     AddFunds,
     History,
+    Campaigns,
     AutoRefill,
     Cards,
 }
@@ -41,6 +42,7 @@ impl Shell {
             Entry::Overview => "overview",
             Entry::AddFunds => "add-funds",
             Entry::History => "history",
+            Entry::Campaigns => "campaigns",
             Entry::AutoRefill => "auto-refill",
             Entry::Cards => "cards",
         };

@@ -6,11 +6,12 @@ use crate::harness::stripe::Stripe;
 use callmeter::simulate::stripe::{Behaviour, Card};
 use serde_json::json;
 
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "/wallet",
     "/wallet/parts",
     "/wallet/add-funds",
     "/wallet/history",
+    "/wallet/campaigns",
     "/wallet/auto-refill",
     "/wallet/cards",
     "/wallet/statements/2026-01",
