@@ -10,7 +10,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Page;
 use super::error::PageError;
 use super::form::Query;
-use super::money::{cents, exact, field, grouped};
+use super::money::{Toward, about, cents, exact, field, grouped};
 use super::shell::{Entry, Shell};
 use super::time::{Time, length};
 use super::visit::{Look, Visit};
@@ -189,11 +189,11 @@ fn course(page: &Page, campaign: &Campaign, available: Money) -> Option<CourseCa
         (exact(amount), format!("{}/add-funds?amount={}&next={back}", page.at, field(amount)))
     });
     Some(CourseCard {
-        cost: cents(course.cost),
-        expected: exact(expected),
+        cost: about(course.cost, Toward::Nearest),
+        expected: about(expected, Toward::Nearest),
         state,
         tone,
-        needed: cents(course.needed),
+        needed: about(course.needed, Toward::Nearest),
         available: cents(available),
         refill,
     })
@@ -225,8 +225,8 @@ fn lines(campaign: &Campaign) -> Vec<Line> {
         Line {
             name: "Paid from the wallet",
             so_far: exact(totals.amount),
-            by_now: exact(by_now),
-            in_all: exact(estimate.cost.expected),
+            by_now: about(by_now, Toward::Nearest),
+            in_all: about(estimate.cost.expected, Toward::Nearest),
         },
     ]
 }
@@ -237,7 +237,7 @@ fn costs(campaign: &Campaign, totals: &CampaignTotals) -> Vec<(&'static str, Str
     let average = |seconds: i64| length((seconds + calls / 2) / calls);
     let of_a_call = campaign.cost_of_a_call().unwrap_or(Money::ZERO);
     vec![
-        ("For each charged call", format!("about {}", exact(of_a_call))),
+        ("For each charged call", format!("about {}", about(of_a_call, Toward::Nearest))),
         ("Average length", average(totals.seconds)),
         ("Average billed", average(totals.billed_seconds)),
     ]
@@ -281,8 +281,9 @@ fn chart(totals: &CampaignTotals, kept: Option<&KeptEstimate>) -> Chart {
     let money = |micros: i128| cents(Money::from_micros(i64::try_from(micros).unwrap_or(i64::MAX)));
     let calls = grouped(totals.calls.unsigned_abs());
     let label = format!("After {calls} charged calls {} is spent", exact(totals.amount));
-    let estimated =
-        kept.map(|kept| format!("; {} was estimated in all", exact(kept.estimate.cost.expected)));
+    let estimated = kept.map(|kept| {
+        format!("; {} was estimated in all", about(kept.estimate.cost.expected, Toward::Nearest))
+    });
     Chart {
         label: label + &estimated.unwrap_or_default(),
         spent,

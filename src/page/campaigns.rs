@@ -18,7 +18,7 @@ use super::controls::FieldError;
 use super::error::PageError;
 use super::estimate_card::EstimateCard;
 use super::form::{Form, Query};
-use super::money::{exact, grouped};
+use super::money::{Toward, about, exact, grouped};
 use super::shell::{Entry, Shell};
 use super::time::length;
 use super::visit::{Act, Look, Visit};
@@ -241,7 +241,9 @@ fn row(page: &Page, campaign: &Campaign, now: DateTime<Utc>) -> Row {
         minutes: minutes_of(totals.map_or(0, |totals| totals.billed_seconds)),
         from_plan: minutes_of(totals.map_or(0, |totals| totals.allowance_seconds)),
         cost: exact(totals.map_or(Money::ZERO, |totals| totals.amount)),
-        of_a_call: campaign.cost_of_a_call().map_or_else(|| "–".to_owned(), exact),
+        of_a_call: campaign
+            .cost_of_a_call()
+            .map_or_else(|| "–".to_owned(), |cost| about(cost, Toward::Nearest)),
         state,
         tone,
     }

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Page;
 use super::campaign::link_of;
 use super::error::PageError;
-use super::money::{cents, exact, field, grouped};
+use super::money::{Toward, about, cents, exact, field, grouped};
 use crate::ledger::estimates::Basis;
 use crate::ledger::watched;
 use crate::wallet::{EstimateRequest, Estimated};
@@ -91,15 +91,19 @@ fn card(
     let estimate = &found.estimate;
     let (billed, cost) = (estimate.billed_seconds, estimate.cost);
     let each = [billed.low, billed.expected, billed.high];
-    let plan = estimate.allowance_seconds;
     let minus = |minutes: u64| match minutes {
         0 => "0".to_owned(),
         minutes => format!("\u{2212}{}", grouped(minutes)),
     };
-    // What the plan pays at each end is what it pays in the expected case, or all that is billed.
-    let of_plan = each.map(|seconds| plan.min(seconds));
-    let costs = [cost.low, cost.expected, cost.high];
-    let after = |cost: Money| found.available.checked_sub(cost).map_or_else(String::new, cents);
+    let of_plan = each.map(|seconds| found.allowance_left_seconds.min(seconds));
+    let costs = [
+        about(cost.low, Toward::Down),
+        about(cost.expected, Toward::Nearest),
+        about(cost.high, Toward::Up),
+    ];
+    let [low, expected, high] = costs.clone();
+    let after = [cost.low, cost.expected, cost.high];
+    let after = after.map(|cost| found.available.checked_sub(cost).map_or_else(String::new, cents));
     let basis = match (found.basis, found.own_calls) {
         (Basis::OwnCalls, calls) => {
             format!("The lengths are those of {} of your own calls.", grouped(calls as u64))
@@ -116,17 +120,17 @@ fn card(
         title: tag.map_or_else(|| "Estimate".to_owned(), |tag| format!("Estimate for {tag}")),
         calls: grouped(request.calls.get().into()),
         answered: grouped(estimate.answered_calls),
-        expected: exact(cost.expected),
-        low: exact(cost.low),
-        high: exact(cost.high),
+        expected,
+        low,
+        high,
         available: cents(found.available),
         basis,
         rate: exact(estimate.rate.per_minute()),
         minutes: each.map(|seconds| grouped(seconds.div_ceil(60))),
         from_plan: of_plan.map(|seconds| minus(seconds.div_ceil(60))),
         from_wallet: [0, 1, 2].map(|at| grouped((each[at] - of_plan[at]).div_ceil(60))),
-        costs: costs.map(exact),
-        after: costs.map(after),
+        costs,
+        after,
         meter: meter(found),
         short: short(page, request, found),
         budget,
@@ -153,7 +157,7 @@ async fn budget(
         month: now.format("%B").to_string(),
         spent: exact(spent),
         monthly: exact(budget.monthly),
-        with_it: exact(with(found.estimate.cost.expected)),
+        with_it: about(with(found.estimate.cost.expected), Toward::Nearest),
         stops: budget.stop,
     }))
 }
@@ -183,7 +187,7 @@ fn short(page: &Page, request: &EstimateRequest, found: &Estimated) -> Option<Sh
         .map_or_else(|| format!("{}/campaigns", page.at), |tag| link_of(&page.at, tag));
     let back = utf8_percent_encode(&back, NON_ALPHANUMERIC).to_string();
     Some(Short {
-        missing: exact(found.shortfall),
+        missing: about(found.shortfall, Toward::Up),
         calls: grouped(paid),
         refill: exact(found.suggested_refill),
         link: format!("{}/add-funds?amount={amount}&next={back}", page.at),

@@ -95,6 +95,8 @@ pub struct Estimated {
     pub basis: Basis,
     /// Own calls that it rests on; 0: an average alone.
     pub own_calls: usize,
+    /// Seconds of the cycle's allowance neither used nor held.
+    pub allowance_left_seconds: u64,
     /// What new calls may use now.
     pub available: Money,
     /// What is available less the expected cost.
@@ -284,6 +286,7 @@ fn estimated(
         estimate,
         basis: basics.basis,
         own_calls: basics.own_calls,
+        allowance_left_seconds: campaign.allowance_seconds,
         available: view.available,
         balance_after,
         shortfall,

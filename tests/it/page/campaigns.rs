@@ -15,7 +15,8 @@ const PATH: &str = "/wallet/campaigns";
 const HOSTILE: &str = "../\"><script>alert(1)</script>?a=b&c#{{7*7}} ü";
 const ESCAPED: &str = "../&#34;&#62;&#60;script&#62;alert(1)&#60;/script&#62;?a=b&#38;c#{{7*7}} ü";
 
-fn tagged(account: &Account, number: usize, seconds: i64, tag: &str) -> Outgoing {
+/// A completed call with a tag.
+pub(super) fn tagged(account: &Account, number: usize, seconds: i64, tag: &str) -> Outgoing {
     let mut call = completed(account, &call_sid(number), seconds, now());
     call["tag"] = json!(tag);
     on_calls(0, &call)
