@@ -132,9 +132,12 @@ async function fetchParts() {
   while (wanted.size > 0) {
     const names = [...wanted];
     wanted = new Set();
-    const refill = names.find((name) => name.startsWith('refill-'));
-    const path = refill ? `${at}/refills/${refill.slice(7)}/part${location.search}` : `${at}/parts?names=${names.join(',')}`;
-    if (refill && names.length > 1) names.filter((name) => name !== refill).forEach((name) => wanted.add(name));
+    // Some parts have an address of their own.
+    const address = (name) => document.querySelector(`[data-part="${CSS.escape(name)}"]`)?.dataset.from;
+    const alone = names.find((name) => name.startsWith('refill-') || address(name));
+    const own = alone && (address(alone) ?? `${at}/refills/${alone.slice(7)}/part${location.search}`);
+    const path = own ?? `${at}/parts?names=${names.join(',')}`;
+    if (alone) names.filter((name) => name !== alone).forEach((name) => wanted.add(name));
     try {
       const answer = await fetch(path, { headers: { accept: 'text/html' }, redirect: 'manual' });
       if (answer.status === 401 || answer.type === 'opaqueredirect') return location.reload();

@@ -9,6 +9,7 @@ use super::account_refill::{Cards, RefillAccount};
 use super::actor::{Reason, by_user, printable};
 use super::budget::{AlertsArguments, BudgetArguments};
 use super::error::{refused, unknown};
+use super::estimate::EstimateArguments;
 use super::insights::InsightsArguments;
 use super::redact::Redact;
 use super::shared_key::SharedKey;
@@ -56,6 +57,8 @@ pub(super) enum Account {
     Alerts(AlertsArguments),
     /// Shows, sets or removes what the account may spend in a month
     Budget(BudgetArguments),
+    /// Estimates what calls will cost; nothing is charged
+    Estimate(EstimateArguments),
     /// Shows where the money went by day, what rounding and overage cost, and the cheapest plan
     Insights(InsightsArguments),
     /// Makes a link that signs the customer in to the wallet page
@@ -181,6 +184,7 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
         Account::Link(command) => desk.link(command).await,
         Account::Alerts(command) => command.run(&desk.changes, &desk.store, desk.now).await,
         Account::Budget(command) => command.run(&desk.changes, &desk.store, desk.now).await,
+        Account::Estimate(command) => command.run(&desk.wallets(), settings, desk.now).await,
         Account::Insights(command) => {
             command.run(settings, desk.store, desk.balance, desk.now).await
         }
@@ -196,6 +200,11 @@ pub(super) async fn run(command: Account, settings: &Settings) -> Result<(), Com
 }
 
 impl Desk<'_> {
+    fn wallets(&self) -> Wallets {
+        let threshold = self.settings.wallet.low_balance_threshold;
+        Wallets::new(self.store.clone(), self.balance.clone(), threshold)
+    }
+
     async fn create(&self, command: Create) -> Result<(), CommandError> {
         let new = NewAccount {
             id: command.id,
@@ -219,9 +228,7 @@ impl Desk<'_> {
         let mut connection = self.store.read().await?;
         let account = accounts::find(&mut connection, id).await?;
         drop(connection);
-        let threshold = self.settings.wallet.low_balance_threshold;
-        let wallets = Wallets::new(self.store.clone(), self.balance.clone(), threshold);
-        let wallet = wallets.view(id, self.now).await.map_err(|error| match error {
+        let wallet = self.wallets().view(id, self.now).await.map_err(|error| match error {
             BalanceError::Ledger(error) => CommandError::from(error),
             error => refused(one_line(&error)),
         });

@@ -8,6 +8,7 @@ mod actor;
 mod budget;
 mod config;
 mod error;
+mod estimate;
 mod insights;
 mod kafka;
 mod key;

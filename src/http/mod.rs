@@ -15,6 +15,7 @@ mod cards;
 mod command;
 mod connections;
 mod csv;
+mod estimates;
 mod fields;
 mod health;
 mod keys;
@@ -58,7 +59,7 @@ use crate::notify::mail;
 use crate::notify::webhooks::Webhooks;
 use crate::numbers::Numbers;
 use crate::payments::Payments;
-use crate::wallet::{Live, Wallets};
+use crate::wallet::{EstimateRules, Live, Wallets};
 use middleware::Limits;
 use problem::Problem;
 use rate_limit::RateLimits;
@@ -77,6 +78,7 @@ pub struct Inner {
     health: Health,
     recorder: Recorder,
     wallets: Arc<Wallets>,
+    estimates: EstimateRules,
     live: Live,
     tokens: Arc<TwilioTokens>,
     shared_keys: Arc<SharedKeys>,
@@ -146,6 +148,7 @@ impl Api {
             health,
             recorder,
             wallets: Arc::new(wallets),
+            estimates: EstimateRules::new(settings),
             live,
             tokens: Arc::new(TwilioTokens::from_settings(settings)),
             shared_keys: Arc::new(SharedKeys::from_settings(settings)),
@@ -235,6 +238,7 @@ fn routes_of(surface: Surface) -> OpenApiRouter<Api> {
         router = router.merge(refills::routes()).merge(cards::routes());
         router = router.merge(auto_refill::routes()).merge(numbers::routes());
         router = router.merge(alerts::routes()).merge(budget::routes());
+        router = router.merge(estimates::routes());
         router = router.merge(webhooks::routes());
         router = router.merge(webhook_endpoints::routes()).merge(unsubscribe::routes());
     }

@@ -62,6 +62,12 @@ texts! {
     /// A tag.
     Tag = r"^[ -~]{1,500}$", "spring",
         "The tag in a callback's address or an authorization: 1 to 500 characters, any except NUL.";
+    /// The tag of a campaign.
+    CampaignTag = r"^[ -~]{1,256}$", "spring",
+        "The tag of a campaign's calls: 1 to 256 characters, any except NUL.";
+    /// A destination.
+    Destination = r"^\+[0-9]{1,15}$", "+12125550123",
+        "A phone number or how it begins: `+` and 1 to 15 digits; or a sip: or client: address.";
     /// An e-mail address.
     Email = r"^[a-z0-9.]{1,32}@[a-z0-9-]{1,32}\.[a-z]{2,8}$", "billing@example.com",
         "An e-mail address of at most 254 bytes.";

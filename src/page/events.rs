@@ -31,7 +31,7 @@ const RECONNECT: Duration = Duration::from_secs(2);
 const EVENTS_KEPT: usize = 8;
 
 /// What changes with a wallet.
-const OF_A_WALLET: &str = "notices,balance,plan,calls,recent,refused";
+const OF_A_WALLET: &str = "notices,balance,plan,calls,recent,refused,campaign";
 
 /// Streams the names of changed parts until the session ends.
 pub(super) async fn events(

@@ -37,6 +37,12 @@ impl Form {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim())
     }
 
+    /// The text of a field as it was sent, with its spaces; `None`: it is absent or empty.
+    pub(super) fn raw(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
     /// True if a box is checked.
     pub(super) fn is_checked(&self, name: &str) -> bool {
         self.one(name).is_some()

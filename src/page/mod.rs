@@ -9,11 +9,14 @@
 
 mod add_funds;
 mod assets;
+mod campaign;
+mod campaigns;
 mod cards;
 mod chart;
 mod controls;
 mod decline;
 mod error;
+mod estimate_card;
 mod events;
 mod export;
 mod form;
@@ -56,7 +59,7 @@ use crate::config::{self, Settings};
 use crate::ledger::store::Store;
 use crate::numbers::Numbers;
 use crate::payments::Payments;
-use crate::wallet::{Live, Wallets};
+use crate::wallet::{EstimateRules, Live, Wallets};
 use streams::Streams;
 
 /// Most bytes of a request.
@@ -76,6 +79,7 @@ pub struct Inner {
     changes: Changes,
     clock: Clock,
     wallets: Wallets,
+    estimates: EstimateRules,
     live: Live,
     payments: Option<Payments>,
     numbers: Numbers,
@@ -140,6 +144,7 @@ impl Page {
         let threshold = settings.wallet.low_balance_threshold;
         Self(Arc::new(Inner {
             wallets: Wallets::new(store.clone(), balance.clone(), threshold),
+            estimates: EstimateRules::new(settings),
             at: format!("{prefix}/wallet"),
             origin: parsed.as_ref().map(|url| url.origin().ascii_serialization()),
             public_url,
@@ -200,6 +205,9 @@ impl Page {
             .route("/wallet/history", get(history::history))
             .route("/wallet/insights", get(insights::insights))
             .route("/wallet/history.csv", get(export::export))
+            .route("/wallet/campaigns", get(campaigns::campaigns).post(campaigns::estimate))
+            .route("/wallet/campaigns/part", get(campaign::part))
+            .route("/wallet/campaigns/{tag}", get(campaign::campaign))
             .route("/wallet/statements/{month}", get(statement::statement))
             .route("/wallet/assets/{name}", get(assets::asset))
             .route("/wallet/{*path}", get(frame::not_found))

@@ -23,6 +23,27 @@ pub(super) fn exact(amount: Money) -> String {
     format!("{sign}${}.{places}", grouped(magnitude / MICROS_PER_DOLLAR))
 }
 
+/// Which way a forecast is rounded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Toward {
+    Nearest,
+    Down,
+    Up,
+}
+
+/// A forecast or an average, zero or more: whole cents from a dollar on, else four places.
+pub(super) fn about(amount: Money, toward: Toward) -> String {
+    let micros = amount.micros();
+    let is_small = micros.unsigned_abs() < MICROS_PER_DOLLAR;
+    let step = if is_small { MICROS_PER_CENT / 100 } else { MICROS_PER_CENT };
+    let up = match toward {
+        Toward::Down => 0,
+        Toward::Nearest => step / 2,
+        Toward::Up => step - 1,
+    };
+    exact(Money::from_micros(micros.saturating_add(up).div_euclid(step).saturating_mul(step)))
+}
+
 /// An amount with the sign of its direction.
 pub(super) fn signed(direction: TransactionType, amount: Money) -> String {
     let sign = match direction {
@@ -52,8 +73,20 @@ pub(super) fn grouped(number: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cents, exact, field, signed};
+    use super::{Toward, about, cents, exact, field, signed};
     use callmeter_core::domain::{Money, TransactionType};
+
+    #[test]
+    fn forecasts_are_in_cents_and_small_ones_in_hundredths_of_a_cent() {
+        let all = |micros| {
+            [Toward::Down, Toward::Nearest, Toward::Up]
+                .map(|toward| about(Money::from_micros(micros), toward))
+        };
+        assert_eq!(all(130_669_918), ["$130.66", "$130.67", "$130.67"]);
+        assert_eq!(all(41_969), ["$0.0419", "$0.042", "$0.042"]);
+        assert_eq!(all(0), ["$0.00", "$0.00", "$0.00"]);
+        assert_eq!(all(145_920_000), ["$145.92", "$145.92", "$145.92"]);
+    }
 
     #[test]
     fn balances_are_rounded_down_and_amounts_are_exact() {

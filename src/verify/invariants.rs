@@ -119,6 +119,8 @@ pub const INVARIANTS: &[Invariant] = invariants! {
         "A refund gives back a completed debit.";
     no_more_is_given_back_than_was_taken:
         "Refunds of a debit, and of a refill, never sum to more than it.";
+    campaigns_are_sums_of_their_charges:
+        "A campaign is the sum of the charges with its tag, as far as they are counted.";
     events_are_posted_to_their_accounts_endpoints:
         "An event is posted to endpoints of its account, or of all accounts, only.";
     replays_sum_up_to_what_the_audit_tells:
@@ -151,6 +153,7 @@ pub(super) const QUERIES: &[&str] = &[
     query!("refunds.sql"),
     query!("numbers.sql"),
     query!("budgets.sql"),
+    query!("campaigns.sql"),
     query!("insights.sql"),
     query!("references.sql"),
     query!("replays.sql"),

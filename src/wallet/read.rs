@@ -1,6 +1,8 @@
 //! Reads a wallet from both sources: the ledger, and the holds of calls in progress.
 
-use callmeter_core::domain::{AccountId, Money};
+use std::sync::Arc;
+
+use callmeter_core::domain::{AccountId, CatalogHistory, Money};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
@@ -28,6 +30,15 @@ pub struct Wallets {
     low_balance_threshold: Money,
 }
 
+/// A wallet, and what it was computed from.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) overview: Overview,
+    /// `None`: no catalog was accepted yet.
+    pub(super) catalogs: Option<Arc<CatalogHistory>>,
+    pub(super) view: WalletView,
+}
+
 impl Wallets {
     /// Reads from `store` and `balance`; `low_balance_threshold` is for accounts without alert
     /// thresholds.
@@ -44,6 +55,15 @@ impl Wallets {
         id: &AccountId,
         now: DateTime<Utc>,
     ) -> Result<Option<WalletView>, BalanceError> {
+        Ok(self.standing(id, now).await?.map(|standing| standing.view))
+    }
+
+    /// The wallet at `now`, with what it was computed from.
+    pub(super) async fn standing(
+        &self,
+        id: &AccountId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Standing>, BalanceError> {
         let Some((overview, held)) = self.read(id, now).await? else { return Ok(None) };
         let catalogs = match overview.catalog {
             None => None,
@@ -53,7 +73,13 @@ impl Wallets {
             },
         };
         let history = catalogs.as_deref();
-        Ok(Some(view(&overview, &held, history, self.low_balance_threshold, now)?))
+        let view = view(&overview, &held, history, self.low_balance_threshold, now)?;
+        Ok(Some(Standing { overview, catalogs, view }))
+    }
+
+    /// The ledger that it reads.
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A month of a wallet; a month that is over is closed first. `None`: there is no such account,

@@ -1,5 +1,6 @@
 // The wallet page at two widths, light and dark: signing in, a live change, a refill by keyboard, and
-// every page held against axe. The account `acme` has a saved card and a call. Ends with 1 at the first fault.
+// every page held against axe. The account `acme` has a saved card, a call of some days ago, and
+// charged calls with the tag `spring`. Ends with 1 at the first fault.
 import assert from 'node:assert/strict';
 import { base, call, check, finish, open, signIn, visit } from './lib.mjs';
 
@@ -25,6 +26,27 @@ for (const [width, colorScheme] of [[1440, 'light'], [390, 'dark']]) {
     await page.goto(`${base}/wallet/${path}`);
     await check(page, path);
   }
+
+  // An estimate by keyboard, and the campaign, whose part is fetched when the wallet changes.
+  await page.goto(`${base}/wallet/campaigns`);
+  await check('campaigns');
+  await page.fill('#calls', '8,000');
+  await page.fill('#average', '112');
+  await page.fill('#tag', 'spring');
+  await page.press('#tag', 'Enter');
+  await page.waitForSelector('h2:has-text("Estimate for spring")');
+  await check('an estimate');
+  await page.click('text=Follow this campaign');
+  await page.waitForSelector('#live:not(.off):has-text("Live")');
+  await page.waitForSelector('text=calls charged');
+  await page.click('summary');
+  await check('a campaign');
+  const shown = await page.textContent('[data-part=campaign]');
+  await call('POST', '/v1/accounts/acme/adjustments', credit);
+  await page.waitForFunction(
+    (text) => document.querySelector('[data-part=campaign]').textContent !== text, shown,
+  );
+  assert.ok(await page.evaluate(() => document.querySelector('details').open), 'the table stays open');
 
   // A refill with the saved card, by keyboard alone after the first page.
   await page.goto(`${base}/wallet/add-funds`);

@@ -18,6 +18,7 @@ mod codecs;
 mod connections;
 mod dashboards;
 mod document;
+mod estimates;
 mod harness;
 mod holds_lost;
 mod idle;

@@ -19,6 +19,7 @@ pub mod payment;
 pub mod rate;
 pub mod rental;
 pub mod rounding;
+pub mod share;
 pub mod subscription;
 pub mod transaction;
 
@@ -45,5 +46,6 @@ pub use payment::{
 pub use rate::RatePerMinute;
 pub use rental::{RentalAnchor, rental_period_start};
 pub use rounding::divide_half_away_from_zero;
+pub use share::{Share, ShareError, rounded_decimal};
 pub use subscription::{Subscription, SubscriptionId, SubscriptionInForce, SubscriptionTimeline};
 pub use transaction::{AdjustmentReason, TransactionKind, TransactionStatus, TransactionType};

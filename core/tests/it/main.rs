@@ -9,6 +9,7 @@ mod catalog_file;
 mod catalog_history;
 mod cycles;
 mod declines;
+mod estimate_properties;
 mod grant_properties;
 mod grant_scenarios;
 mod money;

@@ -46,6 +46,7 @@ pub(super) const CODES: &[(&str, u16, &str)] = &[
     ("balance_out_of_range", 422, "The balance would leave the range of amounts"),
     ("unknown_payment_method", 422, "The account has no such card"),
     ("refund_exceeds_refill", 422, "It is more than is left of the refill"),
+    ("destination_blocked", 422, "Calls to this destination are refused"),
     ("insufficient_balance", 422, "The wallet does not have the money"),
     ("no_price", 422, "The catalog has no price for this country and type of number"),
     ("address_required", 422, "The number's country asks for an address or a bundle"),

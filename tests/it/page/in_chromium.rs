@@ -2,6 +2,7 @@
 //! nothing is asked of anybody but Stripe, and the console stays empty.
 
 use super::World;
+use super::campaigns::tagged;
 use super::numbers::at_twilio;
 use crate::harness::api::ADMIN_KEY;
 use crate::harness::poll::{SOON, until};
@@ -50,11 +51,11 @@ async fn run(world: &World, program: &str) {
 /// Charges a call of some days ago, and compares the plans by it.
 async fn call_before(world: &World) {
     let acme = account("acme", 25_000_000);
-    let call = completed(&acme, &call_sid(1), 3_601, now() - 72 * HOUR);
+    let call = completed(&acme, &call_sid(1_000), 3_601, now() - 72 * HOUR);
     world.system.produce(&[on_calls(0, &call)]).await;
     until("the call is charged", SOON, async || {
         let charges = world.admin.charges("acme").await.ok()?;
-        (charges.len() == 1).then_some(())
+        (charges.len() == 41).then_some(())
     })
     .await;
     world.system.run(&["insights", "update"]).expect_success();
@@ -63,6 +64,14 @@ async fn call_before(world: &World) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_browser_sees_live_changes_refills_by_keyboard_and_complains_about_nothing() {
     let world = World::start(Stripe::start(Behaviour::default()), "api,jobs,meter", &[]).await;
+    let acme = account("acme", 25_000_000);
+    let calls: Vec<_> = (1..=40)
+        .map(|number| {
+            let seconds = 11 * i64::try_from(number).expect("small");
+            tagged(&acme, number, seconds, "spring")
+        })
+        .collect();
+    world.system.produce(&calls).await;
     call_before(&world).await;
     let browser = world.signed_in("acme").await;
     world.save(&browser, Card::default()).await;

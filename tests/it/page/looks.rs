@@ -6,11 +6,13 @@ use crate::harness::stripe::Stripe;
 use callmeter::simulate::stripe::{Behaviour, Card};
 use serde_json::json;
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 11] = [
     "/wallet",
     "/wallet/parts",
     "/wallet/add-funds",
     "/wallet/history",
+    "/wallet/campaigns",
+    "/wallet/numbers",
     "/wallet/insights",
     "/wallet/auto-refill",
     "/wallet/cards",

@@ -1,6 +1,7 @@
 //! The wallet page over HTTP, as a browser without scripts uses it.
 
 mod browser;
+mod campaigns;
 mod forms;
 mod history;
 mod in_chromium;

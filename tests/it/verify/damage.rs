@@ -257,6 +257,17 @@ pub(super) const DAMAGE: &[(&str, &str)] = &[
         "UPDATE transactions SET amount_micros = 5000001 WHERE account_key = 1 AND sequence = 8",
     ),
     (
+        "campaigns_are_sums_of_their_charges",
+        "UPDATE charges SET tag = 'spring';
+        INSERT INTO campaign_counts (account_key, counted_sequence) VALUES (1, 1)",
+    ),
+    (
+        "campaigns_are_sums_of_their_charges",
+        "INSERT INTO campaigns (account_key, tag, calls, seconds, billed_seconds, allowance_seconds,
+            amount_micros, first_charged_at, last_charged_at, last_sequence, course)
+        VALUES (1, 'spring', 1, 60, 60, 0, 14000, '2026-11-01Z', '2026-11-01Z', 1, '{1,14000}')",
+    ),
+    (
         "events_are_posted_to_their_accounts_endpoints",
         "INSERT INTO outbox (account_key, type, at) VALUES (1, 'alert.empty', '2026-11-01Z');
         INSERT INTO webhook_endpoints (account_key, url, sealed, key_id, created_at)
