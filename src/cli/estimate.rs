@@ -118,10 +118,8 @@ fn text(id: &AccountId, estimated: &Estimated) -> String {
         Money::ZERO => "-".to_owned(),
         amount => amount.to_string(),
     };
-    let plan = match estimated.exceeds_plan {
-        true => " (the plan refuses calls beyond its minutes)",
-        false => "",
-    };
+    let plan =
+        if estimated.exceeds_plan { " (the plan refuses calls beyond its minutes)" } else { "" };
     let rows = [
         ("account", id.to_string()),
         ("answered", format!("{} calls", estimate.answered_calls)),
