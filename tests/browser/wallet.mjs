@@ -29,18 +29,18 @@ for (const [width, colorScheme] of [[1440, 'light'], [390, 'dark']]) {
 
   // An estimate by keyboard, and the campaign, whose part is fetched when the wallet changes.
   await page.goto(`${base}/wallet/campaigns`);
-  await check('campaigns');
+  await check(page, 'campaigns');
   await page.fill('#calls', '8,000');
   await page.fill('#average', '112');
   await page.fill('#tag', 'spring');
   await page.press('#tag', 'Enter');
   await page.waitForSelector('h2:has-text("Estimate for spring")');
-  await check('an estimate');
+  await check(page, 'an estimate');
   await page.click('text=Follow this campaign');
   await page.waitForSelector('#live:not(.off):has-text("Live")');
   await page.waitForSelector('text=calls charged');
   await page.click('summary');
-  await check('a campaign');
+  await check(page, 'a campaign');
   const shown = await page.textContent('[data-part=campaign]');
   await call('POST', '/v1/accounts/acme/adjustments', credit);
   await page.waitForFunction(

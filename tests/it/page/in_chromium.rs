@@ -16,13 +16,14 @@ use std::process::{Command, Stdio};
 use tokio::sync::mpsc;
 
 /// Runs a program of `tests/browser`; publishes the calls that it says are completed.
-async fn run(world: &World, program: &str) {
+pub(super) async fn run(world: &World, program: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cache = root.join(".local/cache/browser");
     assert!(cache.join("chromium").exists(), "the browser is missing: run script/browser");
     let mut command = Command::new(cache.join("node"));
     command.arg(root.join("tests/browser").join(program)).args([&world.admin.base, ADMIN_KEY]);
     command.arg(cache.join("node_modules")).arg(cache.join("chromium")).arg(&world.stripe.url);
+    command.args(std::env::var_os("CALLMETER_SCREENS"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("node starts");
     let (sender, mut said) = mpsc::unbounded_channel();
@@ -49,7 +50,7 @@ async fn run(world: &World, program: &str) {
 }
 
 /// Charges a call of some days ago, and compares the plans by it.
-async fn call_before(world: &World) {
+pub(super) async fn call_before(world: &World) {
     let acme = account("acme", 25_000_000);
     let call = completed(&acme, &call_sid(1_000), 3_601, now() - 72 * HOUR);
     world.system.produce(&[on_calls(0, &call)]).await;

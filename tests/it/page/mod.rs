@@ -9,6 +9,7 @@ mod insights;
 mod looks;
 mod money;
 mod numbers;
+mod screens;
 mod sign_in;
 
 use crate::harness::api::Api;

@@ -143,7 +143,8 @@ async fn confirmations_new_cards_and_unknown_outcomes_have_one_address_each() {
     assert_eq!(seen.attribute("data-stripe"), "payment");
     assert!(seen.attribute("data-secret").contains("_secret"), "{}", seen.text);
     let policy = seen.header("content-security-policy").expect("a policy");
-    assert!(policy.contains("https://js.stripe.com"), "{policy}");
+    let script = format!("script-src 'self' {};", world.stripe.url);
+    assert!(policy.contains(&script), "{policy}");
     browser.get(&refill).await.expect(200).has("Your card");
     // Stripe breaks off: nobody knows, the page says so, and one payment comes of it.
     let plain = world.save(&browser, Card::default()).await;
