@@ -41,6 +41,7 @@ async fn every_state_of_the_page_is_free_of_faults() {
     call_before(&world).await;
     let browser = world.signed_in("acme").await;
     let card = world.save(&browser, Card::default()).await;
+    browser.get("/wallet/cards").await.expect(200);
     let amount = |amount: &str| json!({ "amount": amount, "payment_method": card });
     world.refill(&amount("50.00"), "completed").await;
     let set = |change: fn(&mut Card)| world.stripe.local.set_card(&card, change).expect("a card");
