@@ -1,5 +1,6 @@
 // The wallet page in a real browser. Arguments: the service's address, an admin key, the folder of the
-// modules, and the browser's program. The account `acme` has a saved card and a call. Ends with 1 at the first fault.
+// modules, and the browser's program. The account `acme` has a saved card and a call. Ends with 1 at the
+// first fault.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import assert from 'node:assert/strict';
