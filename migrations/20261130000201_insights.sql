@@ -93,6 +93,7 @@ CREATE TABLE compared_plans (
     included_seconds  bigint  NOT NULL,
     overage_seconds   bigint  NOT NULL,
     overage_micros    bigint  NOT NULL,
+    refuses_overage   boolean NOT NULL,
     CONSTRAINT compared_plans_pk PRIMARY KEY (account_key, plan),
     CONSTRAINT compared_plans_comparison_fk FOREIGN KEY (account_key) REFERENCES plan_comparisons ON DELETE CASCADE
 );
@@ -102,3 +103,4 @@ COMMENT ON COLUMN compared_plans.fee_micros IS 'Micro-dollars: its monthly fee.'
 COMMENT ON COLUMN compared_plans.included_seconds IS 'Seconds that a cycle includes.';
 COMMENT ON COLUMN compared_plans.overage_seconds IS 'Seconds beyond its included minutes.';
 COMMENT ON COLUMN compared_plans.overage_micros IS 'Micro-dollars for them.';
+COMMENT ON COLUMN compared_plans.refuses_overage IS 'True if the plan refuses calls beyond its minutes, and these calls went beyond them.';

@@ -115,6 +115,7 @@ struct PlanRow {
     total: String,
     against: String,
     saves: bool,
+    refuses_overage: bool,
 }
 
 /// `GET /wallet/insights?period=`
@@ -269,7 +270,7 @@ fn cycles(found: &[CycleOverage]) -> Vec<CycleRow> {
 fn plans(view: &InsightsView) -> Option<Plans> {
     let (of, as_of) = (view.plans_for.as_ref()?, view.plans_as_of?);
     let cheapest = view.plans.first()?;
-    let saves = cheapest.saving.is_positive();
+    let saves = cheapest.saving.is_positive() && !cheapest.refuses_overage;
     let title = if saves {
         format!("{} would have cost {} less", cheapest.name, exact(cheapest.saving))
     } else if of.plan.is_some() {
@@ -299,6 +300,7 @@ fn period_of(of: &PlansFor) -> String {
 
 fn plan_row(plan: &PlanCost, of: &PlansFor, cheapest: &PlanCost) -> PlanRow {
     let saving = plan.saving;
+    let saves = saving.is_positive() && !plan.refuses_overage;
     let against = match saving.micros() {
         0 => "the same".to_owned(),
         1.. => format!("{} less", exact(saving)),
@@ -307,13 +309,14 @@ fn plan_row(plan: &PlanCost, of: &PlansFor, cheapest: &PlanCost) -> PlanRow {
     PlanRow {
         name: plan.name.clone(),
         is_own: of.plan.as_ref() == Some(&plan.plan),
-        is_cheapest: plan.plan == cheapest.plan && saving.is_positive(),
+        is_cheapest: plan.plan == cheapest.plan && saves,
         included: grouped(plan.included_minutes.unsigned_abs()),
         fee: exact(plan.monthly_fee),
         beyond: grouped(plan.overage_minutes.unsigned_abs()),
         overage: exact(plan.overage),
         total: exact(plan.total),
         against,
-        saves: saving.is_positive(),
+        saves,
+        refuses_overage: plan.refuses_overage,
     }
 }

@@ -23,7 +23,7 @@ const OF_ACME = [
   ['controls', 'auto-refill', 'Monthly budget'],
   ['history', 'history', 'Every movement of money'],
   ['history-evidence', 'history?kind=overage&open=LAST', 'What it rests on'],
-  ['history-calls', 'history?plan=1', 'billed'],
+  ['history-calls', 'history?plan=1', 'Plan paid'],
   ['history-none', 'history?to=2020-01-01', 'No entry matches'],
   ['statement', 'statements/MONTH', 'Opening balance'],
   ['numbers', 'numbers?country=US&type=local', 'Free numbers'],

@@ -48,7 +48,7 @@ pub struct Comparison {
     pub calls: i64,
     /// The fee of the plan, and what the wallet paid.
     pub paid: Money,
-    /// Each plan, the cheapest first.
+    /// Each plan, the cheapest first; last those that refuse overage.
     pub plans: Vec<ComparedPlan>,
 }
 
@@ -67,6 +67,9 @@ pub struct ComparedPlan {
     pub overage_seconds: i64,
     /// What the wallet would have paid for them.
     pub overage: Money,
+    /// True if the plan refuses calls beyond its minutes, and these calls went beyond them: it is
+    /// no choice for them.
+    pub refuses_overage: bool,
 }
 
 impl ComparedPlan {
@@ -171,9 +174,11 @@ pub async fn find(
         "/* comparisons::find */
          SELECT c.compared_on, c.catalog_version, c.begins_at, c.ends_at, c.subscription_id,
              c.plan AS own_plan, c.calls, c.paid_micros,
-             p.plan, p.name, p.fee_micros, p.included_seconds, p.overage_seconds, p.overage_micros
+             p.plan, p.name, p.fee_micros, p.included_seconds, p.overage_seconds, p.overage_micros,
+             p.refuses_overage
          FROM plan_comparisons AS c LEFT JOIN compared_plans AS p USING (account_key)
-         WHERE account_key = $1 ORDER BY p.fee_micros + p.overage_micros, p.fee_micros, p.plan",
+         WHERE account_key = $1 
+         ORDER BY p.refuses_overage, p.fee_micros + p.overage_micros, p.fee_micros, p.plan",
     )
     .bind(account_key)
     .fetch_all(connection)
@@ -194,6 +199,7 @@ pub async fn find(
             included_seconds: row.try_get("included_seconds")?,
             overage_seconds: row.try_get("overage_seconds")?,
             overage: Money::from_micros(row.try_get("overage_micros")?),
+            refuses_overage: row.try_get("refuses_overage")?,
         });
     }
     Ok(Some(Comparison {
@@ -249,19 +255,22 @@ pub async fn keep(
         "/* comparisons::keep, plans */
          WITH given AS (
              SELECT * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-                 $7::bigint[])
-                 AS g (plan, name, fee_micros, included_seconds, overage_seconds, overage_micros)),
+                 $7::bigint[], $8::boolean[])
+                 AS g (plan, name, fee_micros, included_seconds, overage_seconds, overage_micros,
+                     refuses_overage)),
          gone AS (
              DELETE FROM compared_plans
              WHERE account_key = $1 AND plan NOT IN (SELECT plan FROM given))
          INSERT INTO compared_plans (account_key, plan, name, fee_micros, included_seconds,
-             overage_seconds, overage_micros)
-         SELECT $1, plan, name, fee_micros, included_seconds, overage_seconds, overage_micros
+             overage_seconds, overage_micros, refuses_overage)
+         SELECT $1, plan, name, fee_micros, included_seconds, overage_seconds, overage_micros,
+             refuses_overage
          FROM given
          ON CONFLICT ON CONSTRAINT compared_plans_pk DO UPDATE
          SET name = EXCLUDED.name, fee_micros = EXCLUDED.fee_micros,
              included_seconds = EXCLUDED.included_seconds,
-             overage_seconds = EXCLUDED.overage_seconds, overage_micros = EXCLUDED.overage_micros",
+             overage_seconds = EXCLUDED.overage_seconds, overage_micros = EXCLUDED.overage_micros,
+             refuses_overage = EXCLUDED.refuses_overage",
     )
     .bind(account_key)
     .bind(comparison.plans.iter().map(|plan| plan.plan.as_str()).collect::<Vec<_>>())
@@ -270,6 +279,7 @@ pub async fn keep(
     .bind(each(|plan| plan.included_seconds))
     .bind(each(|plan| plan.overage_seconds))
     .bind(each(|plan| plan.overage.micros()))
+    .bind(comparison.plans.iter().map(|plan| plan.refuses_overage).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())

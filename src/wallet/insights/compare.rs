@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use callmeter_core::domain::{
-    CatalogHistory, CatalogVersion, Cycle, Money, Plan, ZeroDurationCompleted,
+    CatalogHistory, CatalogVersion, Cycle, Money, Overage, Plan, ZeroDurationCompleted,
 };
 use callmeter_core::rating::UnderPlan;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -208,6 +208,7 @@ fn compared(under: &UnderPlan<'_>) -> Result<ComparedPlan, LedgerError> {
         included_seconds: i64::try_from(plan.included_seconds).map_err(|_| out_of_range())?,
         overage_seconds: i64::try_from(under.overage_seconds()).map_err(|_| out_of_range())?,
         overage: under.overage(),
+        refuses_overage: plan.overage == Overage::Block && under.overage_seconds() > 0,
     })
 }
 

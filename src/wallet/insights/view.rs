@@ -44,8 +44,8 @@ pub struct InsightsView {
     pub rounding: Rounding,
     /// Cycles with calls that touch these days, each whole, in order.
     pub overage_by_cycle: Vec<CycleOverage>,
-    /// The calls of `plans_for` under each plan of the catalog, the cheapest first. Empty if they
-    /// were not compared.
+    /// The calls of `plans_for` under each plan of the catalog, the cheapest first; last those that
+    /// refuse overage. Empty if they were not compared.
     pub plans: Vec<PlanCost>,
     /// UTC day of the comparison; null: there is none, because the last whole cycle had no overage,
     /// or the daily job has not run since.
@@ -125,6 +125,9 @@ pub struct PlanCost {
     /// What was paid less the total; negative if the plan is dearer.
     #[schema(value_type = schema::Amount)]
     pub saving: Money,
+    /// True if the plan refuses calls beyond its minutes, and these calls went beyond them: the
+    /// figures are those of calls that were made all the same.
+    pub refuses_overage: bool,
 }
 
 /// The compared calls: those of the last whole cycle, or without a plan of 30 UTC days.
@@ -283,6 +286,7 @@ fn costs(comparison: &Comparison) -> Vec<PlanCost> {
         overage: plan.overage,
         total: plan.total(),
         saving: comparison.paid.checked_sub(plan.total()).unwrap_or_default(),
+        refuses_overage: plan.refuses_overage,
     };
     comparison.plans.iter().map(cost).collect()
 }

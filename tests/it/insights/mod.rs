@@ -130,9 +130,9 @@ async fn the_figures_of_a_known_history_are_exact_before_and_after_the_job() {
     assert_eq!(second["plans_as_of"], json!(today()), "{second}");
     let costs = json!([
         {"plan": "starter", "name": "Plan starter", "monthly_fee": "28.500000", "included_minutes": 100, "overage_minutes": 3, "overage": "0.059000",
-            "total": "28.559000", "saving": "0.000000"},
+            "total": "28.559000", "saving": "0.000000", "refuses_overage": false},
         {"plan": "team", "name": "Plan team", "monthly_fee": "29.000000", "included_minutes": 10, "overage_minutes": 93, "overage": "0.859000",
-            "total": "29.859000", "saving": "-1.300000"},
+            "total": "29.859000", "saving": "-1.300000", "refuses_overage": false},
     ]);
     assert_eq!(second["plans"], costs);
     let of = second["plans_for"].clone();
