@@ -72,6 +72,13 @@ export async function check(page, name) {
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { iframes: false }));
   const told = violations.map((it) => `${it.id}: ${it.nodes[0].html.slice(0, 200)}`);
   assert.deepEqual(told, [], `${name} at ${width}`);
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-  assert.ok(wide <= width, `${name} scrolls sideways at ${width}: ${wide}`);
+  const [wide, beyond] = await page.evaluate((most) => [
+    document.documentElement.scrollWidth,
+    [...document.querySelectorAll('body *')].filter((it) => {
+      const range = document.createRange();
+      range.selectNodeContents(it);
+      return Math.max(it.getBoundingClientRect().right, range.getBoundingClientRect().right) > most + 0.5;
+    }).map((it) => it.outerHTML.slice(0, 120)),
+  ], width);
+  assert.ok(wide <= width, `${name} scrolls sideways at ${width}: ${wide}, by ${beyond.join('\n')}`);
 }
