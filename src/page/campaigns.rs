@@ -291,7 +291,7 @@ mod tests {
             (1_000_000, None)
         );
         let faults = values("0", "101", "-1", "London").expect_err("it is wrong");
-        let fields: Vec<&str> = faults.iter().map(|fault| fault.field).collect();
+        let fields: Vec<&str> = faults.iter().map(|fault| fault.field.as_str()).collect();
         assert_eq!(fields, ["calls", "answered", "average", "to"]);
     }
 }

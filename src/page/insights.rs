@@ -104,6 +104,7 @@ struct Plans {
 }
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a mark beside the plan")]
 struct PlanRow {
     name: String,
     is_own: bool,

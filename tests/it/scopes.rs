@@ -114,7 +114,7 @@ async fn each_key_gets_what_the_document_says_and_nothing_else() {
     for operation in operations() {
         for fault in faults(operation) {
             seen += 1;
-            let mut scopes = operation.scopes().to_vec();
+            let mut scopes = operation.scopes();
             if scopes.contains(&"account") && operation.method == "get" {
                 scopes.push("read");
             }

@@ -72,7 +72,7 @@ fn sentence(thresholds: &[Money]) -> String {
     let mut sentence =
         format!("You hear from us once when the balance falls below {}", exact(*first));
     for threshold in rest {
-        sentence.push_str(&format!(", once below {}", exact(*threshold)));
+        sentence = format!("{sentence}, once below {}", exact(*threshold));
     }
     sentence + ", and when it is empty. Each is armed again when the balance is back above it."
 }

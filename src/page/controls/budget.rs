@@ -65,12 +65,11 @@ impl Shown {
         };
         let values = given.unwrap_or_else(|| Values {
             monthly: view.monthly.map(field).unwrap_or_default(),
-            percents: match view.monthly {
-                None => PERCENTS.to_owned(),
-                Some(_) => {
-                    let percents = view.warn_at_percent.iter().map(i16::to_string);
-                    percents.collect::<Vec<_>>().join(", ")
-                }
+            percents: if view.monthly.is_none() {
+                PERCENTS.to_owned()
+            } else {
+                let percents = view.warn_at_percent.iter().map(i16::to_string);
+                percents.collect::<Vec<_>>().join(", ")
             },
             stops: view.stop,
         });

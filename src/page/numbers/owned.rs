@@ -1,6 +1,6 @@
 //! A number of the account, as it is listed.
 
-use callmeter_core::domain::NumberStatus;
+use callmeter_core::domain::{NumberStatus, PhoneNumberSid};
 use chrono::TimeDelta;
 
 use super::names;
@@ -30,7 +30,7 @@ pub(super) struct Owned {
 
 impl Owned {
     pub(super) fn new(page: &Page, number: Number, unpaid: &[Unpaid], suggestion: &str) -> Self {
-        let sid = number.sid.as_ref().map(|sid| sid.as_str());
+        let sid = number.sid.as_ref().map(PhoneNumberSid::as_str);
         let late = unpaid.iter().find(|unpaid| Some(unpaid.sid.as_str()) == sid);
         let late = late.filter(|_| number.status == NumberStatus::Unpaid);
         let (status, tone, note) = match number.status {

@@ -23,6 +23,7 @@ pub(super) async fn run(world: &World, program: &str) {
     let mut command = Command::new(cache.join("node"));
     command.arg(root.join("tests/browser").join(program)).args([&world.admin.base, ADMIN_KEY]);
     command.arg(cache.join("node_modules")).arg(cache.join("chromium")).arg(&world.stripe.url);
+    #[expect(clippy::disallowed_methods, reason = "given by script/screens")]
     command.args(std::env::var_os("CALLMETER_SCREENS"));
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("node starts");

@@ -2,7 +2,9 @@
 //! clock that it moves.
 
 use super::World;
+use crate::harness::samples::now;
 use crate::harness::stripe::Stripe;
+use crate::model::time::SECOND;
 use callmeter::accounts::adjust::Adjust;
 use callmeter::balance::Balance;
 use callmeter::change::Changes;
@@ -58,7 +60,7 @@ impl Jobs {
             environment.push((name.into(), value.into()));
         }
         let settings = load_from(None, environment).expect("settings");
-        let seconds = Arc::new(AtomicI64::new(Utc::now().timestamp()));
+        let seconds = Arc::new(AtomicI64::new(now() / SECOND));
         let read = seconds.clone();
         let clock = Clock::from_fn(move || {
             DateTime::from_timestamp(read.load(Ordering::Relaxed), 0).expect("a time")
@@ -113,7 +115,7 @@ async fn two_years_of_automatic_refills_keep_every_limit() {
     for day in 0..DAYS {
         // Once a quarter the card has no money for three days: soft declines, then longer waits.
         let today = jobs.clock.now();
-        let is_bad = today.month() % 3 == 0 && (2..=4).contains(&today.day());
+        let is_bad = today.month().is_multiple_of(3) && (2..=4).contains(&today.day());
         let decline = is_bad.then(|| "insufficient_funds".to_owned());
         world.stripe.local.set_card(&card, |card| card.decline = decline).expect("a card");
         // Some days have a burst: several looks, a second apart, each after more was spent.
