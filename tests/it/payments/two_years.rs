@@ -1,5 +1,5 @@
-//! Two years of automatic refills within seconds: this process does what the role `jobs` does, with a
-//! clock that it moves.
+//! Two years of automatic refills and alerts within seconds: this process does what the role `jobs`
+//! does, with a clock that it moves.
 
 use super::World;
 use crate::harness::samples::now;
@@ -97,7 +97,7 @@ impl Jobs {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_years_of_automatic_refills_keep_every_limit() {
+async fn two_years_of_automatic_refills_and_alerts_keep_every_limit() {
     let mut world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
     let card = world.save(Card::default()).await;
     let credit = json!({"type": "credit", "amount": "40.00", "description": "A correction"});
@@ -105,6 +105,8 @@ async fn two_years_of_automatic_refills_keep_every_limit() {
     let set = json!({"enabled": true, "threshold": "20.00", "amount": "50.00",
         "monthly_cap": "300.00", "payment_method": card});
     world.own.put("/v1/accounts/acme/auto-refill", &set).await.expect(200);
+    let alerts = json!({"thresholds": ["20.00", "5.00"]});
+    world.own.put("/v1/accounts/acme/alerts", &alerts).await.expect(200);
     let mut sql = world.system.sql().await;
     for service in &mut world.system.services {
         service.kill();
@@ -176,6 +178,27 @@ async fn two_years_of_automatic_refills_keep_every_limit() {
         .await
         .expect("a row");
     assert!(is_enabled);
+    // Each crossing of a threshold was told once, in two years of them.
+    for (level, text) in [(20 * DOLLAR, "20.000000"), (5 * DOLLAR, "5.000000")] {
+        let crossed: Vec<String> = sqlx::query_scalar(
+            "SELECT 'txn_' || account_key || '_' || sequence FROM transactions
+             WHERE balance_before_micros >= $1 AND balance_after_micros < $1 ORDER BY sequence",
+        )
+        .bind(level)
+        .fetch_all(&mut sql)
+        .await
+        .expect("rows");
+        let told: Vec<String> = sqlx::query_scalar(
+            "SELECT data->>'transaction_id' FROM outbox WHERE type = 'alert.balance_below'
+             AND data->>'threshold' = $1 ORDER BY event_number",
+        )
+        .bind(text)
+        .fetch_all(&mut sql)
+        .await
+        .expect("rows");
+        assert_eq!(told, crossed, "below {text}");
+        assert!(crossed.len() > 1, "{crossed:?}");
+    }
     // Stripe was paid what the ledger credited.
     let paid: i64 = world.stripe.local.totals().values().map(|totals| totals.captured).sum();
     assert_eq!(paid * 10_000, months.values().sum::<i64>());
