@@ -180,18 +180,23 @@ impl History {
     }
 
     fn customer(&self) -> Option<String> {
-        let customers = self.stripe.objects("customer");
-        let of_account = customers
-            .iter()
-            .find(|customer| customer["metadata"]["callmeter_account"] == self.id.as_str())?;
-        of_account["id"].as_str().map(str::to_owned)
+        self.customers().into_iter().next()
+    }
+
+    /// The account's customers: where Stripe made one and said 500, another one was made.
+    fn customers(&self) -> Vec<String> {
+        let mut customers = self.stripe.objects("customer");
+        customers.retain(|customer| customer["metadata"]["callmeter_account"] == self.id.as_str());
+        let ids = customers.iter().filter_map(|customer| customer["id"].as_str());
+        ids.map(str::to_owned).collect()
     }
 
     /// Cents that Stripe keeps of this account's payments.
     fn kept(&self) -> i64 {
-        let customer = self.customer().unwrap_or_default();
-        let totals = self.stripe.totals().get(&customer).copied().unwrap_or_default();
-        totals.captured - totals.refunded - totals.disputed
+        let totals = self.stripe.totals();
+        let of_account = self.customers();
+        let of_account = of_account.iter().filter_map(|customer| totals.get(customer));
+        of_account.map(|totals| totals.captured - totals.refunded - totals.disputed).sum()
     }
 
     /// What the ledger credited for payments less what went back, in cents; none while it is not
