@@ -30,9 +30,21 @@ function localize(root) {
   });
 }
 
+// --- In a frame, other sites open in a tab of their own: banks and platforms refuse to be in a frame.
+const isFramed = window.top !== window;
+
+function leadOut(root) {
+  if (!isFramed) return;
+  root.querySelectorAll('a[data-out]').forEach((link) => {
+    link.target = '_blank';
+    link.rel = 'noopener';
+  });
+}
+
 // --- Copy buttons: hidden in the markup, so that a page without scripts has no dead control.
 function arm(root) {
   localize(root);
+  leadOut(root);
   root.querySelectorAll('[data-copy][hidden]').forEach((button) => {
     button.hidden = false;
     button.addEventListener('click', async () => {

@@ -16,6 +16,7 @@ mod recovery;
 mod report;
 mod stored;
 mod visible;
+mod watchers;
 mod world;
 
 use std::path::PathBuf;
@@ -76,6 +77,8 @@ enum Part {
     Idle,
     /// An account's insights over HTTP, among many charges
     Insights,
+    /// Wallet pages that are open while calls are made
+    Watchers,
 }
 
 impl Arguments {
@@ -142,6 +145,9 @@ async fn measure(
         let name = format!("{first_ready}, restart (ms)");
         report.limit(&name, first.after_restart, Goal::AtMost(700));
     }
+    if arguments.has(Part::Watchers) {
+        measure_watchers(arguments, world, report).await?;
+    }
     if arguments.has(Part::Insights) {
         let (stored, questions) = if arguments.quick {
             (arguments.stored.min(STORED_QUICK), 500)
@@ -153,6 +159,25 @@ async fn measure(
         report.limit(&name, times.p99, Goal::AtMost(300_000));
         report.note(format!("{name}: p50 {} \u{b5}s; the job took {:.1?}", times.p50, times.job));
     }
+    Ok(())
+}
+
+async fn measure_watchers(
+    arguments: &Arguments,
+    world: &mut World,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let seconds = if arguments.quick { 10 } else { 30 };
+    let watched = watchers::measure(world, seconds).await?;
+    let name = "wallet pages: 2,000 sessions, 200 calls/s, change to shown, p99 (ms)";
+    report.limit(name, watched.shown_p99.div_ceil(1_000), Goal::AtMost(1_000));
+    let (with, without) = (watched.asked_p99, watched.asked_p99_alone);
+    report.ratio_at_most("authorization beside them, p99 (\u{b5}s)", with, without, 2_000);
+    let (median, fetched) = (watched.shown_p50 / 1_000, watched.fetched);
+    report.note(format!(
+        "wallet pages: {median} ms in the median, {fetched} parts a second; floor: without pages; {}",
+        watched.cpu
+    ));
     Ok(())
 }
 

@@ -184,6 +184,16 @@ impl World {
 
     /// Starts the program in some roles on `site`.
     pub(crate) fn start(&self, site: &Site, roles: &str) -> anyhow::Result<Service> {
+        self.start_with(site, roles, &[])
+    }
+
+    /// The same with more settings.
+    pub(crate) fn start_with(
+        &self,
+        site: &Site,
+        roles: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Service> {
         let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
         let meter = Command::new(&self.program)
             .args(["serve", "--role", roles])
@@ -196,6 +206,7 @@ impl World {
             .env("CALLMETER__KAFKA__TOPIC_RENTALS", &site.rentals)
             .env("CALLMETER__KAFKA__TOPIC_EVENTS", format!("{}.events", site.database))
             .env("CALLMETER__LOG__LEVEL", "error")
+            .envs(settings.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn();

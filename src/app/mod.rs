@@ -48,7 +48,6 @@ use crate::payments::Payments;
 
 use crate::metrics::{CATALOG_VERSION, Recorder, UPKEEP_EVERY};
 pub use crate::telemetry::one_line;
-use crate::wallet::Live;
 pub use jobs::connections_for_accounts;
 
 /// Longest time for tasks to end. With the next limit and the runtime's own end it stays below 15
@@ -172,7 +171,7 @@ impl App {
         if has_api && http.admin_key.is_none() {
             tracing::warn!("http.admin_key is not set: no request can be authorized");
         }
-        let live = Live::new(self.store.clone(), self.balance.clone(), self.shutdown.clone());
+        let live = self.open_live();
         if has_api {
             let live = live.clone();
             stages.spawn(async move {

@@ -8,25 +8,25 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use axum::extract::Request;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::App;
 use crate::change::Changes;
 use crate::http;
 use crate::keys::KeyCache;
 use crate::page::{Client, Page, Parts};
-use crate::wallet::Live;
+use crate::wallet::{Live, WatchLimits};
 
 /// Threads of the page's runtime.
 const THREADS: usize = 2;
 
 /// The page's runtime, until dropped.
 #[derive(Debug)]
-pub(super) struct PageRuntime(Option<Runtime>);
+pub(super) struct PageRuntime(Handle, Option<Runtime>);
 
 impl Drop for PageRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.1.take() {
             // It cannot be waited for here, in a task of another runtime.
             runtime.shutdown_background();
         }
@@ -34,6 +34,18 @@ impl Drop for PageRuntime {
 }
 
 impl App {
+    /// The wallets that are watched, by the page and the API.
+    pub(super) fn open_live(&self) -> Live {
+        let settings = &self.settings.wallet;
+        let most = |count: u32| usize::try_from(count).unwrap_or(usize::MAX);
+        let limits = WatchLimits {
+            all: most(settings.watchers_max),
+            account: most(settings.account_watchers_max),
+        };
+        let (store, balance) = (self.store.clone(), self.balance.clone());
+        Live::new(store, balance, limits, self.shutdown.clone())
+    }
+
     /// Opens the wallet page. Keep the runtime until no more requests come.
     pub(super) fn open_page(&self, live: &Live) -> anyhow::Result<(Router, Arc<PageRuntime>)> {
         let runtime = Builder::new_multi_thread()
@@ -42,6 +54,7 @@ impl App {
             .enable_all()
             .build()
             .context("the threads of the wallet page cannot start")?;
+        let runtime = Arc::new(PageRuntime(runtime.handle().clone(), Some(runtime)));
         let (store, balance) = (self.store.clone(), self.balance.clone());
         let keys = KeyCache::new(store.clone(), balance.clone(), self.clock.clone());
         let page = Page::new(
@@ -54,13 +67,16 @@ impl App {
                 payments: self.payments.clone(),
                 numbers: self.numbers.clone(),
                 clock: self.clock.clone(),
-                runtime: runtime.handle().clone(),
+                runtime: runtime.0.clone(),
             },
-        );
+        )?;
         let (watched, shutdown) = (page.clone(), self.shutdown.clone());
-        runtime.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
-        let router = page.router().layer(axum::middleware::map_request(with_client));
-        Ok((router, Arc::new(PageRuntime(Some(runtime)))))
+        runtime.0.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
+        let router = page
+            .router()
+            .layer(axum::middleware::map_request(with_client))
+            .layer(axum::middleware::map_response(async |answer| http::unbuffered(answer)));
+        Ok((router, runtime))
     }
 }
 

@@ -7,6 +7,7 @@
 mod alerts;
 mod allocator;
 mod clock;
+mod colour;
 mod error;
 mod http;
 mod jobs;
@@ -25,6 +26,7 @@ mod variables;
 pub use alerts::Alerts;
 pub use allocator::settle_allocator;
 pub use clock::ClockSettings;
+pub use colour::Colour;
 pub use error::SettingsError;
 pub use http::Http;
 pub use jobs::{Insights, Reconcile, Sweep};

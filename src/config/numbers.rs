@@ -1,5 +1,6 @@
 //! `[numbers]`: numbers that customers buy.
 
+use callmeter_core::domain::is_twilio_sid;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Problem, refuse};
@@ -43,12 +44,7 @@ impl Numbers {
             ("numbers.trunk_sid", &self.trunk_sid, "TK"),
         ];
         for (key, sid, prefix) in sids {
-            let is_sid = |sid: &str| {
-                sid.strip_prefix(prefix).is_some_and(|digits| {
-                    digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-                })
-            };
-            if sid.as_deref().is_some_and(|sid| !is_sid(sid)) {
+            if sid.as_deref().is_some_and(|sid| !is_twilio_sid(sid, prefix)) {
                 let fault = format!("is not {prefix} and 32 hexadecimal digits");
                 return refuse(key, fault, "give Twilio's id");
             }

@@ -146,6 +146,8 @@ pub struct Rejects {
 #[expect(missing_docs, reason = "the keys are documented in config/callmeter.toml")]
 pub struct Wallet {
     pub low_balance_threshold: Money,
+    pub watchers_max: u32,
+    pub account_watchers_max: u32,
 }
 
 /// `[catalog]`: rates and plans.
@@ -218,7 +220,7 @@ impl Settings {
         self.auto_refill.check()?;
         self.webhooks.check()?;
         self.mail.check()?;
-        self.page.check()?;
+        self.page.check(self.http.public_url.as_deref())?;
         self.clock.check(self.stripe.is_live(), &self.twilio.api_base)?;
         self.alerts.check()?;
         self.sweep.check()?;

@@ -70,7 +70,7 @@ pub(super) async fn frame(
 
 /// Keeps proxies from buffering an answer that streams. Only such an answer has no length, so no
 /// handler needs to set the header.
-fn unbuffered(mut response: Response) -> Response {
+pub fn unbuffered(mut response: Response) -> Response {
     if response.body().size_hint().exact().is_none() {
         response.headers_mut().insert(BUFFERING, HeaderValue::from_static("no"));
     }

@@ -32,6 +32,7 @@ mod webhook_endpoints;
 mod webhooks;
 
 pub use connections::{ConnectionLimits, peer_of, serve};
+pub use middleware::unbuffered;
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

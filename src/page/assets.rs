@@ -1,45 +1,56 @@
-//! The stylesheet and the scripts, compiled in. Their names hold a digest of their content, so that
-//! browsers keep them for good and still fetch a changed one.
+//! The stylesheets, scripts and pictures: compiled in, or of the settings. Their names hold a digest of
+//! their content, so that browsers keep them for good and still fetch a changed one.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use axum::extract::Path;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
+use super::Page;
+use super::brand::Brand;
+
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
 /// A file of the page.
-struct File {
-    name: String,
+#[derive(Debug)]
+pub(super) struct File {
+    pub(super) name: String,
     media_type: &'static str,
-    text: &'static str,
+    bytes: Bytes,
 }
 
 static STYLE: LazyLock<File> =
-    LazyLock::new(|| File::new("wallet", "css", include_str!("../../assets/wallet.css")));
+    LazyLock::new(|| File::compiled("wallet", "css", include_str!("../../assets/wallet.css")));
 static SCRIPT: LazyLock<File> =
-    LazyLock::new(|| File::new("wallet", "js", include_str!("../../assets/wallet.js")));
+    LazyLock::new(|| File::compiled("wallet", "js", include_str!("../../assets/wallet.js")));
 static CARD_SCRIPT: LazyLock<File> =
-    LazyLock::new(|| File::new("card", "js", include_str!("../../assets/card.js")));
+    LazyLock::new(|| File::compiled("card", "js", include_str!("../../assets/card.js")));
 static ICON: LazyLock<File> =
-    LazyLock::new(|| File::new("icon", "svg", include_str!("../../assets/icon.svg")));
+    LazyLock::new(|| File::compiled("icon", "svg", include_str!("../../assets/icon.svg")));
 
 impl File {
-    fn new(stem: &str, ending: &'static str, text: &'static str) -> Self {
-        let digest = hex::encode(Sha256::digest(text));
+    fn compiled(stem: &str, ending: &str, text: &'static str) -> Self {
+        Self::new(stem, ending, Bytes::from_static(text.as_bytes()))
+    }
+
+    /// A file named by its content.
+    pub(super) fn new(stem: &str, ending: &str, bytes: Bytes) -> Self {
+        let digest = hex::encode(Sha256::digest(&bytes));
         let media_type = match ending {
             "css" => "text/css; charset=utf-8",
             "svg" => "image/svg+xml",
+            "png" => "image/png",
             _ => "text/javascript; charset=utf-8",
         };
-        Self { name: format!("{stem}-{}.{ending}", &digest[..12]), media_type, text }
+        Self { name: format!("{stem}-{}.{ending}", &digest[..12]), media_type, bytes }
     }
 }
 
-/// The names of the files, for templates.
-#[derive(Clone, Copy, Debug)]
+/// The files of the page and the platform's brand, for templates.
+#[derive(Clone, Debug)]
 pub(super) struct Assets {
     /// The stylesheet of every page.
     pub(super) style: &'static str,
@@ -49,25 +60,53 @@ pub(super) struct Assets {
     pub(super) card_script: &'static str,
     /// The icon in the browser's tab.
     pub(super) icon: &'static str,
+    brand: Arc<Brand>,
 }
 
 impl Assets {
-    /// The names of this program's files.
-    pub(super) fn named() -> Self {
-        Self {
+    /// The platform's name.
+    pub(super) fn brand_name(&self) -> Option<&str> {
+        self.brand.name.as_deref()
+    }
+
+    /// The platform's logo.
+    pub(super) fn logo(&self) -> Option<&str> {
+        self.brand.logo.as_ref().map(|file| file.name.as_str())
+    }
+
+    /// True if there is a name or a logo.
+    pub(super) fn has_brand(&self) -> bool {
+        self.brand.name.is_some() || self.brand.logo.is_some()
+    }
+
+    /// The stylesheet with the platform's colours.
+    pub(super) fn colours(&self) -> Option<&str> {
+        self.brand.colours.as_ref().map(|file| file.name.as_str())
+    }
+}
+
+impl Page {
+    /// The files of the page.
+    pub(super) fn assets(&self) -> Assets {
+        Assets {
             style: &STYLE.name,
             script: &SCRIPT.name,
             card_script: &CARD_SCRIPT.name,
             icon: &ICON.name,
+            brand: Arc::clone(&self.brand),
         }
     }
 }
 
 /// `GET /wallet/assets/{name}`
-pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, StatusCode> {
-    let all = [&*STYLE, &*SCRIPT, &*CARD_SCRIPT, &*ICON];
-    let file = all.into_iter().find(|file| file.name == name).ok_or(StatusCode::NOT_FOUND)?;
-    let mut response = file.text.into_response();
+pub(super) async fn asset(
+    State(page): State<Page>,
+    Path(name): Path<String>,
+) -> Result<Response, StatusCode> {
+    let own = [&*STYLE, &*SCRIPT, &*CARD_SCRIPT, &*ICON];
+    let mut all = own.into_iter().chain(&page.brand.logo).chain(&page.brand.colours);
+    let file = all.find(|file| file.name == name).ok_or(StatusCode::NOT_FOUND)?;
+    let mut response = file.bytes.clone().into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(file.media_type));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(FOREVER));

@@ -43,6 +43,7 @@ pub(super) enum PageError {
 #[derive(Debug)]
 pub(super) struct Around<'a> {
     pub(super) at: &'a str,
+    pub(super) assets: Assets,
     pub(super) request_id: &'a str,
     pub(super) now: DateTime<Utc>,
     pub(super) sign_in_url: Option<&'a str>,
@@ -128,7 +129,7 @@ impl PageError {
         };
         let page = ErrorPage {
             at: around.at,
-            assets: Assets::named(),
+            assets: around.assets.clone(),
             title,
             lead,
             request_id: around.request_id,
@@ -148,7 +149,7 @@ pub(super) fn signed_out(
     around: &Around<'_>,
 ) -> Response {
     let (at, sign_in_url) = (around.at, around.sign_in_url);
-    let page = SignedOutPage { at, assets: Assets::named(), title, lead, sign_in_url };
+    let page = SignedOutPage { at, assets: around.assets.clone(), title, lead, sign_in_url };
     (status, super::html(&page)).into_response()
 }
 

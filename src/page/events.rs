@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use futures::stream;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -19,12 +19,14 @@ use super::Page;
 use super::error::PageError;
 use super::streams::Stream;
 use super::visit::Visit;
-use crate::wallet::{LiveEvent, News, WalletView, Watcher};
+use crate::wallet::{LiveEvent, News, Watcher};
 
 /// Time between two comments that keep the connection open.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Longest silence: then the page hears that its figures are still right.
 const AS_OF_EVERY: Duration = Duration::from_secs(10);
+/// In so many silences the parts are fetched once all the same: a new cycle is not seen in the wallet.
+const SILENCES_MAX: u32 = 6;
 /// Time that a browser waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(2);
 /// Events that a slow browser may be behind; then its stream waits.
@@ -44,7 +46,7 @@ pub(super) async fn events(
     let (sender, receiver) = mpsc::channel(EVENTS_KEPT);
     // On the page's runtime: the connection's own task only passes the events on.
     let runtime = page.runtime.clone();
-    runtime.spawn(tell(page, visit, watcher, stream, sender));
+    runtime.spawn(tell(page, watcher, stream, sender));
     let events = stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|event| (Ok::<Event, Infallible>(event), receiver))
     });
@@ -54,22 +56,29 @@ pub(super) async fn events(
 /// Sends events until the session ends, the process shuts down, or nobody listens.
 async fn tell(
     page: Page,
-    visit: Visit,
     mut watcher: Watcher,
     stream: Stream,
     sender: mpsc::Sender<Event>,
 ) {
     let ended = stream.ended.clone();
     let told = ended.run_until_cancelled(async {
-        let mut last = None;
+        // What changed since the page was written is fetched at once.
+        let mut next = Some(changed(OF_A_WALLET));
+        let mut silences = 0;
         loop {
-            let event = match next(&page, &visit, &mut watcher, &mut last).await {
-                Ok(Some(event)) => event,
-                Ok(None) => return,
-                Err(error) => {
-                    tracing::debug!(?error, "a watched wallet cannot be read");
-                    continue;
-                }
+            let event = match next.take() {
+                Some(event) => event,
+                None => match watcher.next(AS_OF_EVERY).await {
+                    None => return,
+                    Some(News::Event(told)) => of_event(&told),
+                    Some(News::Wallet) => changed(OF_A_WALLET),
+                    // Without news from the servers, the figures keep their time.
+                    Some(News::Nothing) if !page.live.is_fresh() => continue,
+                    Some(News::Nothing) => {
+                        silences = (silences + 1) % SILENCES_MAX;
+                        if silences == 0 { changed(OF_A_WALLET) } else { as_of(&page) }
+                    }
+                },
             };
             if sender.send(event.retry(RECONNECT)).await.is_err() {
                 return;
@@ -82,32 +91,13 @@ async fn tell(
     }
 }
 
-/// The next event; `None`: the process shuts down.
-async fn next(
-    page: &Page,
-    visit: &Visit,
-    watcher: &mut Watcher,
-    last: &mut Option<WalletView>,
-) -> Result<Option<Event>, PageError> {
-    if last.is_some() {
-        match watcher.next(AS_OF_EVERY).await {
-            None => return Ok(None),
-            Some(News::Event(told)) => return Ok(Some(of_event(&told))),
-            Some(News::Wallet) => {}
-        }
-    }
+fn as_of(page: &Page) -> Event {
     let now = page.clock.now();
-    let view = page.wallets.view(&visit.session.account, now).await?;
-    let view = view.ok_or(PageError::Internal)?;
-    let is_same = last.as_ref().is_some_and(|last| is_same(last, &view));
-    let event =
-        if is_same { as_of(now) } else { Event::default().event("parts").data(OF_A_WALLET) };
-    *last = Some(view);
-    Ok(Some(event))
+    Event::default().event("as-of").data(now.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
-fn as_of(now: DateTime<Utc>) -> Event {
-    Event::default().event("as-of").data(now.to_rfc3339_opts(SecondsFormat::Secs, true))
+fn changed(parts: &str) -> Event {
+    Event::default().event("parts").data(parts)
 }
 
 /// The parts that an event of the outbox changes.
@@ -118,11 +108,5 @@ fn of_event(told: &LiveEvent) -> Event {
         None => OF_A_WALLET.to_owned(),
     };
     debug_assert!(matches!(told.data, Value::Object(_)), "an event has members");
-    Event::default().event("parts").data(parts)
-}
-
-/// Whether two states of a wallet are equal except for their time.
-fn is_same(one: &WalletView, other: &WalletView) -> bool {
-    let timeless = |view: &WalletView| WalletView { as_of: DateTime::UNIX_EPOCH, ..view.clone() };
-    timeless(one) == timeless(other)
+    changed(&parts)
 }

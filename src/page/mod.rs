@@ -9,6 +9,7 @@
 
 mod add_funds;
 mod assets;
+mod brand;
 mod campaign;
 mod campaigns;
 mod cards;
@@ -27,6 +28,7 @@ mod money;
 mod next;
 mod numbers;
 mod overview;
+mod parts;
 mod receipt;
 mod refill;
 mod row;
@@ -37,6 +39,7 @@ mod streams;
 mod time;
 mod visit;
 
+pub use brand::LogoError;
 pub use visit::Client;
 
 use std::sync::Arc;
@@ -60,6 +63,9 @@ use crate::ledger::store::Store;
 use crate::numbers::Numbers;
 use crate::payments::Payments;
 use crate::wallet::{EstimateRules, Live, Wallets};
+use brand::Brand;
+use frame::Policies;
+use parts::Shared;
 use streams::Streams;
 
 /// Most bytes of a request.
@@ -84,13 +90,14 @@ pub struct Inner {
     payments: Option<Payments>,
     numbers: Numbers,
     settings: config::Page,
+    brand: Arc<Brand>,
     /// The path of the page as browsers see it: `/wallet`, behind the path of `http.public_url`.
     at: String,
     /// The origin of `http.public_url`.
     origin: Option<String>,
     public_url: Option<String>,
     js_url: String,
-    card_policy: String,
+    policies: Policies,
     low_balance_threshold: Money,
     minimum: Money,
     auto_limits: AutoRefillLimits,
@@ -102,6 +109,7 @@ pub struct Inner {
     request_time_max: Duration,
     places: Semaphore,
     streams: Streams,
+    shared: Shared,
     runtime: Handle,
 }
 
@@ -136,20 +144,24 @@ pub struct Parts {
 
 impl Page {
     /// Creates the state of all views.
-    pub fn new(settings: &Settings, parts: Parts) -> Self {
+    ///
+    /// # Errors
+    /// If the logo of the settings cannot be shown.
+    pub fn new(settings: &Settings, parts: Parts) -> Result<Self, LogoError> {
         let Parts { store, balance, changes, live, payments, numbers, clock, runtime } = parts;
         let public_url = settings.http.public_url.clone();
         let parsed = public_url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
         let prefix = parsed.as_ref().map_or("", |url| url.path().trim_end_matches('/'));
         let threshold = settings.wallet.low_balance_threshold;
-        Self(Arc::new(Inner {
+        Ok(Self(Arc::new(Inner {
             wallets: Wallets::new(store.clone(), balance.clone(), threshold),
             estimates: EstimateRules::new(settings),
             at: format!("{prefix}/wallet"),
             origin: parsed.as_ref().map(|url| url.origin().ascii_serialization()),
             public_url,
             js_url: settings.stripe.js_url.clone(),
-            card_policy: frame::card_policy(&settings.stripe.js_url, &settings.stripe.api_base),
+            policies: Policies::new(&settings.page, &settings.stripe),
+            brand: Arc::new(Brand::read(&settings.page)?),
             low_balance_threshold: threshold,
             minimum: settings.refill.minimum,
             auto_limits: settings.auto_refill.limits(&settings.refill),
@@ -159,6 +171,7 @@ impl Page {
             request_time_max: frame::request_time_max(settings.http.request_seconds_max),
             places: Semaphore::new(REQUESTS_MAX),
             streams: Streams::new(store.clone(), clock.clone()),
+            shared: Shared::default(),
             settings: settings.page.clone(),
             store,
             balance,
@@ -168,7 +181,7 @@ impl Page {
             payments,
             numbers,
             runtime,
-        }))
+        })))
     }
 
     /// Builds the router.
@@ -176,7 +189,7 @@ impl Page {
         Router::new()
             .route("/wallet", get(overview::overview))
             .route("/wallet/", get(overview::overview))
-            .route("/wallet/parts", get(overview::parts))
+            .route("/wallet/parts", get(parts::parts))
             .route("/wallet/events", get(events::events))
             .route("/wallet/sign-in", get(sign_in::open).post(sign_in::confirm))
             .route("/wallet/sign-out", post(sign_in::sign_out))
@@ -185,6 +198,7 @@ impl Page {
             .route("/wallet/add-funds/confirm", get(add_funds::check))
             .route("/wallet/refills", post(refill::begin))
             .route("/wallet/refills/return", get(refill::come_back))
+            .route("/wallet/refills/answered", get(refill::answered))
             .route("/wallet/refills/{refill}", get(refill::refill))
             .route("/wallet/refills/{refill}/part", get(refill::part))
             .route("/wallet/refills/{refill}/receipt", get(receipt::receipt))

@@ -1,5 +1,5 @@
 //! `GET /wallet`: what can be spent, what calls hold, what the plan still covers, and what happened
-//! last. `GET /wallet/parts` answers its parts again, one by one.
+//! last.
 
 use askama::Template;
 use axum::extract::State;
@@ -10,7 +10,6 @@ use chrono::{DateTime, Utc};
 use super::Page;
 use super::controls::{AutoRefillSummary, Of};
 use super::error::PageError;
-use super::form::Query;
 use super::money::{cents, exact, grouped};
 use super::row::{Refills, Row};
 use super::shell::{Entry, Shell};
@@ -22,6 +21,8 @@ use crate::ledger::payments::refills;
 use crate::ledger::watched::{self, Watched};
 use crate::wallet::{AllowanceView, LiveCall, WalletView};
 
+/// What changes while the page is open.
+pub(super) const PARTS: [&str; 6] = ["notices", "balance", "plan", "calls", "recent", "refused"];
 /// Amounts that customers choose from, in whole dollars.
 pub(super) const PRESETS: [i64; 4] = [25, 50, 100, 250];
 /// Rows of the latest activity.
@@ -42,8 +43,8 @@ struct OverviewPage {
 #[template(path = "overview-parts.html")]
 pub(super) struct Parts {
     at: String,
-    /// The names to write; empty: all.
-    names: Vec<String>,
+    /// The parts to write; none: the whole page.
+    names: Vec<&'static str>,
     is_operator: bool,
     as_of: Time,
     notices: Vec<Notice>,
@@ -132,7 +133,7 @@ struct Refused {
 
 impl Parts {
     fn wants(&self, name: &str) -> bool {
-        self.names.is_empty() || self.names.iter().any(|wanted| wanted == name)
+        self.names.is_empty() || self.names.contains(&name)
     }
 }
 
@@ -146,17 +147,8 @@ pub(super) async fn overview(
     Ok(super::html(&OverviewPage { shell, parts }).into_response())
 }
 
-/// `GET /wallet/parts?names=balance,plan`
-pub(super) async fn parts(
-    State(page): State<Page>,
-    visit: Visit,
-    Query(query): Query,
-) -> Result<Response, PageError> {
-    let names = query.one("names").unwrap_or_default().split(',').map(str::to_owned).collect();
-    Ok(super::html(&read(&page, &visit, names).await?).into_response())
-}
-
-async fn read(page: &Page, visit: &Visit, names: Vec<String>) -> Result<Parts, PageError> {
+/// Reads the parts with these names.
+pub(super) async fn read(page: &Page, visit: &Visit, names: Vec<&'static str>) -> Result<Parts, PageError> {
     let (account, account_key) = (&visit.session.account, visit.session.account_key);
     let now = page.clock.now();
     let view = page.wallets.view(account, now).await?.ok_or(PageError::Internal)?;

@@ -3,7 +3,7 @@
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use callmeter_core::domain::{
     PaymentIntentId, PaymentMethodId, RefillId, RefillStatus, RefillTrigger,
@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Page;
 use super::add_funds;
+use super::assets::Assets;
 use super::decline::{Decline, face};
 use super::error::PageError;
 use super::form::{Form, Query};
@@ -34,6 +35,14 @@ const ASK_EVERY: TimeDelta = TimeDelta::seconds(1);
 struct RefillPage {
     shell: Shell,
     part: RefillPart,
+}
+
+/// Leads back to the page that opened the bank's.
+#[derive(Template)]
+#[template(path = "bank-answered.html")]
+struct AnsweredPage {
+    at: String,
+    assets: Assets,
 }
 
 /// What changes while the page is open.
@@ -123,18 +132,32 @@ pub(super) async fn begin(
     Ok(Redirect::to(&address).into_response())
 }
 
-/// `GET /wallet/refills/return?payment_intent=`: where the bank's page leads back to.
+/// `GET /wallet/refills/return?payment_intent=`: where the bank's page leads back to. Where the wallet
+/// stands in another site's frame, this is a tab without a session.
 pub(super) async fn come_back(
     State(page): State<Page>,
-    visit: Visit,
     Query(query): Query,
+    request: Request,
 ) -> Result<Response, PageError> {
+    let (parts, _) = request.into_parts();
+    let Some(visit) = Visit::find(&parts, &page).await? else {
+        if page.settings.is_framed() {
+            return Ok(Redirect::to(&format!("{}/refills/answered", page.at)).into_response());
+        }
+        return Err(PageError::NoSession(page.at.clone()));
+    };
     let intent = query.one("payment_intent").and_then(|id| PaymentIntentId::parse(id).ok());
     let intent = intent.ok_or(PageError::NotFound)?;
     let found = refills::find(&mut *page.store.read().await?, Which::Intent(&intent)).await?;
     let refill = own(&visit, found)?;
     // The address held a secret of the payment: it is gone from the browser's bar now.
     Ok(Redirect::to(&format!("{}/refills/{}", page.at, refill.id)).into_response())
+}
+
+/// `GET /wallet/refills/answered`: the end of a tab that had the bank's page.
+pub(super) async fn answered(State(page): State<Page>) -> Response {
+    let answered = AnsweredPage { at: page.at.clone(), assets: page.assets() };
+    super::html(&answered).into_response()
 }
 
 /// `GET /wallet/refills/{refill}`

@@ -72,7 +72,7 @@ impl Page {
         };
         let shell = Shell {
             at: self.at.clone(),
-            assets: Assets::named(),
+            assets: self.assets(),
             title: title.into(),
             entry,
             name: account.name.clone(),

@@ -11,6 +11,7 @@ use super::Page;
 use super::assets::Assets;
 use super::error::{self, Around, PageError};
 use super::form::Query;
+use super::frame;
 use super::visit::{Visit, any_form};
 use crate::accounts::sign_in::{BeginSession, EndSession, NoSuchLink};
 use crate::change;
@@ -34,6 +35,16 @@ struct AskPage {
     form_token: String,
 }
 
+/// Opens the wallet elsewhere, where a browser keeps no cookie in a frame.
+#[derive(Template)]
+#[template(path = "own-tab.html")]
+struct TabPage {
+    at: String,
+    assets: Assets,
+    link: String,
+    is_in_frame: bool,
+}
+
 /// `GET /wallet/sign-in?link=`: turns a link into a session, and redirects at once. Where the
 /// browser has a session of another account, it asks first.
 pub(super) async fn open(
@@ -49,6 +60,13 @@ pub(super) async fn open(
     let link = query.one("link").and_then(|text| Token::parse(TokenKind::SignInLink, text));
     let link = link.ok_or(PageError::DeadLink)?;
     let before = Visit::find(&parts, &page).await?;
+    let tries = page.settings.is_framed() && before.is_none() && !page.is_tried(&parts.headers);
+    if tries && query.one("tried").is_none() {
+        return try_cookie(&page, &link);
+    }
+    if tries {
+        return offer_tab(&page, &parts, &link).await;
+    }
     if let Some(before) = &before {
         let mut connection = page.store.read().await?;
         let now = page.clock.now();
@@ -93,6 +111,7 @@ pub(super) async fn sign_out(
 pub(super) async fn signed_out(State(page): State<Page>) -> Response {
     let around = Around {
         at: &page.at,
+        assets: page.assets(),
         request_id: "",
         now: page.clock.now(),
         sign_in_url: page.settings.sign_in_url.as_deref().or(page.settings.back_url.as_deref()),
@@ -100,6 +119,40 @@ pub(super) async fn signed_out(State(page): State<Page>) -> Response {
     };
     let lead = "Nobody can see your wallet in this browser any more.";
     error::signed_out(StatusCode::OK, "You are signed out", lead, &around)
+}
+
+/// Tries whether the browser keeps a cookie here, before the link is used up: in another site's frame
+/// some keep none.
+fn try_cookie(page: &Page, link: &Token) -> Result<Response, PageError> {
+    let address = format!("{}/sign-in?link={}&tried=1", page.at, link.expose());
+    let mut response = Redirect::to(&address).into_response();
+    let cookie = HeaderValue::from_str(&page.trial_cookie()).map_err(|_| PageError::Internal)?;
+    response.headers_mut().insert(header::SET_COOKIE, cookie);
+    hide_address(&mut response);
+    Ok(response)
+}
+
+/// Offers the wallet in a tab of its own.
+async fn offer_tab(page: &Page, parts: &Parts, link: &Token) -> Result<Response, PageError> {
+    let mut connection = page.store.read().await?;
+    let now = page.clock.now();
+    let open = wallet_sessions::open_link(&mut connection, &link.sha256(), now).await?;
+    open.ok_or(PageError::DeadLink)?;
+    let mut response = super::html(&TabPage {
+        at: page.at.clone(),
+        assets: page.assets(),
+        link: link.expose().to_owned(),
+        is_in_frame: frame::is_in_frame(&parts.headers),
+    })
+    .into_response();
+    hide_address(&mut response);
+    Ok(response)
+}
+
+/// The address has a link in it, which no other site may see.
+fn hide_address(response: &mut Response) {
+    let policy = HeaderValue::from_static("no-referrer");
+    response.headers_mut().insert(header::REFERRER_POLICY, policy);
 }
 
 /// Begins the session of a link. The browser's session so far is ended, so that its cookie never
@@ -119,7 +172,7 @@ async fn begin(
         lifetime,
         before: before.map(|before| before.session),
     };
-    let request_id = parts.extensions.get::<super::frame::RequestId>().map(|id| id.0.clone());
+    let request_id = parts.extensions.get::<frame::RequestId>().map(|id| id.0.clone());
     let by = By::new(WHO, page.clock.now()).at_request(request_id);
     let begun = change::commit(&page.store, change, by).await?;
     let link = begun.map_err(|NoSuchLink| PageError::DeadLink)?;
@@ -131,8 +184,7 @@ async fn begin(
     let next = link.next.unwrap_or_else(|| page.at.clone());
     let mut response = Redirect::to(&next).into_response();
     response.headers_mut().insert(header::SET_COOKIE, cookie);
-    let policy = HeaderValue::from_static("no-referrer");
-    response.headers_mut().insert(header::REFERRER_POLICY, policy);
+    hide_address(&mut response);
     Ok(response)
 }
 
@@ -148,7 +200,7 @@ async fn ask(
     let (now, then) = now.zip(then).ok_or(PageError::Internal)?;
     let page = AskPage {
         at: page.at.clone(),
-        assets: Assets::named(),
+        assets: page.assets(),
         now: now.name,
         then: then.name,
         link: link.expose().to_owned(),

@@ -22,6 +22,10 @@ use crate::keys::{Token, TokenKind};
 use crate::ledger::audit::By;
 use crate::ledger::wallet_sessions::{self, Session};
 
+/// The name of the cookie of a trial.
+const TRIAL: &str = "__Host-callmeter-trial";
+const TRIAL_SECONDS: i64 = 60;
+
 /// The client's address, in the extensions of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Client(pub IpAddr);
@@ -153,10 +157,28 @@ impl Page {
 
     /// The cookie of a session; without a token, the one that takes it away.
     pub(super) fn cookie(&self, token: Option<&Token>, seconds: i64) -> String {
-        let secure = if self.is_https() { "; Secure" } else { "" };
         let value = token.map_or("", Token::expose);
-        let name = self.cookie_name();
-        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+        self.kept(self.cookie_name(), value, seconds)
+    }
+
+    /// A cookie that only tries whether the browser keeps one.
+    pub(super) fn trial_cookie(&self) -> String {
+        self.kept(TRIAL, "1", TRIAL_SECONDS)
+    }
+
+    /// True if the browser has brought the cookie of a trial.
+    pub(super) fn is_tried(&self, headers: &HeaderMap) -> bool {
+        cookies(headers).any(|(name, _)| name == TRIAL)
+    }
+
+    /// In another site's frame, browsers keep a cookie only for that site's frames.
+    fn kept(&self, name: &str, value: &str, seconds: i64) -> String {
+        let scope = match (self.settings.is_framed(), self.is_https()) {
+            (true, _) => "SameSite=None; Secure; Partitioned",
+            (false, true) => "SameSite=Lax; Secure",
+            (false, false) => "SameSite=Lax",
+        };
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; {scope}")
     }
 
     fn is_https(&self) -> bool {
@@ -179,12 +201,16 @@ fn wanted(parts: &Parts) -> &str {
 
 /// The token in the cookie of this name. A name that is given twice is none.
 fn cookie(headers: &HeaderMap, name: &str) -> Option<Token> {
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
-    let mut found = pairs.filter(|(key, _)| key.trim() == name);
+    let mut found = cookies(headers).filter(|(key, _)| *key == name);
     let (_, value) = found.next()?;
     if found.next().is_some() {
         return None;
     }
-    Token::parse(TokenKind::Session, value.trim())
+    Token::parse(TokenKind::Session, value)
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (name.trim(), value.trim()))
 }

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use callmeter_core::domain::{AccountId, EventType};
 use serde_json::Value;
@@ -24,9 +24,8 @@ use crate::ledger::store::{Store, StoreError};
 
 /// Time between two reads.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Most watchers in one process, and of one account.
-const WATCHERS_MAX: usize = 1_000;
-const ACCOUNT_WATCHERS_MAX: usize = 20;
+/// A look that is older says nothing about the figures now.
+const FRESH: Duration = Duration::from_secs(2);
 /// Events of one round, and those that a slow watcher may be behind.
 const EVENTS_MAX: i64 = 500;
 const EVENTS_KEPT: usize = 64;
@@ -43,8 +42,27 @@ struct Inner {
     store: Store,
     balance: Balance,
     shutdown: CancellationToken,
+    limits: WatchLimits,
+    /// When all watched wallets were last read.
+    looked_at: Mutex<Option<Instant>>,
     watched: Mutex<HashMap<AccountId, Watched>>,
     wake: Notify,
+}
+
+/// How many may watch wallets.
+#[derive(Clone, Copy, Debug)]
+pub struct WatchLimits {
+    /// In this process.
+    pub all: usize,
+    /// One account.
+    pub account: usize,
+}
+
+/// Identifies what watchers of a wallet were told so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    mark: Mark,
+    events: u64,
 }
 
 /// An event as watchers see it.
@@ -61,8 +79,10 @@ pub struct LiveEvent {
 /// What a watcher hears.
 #[derive(Debug)]
 pub enum News {
-    /// The wallet may have changed, or nothing happened for long.
+    /// The wallet has changed.
     Wallet,
+    /// Nothing happened for long.
+    Nothing,
     /// An event.
     Event(Arc<LiveEvent>),
 }
@@ -71,6 +91,8 @@ pub enum News {
 struct Watched {
     changes: watch::Sender<Mark>,
     events: broadcast::Sender<Arc<LiveEvent>>,
+    /// Events that were told.
+    told: u64,
     watchers: usize,
 }
 
@@ -85,24 +107,30 @@ pub struct Watcher {
 
 impl Live {
     /// Reads from `store` and `balance`; watching ends with `shutdown`.
-    pub fn new(store: Store, balance: Balance, shutdown: CancellationToken) -> Self {
-        let (watched, wake) = (Mutex::default(), Notify::new());
-        Self(Arc::new(Inner { store, balance, shutdown, watched, wake }))
+    pub fn new(
+        store: Store,
+        balance: Balance,
+        limits: WatchLimits,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let (watched, looked_at, wake) = (Mutex::default(), Mutex::default(), Notify::new());
+        Self(Arc::new(Inner { store, balance, shutdown, limits, looked_at, watched, wake }))
     }
 
     /// Watches a wallet; `None`: there are too many watchers.
     pub fn watch(&self, account: &AccountId) -> Option<Watcher> {
         let mut watched = self.lock();
         let all: usize = watched.values().map(|one| one.watchers).sum();
-        if all >= WATCHERS_MAX {
+        if all >= self.0.limits.all {
             return None;
         }
         let one = watched.entry(account.clone()).or_insert_with(|| Watched {
             changes: watch::Sender::new((None, None)),
             events: broadcast::Sender::new(EVENTS_KEPT),
+            told: 0,
             watchers: 0,
         });
-        if one.watchers >= ACCOUNT_WATCHERS_MAX {
+        if one.watchers >= self.0.limits.account {
             return None;
         }
         one.watchers += 1;
@@ -110,6 +138,19 @@ impl Live {
         drop(watched);
         self.0.wake.notify_one();
         Some(Watcher { live: self.clone(), account: account.clone(), changes, events })
+    }
+
+    /// What watchers of an account were told so far; `None`: nobody watches it.
+    pub fn told(&self, account: &AccountId) -> Option<Told> {
+        let watched = self.lock();
+        let one = watched.get(account)?;
+        Some(Told { mark: *one.changes.borrow(), events: one.told })
+    }
+
+    /// True if a change would have been seen by now.
+    pub fn is_fresh(&self) -> bool {
+        let looked_at = *self.0.looked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        looked_at.is_some_and(|at| at.elapsed() < FRESH)
     }
 
     /// Reads the watched wallets until `shutdown`; waits while there are none.
@@ -159,7 +200,8 @@ impl Live {
             *position = Some(event.position);
             let Some(name) = name_of(event.kind) else { continue };
             let (account, id) = (event.account.clone(), event.id.to_string());
-            if let Some(one) = self.lock().get(&account) {
+            if let Some(one) = self.lock().get_mut(&account) {
+                one.told += 1;
                 let data = event_data(event)?;
                 // Nobody listens any more: the watcher is about to go.
                 drop(one.events.send(Arc::new(LiveEvent { id, name, data })));
@@ -169,6 +211,7 @@ impl Live {
     }
 
     fn tell(&self, accounts: &[AccountId], marks: &[Mark]) {
+        *self.0.looked_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
         let watched = self.lock();
         for (account, mark) in accounts.iter().zip(marks) {
             let Some(one) = watched.get(account) else { continue };
@@ -200,7 +243,7 @@ impl Watcher {
             }
         };
         let news = shutdown.run_until_cancelled(tokio::time::timeout(longest, news)).await;
-        news.map(|news| news.unwrap_or(News::Wallet))
+        news.map(|news| news.unwrap_or(News::Nothing))
     }
 }
 

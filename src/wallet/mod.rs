@@ -18,7 +18,7 @@ pub use estimate::{
     NotEstimated, TAG_CHARACTERS_MAX, is_destination,
 };
 pub(crate) use estimate_json::EstimateJson;
-pub use live::{Live, LiveEvent, News, Watcher};
+pub use live::{Live, LiveEvent, News, Told, WatchLimits, Watcher};
 pub use live_calls::LiveCall;
 pub use read::Wallets;
 pub use view::{AllowanceView, WalletView};

@@ -1,6 +1,7 @@
 // What the tests in a real browser share: the browser, the API, and what counts as a fault.
 import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import assert from 'node:assert/strict';
 
 // The service's address, an admin key, the folder of the modules, the browser's program, and the
@@ -23,7 +24,11 @@ let last = null;
 // Whoever reads a failure sees what the page showed.
 process.on('uncaughtException', async (error) => {
   const shown = await last?.textContent('main', { timeout: 1000 }).catch(() => 'nothing');
-  console.error(error, `\n${last?.url()} showed: ${shown?.replace(/\s+/g, ' ')}\nfaults: ${faults.join('\n')}`);
+  const frames = await Promise.all((last?.frames() ?? []).map(async (frame) => {
+    const text = await frame.evaluate(() => document.body.innerText.replace(/\s+/g, ' ')).catch(() => 'nothing');
+    return `${frame.url()}: ${text.slice(0, 500)}`;
+  }));
+  console.error(error, `\n${frames.join('\n')}\n${last?.url()} showed: ${shown?.replace(/\s+/g, ' ')}\nfaults: ${faults.join('\n')}`);
   process.exit(1);
 });
 
@@ -38,12 +43,28 @@ export async function finish(browser) {
 
 export const open = () => chromium.launch({ executablePath, args: ['--no-sandbox'] });
 
+// A browser with settings of its own, for which each host is this machine, and each certificate is right.
+export async function browserWith(preferences) {
+  const folder = mkdtempSync(`${tmpdir()}/callmeter-browser-`);
+  mkdirSync(`${folder}/Default`);
+  writeFileSync(`${folder}/Default/Preferences`, JSON.stringify(preferences));
+  process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return chromium.launchPersistentContext(folder, {
+    executablePath, ignoreHTTPSErrors: true, viewport: { width: 1440, height: 1000 },
+    args: [
+      '--no-sandbox', '--host-resolver-rules=MAP *.test 127.0.0.1',
+      // A page that the test writes itself has no address, so that a server of this machine counts as foreign.
+      '--disable-features=LocalNetworkAccessChecks',
+    ],
+  });
+}
+
 // A page of a new visitor, which notes each complaint and each request to somewhere else.
-export async function visit(browser, { width = 1440, colorScheme = 'light', scripts = true } = {}) {
-  const context = await browser.newContext({
+export async function visit(browser, { width = 1440, colorScheme = 'light', scripts = true, allowed = [] } = {}) {
+  const context = await browser.newContext?.({
     timezoneId: 'America/New_York', viewport: { width, height: 1000 }, colorScheme, javaScriptEnabled: scripts,
     acceptDownloads: true,
-  });
+  }) ?? browser;
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
   last = page;
@@ -52,8 +73,8 @@ export async function visit(browser, { width = 1440, colorScheme = 'light', scri
   });
   page.on('pageerror', (error) => faults.push(String(error)));
   page.on('request', (request) => {
-    const allowed = [base, stripe].filter(Boolean);
-    if (!allowed.some((origin) => request.url().startsWith(origin))) faults.push(`a request to ${request.url()}`);
+    const known = [base, stripe, ...allowed].filter(Boolean);
+    if (!known.some((origin) => request.url().startsWith(origin))) faults.push(`a request to ${request.url()}`);
   });
   return page;
 }
@@ -64,9 +85,9 @@ export async function signIn(page, account = 'acme', next = undefined) {
   await page.goto(link.url);
 }
 
-// axe finds nothing, and nothing scrolls sideways.
+// axe finds nothing, and nothing scrolls sideways, on a page or in a frame.
 export async function check(page, name) {
-  const { width } = page.viewportSize();
+  const width = await page.evaluate(() => window.innerWidth);
   // Stripe's frame is of another origin, and Stripe's own matter.
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => globalThis.axe.run(document, { iframes: false }));

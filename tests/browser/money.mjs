@@ -66,16 +66,13 @@ await check(page, 'a declined new card');
 await type('4242424242424242');
 await page.waitForSelector('h2:has-text("$30.00 added")');
 
-// --- 3-D Secure on the bank's page, by keyboard: refused once, then confirmed.
+// --- 3-D Secure in the bank's frame, by keyboard: refused once, then confirmed.
 await addWith('35.00', '4000002760003184', { save: false });
-await page.waitForSelector('h1:has-text("3-D Secure")');
-await page.focus('button[value=fail]');
-await page.keyboard.press('Enter');
-await page.waitForURL('**/wallet/refills/rf_*');
+const bank = page.frameLocator('iframe[title="Bank confirmation"]');
+await bank.locator('button[value=fail]').press('Enter');
+await page.waitForSelector('[data-problem]:not([hidden]):has-text("failed authentication")');
 await type('4000002760003184');
-await page.waitForSelector('h1:has-text("3-D Secure")');
-await page.focus('button[value=complete]');
-await page.keyboard.press('Enter');
+await bank.locator('button[value=complete]').press('Enter');
 await page.waitForSelector('h2:has-text("$35.00 added")');
 assert.ok(!page.url().includes('secret'), page.url());
 

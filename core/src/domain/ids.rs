@@ -212,6 +212,13 @@ id!(
     foreign("phone number SID")
 );
 
+/// True for an id as Twilio issues them: two letters, which say of what, and 32 hexadecimal digits.
+pub fn is_twilio_sid(text: &str, letters: &str) -> bool {
+    text.strip_prefix(letters).is_some_and(|digits| {
+        digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
 impl TwilioAccountSid {
     /// Reads an id given by an administrator: `AC` and 32 hexadecimal digits, as Twilio issues
     /// them. Any other is a mistake, since no call will ever have it. Ids in records and in the
@@ -221,9 +228,6 @@ impl TwilioAccountSid {
     /// [`IdError`] as for [`Self::parse`], and if it has another form.
     pub fn parse_issued(text: &str) -> Result<Self, IdError> {
         let sid = Self::parse(text)?;
-        let is_issued = text.strip_prefix("AC").is_some_and(|digits| {
-            digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-        });
-        if is_issued { Ok(sid) } else { Err(IdError::NotIssued { what: TWILIO_ACCOUNT_SID }) }
+        if is_twilio_sid(text, "AC") { Ok(sid) } else { Err(IdError::NotIssued { what: TWILIO_ACCOUNT_SID }) }
     }
 }

@@ -34,7 +34,9 @@ pub use catalog::{
 };
 pub use cycle::{Cycle, cycle_containing};
 pub use event::EventType;
-pub use ids::{AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccountSid};
+pub use ids::{
+    AccountId, CallSid, IdError, PhoneNumberSid, PlanId, TwilioAccountSid, is_twilio_sid,
+};
 pub use increments::{Increments, IncrementsError, ZeroDurationCompleted};
 pub use money::{Money, MoneyError};
 pub use named::UnknownName;

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use callmeter_core::domain::NumberStatus;
+use callmeter_core::domain::{NumberStatus, is_twilio_sid};
 use serde_json::Value;
 use utoipa::ToSchema;
 
@@ -62,12 +62,7 @@ fn bundle_sid(value: &Value) -> Result<String, String> {
 }
 
 fn sid(value: &Value, prefix: &str) -> Result<String, String> {
-    let is_sid = |text: &&str| {
-        text.strip_prefix(prefix).is_some_and(|digits| {
-            digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-        })
-    };
-    let text = value.as_str().filter(is_sid);
+    let text = value.as_str().filter(|text| is_twilio_sid(text, prefix));
     text.map(str::to_owned).ok_or_else(|| format!("is not {prefix} and 32 hexadecimal digits"))
 }
 

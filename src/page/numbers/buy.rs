@@ -5,7 +5,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
-use callmeter_core::domain::{Money, NumberStatus, NumberType, is_e164};
+use callmeter_core::domain::{Money, NumberStatus, NumberType, is_e164, is_twilio_sid};
 use sha2::{Digest, Sha256};
 
 use super::search::{address, failed};
@@ -17,7 +17,7 @@ use crate::page::form::{Form, Query};
 use crate::page::money::{cents, exact};
 use crate::page::refill::is_request_key;
 use crate::page::shell::{Entry, Shell};
-use crate::page::visit::{Act, Owner};
+use crate::page::visit::{Act, Owner, Visit};
 use crate::twilio::TwilioError;
 
 #[derive(Template)]
@@ -35,6 +35,9 @@ struct BuyPage {
     /// True if the wallet does not have the price.
     is_short: bool,
     request_key: String,
+    sids: [SidField; 2],
+    /// True if a field is wrong.
+    is_refused: bool,
 }
 
 /// A number that a form names.
@@ -61,17 +64,29 @@ pub(in crate::page) async fn ask(
     Owner(visit): Owner,
     Query(query): Query,
 ) -> Result<Response, PageError> {
-    let Wanted { phone_number, country, number_type } =
-        wanted(&query).ok_or(PageError::NotFound)?;
+    let wanted = wanted(&query).ok_or(PageError::NotFound)?;
+    let request_key = format!("page-{:032x}", rand::random::<u128>());
+    show_form(&page, &visit, wanted, SidField::read(&Form::default()), request_key).await
+}
+
+async fn show_form(
+    page: &Page,
+    visit: &Visit,
+    wanted: Wanted,
+    sids: [SidField; 2],
+    request_key: String,
+) -> Result<Response, PageError> {
+    let Wanted { phone_number, country, number_type } = wanted;
     let prices = page.numbers.prices().await.map_err(|error| failed(&error))?;
     let price = prices
         .into_iter()
         .find(|price| *price.country == *country && price.number_type == number_type);
     let price = price.ok_or(PageError::NotFound)?;
-    let (available, _) = page.available(&visit).await?;
+    let (available, _) = page.available(visit).await?;
     let left = available.micros().saturating_sub(price.purchase.micros());
-    let title = format!("Buy {phone_number}");
-    let (shell, _) = page.shell(&visit, Entry::Numbers, title).await?;
+    let is_refused = sids.iter().any(|field| field.error.is_some());
+    let title = format!("{}Buy {phone_number}", if is_refused { "Error: " } else { "" });
+    let (shell, _) = page.shell(visit, Entry::Numbers, title).await?;
     let shown = BuyPage {
         shell,
         kind: names::both(&country, number_type),
@@ -83,9 +98,12 @@ pub(in crate::page) async fn ask(
         available: cents(available),
         afterwards: cents(Money::from_micros(left)),
         is_short: left < 0,
-        request_key: format!("page-{:032x}", rand::random::<u128>()),
+        request_key,
+        sids,
+        is_refused,
     };
-    Ok(super::super::html(&shown).into_response())
+    let status = if is_refused { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, super::super::html(&shown)).into_response())
 }
 
 /// `POST /wallet/numbers`
@@ -96,21 +114,25 @@ pub(in crate::page) async fn buy(
     let wanted = wanted(&form).ok_or(PageError::BadForm)?;
     let key = form.one("request_key").filter(|key| is_request_key(key));
     let key = key.ok_or(PageError::BadForm)?.to_owned();
+    let sids = SidField::read(&form);
+    if sids.iter().any(|field| field.error.is_some()) {
+        return show_form(&page, &visit, wanted, sids, key).await;
+    }
+    let [address_sid, bundle_sid] = sids.each_ref().map(SidField::given);
     let Wanted { phone_number, country, number_type } = wanted;
     let again = address(&page, &phone_number, &country, number_type);
-    let (address_sid, bundle_sid) = (form.one("address_sid"), form.one("bundle_sid"));
     let named = format!(
         "{phone_number} {country} {number_type} {} {}",
-        address_sid.unwrap_or_default(),
-        bundle_sid.unwrap_or_default()
+        address_sid.as_deref().unwrap_or_default(),
+        bundle_sid.as_deref().unwrap_or_default()
     );
     let sha256: [u8; 32] = Sha256::digest(named).into();
     let request = PurchaseRequest {
         phone_number: phone_number.clone(),
         country,
         number_type,
-        address_sid: address_sid.filter(|text| is_sid(text, "AD")).map(str::to_owned),
-        bundle_sid: bundle_sid.filter(|text| is_sid(text, "BU")).map(str::to_owned),
+        address_sid,
+        bundle_sid,
     };
     let account = visit.session.account.clone();
     let bought = page.numbers.buy(account, request, Some((key, sha256)), visit.by(&page)).await;
@@ -160,8 +182,32 @@ fn unanswered(error: &TwilioError) -> &'static str {
     }
 }
 
-fn is_sid(text: &str, prefix: &str) -> bool {
-    text.strip_prefix(prefix).is_some_and(|digits| {
-        digits.len() == 32 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
-    })
+/// An id of Twilio in a form.
+#[derive(Debug)]
+struct SidField {
+    name: &'static str,
+    label: &'static str,
+    letters: &'static str,
+    value: String,
+    error: Option<String>,
+}
+
+impl SidField {
+    /// The fields of what a country may ask for.
+    fn read(form: &Form) -> [Self; 2] {
+        let all = [
+            ("address_sid", "Address at Twilio", "AD"),
+            ("bundle_sid", "Regulatory bundle at Twilio", "BU"),
+        ];
+        all.map(|(name, label, letters)| {
+            let value = form.text(name);
+            let is_wrong = !value.is_empty() && !is_twilio_sid(&value, letters);
+            let error = format!("Enter {letters} and the 32 digits and letters a to f after it.");
+            Self { name, label, letters, value, error: is_wrong.then_some(error) }
+        })
+    }
+
+    fn given(&self) -> Option<String> {
+        (!self.value.is_empty()).then(|| self.value.clone())
+    }
 }

@@ -281,11 +281,12 @@ fn members(world: &mut World, row: &Value, form: &Parameters) -> Answer {
 fn manner(form: &Parameters) -> Result<Manner<'_>, Complaint> {
     // `off_session` may also be `one_off` or `recurring`.
     let off_session = form.text("off_session")?;
-    form.boolean("use_stripe_sdk")?;
+    let by_script = form.boolean("use_stripe_sdk")? == Some(true);
+    let return_url = form.text("return_url")?;
     Ok(Manner {
         is_off_session: off_session.is_some_and(|text| text != "false"),
         refuses_action: form.boolean("error_on_requires_action")?.unwrap_or(false),
-        return_url: form.text("return_url")?,
+        return_url: return_url.filter(|_| !by_script),
     })
 }
 

@@ -156,7 +156,8 @@ fn start(world: &mut World, id: &str, form: &Parameters) -> Answer {
     if card.authentication == Authentication::Never || card.is_set_up {
         return ask_bank(world, id);
     }
-    let action = next_action(world, id, form.raw("return_url"));
+    let by_script = form.raw("use_stripe_sdk") == Some("true");
+    let action = next_action(world, id, form.raw("return_url").filter(|_| !by_script));
     let members =
         json!({ "last_setup_error": null, "next_action": action, "status": "requires_action" });
     let intent = world.set(KIND, id, &members);

@@ -49,12 +49,35 @@
   window.Stripe = (key) => {
     const request = ask(key);
 
-    // Goes where the bank wants it, and does not come back; else the outcome.
-    function follow(intent) {
-      const next = intent.status === 'requires_action' && intent.next_action?.redirect_to_url?.url;
-      if (!next) return { [intent.object === 'setup_intent' ? 'setupIntent' : 'paymentIntent']: intent };
-      location.assign(next);
-      return new Promise(() => {});
+    // Does what the bank wants, and gives the outcome. A page to be led to does not come back.
+    async function follow(kind, intent, secret) {
+      const next = intent.status === 'requires_action' ? intent.next_action : null;
+      if (next?.redirect_to_url) {
+        location.assign(next.redirect_to_url.url);
+        return new Promise(() => {});
+      }
+      const after = next ? await challenge(kind, next.use_stripe_sdk.stripe_js, intent.id, secret) : intent;
+      const error = after.last_payment_error ?? after.last_setup_error;
+      if (next && error) return { error };
+      return { [after.object === 'setup_intent' ? 'setupIntent' : 'paymentIntent']: after };
+    }
+
+    // The bank's page in a frame over the page, until the bank has answered.
+    async function challenge(kind, url, id, secret) {
+      const frame = document.createElement('iframe');
+      frame.src = url;
+      frame.title = 'Bank confirmation';
+      Object.assign(frame.style, {
+        position: 'fixed', inset: '10vh 10vw', width: '80vw', height: '80vh', zIndex: 9, border: 0, background: '#fff',
+      });
+      document.body.append(frame);
+      for (;;) {
+        await new Promise((resolve) => { setTimeout(resolve, 300); });
+        const intent = await request('GET', `/v1/${kind}/${id}`, { client_secret: secret });
+        if (intent.status === 'requires_action') continue;
+        frame.remove();
+        return intent;
+      }
     }
 
     async function confirm(kind, { elements, confirmParams }) {
@@ -65,9 +88,9 @@
       if (method.error) return { error: method.error };
       const { secret } = elements;
       const intent = await request('POST', `/v1/${kind}/${idOf(secret)}/confirm`, {
-        client_secret: secret, payment_method: method.id, return_url: confirmParams.return_url,
+        client_secret: secret, payment_method: method.id, return_url: confirmParams.return_url, use_stripe_sdk: true,
       });
-      return intent.error ? { error: intent.error } : follow(intent);
+      return intent.error ? { error: intent.error } : follow(kind, intent, secret);
     }
 
     return {
@@ -85,7 +108,7 @@
       async handleNextAction({ clientSecret }) {
         const kind = clientSecret.startsWith('seti_') ? 'setup_intents' : 'payment_intents';
         const intent = await request('GET', `/v1/${kind}/${idOf(clientSecret)}`, { client_secret: clientSecret });
-        return intent.error ? { error: intent.error } : follow(intent);
+        return intent.error ? { error: intent.error } : follow(kind, intent, clientSecret);
       },
     };
   };

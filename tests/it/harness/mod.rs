@@ -5,6 +5,7 @@
 //! `callmeter verify` must find the ledger's invariants unbroken.
 
 pub(crate) mod api;
+pub(crate) mod certificate;
 pub(crate) mod command;
 pub(crate) mod document;
 pub(crate) mod kafka;

@@ -3,12 +3,13 @@
 mod server;
 
 use crate::harness::api::Api;
+use crate::harness::certificate::Certificate;
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::account;
 use crate::harness::service::free_port;
 use crate::harness::system::System;
 use serde_json::{Value, json};
-use server::{Certificate, MailServer, header};
+use server::{MailServer, header};
 
 const PUBLIC_URL: &str = "https://wallet.example.com";
 const ADDRESS: &str = "ada@customer.example";

@@ -2,40 +2,13 @@
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 pub(super) struct MailServer {
     child: Child,
     mails: Arc<Mutex<Vec<Value>>>,
-}
-
-/// A certificate of an authority of the test's own.
-pub(super) struct Certificate {
-    folder: tempfile::TempDir,
-}
-
-impl Certificate {
-    pub(super) fn make() -> Certificate {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-        let script = "
-            openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj '/CN=An authority' \
-                -keyout ca.key -out ca.pem
-            openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout key.pem -out request.pem
-            printf 'subjectAltName=DNS:localhost,IP:127.0.0.1' >extensions
-            openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 \
-                -extfile extensions -out certificate.pem";
-        let mut shell = Command::new("sh");
-        let made = shell.args(["-ec", script]).current_dir(folder.path()).output();
-        let made = made.expect("openssl runs");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-        Certificate { folder }
-    }
-
-    pub(super) fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
 }
 
 impl MailServer {

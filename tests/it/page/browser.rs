@@ -1,12 +1,13 @@
-//! A browser without scripts: keeps one cookie, follows nothing, and names its origin with forms.
+//! A browser without scripts: keeps cookies, follows nothing, and names its origin with forms.
 
 use reqwest::header::HeaderMap;
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 pub(super) struct Browser {
     client: reqwest::Client,
     pub(super) base: String,
-    cookie: Mutex<Option<String>>,
+    cookies: Mutex<BTreeMap<String, String>>,
 }
 
 /// A page as the browser got it.
@@ -21,7 +22,7 @@ impl Browser {
     pub(super) fn new(base: &str) -> Browser {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
         let client = client.build().expect("a client");
-        Browser { client, base: base.to_owned(), cookie: Mutex::new(None) }
+        Browser { client, base: base.to_owned(), cookies: Mutex::default() }
     }
 
     /// The same browser at another address of the service.
@@ -31,16 +32,32 @@ impl Browser {
         moved
     }
 
+    /// What it sends as its cookies.
     pub(super) fn cookie(&self) -> Option<String> {
-        self.cookie.lock().expect("a cookie").clone()
+        let cookies = self.cookies.lock().expect("cookies");
+        let all: Vec<_> = cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
-    pub(super) fn set_cookie(&self, cookie: Option<&str>) {
-        *self.cookie.lock().expect("a cookie") = cookie.map(str::to_owned);
+    /// Replaces all cookies.
+    pub(super) fn set_cookie(&self, cookies: Option<&str>) {
+        let pairs = cookies.into_iter().flat_map(|all| all.split("; "));
+        let pairs = pairs.filter_map(|pair| pair.split_once('='));
+        let pairs = pairs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        *self.cookies.lock().expect("cookies") = pairs.collect();
     }
 
     pub(super) async fn get(&self, path: &str) -> Seen {
         self.send(self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    /// With more headers.
+    pub(super) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Seen {
+        let mut request = self.client.get(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request).await
     }
 
     pub(super) async fn head(&self, path: &str) -> Seen {
@@ -90,10 +107,13 @@ impl Browser {
         }
         let answer = request.send().await.expect("an answer");
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        if let Some(set) = headers.get("set-cookie").and_then(|value| value.to_str().ok()) {
-            let pair = set.split(';').next().expect("a pair");
-            let is_gone = set.contains("Max-Age=0");
-            self.set_cookie((!is_gone).then_some(pair));
+        for set in headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()) {
+            let (name, value) = set.split(';').next().expect("a pair").split_once('=').expect("it");
+            let mut cookies = self.cookies.lock().expect("cookies");
+            cookies.remove(name);
+            if !set.contains("Max-Age=0") {
+                cookies.insert(name.to_owned(), value.to_owned());
+            }
         }
         let text = answer.text().await.expect("text");
         Seen { status, headers, text }

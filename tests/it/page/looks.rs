@@ -51,6 +51,12 @@ async fn every_answer_keeps_other_sites_and_inline_scripts_out() {
         let elsewhere = seen.text.replace("http://www.w3.org/2000/svg", "");
         assert!(is_asset || !elsewhere.contains("http"), "{path} names another site");
     }
+    // What streams passes proxies at once.
+    for path in ["/wallet/events", "/wallet/history.csv"] {
+        let stream = browser.stream(path).await;
+        let buffering = stream.headers().get("x-accel-buffering").expect("a header");
+        assert_eq!((stream.status().as_u16(), buffering.as_bytes()), (200, &b"no"[..]), "{path}");
+    }
     // Only a page that takes a card lets Stripe's script in.
     let cards = browser.get("/wallet/cards").await.expect(200);
     let setup = browser.submit(&cards, "/wallet/cards/setup", &[]).await.expect(200);

@@ -3,6 +3,7 @@
 mod browser;
 mod campaigns;
 mod forms;
+mod frames;
 mod history;
 mod in_chromium;
 mod insights;

@@ -39,6 +39,12 @@ async fn a_number_is_searched_bought_once_and_released() {
     let ask = "/wallet/numbers/buy?phone_number=%2B12015551000&country=US&type=local";
     let ask = browser.get(ask).await.expect(200);
     ask.has("Buy +12015551000 ?").has("$1.15 is taken from the wallet now").has("$23.85");
+    // What is mistyped is said, not left out.
+    let typed = [("address_sid", "AD123"), ("bundle_sid", "")];
+    let refused = browser.submit(&ask, "/wallet/numbers", &typed).await.expect(422);
+    refused.has("Enter AD and the 32 digits").has("Nothing was bought.");
+    assert!(refused.text.contains("value=\"AD123\""), "{}", refused.text);
+    assert_eq!(twilio.local.owned_numbers().len(), 0);
     // A double click is one purchase.
     let clicks = (0..3).map(|_| browser.submit(&ask, "/wallet/numbers", &[]));
     for seen in futures::future::join_all(clicks).await {

@@ -5,6 +5,7 @@
 
 use super::declined;
 use crate::harness::api::Api;
+use crate::harness::poll::until;
 use crate::harness::samples::account;
 use crate::harness::stripe::Stripe;
 use crate::harness::system::System;
@@ -63,8 +64,18 @@ struct History {
 impl History {
     async fn run(&mut self) {
         for _ in 0..ACTS {
+            self.wait_for_the_service().await;
             self.act().await;
         }
+    }
+
+    /// Acts on a process that has died would all come to nothing.
+    async fn wait_for_the_service(&self) {
+        until("the service is there", SETTLED, async || {
+            let answer = self.own.send(Method::GET, "/livez", &[], None).await;
+            answer.is_ok_and(|answer| answer.status == 200).then_some(())
+        })
+        .await;
     }
 
     /// Sends a request. Its answer is looked at only where there is one: processes die.
