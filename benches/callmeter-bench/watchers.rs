@@ -156,8 +156,9 @@ impl Callers {
         accounts: Vec<String>,
         begun: Vec<Begun>,
     ) -> anyhow::Result<Self> {
-        let producer =
-            ClientConfig::new().set("bootstrap.servers", world.brokers()).create::<FutureProducer>()?;
+        let producer = ClientConfig::new()
+            .set("bootstrap.servers", world.brokers())
+            .create::<FutureProducer>()?;
         let (accounts, begun) = (Arc::new(accounts), Arc::new(begun));
         Ok(Self { producer, topic: site.calls.clone(), address, accounts, begun, next: 1 })
     }
@@ -168,12 +169,14 @@ impl Callers {
         let count = RATE * time.as_secs();
         self.next += count;
         let callers = (0..CALLERS).map(|caller| {
-            let (producer, topic, address) = (self.producer.clone(), self.topic.clone(), self.address);
+            let (producer, topic, address) =
+                (self.producer.clone(), self.topic.clone(), self.address);
             let (accounts, begun) = (Arc::clone(&self.accounts), Arc::clone(&self.begun));
             tokio::spawn(async move {
                 let mut client = Client::connect(address).await?;
                 let mut micros = Vec::new();
-                let period = Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(RATE)?;
+                let period =
+                    Duration::from_secs(1) * u32::try_from(CALLERS)? / u32::try_from(RATE)?;
                 let mut ticks = tokio::time::interval(period);
                 for number in (first..first + count).filter(|number| number % CALLERS == caller) {
                     ticks.tick().await;
@@ -184,7 +187,8 @@ impl Callers {
                     micros.push(u64::try_from(asked.elapsed().as_micros())?);
                     ensure!(status == 200 && answer.contains("allow"), "{status}: {answer}");
                     note(&begun[place], number);
-                    let ends = end(producer.clone(), topic.clone(), accounts[place].clone(), number);
+                    let ends =
+                        end(producer.clone(), topic.clone(), accounts[place].clone(), number);
                     tokio::spawn(ends);
                 }
                 anyhow::Ok(micros)

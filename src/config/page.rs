@@ -67,7 +67,8 @@ impl Page {
             return refuse("page.frame_ancestors", fault, remedy);
         }
         if self.is_framed() && !public_url.is_some_and(|url| url.starts_with("https://")) {
-            let fault = "needs http.public_url with https: browsers keep no other cookie in a frame";
+            let fault =
+                "needs http.public_url with https: browsers keep no other cookie in a frame";
             return refuse("page.frame_ancestors", fault, "set http.public_url");
         }
         Ok(())

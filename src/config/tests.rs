@@ -70,8 +70,16 @@ fn every_mistake_is_one_line_with_key_source_and_remedy() {
         ("CALLMETER__PAGE__ACCENT", "green", &["page.accent", "#rrggbb"]),
         ("CALLMETER__PAGE__ACCENT", "#ffcc00", &["page.accent", "4.5:1", "darker"]),
         ("CALLMETER__PAGE__ACCENT_DARK", "#0b5f57", &["page.accent_dark", "lighter"]),
-        ("CALLMETER__PAGE__FRAME_ANCESTORS", "https://a.b/path", &["page.frame_ancestors", "origin"]),
-        ("CALLMETER__PAGE__FRAME_ANCESTORS", "https://a.b", &["page.frame_ancestors", "http.public_url"]),
+        (
+            "CALLMETER__PAGE__FRAME_ANCESTORS",
+            "https://a.b/path",
+            &["page.frame_ancestors", "origin"],
+        ),
+        (
+            "CALLMETER__PAGE__FRAME_ANCESTORS",
+            "https://a.b",
+            &["page.frame_ancestors", "http.public_url"],
+        ),
         ("CALLMETER__HTTP__LISTNE", "x", &["http.listne", "is not a setting", "listen"]),
         ("CALLMETER__COLOUR", "red", &["colour", "CALLMETER__COLOUR", "sections are"]),
         ("CALLMETER__HTTP__LISTEN", "8080", &["http.listen", "CALLMETER__HTTP__LISTEN"]),

@@ -54,12 +54,7 @@ pub(super) async fn events(
 }
 
 /// Sends events until the session ends, the process shuts down, or nobody listens.
-async fn tell(
-    page: Page,
-    mut watcher: Watcher,
-    stream: Stream,
-    sender: mpsc::Sender<Event>,
-) {
+async fn tell(page: Page, mut watcher: Watcher, stream: Stream, sender: mpsc::Sender<Event>) {
     let ended = stream.ended.clone();
     let told = ended.run_until_cancelled(async {
         // What changed since the page was written is fetched at once.

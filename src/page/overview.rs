@@ -148,7 +148,11 @@ pub(super) async fn overview(
 }
 
 /// Reads the parts with these names.
-pub(super) async fn read(page: &Page, visit: &Visit, names: Vec<&'static str>) -> Result<Parts, PageError> {
+pub(super) async fn read(
+    page: &Page,
+    visit: &Visit,
+    names: Vec<&'static str>,
+) -> Result<Parts, PageError> {
     let (account, account_key) = (&visit.session.account, visit.session.account_key);
     let now = page.clock.now();
     let view = page.wallets.view(account, now).await?.ok_or(PageError::Internal)?;

@@ -5,6 +5,22 @@ import assert from 'node:assert/strict';
 import { base, call, check, finish, open, signIn, visit } from './lib.mjs';
 
 const browser = await open();
+
+// --- What a new visitor loads is small, Stripe's script aside.
+const MOST = 100_000;
+for (const path of ['', '/history', '/add-funds', '/insights?period=90', '/campaigns', '/numbers', '/auto-refill']) {
+  const page = await visit(browser);
+  const sizes = [];
+  page.on('requestfinished', (request) => sizes.push(request.sizes().catch(() => null)));
+  await signIn(page, 'acme', `/wallet${path}`);
+  await page.waitForLoadState('load');
+  const all = (await Promise.all(sizes)).filter(Boolean);
+  assert.ok(all.length >= 4, `${all.length} requests of /wallet${path}`);
+  const loaded = all.reduce((sum, size) => sum + size.responseHeadersSize + size.responseBodySize, 0);
+  assert.ok(loaded < MOST, `/wallet${path} loads ${loaded} bytes`);
+  await page.context().close();
+}
+
 for (const [width, colorScheme] of [[1440, 'light'], [390, 'dark']]) {
   const page = await visit(browser, { width, colorScheme });
   await signIn(page);

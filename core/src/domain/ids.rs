@@ -228,6 +228,10 @@ impl TwilioAccountSid {
     /// [`IdError`] as for [`Self::parse`], and if it has another form.
     pub fn parse_issued(text: &str) -> Result<Self, IdError> {
         let sid = Self::parse(text)?;
-        if is_twilio_sid(text, "AC") { Ok(sid) } else { Err(IdError::NotIssued { what: TWILIO_ACCOUNT_SID }) }
+        if is_twilio_sid(text, "AC") {
+            Ok(sid)
+        } else {
+            Err(IdError::NotIssued { what: TWILIO_ACCOUNT_SID })
+        }
     }
 }

@@ -1,26 +1,35 @@
 //! A budget that stops calls: in the scripts, through a loss of Redis, and without Redis.
 
 use super::table::Table;
-use super::world::{World, allowed, authorize, until};
+use super::world::{World, allowed, authorize, ended, until};
 use crate::harness::servers::Breakable;
 use callmeter::balance::{Decision, Denial, HoldSettings};
 use callmeter::ledger::accounts::{AccountChanges, OnRedisLoss};
 use callmeter::ledger::{LedgerError, accounts, budgets, watched};
 use callmeter_core::domain::{AccountId, Money};
 use callmeter_core::policy::budget::Budget;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use std::collections::BTreeMap;
+
+/// Two years, a leap day among them sooner or later.
+const DAYS: i64 = 731;
 
 const STOPPED: Decision = Decision::Deny { reason: Denial::BudgetExceeded, shortfall: Money::ZERO };
 
 impl World {
     /// Sets a budget that stops calls, in micro-dollars, and shows it to authorizations.
     async fn stop_at(&self, id: &AccountId, monthly: i64) {
+        let monthly = Money::from_micros(monthly);
+        let budget = Budget { monthly, warn_at_percent: Vec::new(), stop: true };
+        self.set_budget(id, budget).await;
+        self.balance.make_visible(id).await.expect("redis is told");
+    }
+
+    async fn set_budget(&self, id: &AccountId, budget: Budget) {
         let (account, now) = (id.clone(), self.clock.now());
-        let budget = Budget {
-            monthly: Money::from_micros(monthly),
-            warn_at_percent: Vec::new(),
-            stop: true,
-        };
         let set: Result<(), LedgerError> = self
             .store
             .transact("test", move |connection| {
@@ -34,7 +43,6 @@ impl World {
             })
             .await;
         set.expect("it is set");
-        self.balance.make_visible(id).await.expect("redis is told");
     }
 }
 
@@ -191,4 +199,69 @@ async fn without_redis_the_stop_holds_across_processes() {
     until(Some((5, 84_000)), async || world.held(&acme).await).await;
     assert_eq!(world.drift().await, Vec::<String>::new());
     world.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_years_of_a_budget_tell_each_percent_once_in_its_month() {
+    let world = World::new().await;
+    let acme = world.open("acme", 1_000_000_000).await;
+    let monthly = 100_000_000;
+    let budget = Budget {
+        monthly: Money::from_micros(monthly),
+        warn_at_percent: vec![50, 80, 120],
+        stop: false,
+    };
+    world.set_budget(&acme, budget).await;
+    let mut random = StdRng::seed_from_u64(13);
+    let mut now = world.clock.now();
+    let mut number = 0;
+    for day in 0..DAYS {
+        // Some months spend little, some much; several marks may be reached by one batch.
+        let most = if (day / 30) % 3 == 0 { 2 } else { 10 };
+        let calls: Vec<_> = (0..random.random_range(0..=most))
+            .map(|_| {
+                number += 1;
+                ended(&acme, &format!("CA{number}"), random.random_range(1..7_200), now)
+            })
+            .collect();
+        if !calls.is_empty() {
+            world.commit_at(calls, now).await;
+        }
+        now += TimeDelta::days(1);
+    }
+    let mut sql = world.store.read().await.expect("a connection");
+    let rows: Vec<(DateTime<Utc>, i64)> = sqlx::query_as(
+        "SELECT at, amount_micros FROM transactions WHERE kind = 'call' ORDER BY sequence",
+    )
+    .fetch_all(&mut *sql)
+    .await
+    .expect("rows");
+    // What must be told, by the sums of each month.
+    let (mut spent, mut expected) = (BTreeMap::<String, i64>::new(), Vec::new());
+    for (at, amount) in rows {
+        let month = at.format("%Y-%m").to_string();
+        let sum = spent.entry(month.clone()).or_default();
+        let before = *sum;
+        *sum += amount;
+        for (percent, name) in [(50, "50"), (80, "80"), (100, "spent"), (120, "120")] {
+            let mark = monthly * percent / 100;
+            if before < mark && *sum >= mark {
+                expected.push((month.clone(), name.to_owned()));
+            }
+        }
+    }
+    let mut told: Vec<(String, String)> = sqlx::query_as(
+        "SELECT data->>'month', coalesce(data->>'percent', 'spent') FROM outbox
+         WHERE type IN ('budget.warning', 'budget.exceeded')",
+    )
+    .fetch_all(&mut *sql)
+    .await
+    .expect("rows");
+    told.sort();
+    expected.sort();
+    assert_eq!(told, expected);
+    assert!(spent.len() >= 24, "{spent:?}");
+    let of = |name: &str| told.iter().filter(|(_, told)| told == name).count();
+    assert!((8..spent.len()).contains(&of("spent")), "{told:?}");
+    assert!(of("50") > of("120"), "{told:?}");
 }

@@ -186,31 +186,24 @@ impl World {
     /// Charges calls of an account with these lengths in seconds, without projecting them.
     pub(super) async fn charge(&self, id: &AccountId, calls: &[(&str, u32)]) -> (Batch, Committed) {
         let now = self.clock.now();
-        let ended = |&(call_sid, seconds): &(&str, u32)| {
-            Event::CallEnded(CallEnded {
-                twilio_account_sid: twilio(id.as_str()),
-                call: Call {
-                    call_sid: sid(call_sid),
-                    parent_call_sid: None,
-                    from: Some("+15550001".into()),
-                    to: Some("+15550002".into()),
-                    direction: None,
-                    ended_at: now,
-                    seconds,
-                    twilio_minutes: None,
-                    tag: None,
-                },
-            })
-        };
-        self.commit(calls.iter().map(ended).collect()).await
+        let ended = calls.iter().map(|(call_sid, seconds)| ended(id, call_sid, *seconds, now));
+        self.commit(ended.collect()).await
     }
 
     /// Commits a batch of events, on its own partition.
     pub(super) async fn commit(&self, events: Vec<Event>) -> (Batch, Committed) {
+        self.commit_at(events, self.clock.now()).await
+    }
+
+    /// The same at a time of the caller's choice, which is not before the last one.
+    pub(super) async fn commit_at(
+        &self,
+        events: Vec<Event>,
+        now: DateTime<Utc>,
+    ) -> (Batch, Committed) {
         let _permit = self.commits.acquire().await;
         let partition = self.next_offset.fetch_add(1, Ordering::Relaxed);
         let partition = i32::try_from(partition).expect("few batches");
-        let now = self.clock.now();
         let stored = offsets::open(&self.store, "calls", partition, 0, "cluster", now).await;
         let stored = stored.expect("an offset");
         let mut batch = Batch::starting_at(stored.next_offset);
@@ -259,6 +252,24 @@ impl Drop for World {
         });
         drop(dropped.join());
     }
+}
+
+/// The end of a call.
+pub(super) fn ended(id: &AccountId, call_sid: &str, seconds: u32, at: DateTime<Utc>) -> Event {
+    Event::CallEnded(CallEnded {
+        twilio_account_sid: twilio(id.as_str()),
+        call: Call {
+            call_sid: sid(call_sid),
+            parent_call_sid: None,
+            from: Some("+15550001".into()),
+            to: Some("+15550002".into()),
+            direction: None,
+            ended_at: at,
+            seconds,
+            twilio_minutes: None,
+            tag: None,
+        },
+    })
 }
 
 /// A status event of a call.

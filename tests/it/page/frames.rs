@@ -84,7 +84,8 @@ async fn only_the_sites_of_the_setting_may_frame_it_and_the_cookie_stays_in_thei
     assert!(seen.text.contains(way), "{}", seen.text);
     strange.get("/wallet/cards").await.expect(303);
     // A tab that had the bank's page has no session, and no secret in its address.
-    let back = "/wallet/refills/return?payment_intent=pi_1&payment_intent_client_secret=pi_1_secret";
+    let back =
+        "/wallet/refills/return?payment_intent=pi_1&payment_intent_client_secret=pi_1_secret";
     let answered = strange.get(back).await.expect(303);
     assert_eq!(answered.location(), "/wallet/refills/answered");
     strange.get("/wallet/refills/answered").await.expect(200).has("Your bank has answered");
