@@ -81,6 +81,10 @@ pub const CALLBACK_RECORDS: &str = "callmeter_callback_records_total";
 pub const HTTP_REQUESTS: &str = "callmeter_http_requests_total";
 /// Seconds from a request's head to its response's head, by method and route.
 pub const HTTP_REQUEST_SECONDS: &str = "callmeter_http_request_seconds";
+/// Streams of live changes of wallets that are open.
+pub const LIVE_STREAMS: &str = "callmeter_live_streams";
+/// Streams of live changes that were refused because too many were open.
+pub const LIVE_STREAMS_REFUSED: &str = "callmeter_live_streams_refused_total";
 /// Open connections to the API's listeners.
 pub const HTTP_CONNECTIONS: &str = "callmeter_http_connections";
 /// Connections closed at once because too many were open.
@@ -307,6 +311,11 @@ fn describe() {
     describe_counter!(CALLBACK_RECORDS, "Records in them, by outcome");
     describe_counter!(HTTP_REQUESTS, "Requests answered, by method, route and status");
     describe_histogram!(HTTP_REQUEST_SECONDS, Unit::Seconds, "Time to answer a request");
+    describe_gauge!(LIVE_STREAMS, "Streams of live changes that are open");
+    describe_counter!(
+        LIVE_STREAMS_REFUSED,
+        "Streams of live changes refused because too many were open"
+    );
     describe_gauge!(HTTP_CONNECTIONS, "Connections to the API that are open");
     describe_counter!(HTTP_CONNECTIONS_REFUSED, "Connections closed because too many were open");
     describe_counter!(HTTP_RATE_LIMITED, "Requests refused by a limit on their rate, by limit");

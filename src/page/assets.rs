@@ -1,26 +1,16 @@
-//! The stylesheets, scripts and pictures: compiled in, or of the settings. Their names hold a digest of
-//! their content, so that browsers keep them for good and still fetch a changed one.
+//! The stylesheets, scripts and pictures: compiled in, or of the settings.
 
 use std::sync::{Arc, LazyLock};
 
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use sha2::{Digest, Sha256};
 
 use super::Page;
 use super::brand::Brand;
+use super::file::File;
 
 const FOREVER: &str = "public, max-age=31536000, immutable";
-
-/// A file of the page.
-#[derive(Debug)]
-pub(super) struct File {
-    pub(super) name: String,
-    media_type: &'static str,
-    bytes: Bytes,
-}
 
 static STYLE: LazyLock<File> =
     LazyLock::new(|| File::compiled("wallet", "css", include_str!("../../assets/wallet.css")));
@@ -30,24 +20,6 @@ static CARD_SCRIPT: LazyLock<File> =
     LazyLock::new(|| File::compiled("card", "js", include_str!("../../assets/card.js")));
 static ICON: LazyLock<File> =
     LazyLock::new(|| File::compiled("icon", "svg", include_str!("../../assets/icon.svg")));
-
-impl File {
-    fn compiled(stem: &str, ending: &str, text: &'static str) -> Self {
-        Self::new(stem, ending, Bytes::from_static(text.as_bytes()))
-    }
-
-    /// A file named by its content.
-    pub(super) fn new(stem: &str, ending: &str, bytes: Bytes) -> Self {
-        let digest = hex::encode(Sha256::digest(&bytes));
-        let media_type = match ending {
-            "css" => "text/css; charset=utf-8",
-            "svg" => "image/svg+xml",
-            "png" => "image/png",
-            _ => "text/javascript; charset=utf-8",
-        };
-        Self { name: format!("{stem}-{}.{ending}", &digest[..12]), media_type, bytes }
-    }
-}
 
 /// The files of the page and the platform's brand, for templates.
 #[derive(Clone, Debug)]

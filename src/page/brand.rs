@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use axum::body::Bytes;
 
-use super::assets::File;
+use super::file::File;
 use crate::config::{self, Colour};
 
 /// Most bytes of a logo: each first visit loads it.

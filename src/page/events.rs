@@ -57,23 +57,17 @@ pub(super) async fn events(
 async fn tell(page: Page, mut watcher: Watcher, stream: Stream, sender: mpsc::Sender<Event>) {
     let ended = stream.ended.clone();
     let told = ended.run_until_cancelled(async {
-        // What changed since the page was written is fetched at once.
-        let mut next = Some(changed(OF_A_WALLET));
         let mut silences = 0;
-        loop {
-            let event = match next.take() {
-                Some(event) => event,
-                None => match watcher.next(AS_OF_EVERY).await {
-                    None => return,
-                    Some(News::Event(told)) => of_event(&told),
-                    Some(News::Wallet) => changed(OF_A_WALLET),
-                    // Without news from the servers, the figures keep their time.
-                    Some(News::Nothing) if !page.live.is_fresh() => continue,
-                    Some(News::Nothing) => {
-                        silences = (silences + 1) % SILENCES_MAX;
-                        if silences == 0 { changed(OF_A_WALLET) } else { as_of(&page) }
-                    }
-                },
+        while let Some(news) = watcher.next(AS_OF_EVERY).await {
+            let event = match news {
+                News::Event(told) => of_event(&told),
+                News::Wallet => changed(OF_A_WALLET),
+                // Without news from the servers, the figures keep their time.
+                News::Nothing if !page.live.is_fresh() => continue,
+                News::Nothing => {
+                    silences = (silences + 1) % SILENCES_MAX;
+                    if silences == 0 { changed(OF_A_WALLET) } else { as_of(&page) }
+                }
             };
             if sender.send(event.retry(RECONNECT)).await.is_err() {
                 return;

@@ -20,6 +20,7 @@ mod error;
 mod estimate_card;
 mod events;
 mod export;
+mod file;
 mod form;
 mod frame;
 mod history;

@@ -21,6 +21,7 @@ use crate::ledger::LedgerError;
 use crate::ledger::outbox;
 use crate::ledger::overview;
 use crate::ledger::store::{Store, StoreError};
+use crate::metrics::{LIVE_STREAMS, LIVE_STREAMS_REFUSED};
 
 /// Time between two reads.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -32,6 +33,9 @@ const EVENTS_KEPT: usize = 64;
 
 /// Identifies a state of a wallet: version, holds, held money.
 type Mark = (Option<i64>, Option<(i64, i64)>);
+
+/// Before the first look.
+const NEVER: Mark = (None, None);
 
 /// The watched wallets of this process; cheap to clone.
 #[derive(Clone, Debug)]
@@ -117,24 +121,28 @@ impl Live {
         Self(Arc::new(Inner { store, balance, shutdown, limits, looked_at, watched, wake }))
     }
 
-    /// Watches a wallet; `None`: there are too many watchers.
+    /// Watches a wallet, whose present state is told first; `None`: there are too many watchers.
     pub fn watch(&self, account: &AccountId) -> Option<Watcher> {
         let mut watched = self.lock();
         let all: usize = watched.values().map(|one| one.watchers).sum();
-        if all >= self.0.limits.all {
+        let of_account = watched.get(account).map_or(0, |one| one.watchers);
+        if all >= self.0.limits.all || of_account >= self.0.limits.account {
+            metrics::counter!(LIVE_STREAMS_REFUSED).increment(1);
             return None;
         }
+        metrics::gauge!(LIVE_STREAMS).increment(1);
         let one = watched.entry(account.clone()).or_insert_with(|| Watched {
-            changes: watch::Sender::new((None, None)),
+            changes: watch::Sender::new(NEVER),
             events: broadcast::Sender::new(EVENTS_KEPT),
             told: 0,
             watchers: 0,
         });
-        if one.watchers >= self.0.limits.account {
-            return None;
-        }
         one.watchers += 1;
-        let (changes, events) = (one.changes.subscribe(), one.events.subscribe());
+        let (mut changes, events) = (one.changes.subscribe(), one.events.subscribe());
+        // What changed before is told at once, or by the first look.
+        if *changes.borrow() != NEVER {
+            changes.mark_changed();
+        }
         drop(watched);
         self.0.wake.notify_one();
         Some(Watcher { live: self.clone(), account: account.clone(), changes, events })
@@ -249,6 +257,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
+        metrics::gauge!(LIVE_STREAMS).decrement(1);
         let mut watched = self.live.lock();
         if let Some(one) = watched.get_mut(&self.account) {
             one.watchers -= 1;

@@ -133,15 +133,30 @@ async fn a_stream_ends_with_its_key_and_with_the_process() {
 }
 
 #[tokio::test]
-async fn an_account_has_so_many_streams_and_a_closed_one_makes_room() {
+async fn an_account_and_a_process_have_so_many_streams_and_a_closed_one_makes_room() {
     let mut system = System::new().await;
-    let api = system.serve("api").await;
-    system.open(&api, &[account("acme", 1_000_000)]).await;
+    let index = system.start(
+        "api",
+        &[
+            ("CALLMETER__WALLET__ACCOUNT_WATCHERS_MAX", "4"),
+            ("CALLMETER__WALLET__WATCHERS_MAX", "6"),
+        ],
+    );
+    let api = system.ready(index).await;
+    system.open(&api, &[account("acme", 1_000_000), account("other", 0)]).await;
     let mut streams = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..4 {
         streams.push(Events::of(api.stream(PATH).await));
     }
     assert_eq!(api.get(PATH).await.problem(503), "overloaded");
+    let other = PATH.replace("acme", "other");
+    for _ in 0..2 {
+        streams.push(Events::of(api.stream(&other).await));
+    }
+    assert_eq!(api.get(&other).await.problem(503), "overloaded");
+    let metrics = api.get("/metrics").await.text;
+    assert!(metrics.contains("callmeter_live_streams 6\n"), "{metrics}");
+    assert!(metrics.contains("callmeter_live_streams_refused_total 2\n"), "{metrics}");
     drop(streams);
     until("there is room again", SOON, async || {
         (api.stream(PATH).await.status() == 200).then_some(())

@@ -1,5 +1,6 @@
 //! A browser without scripts: keeps cookies, follows nothing, and names its origin with forms.
 
+use crate::harness::poll::SOON;
 use reqwest::header::HeaderMap;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -8,6 +9,24 @@ pub(super) struct Browser {
     client: reqwest::Client,
     pub(super) base: String,
     cookies: Mutex<BTreeMap<String, String>>,
+}
+
+/// The live stream of the page.
+pub(super) struct Hearing {
+    stream: reqwest::Response,
+    heard: String,
+}
+
+impl Hearing {
+    /// Waits until it says this, after what it said before.
+    pub(super) async fn hears(&mut self, words: &str) {
+        let begin = self.heard.len();
+        while !self.heard[begin..].contains(words) {
+            let chunk = tokio::time::timeout(SOON, self.stream.chunk()).await;
+            let bytes = chunk.expect("it comes soon").expect("bytes").expect("more");
+            self.heard.push_str(&String::from_utf8_lossy(&bytes));
+        }
+    }
 }
 
 /// A page as the browser got it.
@@ -62,6 +81,11 @@ impl Browser {
 
     pub(super) async fn head(&self, path: &str) -> Seen {
         self.send(self.client.head(format!("{}{path}", self.base))).await
+    }
+
+    /// Opens the live stream of the page.
+    pub(super) async fn listen(&self) -> Hearing {
+        Hearing { stream: self.stream("/wallet/events").await, heard: String::new() }
     }
 
     /// Opens a stream, which must begin.

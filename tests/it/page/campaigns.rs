@@ -59,23 +59,15 @@ async fn a_campaign_is_estimated_by_a_form_and_followed_live_whatever_its_tag() 
     let before = browser.get(&link).await.expect(200);
     before.has("for 8,000 calls").has("Spent so far $0.00").has("No call of this campaign");
     before.lacks("<script>alert");
-    let mut stream = browser.stream("/wallet/events").await;
-    let mut told = String::new();
-    let mut hears = async |words: &str| {
-        let begin = told.len();
-        while !told[begin..].contains(words) {
-            let chunk = tokio::time::timeout(SOON, stream.chunk()).await.expect("it comes soon");
-            told.push_str(&String::from_utf8_lossy(&chunk.expect("bytes").expect("more")));
-        }
-    };
-    hears("campaign").await;
+    let mut live = browser.listen().await;
+    live.hears("campaign").await;
     let part = before.attribute("data-from").replace("&#38;", "&");
     assert!(part.starts_with("/wallet/campaigns/part?campaign="), "{part}");
     let calls = (1..=3).map(|number| tagged(&acme, number, 61, HOSTILE));
     let other =
         [tagged(&acme, 4, 30, "spring"), on_calls(0, &completed(&acme, &call_sid(5), 30, now()))];
     world.system.produce(&calls.chain(other).collect::<Vec<_>>()).await;
-    hears("campaign").await;
+    live.hears("campaign").await;
     let until_shown = async |words: &str| {
         until(words, SOON, async || {
             let shown = browser.get(&part).await.expect(200);

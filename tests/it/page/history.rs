@@ -18,19 +18,11 @@ async fn calls_are_held_charged_told_live_found_and_proven() {
     let browser = world.signed_in("caller").await;
     let overview = browser.get("/wallet").await.expect(200);
     overview.has("$30.00").has("100 of 100 min").has("0 live calls").has("Adjustment");
-    let mut stream = browser.stream("/wallet/events").await;
-    let mut told = String::new();
-    let mut hears = async |words: &str| {
-        let begin = told.len();
-        while !told[begin..].contains(words) {
-            let chunk = tokio::time::timeout(SOON, stream.chunk()).await.expect("it comes soon");
-            told.push_str(&String::from_utf8_lossy(&chunk.expect("bytes").expect("more")));
-        }
-    };
-    hears("data: notices,balance").await;
+    let mut live = browser.listen().await;
+    live.hears("data: notices,balance").await;
     // A call in progress holds minutes; its end is charged. Each is told.
     allowed(&ask(&world.admin, "caller", &call_sid(1), 600).await);
-    hears("event: parts").await;
+    live.hears("event: parts").await;
     let parts = browser.get("/wallet/parts?names=balance,plan").await.expect(200);
     parts.has("1 live call").has("10 held by live calls").has("90 of 100 min");
     parts.lacks("Recent activity");
@@ -39,7 +31,7 @@ async fn calls_are_held_charged_told_live_found_and_proven() {
         on_calls(0, &completed(&caller, &call_sid(2), 61, now())),
     ];
     world.system.produce(&calls).await;
-    hears("event: parts").await;
+    live.hears("event: parts").await;
     until("both are charged", SOON, async || {
         browser.get("/wallet").await.words().contains("Overage call").then_some(())
     })

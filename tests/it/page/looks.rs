@@ -195,3 +195,42 @@ async fn one_account_sees_only_itself() {
     assert!(seen.location().contains("problem=unknown_card"), "{}", seen.location());
     globex.get(seen.location()).await.expect(200).has("Nothing was charged.");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_told_of_a_change_fetches_it_and_an_operator_no_card() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", &[]).await;
+    let owner = world.signed_in("acme").await;
+    let card = world.save(&owner, Card::default()).await;
+    owner.get("/wallet/cards").await.expect(200);
+    let other = world.signed_in("acme").await;
+    let operator = world.browser();
+    let link = world.link("acme", &json!({ "operator": "grace" })).await;
+    operator.get(&link).await.expect(303);
+    let on = json!({"enabled": true, "threshold": "1.00", "amount": "20.00",
+        "payment_method": card});
+    world.admin.put("/v1/accounts/acme/auto-refill", &on).await.expect(200);
+    let all = [&owner, &other, &operator];
+    let mut streams = Vec::new();
+    for browser in all {
+        streams.push(browser.listen().await);
+    }
+    for live in &mut streams {
+        live.hears("event: parts").await;
+    }
+    for dollars in 26..36 {
+        let credit = json!({"type": "credit", "amount": "1.00", "description": "one more"});
+        world.admin.post("/v1/accounts/acme/adjustments", &credit).await.expect(201);
+        let shown =
+            futures::future::join_all(all.iter().zip(&mut streams).map(async |(browser, live)| {
+                live.hears("event: parts").await;
+                browser.get("/wallet/parts?names=balance,notices,refused,odd").await.expect(200)
+            }));
+        for seen in shown.await {
+            seen.has(&format!("Available ${dollars}.00"));
+        }
+    }
+    let path = "/wallet/parts?names=notices,balance,plan,calls,recent,refused";
+    let (customers, operators) = (owner.get(path).await.expect(200), operator.get(path).await);
+    operators.expect(200).lacks("4242").lacks("Add funds");
+    customers.has("Add funds");
+}
