@@ -86,6 +86,7 @@ const at = document.body.dataset.at;
 const live = document.getElementById('live');
 const RECONNECTING_AFTER = 5000;
 const FETCH_EVERY = 400;
+const RETRY_AFTER = 2000;
 let source = null;
 let wanted = new Set();
 let fetching = false;
@@ -156,6 +157,9 @@ async function fetchParts() {
       if (answer.ok) {
         const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
         page.querySelectorAll('[data-part]').forEach((part) => swap(document.adoptNode(part)));
+      } else if (answer.status >= 500) {
+        names.forEach((name) => wanted.add(name));
+        await new Promise((resolve) => { setTimeout(resolve, RETRY_AFTER); });
       }
     } catch {
       // The stream notices that the connection is gone.

@@ -32,8 +32,8 @@ const CALLERS: u64 = 8;
 const CALL: Duration = Duration::from_secs(3);
 /// The page's script fetches at most so often.
 const FETCH_EVERY: Duration = Duration::from_millis(400);
-/// A call that a session has not shown by then is missing.
-const SHOWN_MAX: Duration = Duration::from_secs(10);
+/// The page's script fetches again after so long what was refused.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Calls of an account that its sessions look for.
 const KEPT: usize = 16;
 const PARTS: &str = "/wallet/parts?names=notices,balance,plan,calls,recent,refused";
@@ -59,6 +59,7 @@ type Begun = Arc<Mutex<VecDeque<(u64, Instant)>>>;
 struct Seen {
     micros: Mutex<Vec<u64>>,
     fetched: AtomicU64,
+    refused: AtomicU64,
     ends: AtomicBool,
 }
 
@@ -87,12 +88,16 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     }
     eprintln!("watchers: {} sessions are open", sessions.len());
     callers.call(Duration::from_secs(5)).await?;
+    let refused = seen.refused.swap(0, Ordering::Relaxed);
+    eprintln!("watchers: {refused} fetches were refused while they opened");
     lock(&seen.micros).clear();
     seen.fetched.store(0, Ordering::Relaxed);
     let before = servers.read(service.process.id())?;
     let mut asked = callers.call(time).await?;
     let used = servers.read(service.process.id())?.since(before);
     let fetched = seen.fetched.load(Ordering::Relaxed) / seconds;
+    let refused = seen.refused.load(Ordering::Relaxed);
+    eprintln!("watchers: {refused} fetches were refused");
     tokio::time::sleep(Duration::from_secs(2)).await;
     seen.ends.store(true, Ordering::Relaxed);
     for session in sessions {
@@ -103,8 +108,8 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     let mut shown = std::mem::take(&mut *lock(&seen.micros));
     let expected = u64::try_from(asked.len() * SESSIONS)?;
     let count = u64::try_from(shown.len())?;
-    // Calls of the warm-up are shown too; those of the last moments may not be.
-    ensure!(count * 100 >= expected * 95, "{count} of {expected} calls were shown");
+    // Calls of the warm-up are shown too. A call that is over before it is shown is missing.
+    let shown_percent = count * 100 / expected;
     let percent = |micros: u64| micros / seconds / 10_000;
     Ok(Watched {
         shown_p50: percentile(&mut shown, 50),
@@ -113,7 +118,8 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
         asked_p99_alone: percentile(&mut alone, 99),
         fetched,
         cpu: format!(
-            "of a core: callmeter {} %, Postgres {} %, Redis {} %",
+            "of a core: callmeter {} %, Postgres {} %, Redis {} %; {refused} fetches refused, {shown_percent} % \
+             of calls shown",
             percent(used.ours),
             percent(used.postgres),
             percent(used.redis)
@@ -263,15 +269,23 @@ async fn watch(
     let mut stream = Connection::open(address).await?;
     stream.begin("/wallet/events", &cookie).await?;
     let mut fetching = Connection::open(address).await?;
-    let mut last = 0;
+    // Calls that began before are not looked for.
+    let mut last = lock(&begun).back().map_or(0, |(number, _)| *number);
     while !seen.ends.load(Ordering::Relaxed) {
         let news = tokio::time::timeout(Duration::from_secs(1), stream.news()).await;
         let Ok(is_changed) = news else { continue };
         if !is_changed? {
             continue;
         }
-        let (head, text) = fetching.get(PARTS, &cookie).await?;
-        ensure!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let text = loop {
+            let (head, text) = fetching.get(PARTS, &cookie).await?;
+            if head.starts_with("HTTP/1.1 200") {
+                break text;
+            }
+            ensure!(head.starts_with("HTTP/1.1 503"), "{head}");
+            seen.refused.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(RETRY_AFTER).await;
+        };
         seen.fetched.fetch_add(1, Ordering::Relaxed);
         let now = Instant::now();
         let wanted: Vec<(u64, Instant)> =
@@ -280,8 +294,6 @@ async fn watch(
             if text.contains(&sid(number)) {
                 last = number;
                 lock(&seen.micros).push(u64::try_from((now - at).as_micros())?);
-            } else {
-                ensure!(at.elapsed() < SHOWN_MAX, "call {number} is not shown");
             }
         }
         tokio::time::sleep(FETCH_EVERY).await;

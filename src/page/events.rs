@@ -32,6 +32,8 @@ const RECONNECT: Duration = Duration::from_secs(2);
 /// Events that a slow browser may be behind; then its stream waits.
 const EVENTS_KEPT: usize = 8;
 
+/// What changes with the holds of calls.
+const OF_HOLDS: &str = "notices,balance,plan,calls";
 /// What changes with a wallet.
 const OF_A_WALLET: &str = "notices,balance,plan,calls,recent,refused,campaign";
 
@@ -62,6 +64,7 @@ async fn tell(page: Page, mut watcher: Watcher, stream: Stream, sender: mpsc::Se
             let event = match news {
                 News::Event(told) => of_event(&told),
                 News::Wallet => changed(OF_A_WALLET),
+                News::Holds => changed(OF_HOLDS),
                 // Without news from the servers, the figures keep their time.
                 News::Nothing if !page.live.is_fresh() => continue,
                 News::Nothing => {

@@ -18,6 +18,8 @@ use super::error::{Around, PageError};
 use crate::config;
 use crate::metrics::{HTTP_REQUEST_SECONDS, HTTP_REQUESTS};
 
+/// Longest time that a request waits for its turn.
+const PLACE_MAX: Duration = Duration::from_secs(2);
 const REQUEST_ID: &str = "x-request-id";
 /// Nothing but our own files, no inline script or style, no frame around the page.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -85,7 +87,9 @@ pub(super) async fn frame(State(page): State<Page>, mut request: Request, next: 
 }
 
 async fn within(page: Page, request: Request, next: Next) -> Response {
-    let Ok(_place) = page.places.try_acquire() else {
+    // A change of many wallets makes many fetches at once: they wait for each other.
+    let place = tokio::time::timeout(PLACE_MAX, page.places.acquire()).await;
+    let Ok(Ok(_place)) = place else {
         return PageError::Overloaded.into_response();
     };
     let answered = tokio::time::timeout(page.request_time_max, next.run(request)).await;

@@ -147,7 +147,7 @@ pub(super) async fn overview(
     Ok(super::html(&OverviewPage { shell, parts }).into_response())
 }
 
-/// Reads the parts with these names.
+/// Reads the parts with these names, and nothing for the others; without names, the whole page.
 pub(super) async fn read(
     page: &Page,
     visit: &Visit,
@@ -160,17 +160,34 @@ pub(super) async fn read(
     let held = page.balance.held_sums(std::slice::from_ref(account)).await;
     let calls = held.ok().and_then(|held| held.into_iter().next().flatten());
     let is_operator = visit.session.visitor.is_operator();
-    let runway = page.wallets.runway_days(account, view.available, now).await?;
-    let auto = page.auto_refill_summary(visit, now).await?;
-    let mut connection = page.store.read().await?;
-    let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
-    let filter = TransactionFilter::default();
-    let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
-    let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
-    let denials = entries::denials(&mut connection, account_key, now).await?;
-    let watched = watched::find(&mut connection, account_key).await?;
-    drop(connection);
-    let live = page.wallets.live_calls(account, account_key, LIVE).await?;
+    let wants = |name: &str| names.is_empty() || names.contains(&name);
+    let (mut runway, mut auto) = (None, AutoRefillSummary::default());
+    if wants("balance") {
+        runway = page.wallets.runway_days(account, view.available, now).await?;
+    }
+    if wants("notices") || wants("refused") {
+        auto = page.auto_refill_summary(visit, now).await?;
+    }
+    let mut live = Vec::new();
+    if wants("calls") {
+        live = page.wallets.live_calls(account, account_key, LIVE).await?;
+    }
+    let (mut recent, mut denials, mut spent) = (Vec::new(), Vec::new(), None);
+    if wants("recent") {
+        let mut connection = page.store.read().await?;
+        let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
+        let filter = TransactionFilter::default();
+        let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
+        let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
+        let rows = found.items.into_iter();
+        recent = rows.map(|entry| Row::new(entry, &of_refills, is_operator)).collect();
+    }
+    // Beside them stand auto-refill and the budget.
+    if wants("refused") {
+        let mut connection = page.store.read().await?;
+        denials = entries::denials(&mut connection, account_key, now).await?;
+        spent = budget(&watched::find(&mut connection, account_key).await?, now);
+    }
     let count = calls.map_or(0, |(calls, _)| calls);
     let more_live = count.saturating_sub(i64::try_from(live.len()).unwrap_or(i64::MAX)).max(0);
     let suggestion = suggested(page, view.available);
@@ -185,12 +202,8 @@ pub(super) async fn read(
         auto,
         live: live.into_iter().map(|call| Live::new(call, now)).collect(),
         more_live,
-        budget: budget(&watched, now),
-        recent: found
-            .items
-            .into_iter()
-            .map(|entry| Row::new(entry, &of_refills, is_operator))
-            .collect(),
+        budget: spent,
+        recent,
         refused: refused(&denials, suggestion),
     })
 }

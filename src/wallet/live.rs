@@ -85,6 +85,8 @@ pub struct LiveEvent {
 pub enum News {
     /// The wallet has changed.
     Wallet,
+    /// Only what calls hold has changed.
+    Holds,
     /// Nothing happened for long.
     Nothing,
     /// An event.
@@ -106,6 +108,8 @@ pub struct Watcher {
     live: Live,
     account: AccountId,
     changes: watch::Receiver<Mark>,
+    /// The mark that was told last.
+    last: Mark,
     events: broadcast::Receiver<Arc<LiveEvent>>,
 }
 
@@ -145,7 +149,8 @@ impl Live {
         }
         drop(watched);
         self.0.wake.notify_one();
-        Some(Watcher { live: self.clone(), account: account.clone(), changes, events })
+        let (live, account) = (self.clone(), account.clone());
+        Some(Watcher { live, account, changes, last: NEVER, events })
     }
 
     /// What watchers of an account were told so far; `None`: nobody watches it.
@@ -243,11 +248,14 @@ impl Watcher {
     /// misses events, which are in the lists of the API.
     pub async fn next(&mut self, longest: Duration) -> Option<News> {
         let shutdown = self.live.0.shutdown.clone();
-        let (changes, events) = (&mut self.changes, &mut self.events);
+        let (changes, events, last) = (&mut self.changes, &mut self.events, &mut self.last);
         let news = async {
             tokio::select! {
                 event = events.recv() => event.map_or(News::Wallet, News::Event),
-                _ = changes.changed() => News::Wallet,
+                _ = changes.changed() => {
+                    let before = std::mem::replace(last, *changes.borrow_and_update());
+                    if before != NEVER && before.0 == last.0 { News::Holds } else { News::Wallet }
+                }
             }
         };
         let news = shutdown.run_until_cancelled(tokio::time::timeout(longest, news)).await;

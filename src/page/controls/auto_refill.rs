@@ -41,7 +41,7 @@ pub(super) struct CardChoice {
 }
 
 /// Auto-refill in a sentence.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::page) struct AutoRefillSummary {
     pub(in crate::page) state: &'static str,
     pub(in crate::page) tone: &'static str,
