@@ -7,6 +7,7 @@ mod counterparts;
 mod events;
 mod faults;
 mod histories;
+mod history;
 mod kills;
 mod liability;
 mod limits;
