@@ -14,6 +14,7 @@ mod limits;
 mod recovery;
 mod refills;
 mod refunds;
+mod settled;
 mod storm;
 mod two_years;
 mod webhooks;
