@@ -17,9 +17,10 @@ pub(super) fn key(ledger: &str, refill: &Refill, what: &str) -> String {
     format!("{ledger}-{}-{}-{what}", refill.id, refill.attempt)
 }
 
-/// The key of the request that makes the customer of an account.
-pub(super) fn customer_key(ledger: &str, account_key: i32) -> String {
-    format!("{ledger}-customer-{account_key}")
+/// The key of the request that makes the customer of an account. It has the account's id: a ledger
+/// restored from a backup gives the numbers of lost accounts to new ones.
+pub(super) fn customer_key(ledger: &str, account: &str) -> String {
+    format!("{ledger}-customer-{account}")
 }
 
 /// Adds the metadata of everything that belongs to an account.
