@@ -14,6 +14,7 @@ mod limits;
 mod recovery;
 mod refills;
 mod refunds;
+mod restored;
 mod settled;
 mod storm;
 mod two_years;
