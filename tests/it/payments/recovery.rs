@@ -10,6 +10,13 @@ use serde_json::{Value, json};
 impl World {
     /// A payment at Stripe with this ledger's metadata, as one whose rows a restored backup lacks.
     async fn lost_payment(&self, account: &str, cents: u32) -> String {
+        let made = self.lost_intent(account, cents).await;
+        assert_eq!(made["status"], "succeeded", "{made}");
+        text(&made, "id")
+    }
+
+    /// The same, whatever the bank answered.
+    async fn lost_intent(&self, account: &str, cents: u32) -> Value {
         let mut sql = self.system.sql().await;
         let ledger = "SELECT ledger_id::text FROM ledger_identity";
         let ledger: String = sqlx::query_scalar(ledger).fetch_one(&mut sql).await.expect("a row");
@@ -37,9 +44,7 @@ impl World {
         let form = form.map(|(name, value)| format!("{name}={value}")).join("&");
         let made = made.header("content-type", "application/x-www-form-urlencoded").body(form);
         let made = made.send().await.expect("an answer");
-        let made: Value = made.json().await.expect("JSON");
-        assert_eq!(made["status"], "succeeded", "{made}");
-        text(&made, "id")
+        made.json().await.expect("JSON")
     }
 }
 
@@ -248,4 +253,23 @@ async fn a_payment_that_names_one_account_and_anothers_customer_stops_no_recover
     let recovered = recover(&world);
     assert_eq!(recovered["credited"], 1, "{recovered}");
     assert_eq!(recovered["unmatched"], json!([{"payment_intent": foreign, "reason": "customer"}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_payment_that_the_bank_works_on_is_told_and_brought_back_once_it_is_paid() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    let card = world.save(Card { is_slow: true, ..Card::default() }).await;
+    let slow = world.lost_intent("acme", 3_300).await;
+    assert_eq!(slow["status"], "processing", "{slow}");
+    world.stripe.local.set_card(&card, |card| card.is_slow = false).expect("a card");
+    world.lost_payment("acme", 2_200).await;
+    let recovered = recover(&world);
+    let unmatched = json!([{"payment_intent": slow["id"], "reason": "processing"}]);
+    assert_eq!(recovered["unmatched"], unmatched, "{recovered}");
+    assert_eq!(world.balance().await, "22.000000");
+    let open = world.admin.get("/v1/unmatched-payments").await.expect(200);
+    assert_eq!(open["items"], json!([]), "nothing was paid yet: {open}");
+    world.stripe.local.finish_payment(&text(&slow, "id"), None).expect("it is paid");
+    assert_eq!(recover(&world)["credited"], 1);
+    assert_eq!(world.balance().await, "55.000000");
 }
