@@ -202,6 +202,7 @@ impl Payments {
             payment_intent: intent.id.clone(),
             cents: intent.amount,
             is_automatic: noted(intent, "callmeter_trigger") == Some("auto"),
+            request: request_of(intent),
         };
         let restored = self.changes.run(restore, By::new(who, self.clock.now())).await?;
         match restored {
@@ -268,6 +269,12 @@ fn noted<'a>(intent: &'a PaymentIntent, name: &str) -> Option<&'a str> {
     intent.metadata.get(name).map(String::as_str)
 }
 
+/// The request of a payment's refill: its Idempotency-Key and the hash of its body.
+fn request_of(intent: &PaymentIntent) -> Option<(String, [u8; 32])> {
+    let sha256 = hex::decode(noted(intent, "callmeter_request_sha256")?).ok()?;
+    Some((noted(intent, "callmeter_request")?.to_owned(), sha256.try_into().ok()?))
+}
+
 /// Writes a refill that the ledger lost, `pending`, with its payment.
 #[derive(Clone, Debug)]
 struct RestoreRefill {
@@ -277,6 +284,7 @@ struct RestoreRefill {
     payment_intent: PaymentIntentId,
     cents: i64,
     is_automatic: bool,
+    request: Option<(String, [u8; 32])>,
 }
 
 /// Why a refill is not written again.
@@ -318,6 +326,13 @@ impl Change for RestoreRefill {
         let amount = super::dollars_of(self.cents)
             .ok_or_else(|| LedgerError::unreadable("a payment's amount", self.cents))?;
         debug_assert_eq!(cents(amount), Some(self.cents));
+        // A client that asked again before the recovery has another refill under its key.
+        let mut request = self.request.clone();
+        if let Some((key, _)) = &request
+            && refills::find(connection, Which::Request(account_key, key)).await?.is_some()
+        {
+            request = None;
+        }
         let trigger = if self.is_automatic { RefillTrigger::Auto } else { RefillTrigger::Manual };
         let new = NewRefill {
             id: self.id.clone(),
@@ -329,7 +344,7 @@ impl Change for RestoreRefill {
             saves_card: false,
             return_url: None,
             receipt_email: None,
-            request: None,
+            request,
             created_at: by.at,
             claimed_until: by.at,
         };

@@ -59,10 +59,15 @@ pub(super) fn create(
         .with_some("payment_method", card.map(PaymentMethodId::as_str))
         .with_some("setup_future_usage", refill.saves_card.then_some("off_session"))
         .with_some("receipt_email", refill.receipt_email.as_deref());
+    let request = refill.request_key.as_deref().zip(refill.request_sha256.as_deref());
+    let (key, sha256) = request.filter(|_| refill.notes_request).unzip();
+    let sha256 = sha256.map(hex::encode);
     let form = with_metadata(form, ledger, refill.account.as_str())
         .with("metadata[callmeter_refill]", refill.id.as_str())
         .with("metadata[callmeter_attempt]", refill.attempt.to_string())
-        .with("metadata[callmeter_trigger]", refill.trigger.as_str());
+        .with("metadata[callmeter_trigger]", refill.trigger.as_str())
+        .with_some("metadata[callmeter_request]", key)
+        .with_some("metadata[callmeter_request_sha256]", sha256.as_deref());
     Ok(form)
 }
 

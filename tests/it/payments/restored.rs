@@ -173,6 +173,15 @@ async fn auto_refills(history: &History) -> Vec<Value> {
     listed.and_then(|it| it["items"].as_array().cloned()).expect("a list")
 }
 
+/// Asks for a refill, always with the same Idempotency-Key.
+async fn ask_once(history: &History, body: &Value) -> Value {
+    let path = format!("/v1/accounts/{}/refills", history.id);
+    let headers = [("idempotency-key", "order-17")];
+    let body = Some(body.to_string().into_bytes());
+    let answer = history.own.send(Method::POST, &path, &headers, body).await;
+    answer.expect("an answer").expect(201)
+}
+
 /// An account whose next call takes its balance below the threshold.
 async fn nearly_refilled(history: &History) {
     history.save(Card::default()).await.expect("a card");
@@ -216,6 +225,11 @@ async fn a_dump_taken_under_load_is_restored_and_recovered_until_ledger_and_stri
     let late = world.open("late", 75).await;
     let card = late.save(Card::default()).await.expect("a card");
     let lost = text(&late.pay(&card, "97.00").await, "payment_intent");
+
+    // This customer never reads the answer, and asks again later.
+    let request = json!({"amount": "11.00", "payment_method": older[2].card});
+    let asked = ask_once(&histories[2], &request).await;
+    assert_eq!(asked["status"], "completed", "{asked}");
 
     // The process dies, and the dump is all that is left of the ledger.
     world.system.services[0].kill();
@@ -287,6 +301,10 @@ async fn a_dump_taken_under_load_is_restored_and_recovered_until_ledger_and_stri
     assert_eq!(code, Some(0), "{printed}");
     assert!(printed.contains("\"under_way\":0"), "{printed}");
 
+    let captured = world.captured();
+    let again = ask_once(&histories[2], &request).await;
+    assert_eq!(again["id"], asked["id"], "the same request is the same refill");
+    assert_eq!(world.captured(), captured);
     let before = histories[1].credited().await.expect("an answer");
     histories[1].pay(&older[1].card, "33.00").await;
     assert_eq!(histories[1].credited().await, Some(before + 3_300));
