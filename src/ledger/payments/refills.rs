@@ -52,6 +52,7 @@ pub struct StoredDecline {
 /// A refill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns are documented in the schema")]
+#[expect(clippy::struct_excessive_bools, reason = "columns, each true or false by itself")]
 pub struct Refill {
     pub id: RefillId,
     pub number: i64,
