@@ -83,6 +83,8 @@ servers_env() {
   printf 'export DATABASE_URL=postgres://callmeter@127.0.0.1:%s/callmeter\n' "$port"
   printf 'export REDIS_URL=redis://127.0.0.1:%s\n' "$(server_port redis)"
   printf 'export KAFKA_BROKERS=127.0.0.1:%s\n' "$(server_port kafka)"
+  # Where pg_dump and pg_restore of the server's own version are.
+  printf 'export POSTGRES_BIN=%q\n' "$POSTGRES_BIN"
   # The kernel allows 107 bytes for the path of a socket, and the path is part of a URL.
   if [[ $socket =~ ^[A-Za-z0-9/._-]+$ ]] && ((${#socket} + ${#port} < 107 - 10)); then
     printf 'export DATABASE_SOCKET_URL=postgres://callmeter@%s:%s/callmeter\n' "${socket//\//%2F}" "$port"

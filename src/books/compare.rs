@@ -7,8 +7,16 @@ use serde::Serialize;
 /// The currency of the ledger, in Stripe's word.
 const USD: &str = "usd";
 
-/// Micro-dollars of a cent; of other currencies millionths of their hundredths.
+/// Micro-dollars of a cent.
 const MICROS_PER_CENT: i64 = 10_000;
+
+/// Currencies whose smallest unit at Stripe is the whole, and those with three places; all others
+/// have two (<https://docs.stripe.com/currencies#minor-units>).
+const WITHOUT_PLACES: [&str; 15] = [
+    "bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+    "xof", "xpf",
+];
+const WITH_THREE_PLACES: [&str; 5] = ["bhd", "jod", "kwd", "omr", "tnd"];
 
 /// Why the books differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -147,6 +155,16 @@ pub(super) struct OurDispute {
 /// The amount of Stripe's cents.
 pub(super) fn of_cents(cents: i64) -> Money {
     Money::from_micros(cents.saturating_mul(MICROS_PER_CENT))
+}
+
+/// The amount of a currency's smallest units at Stripe; its micros are millionths of the currency.
+pub(super) fn of_units(units: i64, currency: &str) -> Money {
+    let micros = match currency {
+        _ if WITHOUT_PLACES.contains(&currency) => 1_000_000,
+        _ if WITH_THREE_PLACES.contains(&currency) => 1_000,
+        _ => MICROS_PER_CENT,
+    };
+    Money::from_micros(units.saturating_mul(micros))
 }
 
 /// The differences of one payment. What moved after `settled_before` on one side only is still

@@ -35,6 +35,17 @@ fn refund(id: &str, cents: i64, second: i64, is_good: bool) -> StripeRefund {
 }
 
 #[test]
+fn an_amount_has_the_places_of_its_currency() {
+    let shown = |units, currency| of_units(units, currency).to_string();
+    assert_eq!(shown(1_234, "usd"), of_cents(1_234).to_string());
+    assert_eq!(shown(1_234, "eur"), "12.340000");
+    assert_eq!(shown(1_234, "jpy"), "1234.000000");
+    assert_eq!(shown(-1_234, "kwd"), "-1.234000");
+    // Stripe writes it with two places, though it has none.
+    assert_eq!(shown(1_234, "ugx"), "12.340000");
+}
+
+#[test]
 fn a_payment_is_credited_once_and_with_its_amount() {
     assert_eq!(told(&paid(500), &credited(500)), []);
     assert_eq!(told(&paid(500), &credited(400)), [("amount", 400, 500)]);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use callmeter_core::domain::Money;
 use chrono::{DateTime, Utc};
 
-use super::compare::of_cents;
+use super::compare::of_units;
 use super::report::{PayoutRow, Sums};
 use super::theirs::instant;
 use super::{Books, BooksError, PAGE_MAX, ours, store};
@@ -70,7 +70,7 @@ fn row(
     let (mut ours, mut others, mut earlier) = (Sums::default(), Sums::default(), 0_i64);
     for movement in movements.iter().filter(|movement| movement.kind != "payout") {
         let is_ours = payment(movement).is_some_and(|id| known.contains(id));
-        add(if is_ours { &mut ours } else { &mut others }, movement);
+        add(if is_ours { &mut ours } else { &mut others }, movement, &payout.currency);
         if is_ours && category(movement) == "charge" && movement.created < from.timestamp() {
             earlier = earlier.saturating_add(movement.amount);
         }
@@ -78,20 +78,20 @@ fn row(
     PayoutRow {
         payout: payout.id.clone(),
         currency: payout.currency.clone(),
-        amount: of_cents(payout.amount),
+        amount: of_units(payout.amount, &payout.currency),
         status: payout.status.clone(),
         automatic: payout.automatic,
         created_at: instant(payout.created),
         arrives_at: instant(payout.arrival_date),
         ours,
         others,
-        earlier: of_cents(earlier),
+        earlier: of_units(earlier, &payout.currency),
     }
 }
 
-fn add(sums: &mut Sums, movement: &Movement) {
-    let plus = |sum: &mut Money, cents: i64| {
-        let more = of_cents(cents).micros();
+fn add(sums: &mut Sums, movement: &Movement, currency: &str) {
+    let plus = |sum: &mut Money, units: i64| {
+        let more = of_units(units, currency).micros();
         *sum = Money::from_micros(sum.micros().saturating_add(more));
     };
     match category(movement) {

@@ -6,7 +6,7 @@ use callmeter_core::domain::Money;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
 
-use super::compare::{Difference, of_cents};
+use super::compare::{Difference, of_cents, of_units};
 use crate::stripe::BalanceTransaction;
 
 /// The whole result. Amounts are dollars where no currency stands beside them.
@@ -138,11 +138,11 @@ impl Settling {
 
     pub(super) fn rows(self) -> Vec<Settled> {
         let row = |(currency, [paid, gross, fees, net]): (String, [i64; 4])| Settled {
-            currency,
             paid: of_cents(paid),
-            gross: of_cents(gross),
-            fees: of_cents(fees),
-            net: of_cents(net),
+            gross: of_units(gross, &currency),
+            fees: of_units(fees, &currency),
+            net: of_units(net, &currency),
+            currency,
         };
         self.0.into_iter().map(row).collect()
     }

@@ -15,9 +15,9 @@ use crate::metrics::{STRIPE_DRIFT_DOLLARS, set_dollars};
 pub(super) struct Settlement {
     pub(super) payment_intent: String,
     pub(super) charge: String,
-    /// Cents of the settlement's currency.
+    /// Smallest units of the settlement's currency.
     pub(super) fee: i64,
-    /// Cents of the settlement's currency.
+    /// Smallest units of the settlement's currency.
     pub(super) net: i64,
     pub(super) currency: String,
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::compare::{AtStripe, Moved, StripeDispute, StripeRefund, of_cents};
+use super::compare::{AtStripe, Moved, StripeDispute, StripeRefund, of_units};
 use super::store::Settlement;
 use super::{BooksError, PAGE_MAX};
 use crate::stripe::{BalanceTransaction, Created, Dispute, ListedPayment, Refund, StripeClient};
@@ -40,7 +40,7 @@ impl Returns {
         AtStripe {
             payment_intent: payment.id.clone(),
             paid_at: instant(payment.created),
-            paid: of_cents(payment.amount_received),
+            paid: of_units(payment.amount_received, &payment.currency),
             currency: payment.currency.clone(),
             refunds: refunds.map(refund).collect(),
             disputes: disputes.map(dispute).collect(),
@@ -49,7 +49,8 @@ impl Returns {
 }
 
 fn refund(refund: &Refund) -> StripeRefund {
-    let moved = Moved { amount: of_cents(refund.amount), at: instant(refund.created) };
+    let amount = of_units(refund.amount, &refund.currency);
+    let moved = Moved { amount, at: instant(refund.created) };
     StripeRefund { id: refund.id.clone(), moved, is_good: is_good(refund) }
 }
 
@@ -62,7 +63,8 @@ pub(super) fn is_good(refund: &Refund) -> bool {
 fn dispute(dispute: &Dispute) -> StripeDispute {
     let moved = |leaves: fn(&BalanceTransaction) -> bool| {
         let row = dispute.balance_transactions.iter().find(|row| leaves(row));
-        row.map(|row| Moved { amount: of_cents(dispute.amount), at: instant(row.created) })
+        let amount = of_units(dispute.amount, &dispute.currency);
+        row.map(|row| Moved { amount, at: instant(row.created) })
     };
     StripeDispute {
         id: dispute.id.clone(),

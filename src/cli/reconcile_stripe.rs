@@ -65,6 +65,9 @@ pub(super) async fn run(command: Stripe, settings: &Settings) -> Result<(), Comm
 fn text(report: &Report) -> String {
     let mut text = String::new();
     let counts = report.counts;
+    // Where all was settled in other currencies, there is nothing in dollars.
+    let elsewhere = !report.settled.is_empty();
+    let has_dollars = !elsewhere || report.settled.iter().any(|it| it.currency == "usd");
     let rows = [
         ("payments", Some(counts.payments), report.payments),
         ("refunds", Some(counts.refunds), report.refunds),
@@ -74,6 +77,9 @@ fn text(report: &Report) -> String {
         ("not paid out", Some(report.not_paid_out.payments), report.not_paid_out.amount),
     ];
     for (name, count, amount) in rows {
+        if matches!(name, "fees" | "net") && !has_dollars {
+            continue;
+        }
         let count = count.map_or_else(String::new, |count| count.to_string());
         let _ = writeln!(text, "{name:<14}{count:>10}{amount:>20}");
     }

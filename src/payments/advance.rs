@@ -8,6 +8,7 @@ use callmeter_core::policy::refill_state::{Failure, IntentStatus, RefillFacts, S
 
 use chrono::TimeDelta;
 
+use super::auto_refill::NOT_NEEDED;
 use super::requests::{self, key, new_key};
 use super::settle::{Ended, Settle};
 use super::{PaymentError, Payments, Settled};
@@ -110,6 +111,7 @@ impl Payments {
                 is_canceling: refill.is_canceling,
                 declines: refill.declines,
                 needs_customer: needs_customer(&refill),
+                is_needed: self.is_needed(&refill).await?,
                 age: self.clock.now() - refill.created_at,
             };
             let step = next(&facts, status, self.settings.limits);
@@ -310,6 +312,7 @@ impl Payments {
             Failure::Declined => None,
             Failure::NotConfirmed => Some("not_confirmed"),
             Failure::NotSent => Some("not_sent"),
+            Failure::NotNeeded => Some(NOT_NEEDED),
         };
         let decline = match word {
             Some(word) => StoredDecline { code: Some(word.to_owned()), ..StoredDecline::default() },

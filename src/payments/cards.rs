@@ -90,7 +90,7 @@ impl Payments {
         let customer = self.customer(account.as_str(), account_key, deadline).await?;
         let ledger = self.ledger_id().await?;
         let form = requests::setup(ledger, account.as_str(), &customer);
-        let key = format!("{ledger}-setup-{account_key}-{}", hex::encode(sha256));
+        let key = format!("{ledger}-setup-{account}-{}", hex::encode(sha256));
         let send = async |key: String| self.stripe.create_setup_intent(&form, &key, deadline).await;
         let setup = requests::under_keys(&key, send).await?;
         let id = setup.id.clone();

@@ -19,7 +19,7 @@ impl Payments {
         }
         let ledger = self.ledger_id().await?;
         let form = requests::customer(ledger, account);
-        let key = requests::customer_key(ledger, account_key);
+        let key = requests::customer_key(ledger, account);
         let send = async |key: String| self.stripe.create_customer(&form, &key, deadline).await;
         let made = requests::under_keys(&key, send).await?;
         let (id, now) = (made.id, self.clock.now());

@@ -6,7 +6,7 @@
 use callmeter_core::domain::{
     AccountId, PaymentIntentId, RefillId, RefillTrigger, StripeCustomerId,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -25,6 +25,10 @@ use crate::stripe::{Deadline, PaymentIntent, StripeError};
 
 /// The longest time of one question to Stripe.
 const ASKED_MAX: std::time::Duration = std::time::Duration::from_mins(1);
+
+/// A refund that succeeded may still fail: the bank gives the money back within 30 days
+/// (<https://docs.stripe.com/refunds#failed-refunds>).
+const REFUND_FAILS_WITHIN: TimeDelta = TimeDelta::days(45);
 
 /// What a recovery did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -46,7 +50,8 @@ pub struct Recovered {
 pub struct NotMatched {
     /// The payment.
     pub payment_intent: PaymentIntentId,
-    /// Why: `account`, `customer`, `refill`, or a mismatch of the refill.
+    /// Why: `account`, `customer`, `refill`, or a mismatch of the refill. `processing`: the bank has
+    /// not answered yet; run it again later.
     pub reason: String,
 }
 
@@ -54,7 +59,6 @@ pub struct NotMatched {
 enum Found {
     Known,
     Credited,
-    Canceled,
     Unmatched(String),
 }
 
@@ -86,8 +90,10 @@ impl Payments {
             {
                 continue;
             }
-            let is_kept = unmatched::is_kept(&mut *self.store.read().await?, &intent.id).await?;
-            if !is_kept {
+            let mut connection = self.store.read().await?;
+            let is_explained = unmatched::is_explained(&mut connection, &intent.id).await?;
+            drop(connection);
+            if !is_explained {
                 tracing::error!(payment_intent = %intent.id, "the ledger lacks a payment");
                 // Raised once, however often this is asked until it is recovered.
                 self.check_recovery().await?;
@@ -114,15 +120,26 @@ impl Payments {
         let listed = self.stripe.payment_intents_since(since, Deadline::after(ASKED_MAX)).await?;
         let mut recovered = Recovered::default();
         // Oldest first, as they were made.
-        for intent in listed.into_iter().rev() {
+        for mut intent in listed.into_iter().rev() {
             if noted(&intent, "callmeter_ledger") != Some(ledger) {
                 continue;
             }
             recovered.payments += 1;
+            if !is_over(&intent) && self.refill_of(&intent).await?.is_none() {
+                let Some(meanwhile) = self.cancel_lost(&intent).await? else {
+                    recovered.canceled += 1;
+                    continue;
+                };
+                intent = meanwhile;
+                if !is_over(&intent) {
+                    let (payment_intent, reason) = (intent.id, intent.status);
+                    recovered.unmatched.push(NotMatched { payment_intent, reason });
+                    continue;
+                }
+            }
             match self.recover_payment(&intent, who).await? {
                 Found::Known => {}
                 Found::Credited => recovered.credited += 1,
-                Found::Canceled => recovered.canceled += 1,
                 Found::Unmatched(reason) => {
                     self.keep_unmatched(&intent).await?;
                     let payment_intent = intent.id.clone();
@@ -130,7 +147,7 @@ impl Payments {
                 }
             }
         }
-        recovered.moved_back = self.book_lost(since).await?;
+        recovered.moved_back = self.book_lost(since - REFUND_FAILS_WITHIN).await?;
         recovery::finish(&self.store).await?;
         Ok(recovered)
     }
@@ -149,7 +166,8 @@ impl Payments {
                     currency: &intent.currency,
                     customer: intent.customer.as_deref(),
                 };
-                Ok::<_, LedgerError>(unmatched::keep(connection, &payment, now).await?)
+                unmatched::keep(connection, &payment, now).await?;
+                Ok::<_, LedgerError>(unmatched::note_recovery(connection, &intent.id, now).await?)
             })
         });
         kept.await?;
@@ -169,17 +187,7 @@ impl Payments {
             return self.credit_again(&refill, intent, who).await;
         }
         if !is_paid {
-            // Nobody would follow it, and the customer could still pay it.
-            if intent.status == "canceled" {
-                return Ok(Found::Known);
-            }
-            let key = super::requests::new_key(self.ledger_id().await?);
-            let deadline = Deadline::after(ASKED_MAX);
-            return match self.stripe.cancel(&intent.id, &key, deadline).await {
-                Ok(_) => Ok(Found::Canceled),
-                Err(StripeError::Refused(_)) => Ok(Found::Unmatched("refill".to_owned())),
-                Err(error) => Err(error.into()),
-            };
+            return Ok(Found::Known);
         }
         let account = noted(intent, "callmeter_account").and_then(|id| AccountId::parse(id).ok());
         let id = noted(intent, "callmeter_refill").and_then(|id| RefillId::parse(id).ok());
@@ -194,15 +202,37 @@ impl Payments {
             payment_intent: intent.id.clone(),
             cents: intent.amount,
             is_automatic: noted(intent, "callmeter_trigger") == Some("auto"),
+            request: request_of(intent),
         };
         let restored = self.changes.run(restore, By::new(who, self.clock.now())).await?;
-        if let Err(reason) = restored {
-            return Ok(Found::Unmatched(reason.to_owned()));
+        match restored {
+            Ok(()) => {}
+            Err(NotRestored::Resolved) => return Ok(Found::Known),
+            Err(NotRestored::Account) => return Ok(Found::Unmatched("account".to_owned())),
+            Err(NotRestored::Customer) => return Ok(Found::Unmatched("customer".to_owned())),
         }
         let refill = refills::find(&mut *self.store.read().await?, Which::Id(&id)).await?;
         match refill {
             Some(refill) => self.credit_again(&refill, intent, who).await,
             None => Ok(Found::Unmatched("refill".to_owned())),
+        }
+    }
+
+    /// Cancels an unfinished payment of a refill that the ledger lacks: nobody would follow it, and
+    /// the customer could still pay it. Returns the payment if it is not unfinished any more, or the
+    /// bank works on it.
+    async fn cancel_lost(
+        &self,
+        intent: &PaymentIntent,
+    ) -> Result<Option<PaymentIntent>, PaymentError> {
+        let key = super::requests::new_key(self.ledger_id().await?);
+        let deadline = Deadline::after(ASKED_MAX);
+        match self.stripe.cancel(&intent.id, &key, deadline).await {
+            Ok(_) => Ok(None),
+            Err(StripeError::Refused(_)) => {
+                Ok(Some(self.stripe.payment_intent(&intent.id, deadline).await?))
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -229,9 +259,20 @@ impl Payments {
     }
 }
 
+/// True if a payment was made, or never will be.
+fn is_over(intent: &PaymentIntent) -> bool {
+    matches!(intent.status.as_str(), "succeeded" | "canceled")
+}
+
 /// What we noted with a payment.
 fn noted<'a>(intent: &'a PaymentIntent, name: &str) -> Option<&'a str> {
     intent.metadata.get(name).map(String::as_str)
+}
+
+/// The request of a payment's refill: its Idempotency-Key and the hash of its body.
+fn request_of(intent: &PaymentIntent) -> Option<(String, [u8; 32])> {
+    let sha256 = hex::decode(noted(intent, "callmeter_request_sha256")?).ok()?;
+    Some((noted(intent, "callmeter_request")?.to_owned(), sha256.try_into().ok()?))
 }
 
 /// Writes a refill that the ledger lost, `pending`, with its payment.
@@ -243,29 +284,55 @@ struct RestoreRefill {
     payment_intent: PaymentIntentId,
     cents: i64,
     is_automatic: bool,
+    request: Option<(String, [u8; 32])>,
+}
+
+/// Why a refill is not written again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotRestored {
+    /// The ledger has no such account.
+    Account,
+    /// The customer is another account's, or the account has another one.
+    Customer,
+    /// An administrator settled the payment by hand.
+    Resolved,
 }
 
 impl Change for RestoreRefill {
     type Done = ();
-    type Refusal = &'static str;
+    type Refusal = NotRestored;
     const NAME: &'static str = "payments::restore_refill";
 
-    async fn apply(&self, connection: &mut PgConnection, by: &By) -> Refusable<(), &'static str> {
+    async fn apply(&self, connection: &mut PgConnection, by: &By) -> Refusable<(), NotRestored> {
         let Some(mut head) = accounts::lock(connection, &self.account).await? else {
-            return Ok(Err("account"));
+            return Ok(Err(NotRestored::Account));
         };
         let account_key = head.account_key;
+        if unmatched::is_resolved(connection, &self.payment_intent).await? {
+            return Ok(Err(NotRestored::Resolved));
+        }
         if refills::find(connection, Which::Id(&self.id)).await?.is_some() {
             by.changed_nothing();
             return Ok(Ok(()));
         }
+        let owner = cards::owner(connection, &self.customer).await?;
+        if owner.is_some_and(|owner| owner != account_key) {
+            return Ok(Err(NotRestored::Customer));
+        }
         let kept = cards::keep_customer(connection, account_key, &self.customer, by.at).await?;
         if kept != self.customer {
-            return Ok(Err("customer"));
+            return Ok(Err(NotRestored::Customer));
         }
         let amount = super::dollars_of(self.cents)
             .ok_or_else(|| LedgerError::unreadable("a payment's amount", self.cents))?;
         debug_assert_eq!(cents(amount), Some(self.cents));
+        // A client that asked again before the recovery has another refill under its key.
+        let mut request = self.request.clone();
+        if let Some((key, _)) = &request
+            && refills::find(connection, Which::Request(account_key, key)).await?.is_some()
+        {
+            request = None;
+        }
         let trigger = if self.is_automatic { RefillTrigger::Auto } else { RefillTrigger::Manual };
         let new = NewRefill {
             id: self.id.clone(),
@@ -277,7 +344,7 @@ impl Change for RestoreRefill {
             saves_card: false,
             return_url: None,
             receipt_email: None,
-            request: None,
+            request,
             created_at: by.at,
             claimed_until: by.at,
         };

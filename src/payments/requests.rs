@@ -17,9 +17,10 @@ pub(super) fn key(ledger: &str, refill: &Refill, what: &str) -> String {
     format!("{ledger}-{}-{}-{what}", refill.id, refill.attempt)
 }
 
-/// The key of the request that makes the customer of an account.
-pub(super) fn customer_key(ledger: &str, account_key: i32) -> String {
-    format!("{ledger}-customer-{account_key}")
+/// The key of the request that makes the customer of an account. It has the account's id: a ledger
+/// restored from a backup gives the numbers of lost accounts to new ones.
+pub(super) fn customer_key(ledger: &str, account: &str) -> String {
+    format!("{ledger}-customer-{account}")
 }
 
 /// Adds the metadata of everything that belongs to an account.
@@ -58,10 +59,15 @@ pub(super) fn create(
         .with_some("payment_method", card.map(PaymentMethodId::as_str))
         .with_some("setup_future_usage", refill.saves_card.then_some("off_session"))
         .with_some("receipt_email", refill.receipt_email.as_deref());
+    let request = refill.request_key.as_deref().zip(refill.request_sha256.as_deref());
+    let (key, sha256) = request.filter(|_| refill.notes_request).unzip();
+    let sha256 = sha256.map(hex::encode);
     let form = with_metadata(form, ledger, refill.account.as_str())
         .with("metadata[callmeter_refill]", refill.id.as_str())
         .with("metadata[callmeter_attempt]", refill.attempt.to_string())
-        .with("metadata[callmeter_trigger]", refill.trigger.as_str());
+        .with("metadata[callmeter_trigger]", refill.trigger.as_str())
+        .with_some("metadata[callmeter_request]", key)
+        .with_some("metadata[callmeter_request_sha256]", sha256.as_deref());
     Ok(form)
 }
 

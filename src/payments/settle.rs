@@ -229,6 +229,9 @@ async fn credit(
     if refills::is_credited(connection, intent).await? {
         return Ok(Settled::Before);
     }
+    if !unmatched::close_credited(connection, intent, by.at).await? {
+        return Ok(Settled::Before);
+    }
     let mut entry = entry(refill, TransactionStatus::Completed, Some(intent));
     if refill.is_finished() {
         // It failed, and was paid all the same.

@@ -138,6 +138,10 @@ fn row(reason: &str) -> (DeclineClass, &'static str) {
         "not_confirmed" => {
             (OnSession, "The payment was not confirmed in time. Nothing was taken. Start again.")
         }
+        "not_needed" => (
+            Generic,
+            "The balance was high enough again before the card was charged. Nothing was taken.",
+        ),
         "not_sent" => (Retry, "The payment could not be made. Nothing was taken. Try again now."),
         // The card was removed at Stripe meanwhile.
         "resource_missing" => (OtherCard, "This card is not saved any more. Use another card."),

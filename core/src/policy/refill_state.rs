@@ -78,6 +78,8 @@ pub struct RefillFacts {
     pub declines: i32,
     /// The bank wants the customer to confirm it, who was not there: it waits for that.
     pub needs_customer: bool,
+    /// The balance still wants it; always true of a manual one.
+    pub is_needed: bool,
     /// Time since the request.
     pub age: TimeDelta,
 }
@@ -91,6 +93,8 @@ pub enum Failure {
     NotConfirmed,
     /// Stripe never took the request; nothing was charged.
     NotSent,
+    /// The balance was high enough again before an automatic refill was confirmed.
+    NotNeeded,
 }
 
 /// The next step of a refill.
@@ -155,6 +159,7 @@ pub fn next(refill: &RefillFacts, intent: Option<IntentStatus>, limits: RefillLi
         IntentStatus::Processing | IntentStatus::Other => Step::AwaitBank,
         _ if refill.is_canceling => Step::Cancel(canceled_for(refill, action_max)),
         IntentStatus::RequiresConfirmation if refill.has_new_card => Step::AwaitCard,
+        IntentStatus::RequiresConfirmation if !refill.is_needed => Step::Cancel(Failure::NotNeeded),
         IntentStatus::RequiresConfirmation if refill.age < start_max => Step::Confirm,
         IntentStatus::RequiresConfirmation => Step::Cancel(Failure::NotSent),
         IntentStatus::RequiresPaymentMethod if refill.needs_customer => {
@@ -187,6 +192,7 @@ fn canceled_for(refill: &RefillFacts, action_max: TimeDelta) -> Failure {
         true if refill.declines >= RefillLimits::TRIES_MAX => Failure::Declined,
         _ if refill.age >= action_max => Failure::NotConfirmed,
         _ if was_declined => Failure::Declined,
+        false if !refill.is_needed => Failure::NotNeeded,
         false => Failure::NotSent,
         true => Failure::NotConfirmed,
     }
@@ -206,8 +212,23 @@ mod tests {
             is_canceling: false,
             declines: 0,
             needs_customer: false,
+            is_needed: true,
             age: TimeDelta::seconds(1),
         }
+    }
+
+    #[test]
+    fn an_automatic_refill_that_is_not_needed_any_more_is_canceled_before_it_is_confirmed() {
+        let trigger = RefillTrigger::Auto;
+        let waited = RefillFacts { trigger, is_needed: false, ..manual() };
+        let unconfirmed = Some(IntentStatus::RequiresConfirmation);
+        assert_eq!(next(&waited, unconfirmed, LIMITS), Step::Cancel(Failure::NotNeeded));
+        let canceling = RefillFacts { is_canceling: true, ..waited };
+        assert_eq!(next(&canceling, unconfirmed, LIMITS), Step::Cancel(Failure::NotNeeded));
+        let canceled = Some(IntentStatus::Canceled);
+        assert_eq!(next(&canceling, canceled, LIMITS), Step::Fail(Failure::NotNeeded));
+        // Paid all the same.
+        assert_eq!(next(&canceling, Some(IntentStatus::Succeeded), LIMITS), Step::Complete);
     }
 
     #[test]

@@ -58,6 +58,18 @@ pub async fn before(connection: &mut PgConnection, dispute: &str) -> Result<Befo
     })
 }
 
+/// Disputes that are not closed, the oldest first, at most `limit`.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn open(connection: &mut PgConnection, limit: i64) -> Result<Vec<String>, StoreError> {
+    let open = sqlx::query_scalar(
+        "/* disputes::open */ SELECT dispute FROM disputes
+         WHERE closed_at IS NULL ORDER BY opened_at, dispute LIMIT $1",
+    );
+    Ok(open.bind(limit).fetch_all(connection).await?)
+}
+
 /// Stores a dispute as told now.
 ///
 /// # Errors

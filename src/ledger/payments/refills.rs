@@ -20,7 +20,7 @@ const COLUMNS: &str = "refill, refill_number, account_key,
     (SELECT a.id FROM accounts AS a WHERE a.account_key = refills.account_key) AS account,
     trigger, amount_micros, status, pending_sequence, outcome_sequence, has_new_card, payment_method, card,
     saves_card, return_url, receipt_email, attempt, payment_intent, redirect_url, is_canceling,
-    decline, declines, request_key, request_sha256, created_at, claimed_until, asked_at,
+    decline, declines, request_key, request_sha256, notes_request, created_at, claimed_until, asked_at,
     finished_at, (SELECT coalesce(sum(r.amount_micros), 0)::bigint FROM refunds AS r
         WHERE r.refill = refills.refill AND r.debit_sequence IS NOT NULL
             AND r.reversal_sequence IS NULL) AS refunded_micros";
@@ -52,6 +52,7 @@ pub struct StoredDecline {
 /// A refill.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the columns are documented in the schema")]
+#[expect(clippy::struct_excessive_bools, reason = "columns, each true or false by itself")]
 pub struct Refill {
     pub id: RefillId,
     pub number: i64,
@@ -76,6 +77,7 @@ pub struct Refill {
     pub declines: i32,
     pub request_key: Option<String>,
     pub request_sha256: Option<Vec<u8>>,
+    pub notes_request: bool,
     pub created_at: DateTime<Utc>,
     pub claimed_until: DateTime<Utc>,
     pub asked_at: Option<DateTime<Utc>>,
@@ -117,8 +119,8 @@ pub async fn insert(connection: &mut PgConnection, new: &NewRefill) -> Result<()
         "/* refills::insert */
          INSERT INTO refills (refill, account_key, trigger, amount_micros, status,
              pending_sequence, has_new_card, payment_method, card, saves_card, return_url, receipt_email,
-             request_key, request_sha256, created_at, claimed_until)
-         VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+             request_key, request_sha256, created_at, claimed_until, notes_request)
+         VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, true)",
     )
     .bind(new.id.as_str())
     .bind(new.account_key)
@@ -372,6 +374,7 @@ fn read(row: &PgRow) -> Result<Refill, LedgerError> {
         declines: row.try_get("declines")?,
         request_key: text("request_key")?,
         request_sha256: row.try_get("request_sha256")?,
+        notes_request: row.try_get("notes_request")?,
         created_at: row.try_get("created_at")?,
         claimed_until: row.try_get("claimed_until")?,
         asked_at: row.try_get("asked_at")?,

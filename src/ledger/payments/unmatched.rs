@@ -187,19 +187,70 @@ pub async fn resolve(
     Ok(resolved.rows_affected() == 1)
 }
 
-/// True if a payment is kept, resolved or not.
+/// Notes that a kept payment fits a refill after all, in the transaction that credits it. False: an
+/// administrator settled it before, so it must not be credited.
 ///
 /// # Errors
 /// If Postgres is unavailable.
-pub async fn is_kept(
+pub async fn close_credited(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+    now: DateTime<Utc>,
+) -> Result<bool, StoreError> {
+    let is_closed = resolve(connection, intent, Resolution::Credit, now).await?;
+    Ok(is_closed || !is_resolved(connection, intent).await?)
+}
+
+/// True if an administrator settled a payment.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn is_resolved(
     connection: &mut PgConnection,
     intent: &PaymentIntentId,
 ) -> Result<bool, StoreError> {
-    let is_kept = sqlx::query_scalar(
-        "/* unmatched::is_kept */
-         SELECT EXISTS (SELECT FROM unmatched_payments WHERE payment_intent = $1)",
+    let is_resolved = sqlx::query_scalar(
+        "/* unmatched::is_resolved */ SELECT EXISTS (
+             SELECT FROM unmatched_payments WHERE payment_intent = $1 AND resolved_at IS NOT NULL)",
     );
-    Ok(is_kept.bind(intent.as_str()).fetch_one(connection).await?)
+    Ok(is_resolved.bind(intent.as_str()).fetch_one(connection).await?)
+}
+
+/// True if a payment without a refill is no sign that the ledger went back in time: it was settled,
+/// or a recovery could not match it. One that only a web hook brought is a sign.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn is_explained(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+) -> Result<bool, StoreError> {
+    let is_explained = sqlx::query_scalar(
+        "/* unmatched::is_explained */ SELECT EXISTS (
+             SELECT FROM unmatched_payments WHERE payment_intent = $1
+                 AND (resolved_at IS NOT NULL OR recovery_at IS NOT NULL))",
+    );
+    Ok(is_explained.bind(intent.as_str()).fetch_one(connection).await?)
+}
+
+/// Notes that a recovery could not match a kept payment.
+///
+/// # Errors
+/// If Postgres is unavailable.
+pub async fn note_recovery(
+    connection: &mut PgConnection,
+    intent: &PaymentIntentId,
+    now: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "/* unmatched::note_recovery */ UPDATE unmatched_payments SET recovery_at = $2
+         WHERE payment_intent = $1",
+    )
+    .bind(intent.as_str())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Counts the payments that nobody has resolved.

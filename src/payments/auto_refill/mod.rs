@@ -3,6 +3,7 @@
 
 mod begin;
 mod disable;
+mod needed;
 mod outcome;
 mod set;
 mod view;
@@ -11,4 +12,5 @@ pub(crate) use set::{AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefi
 pub(crate) use view::view;
 
 pub(super) use disable::{card_gone, disable};
+pub(super) use needed::NOT_NEEDED;
 pub(super) use outcome::learn;

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::disable;
+use super::{NOT_NEEDED, disable};
 use crate::ledger::LedgerError;
 use crate::ledger::payments::auto_refills;
 use crate::ledger::payments::refill_progress;
@@ -26,6 +26,12 @@ pub(in crate::payments) async fn learn(
         return Ok(auto_refills::note_declines(connection, account_key, 0, None, now).await?);
     };
     let Some(found) = auto_refills::find(connection, account_key).await? else { return Ok(()) };
+    if stored.code.as_deref() == Some(NOT_NEEDED) {
+        // The card was not asked: this says nothing about it.
+        let (before, retry_at) = (found.soft_declines, found.retry_at);
+        auto_refills::note_declines(connection, account_key, before, retry_at, now).await?;
+        return Ok(());
+    }
     let told = decline(stored.decline_code.as_deref(), stored.code.as_deref());
     let soft_declines = found.soft_declines + i32::from(is_soft(&told));
     match after_decline(&told, soft_declines, refill.created_at, backoff, now) {

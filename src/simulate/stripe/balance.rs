@@ -24,28 +24,50 @@ pub(super) struct Movement<'a> {
     pub kind: &'a str,
     /// Stripe's `reporting_category`.
     pub category: &'a str,
-    /// Cents; negative if they leave.
+    /// Hundredths of `currency`; negative if they leave.
     pub amount: i64,
-    /// Stripe's fee in cents.
-    pub fee: i64,
+    /// Lower case. The balance may be in another one.
+    pub currency: &'a str,
+    /// Stripe's fee.
+    pub fee: Fee,
     /// Id of the object that moved it.
     pub source: &'a str,
     pub description: &'a str,
 }
 
-/// Stripe's fee for a payment: 2.9 % and 30 cents.
-pub(super) fn fee(amount: i64) -> i64 {
-    (amount * 29 + 500) / 1_000 + 30
+/// Stripe's fee for a movement, in the currency of the balance.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fee {
+    None,
+    /// 2.9 % and 30 hundredths.
+    Payment,
+    /// As many hundredths.
+    Fixed(i64),
+}
+
+impl Fee {
+    fn of(self, amount: i64) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Payment => (amount * 29 + 500) / 1_000 + 30,
+            Self::Fixed(fee) => fee,
+        }
+    }
 }
 
 /// Records a movement; returns the id of its balance transaction.
 pub(super) fn record(world: &mut World, movement: &Movement<'_>) -> String {
-    let Movement { kind, category, amount, fee, source, description } = *movement;
+    let Movement { kind, category, amount, currency: moved_in, fee, source, description } =
+        *movement;
+    let amount = world.behaviour.settled(amount, moved_in);
+    let (currency, rate) =
+        (world.behaviour.settles_in().to_owned(), world.behaviour.exchange_rate(moved_in));
+    let fee = fee.of(amount);
     let available_on = world.second() + AVAILABLE_AFTER_SECONDS;
     let details = json!([{
         "amount": fee,
         "application": null,
-        "currency": "usd",
+        "currency": currency,
         "description": if kind == "adjustment" { "Dispute fee" } else { "Stripe processing fees" },
         "type": "stripe_fee",
     }]);
@@ -53,9 +75,9 @@ pub(super) fn record(world: &mut World, movement: &Movement<'_>) -> String {
         "amount": amount,
         "available_on": available_on,
         "balance_type": "payments",
-        "currency": "usd",
+        "currency": currency,
         "description": description,
-        "exchange_rate": null,
+        "exchange_rate": rate,
         "fee": fee,
         "fee_details": if fee == 0 { json!([]) } else { details },
         "net": amount - fee,
@@ -104,10 +126,12 @@ pub(super) fn list_payouts(world: &mut World, _: &str, form: &Parameters) -> Ans
     listing::page(world, "payout", "/v1/payouts", form, matches)
 }
 
-/// Pays out everything that was not paid out yet, whether it is available or not.
+/// Pays out everything in the balance's currency that was not paid out yet, whether it is available or not.
 pub(super) fn pay_out(world: &mut World) -> Answer {
+    let currency = world.behaviour.settles_in().to_owned();
     let open: Vec<(String, i64)> = world
         .all("balance_transaction")
+        .filter(|row| row["currency"] == currency.as_str())
         .filter_map(|row| Some((row["id"].as_str()?.to_owned(), row["net"].as_i64()?)))
         .filter(|(id, _)| !world.paid_out.contains_key(id))
         .collect();
@@ -124,7 +148,7 @@ pub(super) fn pay_out(world: &mut World) -> Answer {
         "arrival_date": world.second(),
         "automatic": true,
         "balance_transaction": null,
-        "currency": "usd",
+        "currency": currency,
         "description": "STRIPE PAYOUT",
         "destination": destination,
         "failure_balance_transaction": null,
@@ -147,7 +171,8 @@ pub(super) fn pay_out(world: &mut World) -> Answer {
         kind: "payout",
         category: "payout",
         amount: -amount,
-        fee: 0,
+        currency: &currency,
+        fee: Fee::None,
         source: &id,
         description: "STRIPE PAYOUT",
     };

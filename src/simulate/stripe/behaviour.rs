@@ -1,6 +1,7 @@
 //! Behaviour of the local Stripe, and faults that a test asks for.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Number;
 
 /// Behaviour of the local Stripe. A number of 0 switches its fault off; a percentage of 100 means
 /// every one.
@@ -19,6 +20,11 @@ pub struct Behaviour {
     pub refuses_connections: bool,
     /// Objects and events are those of live mode.
     pub livemode: bool,
+    /// Currency of the account's balance, lower case and of two places; empty: `usd`. What moves in
+    /// another currency is converted.
+    pub settlement_currency: String,
+    /// What one unit of a payment's currency is in the balance's, in millionths.
+    pub settlement_rate_millionths: u64,
     /// `api_version` of events; empty: the version of the endpoint.
     pub event_api_version: String,
     /// Keeps deliveries back while it is set.
@@ -46,6 +52,8 @@ impl Default for Behaviour {
             latency_milliseconds: 0,
             refuses_connections: false,
             livemode: false,
+            settlement_currency: String::new(),
+            settlement_rate_millionths: 1_000_000,
             event_api_version: String::new(),
             holds_deliveries: false,
             lost_percent: 0,
@@ -55,6 +63,35 @@ impl Default for Behaviour {
             delivery_delay_milliseconds: 0,
             retry_milliseconds: 200,
         }
+    }
+}
+
+impl Behaviour {
+    /// Currency of the account's balance.
+    pub(super) fn settles_in(&self) -> &str {
+        match self.settlement_currency.as_str() {
+            "" => "usd",
+            currency => currency,
+        }
+    }
+
+    /// An amount in the balance's currency, rounded to its hundredth.
+    pub(super) fn settled(&self, amount: i64, currency: &str) -> i64 {
+        if currency == self.settles_in() {
+            return amount;
+        }
+        let product = i128::from(amount) * i128::from(self.settlement_rate_millionths);
+        let half = if product < 0 { -500_000 } else { 500_000 };
+        i64::try_from((product + half) / 1_000_000).unwrap_or(i64::MAX)
+    }
+
+    /// The rate as Stripe writes it, where an amount was converted.
+    pub(super) fn exchange_rate(&self, currency: &str) -> Option<Number> {
+        if currency == self.settles_in() {
+            return None;
+        }
+        let rate = self.settlement_rate_millionths;
+        format!("{}.{:06}", rate / 1_000_000, rate % 1_000_000).parse().ok()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Complaint;
-use super::balance::{self, Movement};
+use super::balance::{self, Fee, Movement};
 use super::card::{Card, advice_code, error_code, sentence};
 use super::form::Parameters;
 use super::listing;
@@ -51,7 +51,8 @@ pub(super) fn succeed(world: &mut World, intent: &Value, method: &Value, card: &
         kind: "charge",
         category: "charge",
         amount,
-        fee: balance::fee(amount),
+        currency: intent["currency"].as_str().unwrap_or_default(),
+        fee: Fee::Payment,
         source: &id,
         description: "",
     };

@@ -173,7 +173,7 @@ impl LocalStripe {
         self.with(|world| payment_methods::detach(world, method, &Parameters::default()))
     }
 
-    /// Pays the balance out.
+    /// Pays the balance out, in its currency.
     ///
     /// # Errors
     /// If the balance is not positive.
@@ -256,9 +256,13 @@ impl LocalStripe {
             of_customer.captured += charge["amount_captured"].as_i64().unwrap_or_default();
             of_customer.refunded += charge["amount_refunded"].as_i64().unwrap_or_default();
             let disputes = world.all("dispute").filter(|row| row["charge"] == charge["id"]);
-            let moved = disputes.filter_map(|row| row["balance_transactions"].as_array());
-            let moved = moved.flatten().filter_map(|row| row["amount"].as_i64());
-            of_customer.disputed -= moved.sum::<i64>();
+            // In the payment's currency: the balance may have another one.
+            for dispute in disputes {
+                let moved = dispute["balance_transactions"].as_array().map_or(0, Vec::len);
+                let is_withdrawn = moved % 2 == 1;
+                let amount = dispute["amount"].as_i64().unwrap_or_default();
+                of_customer.disputed += if is_withdrawn { amount } else { 0 };
+            }
         }
         totals
     }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Complaint;
-use super::balance::{self, Movement};
+use super::balance::{self, Fee, Movement};
 use super::form::Parameters;
 use super::listing;
 use super::world::World;
@@ -12,8 +12,8 @@ type Answer = Result<Value, Complaint>;
 
 const KIND: &str = "dispute";
 
-/// Cents that Stripe takes for a dispute, won or lost.
-const FEE: i64 = 1_500;
+/// What Stripe takes for a dispute, won or lost.
+const FEE: Fee = Fee::Fixed(1_500);
 const DUE_AFTER_SECONDS: i64 = 9 * 86_400;
 
 /// Parameters of `GET /v1/disputes`.
@@ -99,7 +99,7 @@ pub(super) fn close(world: &mut World, id: &str, is_won: bool) -> Answer {
         world.emit("charge.dispute.closed", &dispute);
         return Ok(dispute);
     }
-    let dispute = move_money(world, id, amount, 0);
+    let dispute = move_money(world, id, amount, Fee::None);
     world.emit("charge.dispute.funds_reinstated", &dispute);
     world.emit("charge.dispute.closed", &dispute);
     Ok(dispute)
@@ -130,12 +130,14 @@ fn open_amount(world: &World, id: &str, is_inquiry: bool) -> Result<i64, Complai
 }
 
 /// Moves a dispute's money; its balance transactions stand in it, as whole objects.
-fn move_money(world: &mut World, id: &str, amount: i64, fee: i64) -> Value {
+fn move_money(world: &mut World, id: &str, amount: i64, fee: Fee) -> Value {
     let is_back = amount > 0;
+    let currency = world.row(KIND, id)["currency"].clone();
     let movement = Movement {
         kind: "adjustment",
         category: if is_back { "dispute_reversal" } else { "dispute" },
         amount,
+        currency: currency.as_str().unwrap_or_default(),
         fee,
         source: id,
         description: if is_back { "Chargeback reversal" } else { "Chargeback withdrawal" },

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::answer::Complaint;
-use super::balance::{self, Movement};
+use super::balance::{self, Fee, Movement};
 use super::card::RefundOutcome;
 use super::form::Parameters;
 use super::listing;
@@ -108,7 +108,8 @@ fn make(
         kind: "refund",
         category: "refund",
         amount: -amount,
-        fee: 0,
+        currency: charge["currency"].as_str().unwrap_or_default(),
+        fee: Fee::None,
         source: &id,
         description: "REFUND FOR CHARGE",
     };
@@ -139,7 +140,8 @@ pub(super) fn fail(world: &mut World, id: &str) -> Answer {
         kind: "refund_failure",
         category: "refund_failure",
         amount,
-        fee: 0,
+        currency: refund["currency"].as_str().unwrap_or_default(),
+        fee: Fee::None,
         source: id,
         description: "REFUND FAILURE",
     };

@@ -8,6 +8,7 @@ pub(crate) mod api;
 pub(crate) mod certificate;
 pub(crate) mod command;
 pub(crate) mod document;
+pub(crate) mod dump;
 pub(crate) mod kafka;
 pub(crate) mod leaks;
 pub(crate) mod nginx;

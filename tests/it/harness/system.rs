@@ -319,7 +319,7 @@ impl System {
         format!("{server}/{}", self.database)
     }
 
-    async fn server_sql(&self, statement: &str) {
+    pub(super) async fn server_sql(&self, statement: &str) {
         let url = &self.setup.servers.database_url;
         let mut server = PgConnection::connect(url).await.expect("Postgres answers");
         let statement = statement.to_owned();

@@ -4,7 +4,7 @@ use super::{World, declined, text};
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::stripe::Stripe;
-use callmeter::simulate::stripe::{Authentication, Behaviour, Card};
+use callmeter::simulate::stripe::{Authentication, Behaviour, Card, Fault, FaultRule};
 use serde_json::{Value, json};
 
 const PATH: &str = "/v1/accounts/acme/auto-refill";
@@ -313,4 +313,24 @@ async fn an_unconfirmed_automatic_refill_ends_after_a_day_and_the_next_is_tried(
     world.until_refills("requires_action", 1).await;
     assert_eq!(world.count("auto").await, 2);
     world.assert_paid_nothing();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_automatic_refill_that_waited_for_stripe_is_charged_only_if_it_is_still_needed() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api,jobs", true).await;
+    world.save(Card::default()).await;
+    let away = FaultRule::always(Fault::Unavailable, "POST /v1/payment_intents");
+    world.stripe.local.fault(away);
+    world.set(&json!({"enabled": true, "threshold": "20.00", "amount": "50.00"})).await;
+    world.until_refills("pending", 1).await;
+    world.adjust("credit", "100.00").await;
+    world.stripe.local.clear_faults();
+    let failed = world.until_refills("failed", 1).await;
+    assert_eq!(failed[0]["decline"]["code"], "not_needed", "{failed:?}");
+    let captured = || -> i64 { world.stripe.local.totals().values().map(|it| it.captured).sum() };
+    assert_eq!(captured(), 0, "no card was charged");
+    assert_eq!(world.auto_refill().await["state"], "ready", "it is no decline");
+    world.adjust("debit", "90.00").await;
+    world.until_refills("completed", 1).await;
+    assert_eq!(captured(), 5_000);
 }

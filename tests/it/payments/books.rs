@@ -14,7 +14,7 @@ fn settings(stripe: &Stripe) -> Vec<(&'static str, String)> {
     stripe.settings()
 }
 
-fn run(world: &World, stripe: &Stripe, arguments: &[&str]) -> Ran {
+pub(super) fn run(world: &World, stripe: &Stripe, arguments: &[&str]) -> Ran {
     let mut command = world.system.command(arguments);
     command.envs(settings(stripe));
     finish(command)
@@ -36,7 +36,7 @@ fn compare_with(world: &World, stripe: &Stripe, code: i32) -> Value {
     serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"))
 }
 
-fn compare(world: &World, code: i32) -> Value {
+pub(super) fn compare(world: &World, code: i32) -> Value {
     compare_with(world, &world.stripe, code)
 }
 

@@ -2,6 +2,7 @@
 
 use super::{World, text};
 use crate::harness::poll::{SOON, until};
+use crate::harness::samples::account;
 use crate::harness::stripe::Stripe;
 use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
 use serde_json::{Value, json};
@@ -9,6 +10,13 @@ use serde_json::{Value, json};
 impl World {
     /// A payment at Stripe with this ledger's metadata, as one whose rows a restored backup lacks.
     async fn lost_payment(&self, account: &str, cents: u32) -> String {
+        let made = self.lost_intent(account, cents).await;
+        assert_eq!(made["status"], "succeeded", "{made}");
+        text(&made, "id")
+    }
+
+    /// The same, whatever the bank answered.
+    async fn lost_intent(&self, account: &str, cents: u32) -> Value {
         let mut sql = self.system.sql().await;
         let ledger = "SELECT ledger_id::text FROM ledger_identity";
         let ledger: String = sqlx::query_scalar(ledger).fetch_one(&mut sql).await.expect("a row");
@@ -36,9 +44,7 @@ impl World {
         let form = form.map(|(name, value)| format!("{name}={value}")).join("&");
         let made = made.header("content-type", "application/x-www-form-urlencoded").body(form);
         let made = made.send().await.expect("an answer");
-        let made: Value = made.json().await.expect("JSON");
-        assert_eq!(made["status"], "succeeded", "{made}");
-        text(&made, "id")
+        made.json().await.expect("JSON")
     }
 }
 
@@ -178,4 +184,92 @@ async fn a_failed_question_for_lost_payments_is_asked_again_before_anything_is_c
     assert_eq!(last, first_incarnation + 1);
     let captured: i64 = world.stripe.local.totals().values().map(|it| it.captured).sum();
     assert_eq!(captured, 3_300, "nothing but the lost payment");
+}
+
+/// Runs `callmeter recover` over all of Stripe's payments.
+fn recover(world: &World) -> Value {
+    let mut command = world.system.command(&["recover", "--since", "2020-01-01", "--json"]);
+    command.envs(world.stripe.settings());
+    let ran = command.output().expect("it runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    serde_json::from_slice(&ran.stdout).expect("JSON")
+}
+
+async fn until_kept(world: &World, payment: &str) {
+    until("a payment that fits no refill", SOON, async || {
+        let listed = world.admin.get("/v1/unmatched-payments").await.expect(200);
+        listed.to_string().contains(payment).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_payment_that_a_web_hook_tells_first_still_needs_a_recovery_and_is_credited_once() {
+    let mut world = World::start(Stripe::start(Behaviour::default()), "api,jobs", true).await;
+    world.save(Card::default()).await;
+    world.refill(&json!({"amount": "50.00"})).await.expect(201);
+    let lost = world.lost_payment("acme", 3_300).await;
+    let by_hand = world.lost_payment("acme", 2_200).await;
+    until_kept(&world, &lost).await;
+    until_kept(&world, &by_hand).await;
+    let path = format!("/v1/unmatched-payments/{by_hand}/resolve");
+    let body = json!({"resolution": "credit", "reason": "the customer wrote to us"});
+    world.admin.post(&path, &body).await.expect(200);
+    assert_eq!(world.balance().await, "72.000000");
+    world.system.services[0].kill();
+    world.system.restart(0, "api,jobs");
+    world.system.ready(0).await;
+    world.refill(&json!({"amount": "20.00"})).await;
+    until("refills that wait", SOON, async || {
+        let refused = world.refill(&json!({"amount": "21.00"})).await;
+        (refused.status == 503).then_some(())
+    })
+    .await;
+    let recovered = recover(&world);
+    assert_eq!(recovered["credited"], 1, "what was credited by hand is not credited: {recovered}");
+    assert_eq!(recovered["unmatched"], json!([]), "{recovered}");
+    until("what waited goes on", SOON, async || {
+        (world.balance().await == "125.000000").then_some(())
+    })
+    .await;
+    // The payment fits a refill now: nobody can settle it once more.
+    let open = world.admin.get("/v1/unmatched-payments").await.expect(200);
+    assert_eq!(open["items"], json!([]));
+    let path = format!("/v1/unmatched-payments/{lost}/resolve");
+    world.admin.post(&path, &body).await.expect(200);
+    let body = json!({"resolution": "refund", "reason": "the customer wrote to us"});
+    assert_eq!(world.admin.post(&path, &body).await.problem(409), "payment_resolved");
+    assert_eq!(recover(&world)["credited"], 0);
+    assert_eq!(world.balance().await, "125.000000");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_payment_that_names_one_account_and_anothers_customer_stops_no_recovery() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    world.save(Card::default()).await;
+    world.system.open(&world.admin, [&account("globex", 0)]).await;
+    let foreign = world.lost_payment("globex", 4_400).await;
+    world.lost_payment("acme", 3_300).await;
+    let recovered = recover(&world);
+    assert_eq!(recovered["credited"], 1, "{recovered}");
+    assert_eq!(recovered["unmatched"], json!([{"payment_intent": foreign, "reason": "customer"}]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_payment_that_the_bank_works_on_is_told_and_brought_back_once_it_is_paid() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", false).await;
+    let card = world.save(Card { is_slow: true, ..Card::default() }).await;
+    let slow = world.lost_intent("acme", 3_300).await;
+    assert_eq!(slow["status"], "processing", "{slow}");
+    world.stripe.local.set_card(&card, |card| card.is_slow = false).expect("a card");
+    world.lost_payment("acme", 2_200).await;
+    let recovered = recover(&world);
+    let unmatched = json!([{"payment_intent": slow["id"], "reason": "processing"}]);
+    assert_eq!(recovered["unmatched"], unmatched, "{recovered}");
+    assert_eq!(world.balance().await, "22.000000");
+    let open = world.admin.get("/v1/unmatched-payments").await.expect(200);
+    assert_eq!(open["items"], json!([]), "nothing was paid yet: {open}");
+    world.stripe.local.finish_payment(&text(&slow, "id"), None).expect("it is paid");
+    assert_eq!(recover(&world)["credited"], 1);
+    assert_eq!(world.balance().await, "55.000000");
 }

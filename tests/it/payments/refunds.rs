@@ -5,6 +5,7 @@ use crate::harness::api::Answer;
 use crate::harness::poll::{SOON, until};
 use crate::harness::stripe::Stripe;
 use callmeter::simulate::stripe::{Behaviour, Card, Fault, FaultRule};
+use chrono::TimeDelta;
 use futures::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -250,4 +251,21 @@ async fn an_inquiry_moves_nothing_and_lost_web_hooks_are_made_up_for() {
     let path = "/v1/accounts/acme/transactions?kind=chargeback_reversal";
     let rows = world.own.get(path).await.expect(200);
     assert_eq!(rows["items"].as_array().map(Vec::len), Some(1), "withdrawn, then reinstated");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_an_old_dispute_is_booked_though_its_web_hook_was_lost() {
+    let stripe = Stripe::start(Behaviour::default());
+    let often = [("CALLMETER__STRIPE__RECONCILE_SECONDS", "1")];
+    let world = World::start_with(stripe, "api,jobs", true, &often).await;
+    // A dispute takes months; the comparison looks at the payments of some days.
+    world.stripe.local.move_clock(TimeDelta::days(-70));
+    world.save(Card::default()).await;
+    let (_, disputed) = world.refilled().await;
+    let intent = text(&disputed, "payment_intent");
+    let dispute = world.stripe.local.open_dispute(&intent, "fraudulent", None).expect("one");
+    world.until_balance("0.000000").await;
+    world.stripe.local.change_behaviour(|behaviour| behaviour.lost_percent = 100);
+    world.stripe.local.close_dispute(&text(&dispute, "id"), true).expect("it is won");
+    world.until_balance("50.000000").await;
 }
