@@ -16,6 +16,7 @@ impl Colour {
     pub const BLACK: Self = Self([0; 3]);
 
     /// This colour with a part of another one, in percent of 0 to 100.
+    #[must_use]
     pub fn mixed(self, other: Self, percent: u8) -> Self {
         let of_other = u16::from(percent.min(100));
         let mix = |(own, other): (u8, u8)| {
@@ -28,12 +29,14 @@ impl Colour {
     }
 
     /// How well one of two colours reads on the other: 1 to 21. Source: WCAG 2.2, "contrast ratio".
+    #[expect(clippy::float_arithmetic, reason = "light, not money")]
     pub fn contrast(self, other: Self) -> f64 {
         let (one, other) = (self.luminance(), other.luminance());
         (one.max(other) + 0.05) / (one.min(other) + 0.05)
     }
 
     /// Source: WCAG 2.2, "relative luminance".
+    #[expect(clippy::float_arithmetic, reason = "light, not money")]
     fn luminance(self) -> f64 {
         let linear = self.0.map(|part| {
             let part = f64::from(part) / 255.0;

@@ -44,7 +44,7 @@ pub(super) async fn events(
 ) -> Result<impl IntoResponse, PageError> {
     let account = &visit.session.account;
     let watcher = page.live.watch(account).ok_or(PageError::Overloaded)?;
-    let stream = page.streams.open(visit.session.session_key);
+    let stream = page.streams.open(&visit.session, visit.token.sha256());
     let (sender, receiver) = mpsc::channel(EVENTS_KEPT);
     // On the page's runtime: the connection's own task only passes the events on.
     let runtime = page.runtime.clone();

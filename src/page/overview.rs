@@ -162,8 +162,10 @@ pub(super) async fn read(
     let is_operator = visit.session.visitor.is_operator();
     let wants = |name: &str| names.is_empty() || names.contains(&name);
     let (mut runway, mut auto) = (None, AutoRefillSummary::default());
-    if wants("balance") {
+    if names.is_empty() {
         runway = page.wallets.runway_days(account, view.available, now).await?;
+    } else if wants("balance") {
+        runway = page.wallets.recent_runway_days(account, view.available, now).await?;
     }
     if wants("notices") || wants("refused") {
         auto = page.auto_refill_summary(visit, now).await?;

@@ -18,7 +18,7 @@ use super::Page;
 use super::error::PageError;
 use super::form::Query;
 use super::overview::{PARTS, read};
-use super::visit::Visit;
+use super::visit::Watching;
 use crate::wallet::Told;
 
 /// How long a text stands at most.
@@ -38,15 +38,15 @@ struct Subject {
 /// `GET /wallet/parts?names=balance,plan`
 pub(super) async fn parts(
     State(page): State<Page>,
-    visit: Visit,
+    Watching(visit): Watching,
     Query(query): Query,
 ) -> Result<Response, PageError> {
     let wanted: Vec<&str> = query.one("names").unwrap_or_default().split(',').collect();
     let names: Vec<_> = PARTS.into_iter().filter(|name| wanted.contains(name)).collect();
-    let write = async {
+    let write = Box::pin(async {
         let parts = read(&page, &visit, names.clone()).await?;
         Ok(super::html(&parts).0)
-    };
+    });
     let Some(told) = page.live.told(&visit.session.account) else {
         return Ok(Html(write.await?).into_response());
     };

@@ -12,7 +12,7 @@ use super::assets::Assets;
 use super::error::{self, Around, PageError};
 use super::form::Query;
 use super::frame;
-use super::visit::{Visit, any_form};
+use super::visit::{Visit, any_form, is_tried};
 use crate::accounts::sign_in::{BeginSession, EndSession, NoSuchLink};
 use crate::change;
 use crate::keys::{Token, TokenKind};
@@ -60,7 +60,7 @@ pub(super) async fn open(
     let link = query.one("link").and_then(|text| Token::parse(TokenKind::SignInLink, text));
     let link = link.ok_or(PageError::DeadLink)?;
     let before = Visit::find(&parts, &page).await?;
-    let tries = page.settings.is_framed() && before.is_none() && !page.is_tried(&parts.headers);
+    let tries = page.settings.is_framed() && before.is_none() && !is_tried(&parts.headers);
     if tries && query.one("tried").is_none() {
         return try_cookie(&page, &link);
     }

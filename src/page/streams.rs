@@ -2,7 +2,8 @@
 //! ended.
 //!
 //! A sign-out in this process ends a stream at once. Sessions that ended elsewhere or by their time
-//! are found by one query a second for all streams together; without streams, nothing is asked.
+//! are found by one query a second for all streams together; without streams, nothing is asked. So the
+//! fetches that a stream causes need no look of their own at the session.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::ledger::store::Store;
-use crate::ledger::wallet_sessions;
+use crate::ledger::wallet_sessions::{self, Session};
 
 /// Time between two looks at the sessions of all streams.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -26,12 +27,22 @@ pub(super) struct Streams(Arc<Inner>);
 struct Inner {
     store: Store,
     clock: Clock,
-    open: Mutex<HashMap<i64, Open>>,
+    open: Mutex<Table>,
     wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// By the session's key.
+    open: HashMap<i64, Open>,
+    /// The session's key, by the SHA-256 of its token.
+    keys: HashMap<[u8; 32], i64>,
 }
 
 #[derive(Debug)]
 struct Open {
+    session: Session,
+    token: [u8; 32],
     ended: CancellationToken,
     streams: usize,
 }
@@ -50,22 +61,31 @@ impl Streams {
         Self(Arc::new(Inner { store, clock, open: Mutex::default(), wake: Notify::new() }))
     }
 
-    /// Opens a stream of a session.
-    pub(super) fn open(&self, session_key: i64) -> Stream {
-        let mut open = self.lock();
-        let one = open
-            .entry(session_key)
-            .or_insert_with(|| Open { ended: CancellationToken::new(), streams: 0 });
+    /// Opens a stream of a session, which has a token of this SHA-256.
+    pub(super) fn open(&self, session: &Session, token: [u8; 32]) -> Stream {
+        let session_key = session.session_key;
+        let mut table = self.lock();
+        table.keys.insert(token, session_key);
+        let ended = CancellationToken::new();
+        let fresh = || Open { session: session.clone(), token, ended, streams: 0 };
+        let one = table.open.entry(session_key).or_insert_with(fresh);
         one.streams += 1;
         let ended = one.ended.clone();
-        drop(open);
+        drop(table);
         self.0.wake.notify_one();
         Stream { streams: self.clone(), session_key, ended }
     }
 
+    /// The session of a token, if it has an open stream.
+    pub(super) fn find(&self, token: &[u8; 32]) -> Option<Session> {
+        let table = self.lock();
+        let one = table.keys.get(token).and_then(|key| table.open.get(key))?;
+        (one.session.expires_at > self.0.clock.now()).then(|| one.session.clone())
+    }
+
     /// Ends the streams of a session.
     pub(super) fn end(&self, session_key: i64) {
-        if let Some(one) = self.lock().remove(&session_key) {
+        if let Some(one) = self.lock().remove(session_key) {
             one.ended.cancel();
         }
     }
@@ -73,7 +93,7 @@ impl Streams {
     /// Ends the streams of sessions that have ended.
     pub(super) async fn run(&self) {
         loop {
-            let session_keys: Vec<i64> = self.lock().keys().copied().collect();
+            let session_keys: Vec<i64> = self.lock().open.keys().copied().collect();
             if session_keys.is_empty() {
                 self.0.wake.notified().await;
                 continue;
@@ -94,18 +114,26 @@ impl Streams {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<i64, Open>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn remove(&mut self, session_key: i64) -> Option<Open> {
+        let one = self.open.remove(&session_key)?;
+        self.keys.remove(&one.token);
+        Some(one)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let mut open = self.streams.lock();
-        if let Some(one) = open.get_mut(&self.session_key) {
+        let mut table = self.streams.lock();
+        if let Some(one) = table.open.get_mut(&self.session_key) {
             one.streams -= 1;
             if one.streams == 0 {
-                open.remove(&self.session_key);
+                table.remove(self.session_key);
             }
         }
     }

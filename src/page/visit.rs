@@ -44,6 +44,11 @@ pub(super) struct Visit {
     request_id: Option<String>,
 }
 
+/// A visit that is known without the ledger where its session has an open stream, which ends within a
+/// second of the session.
+#[derive(Clone, Debug)]
+pub(super) struct Watching(pub(super) Visit);
+
 /// A whole page that is looked at.
 #[derive(Clone, Debug)]
 pub(super) struct Look(pub(super) Visit);
@@ -68,10 +73,14 @@ impl Visit {
         let mut connection = page.store.read().await?;
         let now = page.clock.now();
         let session = wallet_sessions::find(&mut connection, &token.sha256(), now).await?;
+        Ok(session.map(|session| Self::new(parts, session, token)))
+    }
+
+    fn new(parts: &Parts, session: Session, token: Token) -> Self {
         let request_id = parts.extensions.get::<RequestId>().map(|id| id.0.clone());
         let address = parts.extensions.get::<Client>().map(|client| client.0);
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).map(str::to_owned);
-        Ok(session.map(|session| Self { session, token, address, host, request_id }))
+        Self { session, token, address, host, request_id }
     }
 }
 
@@ -81,6 +90,19 @@ impl FromRequestParts<Page> for Visit {
     async fn from_request_parts(parts: &mut Parts, page: &Page) -> Result<Self, PageError> {
         let found = Self::find(parts, page).await?;
         found.ok_or_else(|| PageError::NoSession(page.path_of(wanted(parts))))
+    }
+}
+
+impl FromRequestParts<Page> for Watching {
+    type Rejection = PageError;
+
+    async fn from_request_parts(parts: &mut Parts, page: &Page) -> Result<Self, PageError> {
+        if let Some(token) = cookie(&parts.headers, page.cookie_name())
+            && let Some(session) = page.streams.find(&token.sha256())
+        {
+            return Ok(Self(Visit::new(parts, session, token)));
+        }
+        Ok(Self(Visit::from_request_parts(parts, page).await?))
     }
 }
 
@@ -166,11 +188,6 @@ impl Page {
         self.kept(TRIAL, "1", TRIAL_SECONDS)
     }
 
-    /// True if the browser has brought the cookie of a trial.
-    pub(super) fn is_tried(&self, headers: &HeaderMap) -> bool {
-        cookies(headers).any(|(name, _)| name == TRIAL)
-    }
-
     /// In another site's frame, browsers keep a cookie only for that site's frames.
     fn kept(&self, name: &str, value: &str, seconds: i64) -> String {
         let scope = match (self.settings.is_framed(), self.is_https()) {
@@ -197,6 +214,11 @@ impl Page {
 /// The path and query of a request.
 fn wanted(parts: &Parts) -> &str {
     parts.uri.path_and_query().map_or("/wallet", |path| path.as_str())
+}
+
+/// True if the browser has brought the cookie of a trial.
+pub(super) fn is_tried(headers: &HeaderMap) -> bool {
+    cookies(headers).any(|(name, _)| name == TRIAL)
 }
 
 /// The token in the cookie of this name. A name that is given twice is none.

@@ -9,6 +9,7 @@ mod estimate_json;
 pub mod insights;
 mod live;
 mod live_calls;
+mod paces;
 mod read;
 mod view;
 

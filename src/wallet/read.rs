@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
 use super::insights::{self, CycleDays, InsightsView};
+use super::paces::Paces;
 use super::view::{WalletView, view};
 use crate::balance::{Balance, BalanceError, Held};
 use crate::ledger::LedgerError;
@@ -28,6 +29,7 @@ pub struct Wallets {
     pub(super) balance: Balance,
     catalogs: catalogs::Cache,
     low_balance_threshold: Money,
+    paces: Paces,
 }
 
 /// A wallet, and what it was computed from.
@@ -43,7 +45,8 @@ impl Wallets {
     /// Reads from `store` and `balance`; `low_balance_threshold` is for accounts without alert
     /// thresholds.
     pub fn new(store: Store, balance: Balance, low_balance_threshold: Money) -> Self {
-        Self { store, balance, catalogs: catalogs::Cache::default(), low_balance_threshold }
+        let (catalogs, paces) = (catalogs::Cache::default(), Paces::default());
+        Self { store, balance, catalogs, low_balance_threshold, paces }
     }
 
     /// The wallet at `now`; `None`: there is no such account.
@@ -138,7 +141,25 @@ impl Wallets {
         available: Money,
         now: DateTime<Utc>,
     ) -> Result<Option<i64>, LedgerError> {
-        insights::runway(&self.store, id, available, now).await
+        let pace = insights::pace(&self.store, id, now).await?;
+        self.paces.keep(id, now, pace);
+        Ok(insights::runway_days(available, pace))
+    }
+
+    /// The same by a pace that was read within a minute.
+    ///
+    /// # Errors
+    /// If Postgres is unavailable.
+    pub async fn recent_runway_days(
+        &self,
+        id: &AccountId,
+        available: Money,
+        now: DateTime<Utc>,
+    ) -> Result<Option<i64>, LedgerError> {
+        match self.paces.find(id, now) {
+            Some(pace) => Ok(insights::runway_days(available, pace)),
+            None => self.runway_days(id, available, now).await,
+        }
     }
 
     /// Reads both sources until their versions agree: the view must not show a charge without the

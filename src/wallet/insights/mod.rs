@@ -13,4 +13,4 @@ pub use cycles::CycleDays;
 pub(super) use cycles::cycle_days;
 pub use keep::{Summed, rebuild, sum_up};
 pub use view::{CycleOverage, DaySpending, InsightsView, PlanCost, PlansFor, Refused, Rounding};
-pub(super) use view::{insights as read, runway};
+pub(super) use view::{insights as read, pace, runway_days};

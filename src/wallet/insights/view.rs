@@ -191,17 +191,15 @@ pub(in crate::wallet) async fn insights(
     }))
 }
 
-/// For how many days `available` lasts at the present pace; `None`: nothing was spent, or there is
-/// no such account.
+/// What the last [`PACE_DAYS`] full UTC days cost; zero if there is no such account.
 ///
 /// # Errors
 /// If Postgres is unavailable, or holds a value that cannot be read.
-pub(in crate::wallet) async fn runway(
+pub(in crate::wallet) async fn pace(
     store: &Store,
     id: &AccountId,
-    available: Money,
     now: DateTime<Utc>,
-) -> Result<Option<i64>, LedgerError> {
+) -> Result<Money, LedgerError> {
     let mut reserved = store.for_transaction().await?;
     let mut snapshot = reserved.begin(Begin::Snapshot).await?;
     let pace = match read::counted(&mut snapshot, id).await? {
@@ -209,7 +207,7 @@ pub(in crate::wallet) async fn runway(
         None => Money::ZERO,
     };
     snapshot.rollback().await?;
-    Ok(runway_days(available, pace))
+    Ok(pace)
 }
 
 fn pace_days(now: DateTime<Utc>) -> Days {
@@ -217,7 +215,7 @@ fn pace_days(now: DateTime<Utc>) -> Days {
 }
 
 /// Whole days, rounded down, that `available` lasts where [`PACE_DAYS`] cost `pace`.
-fn runway_days(available: Money, pace: Money) -> Option<i64> {
+pub(in crate::wallet) fn runway_days(available: Money, pace: Money) -> Option<i64> {
     if !pace.is_positive() {
         return None;
     }
