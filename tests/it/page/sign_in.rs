@@ -101,6 +101,7 @@ async fn links_and_sessions_end_by_their_time_by_sign_out_and_by_request() {
     assert!(rest.contains("event: signed-out"), "{rest}");
     browser.set_cookie(kept.as_deref());
     assert!(ends(&browser).await, "the cookie is worth nothing any more");
+    browser.get("/wallet/parts?names=balance").await.expect(401);
     // By request: all of the account, and its unused links, but no other account's.
     let (one, other) = (world.signed_in("acme").await, world.signed_in("globex").await);
     let unused = world.link("acme", &json!({})).await;
@@ -114,6 +115,7 @@ async fn links_and_sessions_end_by_their_time_by_sign_out_and_by_request() {
         matches!(stream.chunk().await, Ok(None) | Err(_)).then_some(())
     })
     .await;
+    one.get("/wallet/parts?names=balance").await.expect(401);
     // By their time.
     let session = world.signed_in("acme").await;
     let link = world.link("acme", &json!({})).await;
