@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{Html, IntoResponse, Response};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::Page;
 use super::error::PageError;
@@ -25,10 +25,6 @@ use crate::wallet::Told;
 const STANDS: Duration = Duration::from_secs(1);
 /// With more texts than these, old ones are dropped.
 const KEPT: usize = 512;
-
-/// Texts that are written at once. More are not faster, and would take the ledger's connections from
-/// authorizations.
-const WRITERS: usize = 8;
 
 /// What a text is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -63,18 +59,8 @@ pub(super) async fn parts(
 }
 
 /// The texts.
-#[derive(Debug)]
-pub(super) struct Shared {
-    texts: Mutex<HashMap<Subject, Text>>,
-    /// Turns to write.
-    turns: Semaphore,
-}
-
-impl Default for Shared {
-    fn default() -> Self {
-        Self { texts: Mutex::default(), turns: Semaphore::new(WRITERS) }
-    }
-}
+#[derive(Debug, Default)]
+pub(super) struct Shared(Mutex<HashMap<Subject, Text>>);
 
 #[derive(Debug)]
 struct Text {
@@ -96,7 +82,7 @@ impl Shared {
         write: impl Future<Output = Result<String, PageError>>,
     ) -> Result<Bytes, PageError> {
         let written = {
-            let mut texts = self.texts.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if texts.len() > KEPT {
                 texts.retain(|_, text| text.begun.elapsed() < STANDS);
             }
@@ -107,11 +93,7 @@ impl Shared {
             }
             Arc::clone(&text.written)
         };
-        let write = async {
-            let _turn = self.turns.acquire().await;
-            write.await.map(Bytes::from)
-        };
-        let written = written.get_or_try_init(|| write).await?;
+        let written = written.get_or_try_init(|| async { write.await.map(Bytes::from) }).await?;
         Ok(written.clone())
     }
 }
