@@ -22,11 +22,14 @@ const THREADS: usize = 2;
 
 /// The page's runtime, until dropped.
 #[derive(Debug)]
-pub(super) struct PageRuntime(Handle, Option<Runtime>);
+pub(super) struct PageRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
 
 impl Drop for PageRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.1.take() {
+        if let Some(runtime) = self.runtime.take() {
             // It cannot be waited for here, in a task of another runtime.
             runtime.shutdown_background();
         }
@@ -54,7 +57,9 @@ impl App {
             .enable_all()
             .build()
             .context("the threads of the wallet page cannot start")?;
-        let runtime = Arc::new(PageRuntime(runtime.handle().clone(), Some(runtime)));
+        // From here on whatever fails ends it as it must be ended.
+        let handle = runtime.handle().clone();
+        let runtime = Arc::new(PageRuntime { handle, runtime: Some(runtime) });
         let (store, balance) = (self.store.clone(), self.balance.clone());
         let keys = KeyCache::new(store.clone(), balance.clone(), self.clock.clone());
         let page = Page::new(
@@ -67,11 +72,11 @@ impl App {
                 payments: self.payments.clone(),
                 numbers: self.numbers.clone(),
                 clock: self.clock.clone(),
-                runtime: runtime.0.clone(),
+                runtime: runtime.handle.clone(),
             },
         )?;
         let (watched, shutdown) = (page.clone(), self.shutdown.clone());
-        runtime.0.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
+        runtime.handle.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
         let router = page
             .router()
             .layer(axum::middleware::map_request(with_client))

@@ -227,6 +227,13 @@ impl Settings {
         self.reconcile.check()?;
         self.insights.check()?;
         self.numbers.check()?;
+        let watchers = [
+            ("wallet.watchers_max", self.wallet.watchers_max),
+            ("wallet.account_watchers_max", self.wallet.account_watchers_max),
+        ];
+        if let Some((key, _)) = watchers.into_iter().find(|(_, most)| *most > 1_000_000) {
+            return refuse(key, "is more than 1000000", "give 0 to 1000000");
+        }
         if self.wallet.low_balance_threshold.is_negative() {
             return refuse("wallet.low_balance_threshold", "is negative", "give \"0\" or more");
         }

@@ -66,7 +66,8 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_defaults() {
 
 #[test]
 fn every_mistake_is_one_line_with_key_source_and_remedy() {
-    let cases: [(&str, &str, &[&str]); 25] = [
+    let cases: [(&str, &str, &[&str]); 26] = [
+        ("CALLMETER__WALLET__WATCHERS_MAX", "1000001", &["wallet.watchers_max", "1000000"]),
         ("CALLMETER__PAGE__ACCENT", "green", &["page.accent", "#rrggbb"]),
         ("CALLMETER__PAGE__ACCENT", "#ffcc00", &["page.accent", "4.5:1", "darker"]),
         ("CALLMETER__PAGE__ACCENT_DARK", "#0b5f57", &["page.accent_dark", "lighter"]),

@@ -1,7 +1,8 @@
 //! Sign-in links and sessions of the wallet page.
 //!
 //! The ledger never sees a token, only its SHA-256. A link begins one session; a session is read at
-//! each request, so that an ended one is refused at once, in every process.
+//! each request, so that an ended one is refused at once, in every process; those of open streams are
+//! read together, once a second.
 
 use callmeter_core::domain::AccountId;
 use chrono::{DateTime, TimeDelta, Utc};

@@ -9,6 +9,7 @@ use super::redis_database::RedisDatabase;
 use super::samples;
 use super::servers::Servers;
 use super::service::{Service, free_port};
+use super::stripe::Stripe;
 use crate::model::account::Account;
 use crate::model::catalog::Catalog;
 use crate::model::money::show;
@@ -167,6 +168,19 @@ impl System {
         let service = self.launch(role, index, port);
         self.services.push(service);
         index
+    }
+
+    /// Starts a process that finds this Stripe, with more settings changed.
+    pub(crate) fn start_at(
+        &mut self,
+        role: &str,
+        stripe: &Stripe,
+        changed: &[(&str, &str)],
+    ) -> usize {
+        let settings = stripe.settings();
+        let of_stripe = settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let all: Vec<(&str, &str)> = of_stripe.chain(changed.iter().copied()).collect();
+        self.start(role, &all)
     }
 
     /// Restarts a process that ended, at the same port and with the same settings changed.

@@ -35,13 +35,11 @@ struct World {
 impl World {
     async fn start(stripe: Stripe, role: &'static str, changed: &[(&str, &str)]) -> World {
         let mut system = System::new().await;
-        let settings = stripe.settings();
-        let mut all: Vec<(&str, &str)> =
-            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        all.extend([("CALLMETER__STRIPE__LOOKUP_SECONDS", "1")]);
-        all.extend([("CALLMETER__STRIPE__TIMEOUT_SECONDS", "3")]);
-        all.extend(changed);
-        let index = system.start(role, &all);
+        let fast = [
+            ("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"),
+            ("CALLMETER__STRIPE__TIMEOUT_SECONDS", "3"),
+        ];
+        let index = system.start_at(role, &stripe, &[&fast[..], changed].concat());
         let admin = system.ready(index).await;
         system.open(&admin, &[account("acme", 25_000_000), account("globex", 7_000_000)]).await;
         let (_, key) = make(&admin, "sign_in", None).await;

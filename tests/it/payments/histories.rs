@@ -83,17 +83,14 @@ async fn round(seed: u64, count: usize) {
     };
     let stripe = Stripe::start(behaviour);
     let mut system = System::new().await;
-    let settings = stripe.settings();
-    let mut changed: Vec<(&str, &str)> =
-        settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    changed.extend([
+    let changed = [
         ("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"),
         ("CALLMETER__STRIPE__TIMEOUT_SECONDS", "2"),
         // What lost its web hook is found by the comparison.
         ("CALLMETER__STRIPE__RECONCILE_SECONDS", "2"),
         ("CALLMETER__AUTO_REFILL__BACKOFF_SECONDS", "1"),
-    ]);
-    let index = system.start(ROLES, &changed);
+    ];
+    let index = system.start_at(ROLES, &stripe, &changed);
     let admin = system.ready(index).await;
     let ids: Vec<String> = (0..count).map(|number| format!("h{number}")).collect();
     let accounts: Vec<_> = ids.iter().map(|id| account(id, 0)).collect();

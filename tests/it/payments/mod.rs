@@ -53,12 +53,7 @@ impl World {
     /// Starts it with more settings.
     async fn start_with(stripe: Stripe, role: &str, hooked: bool, extra: &[(&str, &str)]) -> World {
         let mut system = System::new().await;
-        let settings = stripe.settings();
-        let mut changed: Vec<(&str, &str)> =
-            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        changed.extend(FAST);
-        changed.extend(extra);
-        let index = system.start(role, &changed);
+        let index = system.start_at(role, &stripe, &[&FAST[..], extra].concat());
         let admin = system.ready(index).await;
         system.open(&admin, [&account("acme", 0)]).await;
         if hooked {

@@ -40,14 +40,11 @@ impl World {
         let stripe = Stripe::start(behaviour);
         stripe.local.move_clock(-BEHIND);
         let mut system = System::new().await;
-        let settings = stripe.settings();
-        let mut changed: Vec<(&str, &str)> =
-            settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        changed.extend([
+        let changed = [
             ("CALLMETER__STRIPE__LOOKUP_SECONDS", "1"),
             ("CALLMETER__STRIPE__TIMEOUT_SECONDS", "2"),
-        ]);
-        let index = system.start(ROLES, &changed);
+        ];
+        let index = system.start_at(ROLES, &stripe, &changed);
         let admin = system.ready(index).await;
         stripe.deliver_to(&system.services[index].url());
         World { system, stripe, admin }
