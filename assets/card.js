@@ -14,6 +14,7 @@ document.querySelectorAll('[data-stripe]').forEach((place) => {
     problem.hidden = false;
     button.disabled = false;
     button.textContent = text;
+    delete place.dataset.busy;
   };
 
   const script = document.createElement('script');
@@ -39,6 +40,7 @@ document.querySelectorAll('[data-stripe]').forEach((place) => {
     button.addEventListener('click', async () => {
       problem.hidden = true;
       button.disabled = true;
+      place.dataset.busy = '';
       button.textContent = kind === 'setup' ? 'Saving…' : 'Adding…';
       const confirmParams = { return_url: place.dataset.return };
       const confirm = {

@@ -104,6 +104,9 @@ function swap(fresh) {
   // A refill that has gone on replaces what was typed for the step before.
   const hasGoneOn = old && old.dataset.status !== fresh.dataset.status;
   if (!old || (isInUse(old) && !hasGoneOn)) return;
+  // While Stripe's script confirms, the bank's page may stand over this one: only the end takes it away.
+  const isOver = ['completed', 'failed'].includes(fresh.dataset.status);
+  if (old.querySelector('[data-busy]') && !isOver) return;
   // The next step needs Stripe's script again.
   if (hasGoneOn && fresh.querySelector('[data-stripe]')) return location.reload();
   const before = old.dataset.text ?? old.textContent;

@@ -2,9 +2,10 @@
 //! parts that it names, as the page's script does.
 //!
 //! Shown: from the answer of an authorization until a session has the text with the call. The
-//! sessions run in this process, on the machine that they measure.
+//! sessions run in this process, on the machine that they measure, but in a thread of their own: who
+//! asks for authorizations does not wait for them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +17,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::runtime::Builder;
 
 use crate::authorization::percentile;
 use crate::client::Client;
@@ -36,7 +38,8 @@ const FETCH_EVERY: Duration = Duration::from_millis(400);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Calls of an account that its sessions look for.
 const KEPT: usize = 16;
-const PARTS: &str = "/wallet/parts?names=notices,balance,plan,calls,recent,refused";
+/// The parts of the overview.
+const PARTS: [&str; 6] = ["notices", "balance", "plan", "calls", "recent", "refused"];
 
 /// What was measured; times in microseconds.
 pub(crate) struct Watched {
@@ -79,12 +82,13 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     let mut alone = callers.call(time).await?;
 
     let seen = Arc::new(Seen::default());
+    let browsers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let mut sessions = Vec::new();
     for number in 0..ACCOUNTS * SESSIONS {
         let place = number % ACCOUNTS;
         let cookie = sign_in(service.address, place).await?;
         let (begun, seen) = (Arc::clone(&begun[place]), Arc::clone(&seen));
-        sessions.push(tokio::spawn(watch(service.address, cookie, begun, seen)));
+        sessions.push(browsers.spawn(watch(service.address, cookie, begun, seen)));
     }
     eprintln!("watchers: {} sessions are open", sessions.len());
     callers.call(Duration::from_secs(5)).await?;
@@ -103,6 +107,7 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     for session in sessions {
         session.await??;
     }
+    browsers.shutdown_background();
     service.process.stop()?;
     world.drop_database(&site.database).await?;
     let mut shown = std::mem::take(&mut *lock(&seen.micros));
@@ -273,12 +278,14 @@ async fn watch(
     let mut last = lock(&begun).back().map_or(0, |(number, _)| *number);
     while !seen.ends.load(Ordering::Relaxed) {
         let news = tokio::time::timeout(Duration::from_secs(1), stream.news()).await;
-        let Ok(is_changed) = news else { continue };
-        if !is_changed? {
+        let Ok(names) = news else { continue };
+        let names = names?;
+        if names.is_empty() {
             continue;
         }
+        let path = format!("/wallet/parts?names={}", names.join(","));
         let text = loop {
-            let (head, text) = fetching.get(PARTS, &cookie).await?;
+            let (head, text) = fetching.get(&path, &cookie).await?;
             if head.starts_with("HTTP/1.1 200") {
                 break text;
             }
@@ -321,11 +328,20 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads until a stream says something. True: parts have changed.
-    async fn news(&mut self) -> anyhow::Result<bool> {
+    /// Reads until a stream says something; returns the parts of the page that have changed.
+    async fn news(&mut self) -> anyhow::Result<Vec<&'static str>> {
         self.bytes.clear();
-        ensure!(self.stream.read_buf(&mut self.bytes).await? > 0, "the stream ended");
-        Ok(self.bytes.windows(12).any(|part| part == b"event: parts"))
+        // An event ends with an empty line, and the piece that carries it with another line's end.
+        while !self.bytes.ends_with(b"\n\n\r\n") {
+            ensure!(self.stream.read_buf(&mut self.bytes).await? > 0, "the stream ended");
+        }
+        let text = std::str::from_utf8(&self.bytes)?;
+        let named: BTreeSet<&str> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .flat_map(|names| names.split(','))
+            .collect();
+        Ok(PARTS.into_iter().filter(|name| named.contains(name)).collect())
     }
 
     /// Sends a request; returns the head and the body of the answer.

@@ -21,6 +21,7 @@ pub mod denials;
 pub mod entries;
 mod error;
 pub mod estimates;
+mod frozen;
 pub mod history;
 pub mod idempotency;
 pub mod incarnation;

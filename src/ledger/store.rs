@@ -19,6 +19,7 @@ use sqlx::query::Query;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres, Transaction};
 
 use super::dedicated::Dedicated;
+use super::frozen;
 use super::session;
 pub use super::session::Begin;
 pub use super::store_error::{AsStoreError, StoreError};
@@ -148,7 +149,7 @@ impl Store {
     {
         let mut attempt = 1;
         loop {
-            match self.execute_once(statement()).await {
+            match frozen::past(&self.regular, self.execute_once(statement())).await {
                 Err(error) if is_worth_another(name, &mut attempt, Some(&error)) => {}
                 executed => return executed,
             }
@@ -179,7 +180,7 @@ impl Store {
     {
         let mut attempt = 1;
         loop {
-            match self.attempt(&mut body).await {
+            match frozen::past(&self.regular, self.attempt(&mut body)).await {
                 Err(error) if is_worth_another(name, &mut attempt, error.as_store_error()) => {}
                 value => return value,
             }

@@ -22,11 +22,14 @@ const ask = { account: 'acme', call_sid: sid(1), from: '+15005550100', to: '+150
 await call('POST', '/v1/authorizations', ask);
 await page.waitForSelector(`#calls :text("${sid(1)}")`);
 await page.waitForSelector('#calls :text("<b>autumn & co</b>")');
-assert.notEqual(await money(), before, 'it holds money');
+// The page may have been reading when the call began: the next text has both.
+const isOther = (text) => document.querySelector('[data-money]').textContent !== text;
+await page.waitForFunction(isOther, before);
+const holding = await money();
 await check(page, 'a live call');
 ended(sid(1), 61);
 await page.waitForSelector('text=No call is in progress');
-await page.waitForFunction((text) => document.querySelector('[data-money]').textContent !== text, before);
+await page.waitForFunction(isOther, holding);
 await page.waitForSelector('[data-part=recent] :text("Call")');
 
 // --- A new card, typed into Stripe's element.
@@ -69,6 +72,9 @@ await page.waitForSelector('h2:has-text("$30.00 added")');
 // --- 3-D Secure in the bank's frame, by keyboard: refused once, then confirmed.
 await addWith('35.00', '4000002760003184', { save: false });
 const bank = page.frameLocator('iframe[title="Bank confirmation"]');
+await bank.locator('button[value=fail]').waitFor();
+// The page asks about its refill every 3 seconds: the bank's page stays all the same.
+await page.waitForTimeout(4_000);
 await bank.locator('button[value=fail]').press('Enter');
 await page.waitForSelector('[data-problem]:not([hidden]):has-text("failed authentication")');
 await type('4000002760003184');

@@ -6,6 +6,7 @@ use crate::harness::samples::{account, call_sid, completed, now, on_calls};
 use crate::harness::system::System;
 use crate::model::account::Account;
 use crate::traffic::Outgoing;
+use sqlx::{Connection as _, PgConnection};
 use std::time::{Duration, Instant};
 
 const CALLS: usize = 4_000;
@@ -94,6 +95,61 @@ async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_t
     all_charged_once(&watch, &acme, CALLS).await;
     system.ready(sleeper).await;
     system.verify();
+}
+
+/// Where it stands still amid a COPY, no time-out of Postgres ends its transaction.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_stopped_amid_a_copy_keeps_its_wallets_from_nobody() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let sleeper = system.start("meter", &[]);
+    system.ready(sleeper).await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&watch, [&acme]).await;
+    system.settle(&watch).await;
+    // It comes to its COPY with the wallet locked, and waits for the table.
+    let mut database = system.sql().await;
+    let mut lock = database.begin().await.expect("a transaction");
+    sqlx::query("LOCK TABLE call_keys IN SHARE MODE").execute(&mut *lock).await.expect("locked");
+    system.produce(&calls(&acme, 0..CALLS / 2)).await;
+    let mut observer = system.sql().await;
+    copies(&mut observer, "Lock").await;
+    // It is stopped, and then Postgres waits for the rows.
+    system.services[sleeper].signal("STOP");
+    lock.rollback().await.expect("unlocked");
+    copies(&mut observer, "Client").await;
+
+    let heir = system.start("meter", &[]);
+    system.produce(&calls(&acme, CALLS / 2..CALLS)).await;
+    system.settle(&watch).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+    let log = system.services[heir].log_text();
+    assert!(log.contains("held locks while its process stood still"), "{log}");
+
+    system.services[sleeper].signal("CONT");
+    system.produce(&calls(&acme, 0..CALLS)).await;
+    system.settle(&watch).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+    system.ready(sleeper).await;
+    system.verify();
+}
+
+/// Waits until a COPY of this database waits for this.
+async fn copies(observer: &mut PgConnection, wait: &str) {
+    until("a COPY waits", SOON, async || {
+        let found: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity
+              WHERE datname = current_database() AND state = 'active'
+                AND query LIKE '%commit_batch: call_keys%COPY%' AND wait_event_type = $1
+                AND pid <> pg_backend_pid()",
+        )
+        .bind(wait)
+        .fetch_one(&mut *observer)
+        .await
+        .expect("a count");
+        (found > 0).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

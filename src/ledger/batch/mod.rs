@@ -43,6 +43,7 @@ use sqlx::PgConnection;
 
 use super::audit::By;
 use super::catalogs;
+use super::frozen;
 use super::offsets::Stream;
 use super::partitions::Partitions;
 use super::store::{Begin, Store, StoreError};
@@ -258,16 +259,16 @@ impl Charger {
         let mut attempt = 1;
         loop {
             let skips_duplicate_check = attempt == 1 && self.trust.covers(source, batch);
-            let error =
-                match self.attempt(source, batch, skips_duplicate_check, now, keep_values).await {
-                    Ok(committed) => {
-                        if !skips_duplicate_check {
-                            self.trust.looked_up(&committed);
-                        }
-                        return Ok(committed);
+            let attempted = self.attempt(source, batch, skips_duplicate_check, now, keep_values);
+            let error = match frozen::past(self.store.regular(), attempted).await {
+                Ok(committed) => {
+                    if !skips_duplicate_check {
+                        self.trust.looked_up(&committed);
                     }
-                    Err(error) => error,
-                };
+                    return Ok(committed);
+                }
+                Err(error) => error,
+            };
             let CommitError::Store(store) = &error else { return Err(error) };
             if skips_duplicate_check && matches!(store, StoreError::Conflict(_)) {
                 self.trust.lose();
