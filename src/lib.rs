@@ -3,8 +3,8 @@
 //! The flow has one direction: Kafka → [`ingest`] decodes → `callmeter_core::rating` prices →
 //! [`ledger`] commits to Postgres → [`balance`] projects to Redis.
 //!
-//! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`telemetry`],
-//! [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
+//! Modules in reading order: [`clock`], [`metrics`], [`config`], [`masked`], [`recent`],
+//! [`telemetry`], [`http_client`], [`vault`], [`ingest`], [`ledger`], [`balance`], [`keys`], [`change`],
 //! [`accounts`], [`operator`], [`json`], [`csv`], [`wallet`], [`health`], [`meter`], [`verify`],
 //! [`jobs`], [`notify`], [`twilio`], [`stripe`], [`payments`], [`numbers`], [`sweep`], [`reconcile`],
 //! [`books`], [`status`], [`simulate`], [`bridge`], [`http`], [`page`], [`app`], [`cli`].
@@ -37,6 +37,7 @@ pub mod numbers;
 pub mod operator;
 pub mod page;
 pub mod payments;
+pub(crate) mod recent;
 pub mod reconcile;
 pub mod simulate;
 pub mod status;

@@ -5,6 +5,7 @@
 //! missed budget is not a failure.
 
 mod authorization;
+mod browser;
 mod charging;
 mod client;
 mod cpu;
@@ -173,6 +174,13 @@ async fn measure_watchers(
     report.limit(name, watched.shown_p99.div_ceil(1_000), Goal::AtMost(1_000));
     let (with, without) = (watched.asked_p99, watched.asked_p99_alone);
     report.ratio_at_most("authorization beside them, p99 (\u{b5}s)", with, without, 2_000);
+    let (calls, median, most) = watched.browser;
+    report.limit(
+        "a browser beside them: call to shown, the slowest (ms)",
+        most,
+        Goal::AtMost(1_000),
+    );
+    report.note(format!("the browser: {calls} calls, {median} ms in the median"));
     let (median, fetched) = (watched.shown_p50 / 1_000, watched.fetched);
     report.note(format!(
         "wallet pages: {median} ms in the median, {fetched} parts a second; floor: without pages; {}",

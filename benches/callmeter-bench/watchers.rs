@@ -5,11 +5,11 @@
 //! sessions run in this process, on the machine that they measure, but in a thread of their own: who
 //! asks for authorizations does not wait for them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use rdkafka::ClientConfig;
@@ -20,7 +20,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 
 use crate::authorization::percentile;
+use crate::browser::Browser;
 use crate::client::Client;
+use crate::report::median;
 use crate::world::{Site, World};
 
 const ACCOUNTS: usize = 500;
@@ -48,11 +50,16 @@ pub(crate) struct Watched {
     /// Authorizations with and without open pages.
     pub(crate) asked_p99: u64,
     pub(crate) asked_p99_alone: u64,
+    /// What a real browser showed, in milliseconds after it began: the calls, the median, the slowest.
+    pub(crate) browser: (usize, u64, u64),
     /// Fetched parts in a second.
     pub(crate) fetched: u64,
     /// Percent of a core by process.
     pub(crate) cpu: String,
 }
+
+/// When the calls of the browser's account began, in milliseconds since 1970, by `CallSid`.
+type BrowsersCalls = Arc<Mutex<HashMap<String, u64>>>;
 
 /// Calls of one account that began, with their numbers.
 type Begun = Arc<Mutex<VecDeque<(u64, Instant)>>>;
@@ -90,8 +97,10 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
         let (begun, seen) = (Arc::clone(&begun[place]), Arc::clone(&seen));
         sessions.push(browsers.spawn(watch(service.address, cookie, begun, seen)));
     }
-    eprintln!("watchers: {} sessions are open", sessions.len());
+    let browser = Browser::open(service.address).await?;
+    eprintln!("watchers: {} sessions and a browser are open", sessions.len());
     callers.call(Duration::from_secs(5)).await?;
+    lock(&callers.of_browser).clear();
     let refused = seen.refused.swap(0, Ordering::Relaxed);
     eprintln!("watchers: {refused} fetches were refused while they opened");
     lock(&seen.micros).clear();
@@ -103,6 +112,7 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     let refused = seen.refused.load(Ordering::Relaxed);
     eprintln!("watchers: {refused} fetches were refused");
     tokio::time::sleep(Duration::from_secs(2)).await;
+    let in_browser = in_browser(&browser.close().await?, &lock(&callers.of_browser))?;
     seen.ends.store(true, Ordering::Relaxed);
     for session in sessions {
         session.await??;
@@ -119,6 +129,7 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     Ok(Watched {
         shown_p50: percentile(&mut shown, 50),
         shown_p99: percentile(&mut shown, 99),
+        browser: in_browser,
         asked_p99: percentile(&mut asked, 99),
         asked_p99_alone: percentile(&mut alone, 99),
         fetched,
@@ -130,6 +141,20 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
             percent(used.redis)
         ),
     })
+}
+
+/// How many calls the browser showed, and how many milliseconds after they began: the median and the
+/// most.
+fn in_browser(
+    shown: &[(String, u64)],
+    begun: &HashMap<String, u64>,
+) -> anyhow::Result<(usize, u64, u64)> {
+    let times = shown.iter().filter_map(|(sid, at)| Some(at.saturating_sub(*begun.get(sid)?)));
+    let mut times: Vec<u64> = times.collect();
+    let (count, most) =
+        (times.len(), times.iter().max().copied().context("a call in the browser")?);
+    ensure!(count == begun.len(), "the browser showed {count} of {} calls", begun.len());
+    Ok((count, median(&mut times), most))
 }
 
 /// The Twilio accounts of the wallets.
@@ -156,6 +181,7 @@ struct Callers {
     address: SocketAddr,
     accounts: Arc<Vec<String>>,
     begun: Arc<Vec<Begun>>,
+    of_browser: BrowsersCalls,
     next: u64,
 }
 
@@ -171,7 +197,8 @@ impl Callers {
             .set("bootstrap.servers", world.brokers())
             .create::<FutureProducer>()?;
         let (accounts, begun) = (Arc::new(accounts), Arc::new(begun));
-        Ok(Self { producer, topic: site.calls.clone(), address, accounts, begun, next: 1 })
+        let (topic, of_browser) = (site.calls.clone(), BrowsersCalls::default());
+        Ok(Self { producer, topic, address, accounts, begun, of_browser, next: 1 })
     }
 
     /// Begins calls for a time; returns the microseconds of each answer.
@@ -183,6 +210,7 @@ impl Callers {
             let (producer, topic, address) =
                 (self.producer.clone(), self.topic.clone(), self.address);
             let (accounts, begun) = (Arc::clone(&self.accounts), Arc::clone(&self.begun));
+            let of_browser = Arc::clone(&self.of_browser);
             tokio::spawn(async move {
                 let mut client = Client::connect(address).await?;
                 let mut micros = Vec::new();
@@ -198,6 +226,10 @@ impl Callers {
                     micros.push(u64::try_from(asked.elapsed().as_micros())?);
                     ensure!(status == 200 && answer.contains("allow"), "{status}: {answer}");
                     note(&begun[place], number);
+                    if place == 0 {
+                        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+                        lock(&of_browser).insert(sid(number), u64::try_from(now)?);
+                    }
                     let ends =
                         end(producer.clone(), topic.clone(), accounts[place].clone(), number);
                     tokio::spawn(ends);

@@ -20,6 +20,9 @@ use crate::wallet::{Live, WatchLimits};
 /// Threads of the page's runtime.
 const THREADS: usize = 2;
 
+/// The niceness of these threads: where cores are scarce, they get a third of what others get.
+const NICE: i32 = 5;
+
 /// The page's runtime, until dropped.
 #[derive(Debug)]
 pub(super) struct PageRuntime {
@@ -54,6 +57,7 @@ impl App {
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("page")
+            .on_thread_start(give_way)
             .enable_all()
             .build()
             .context("the threads of the wallet page cannot start")?;
@@ -82,6 +86,17 @@ impl App {
             .layer(axum::middleware::map_request(with_client))
             .layer(axum::middleware::map_response(async |answer| http::unbuffered(answer)));
         Ok((router, runtime))
+    }
+}
+
+/// Lowers the priority of a thread of the page: where all cores are busy, authorizations and charging
+/// run first.
+fn give_way() {
+    // On Linux, a priority is a thread's own; elsewhere it would be that of the process.
+    if cfg!(target_os = "linux")
+        && let Err(error) = rustix::process::setpriority_process(None, NICE)
+    {
+        tracing::debug!(%error, "a thread of the page keeps its priority");
     }
 }
 

@@ -14,7 +14,6 @@ use super::error::PageError;
 use super::form::{self, Form, Query};
 use super::money::{cents, exact, field};
 use super::next::NextPage;
-use super::overview::PRESETS;
 use super::shell::{Entry, Shell};
 use super::visit::{Owner, Visit};
 use crate::ledger::history::Stretch;
@@ -26,6 +25,9 @@ use crate::payments::{CardsError, PaymentError};
 const EXPIRES_SOON: TimeDelta = TimeDelta::days(30);
 /// A payment of the same amount within this time is pointed out.
 const RECENT: TimeDelta = TimeDelta::minutes(10);
+/// Amounts that customers choose from, in whole dollars.
+const PRESETS: [i64; 4] = [25, 50, 100, 250];
+const MICROS_PER_DOLLAR: i64 = 1_000_000;
 
 #[derive(Template)]
 #[template(path = "add-funds.html")]
@@ -116,6 +118,14 @@ impl FormPage {
         let found = self.errors.iter().find(|error| error.field == field);
         found.map(|error| error.message.as_str())
     }
+}
+
+/// The smallest preset that takes the wallet above the level of "low".
+pub(super) fn suggested(page: &Page, available: Money) -> Money {
+    let lack = page.low_balance_threshold.micros().saturating_sub(available.micros());
+    let presets = PRESETS.map(|dollars| Money::from_micros(dollars * MICROS_PER_DOLLAR));
+    let enough = |preset: &&Money| preset.micros() >= lack && **preset >= page.minimum;
+    presets.iter().find(enough).copied().unwrap_or(presets[presets.len() - 1])
 }
 
 /// `GET /wallet/add-funds?amount=&payment_method=&declined=`

@@ -27,6 +27,7 @@ mod history;
 mod insights;
 mod money;
 mod next;
+mod notices;
 mod numbers;
 mod overview;
 mod parts;
@@ -65,6 +66,7 @@ use crate::numbers::Numbers;
 use crate::payments::Payments;
 use crate::wallet::{EstimateRules, Live, Wallets};
 use brand::Brand;
+use controls::{AutoRefillSummaries, SUMMARY_STANDS};
 use frame::Policies;
 use parts::Shared;
 use streams::Streams;
@@ -111,6 +113,7 @@ pub struct Inner {
     places: Semaphore,
     streams: Streams,
     shared: Shared,
+    auto_refill_summaries: AutoRefillSummaries,
     runtime: Handle,
 }
 
@@ -173,6 +176,7 @@ impl Page {
             places: Semaphore::new(REQUESTS_MAX),
             streams: Streams::new(store.clone(), clock.clone()),
             shared: Shared::default(),
+            auto_refill_summaries: AutoRefillSummaries::new(SUMMARY_STANDS),
             settings: settings.page.clone(),
             store,
             balance,

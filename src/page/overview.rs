@@ -8,9 +8,11 @@ use callmeter_core::domain::{Money, WalletState};
 use chrono::{DateTime, Utc};
 
 use super::Page;
+use super::add_funds::suggested;
 use super::controls::{AutoRefillSummary, Of};
 use super::error::PageError;
 use super::money::{cents, exact, grouped};
+use super::notices::{Notice, notices};
 use super::row::{Refills, Row};
 use super::shell::{Entry, Shell};
 use super::time::{Time, left, length, minutes};
@@ -23,13 +25,10 @@ use crate::wallet::{AllowanceView, LiveCall, WalletView};
 
 /// What changes while the page is open.
 pub(super) const PARTS: [&str; 6] = ["notices", "balance", "plan", "calls", "recent", "refused"];
-/// Amounts that customers choose from, in whole dollars.
-pub(super) const PRESETS: [i64; 4] = [25, 50, 100, 250];
 /// Rows of the latest activity.
 const RECENT: u16 = 8;
 /// Calls in progress that are listed.
 const LIVE: usize = 12;
-const MICROS_PER_DOLLAR: i64 = 1_000_000;
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -57,16 +56,6 @@ pub(super) struct Parts {
     budget: Option<Budget>,
     recent: Vec<Row>,
     refused: Refused,
-}
-
-/// A problem with its way out.
-#[derive(Clone, Debug)]
-struct Notice {
-    tone: &'static str,
-    title: String,
-    text: String,
-    link: String,
-    action: String,
 }
 
 #[derive(Clone, Debug)]
@@ -167,28 +156,31 @@ pub(super) async fn read(
     } else if wants("balance") {
         runway = page.wallets.recent_runway_days(account, view.available, now).await?;
     }
-    if wants("notices") || wants("refused") {
+    if wants("refused") {
         auto = page.auto_refill_summary(visit, now).await?;
+    } else if wants("notices") {
+        auto = page.recent_auto_refill_summary(visit, now).await?;
     }
     let mut live = Vec::new();
     if wants("calls") {
         live = page.wallets.live_calls(account, account_key, LIVE).await?;
     }
     let (mut recent, mut denials, mut spent) = (Vec::new(), Vec::new(), None);
-    if wants("recent") {
+    if wants("recent") || wants("refused") {
         let mut connection = page.store.read().await?;
-        let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
-        let filter = TransactionFilter::default();
-        let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
-        let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
-        let rows = found.items.into_iter();
-        recent = rows.map(|entry| Row::new(entry, &of_refills, is_operator)).collect();
-    }
-    // Beside them stand auto-refill and the budget.
-    if wants("refused") {
-        let mut connection = page.store.read().await?;
-        denials = entries::denials(&mut connection, account_key, now).await?;
-        spent = budget(&watched::find(&mut connection, account_key).await?, now);
+        if wants("recent") {
+            let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
+            let filter = TransactionFilter::default();
+            let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
+            let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
+            let rows = found.items.into_iter();
+            recent = rows.map(|entry| Row::new(entry, &of_refills, is_operator)).collect();
+        }
+        // Beside them stand auto-refill and the budget.
+        if wants("refused") {
+            denials = entries::denials(&mut connection, account_key, now).await?;
+            spent = budget(&watched::find(&mut connection, account_key).await?, now);
+        }
     }
     let count = calls.map_or(0, |(calls, _)| calls);
     let more_live = count.saturating_sub(i64::try_from(live.len()).unwrap_or(i64::MAX)).max(0);
@@ -230,63 +222,6 @@ pub(super) async fn refills_of(
     };
     let found = refills::list(connection, account_key, None, None, &stretch).await?;
     Ok(Refills::new(found.items))
-}
-
-/// The smallest preset that takes the wallet above the level of "low".
-pub(super) fn suggested(page: &Page, available: Money) -> Money {
-    let lack = page.low_balance_threshold.micros().saturating_sub(available.micros());
-    let presets = PRESETS.map(|dollars| Money::from_micros(dollars * MICROS_PER_DOLLAR));
-    let enough = |preset: &&Money| preset.micros() >= lack && **preset >= page.minimum;
-    presets.iter().find(enough).copied().unwrap_or(presets[presets.len() - 1])
-}
-
-fn notices(
-    page: &Page,
-    view: &WalletView,
-    auto: &AutoRefillSummary,
-    suggestion: Money,
-) -> Vec<Notice> {
-    let (at, amount) = (&page.at, exact(suggestion));
-    let add = format!("{at}/add-funds?amount={}", super::money::field(suggestion));
-    let mut notices = Vec::new();
-    match view.state {
-        WalletState::Closed => notices.push(Notice {
-            tone: "warn",
-            title: "This account is closed.".to_owned(),
-            text: "New calls are refused. Calls that are still on their way are charged."
-                .to_owned(),
-            link: format!("{at}/history"),
-            action: "See the history".to_owned(),
-        }),
-        WalletState::Empty => notices.push(Notice {
-            tone: "bad",
-            title: "Calls are refused: the wallet is empty".to_owned(),
-            text: "They start again as soon as money arrives.".to_owned(),
-            link: add,
-            action: format!("Add {amount}"),
-        }),
-        WalletState::Low => notices.push(Notice {
-            tone: "warn",
-            title: "The wallet is low.".to_owned(),
-            text: format!(
-                "{} is left; calls are refused when it is used up.",
-                cents(view.available)
-            ),
-            link: add,
-            action: format!("Add {amount}"),
-        }),
-        WalletState::Active => {}
-    }
-    if let Some(problem) = &auto.problem {
-        notices.push(Notice {
-            tone: "warn",
-            title: problem.title.clone(),
-            text: problem.text.clone(),
-            link: problem.link.clone(),
-            action: problem.action.to_owned(),
-        });
-    }
-    notices
 }
 
 fn balance(view: &WalletView, calls: i64, runway_days: Option<i64>) -> Balance {

@@ -9,7 +9,6 @@ mod estimate_json;
 pub mod insights;
 mod live;
 mod live_calls;
-mod paces;
 mod read;
 mod view;
 

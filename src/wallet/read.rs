@@ -1,13 +1,13 @@
 //! Reads a wallet from both sources: the ledger, and the holds of calls in progress.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use callmeter_core::domain::{AccountId, CatalogHistory, Money};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::FutureExt;
 
 use super::insights::{self, CycleDays, InsightsView};
-use super::paces::Paces;
 use super::view::{WalletView, view};
 use crate::balance::{Balance, BalanceError, Held};
 use crate::ledger::LedgerError;
@@ -16,11 +16,15 @@ use crate::ledger::insights::Days;
 use crate::ledger::overview::{self, Overview};
 use crate::ledger::statements::{self, Month, Statement};
 use crate::ledger::store::Store;
+use crate::recent::Recent;
 
 /// How often the ledger is read again if the holds are of a later version. For a wallet that is
 /// charged all the time, the view may then combine the balance of one charge with the holds of the
 /// next.
 const READS_MAX: usize = 4;
+
+/// How long a pace stands.
+const PACE_STANDS: Duration = Duration::from_mins(1);
 
 /// Reads wallets.
 #[derive(Debug)]
@@ -29,7 +33,9 @@ pub struct Wallets {
     pub(super) balance: Balance,
     catalogs: catalogs::Cache,
     low_balance_threshold: Money,
-    paces: Paces,
+    /// What accounts spent in their last full days, with the UTC day of the look: only late charges
+    /// change it before midnight.
+    paces: Recent<AccountId, (NaiveDate, Money)>,
 }
 
 /// A wallet, and what it was computed from.
@@ -45,7 +51,7 @@ impl Wallets {
     /// Reads from `store` and `balance`; `low_balance_threshold` is for accounts without alert
     /// thresholds.
     pub fn new(store: Store, balance: Balance, low_balance_threshold: Money) -> Self {
-        let (catalogs, paces) = (catalogs::Cache::default(), Paces::default());
+        let (catalogs, paces) = (catalogs::Cache::default(), Recent::new(PACE_STANDS));
         Self { store, balance, catalogs, low_balance_threshold, paces }
     }
 
@@ -142,7 +148,7 @@ impl Wallets {
         now: DateTime<Utc>,
     ) -> Result<Option<i64>, LedgerError> {
         let pace = insights::pace(&self.store, id, now).await?;
-        self.paces.keep(id, now, pace);
+        self.paces.keep(id.clone(), (now.date_naive(), pace));
         Ok(insights::runway_days(available, pace))
     }
 
@@ -156,9 +162,11 @@ impl Wallets {
         available: Money,
         now: DateTime<Utc>,
     ) -> Result<Option<i64>, LedgerError> {
-        match self.paces.find(id, now) {
-            Some(pace) => Ok(insights::runway_days(available, pace)),
-            None => self.runway_days(id, available, now).await,
+        match self.paces.find(id) {
+            Some((day, pace)) if day == now.date_naive() => {
+                Ok(insights::runway_days(available, pace))
+            }
+            _ => self.runway_days(id, available, now).await,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Refilling the wallet by itself: the form, and what it does in a sentence.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::response::Response;
 use callmeter_core::domain::{Money, PaymentMethodId, RefillStatus};
@@ -21,6 +23,7 @@ use crate::page::visit::{Act, Visit};
 use crate::payments::{
     AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill, auto_refill_view,
 };
+use crate::recent::Recent;
 
 /// The fields of the form, as they are shown.
 #[derive(Clone, Debug, Default)]
@@ -39,6 +42,12 @@ pub(super) struct CardChoice {
     pub(super) id: String,
     pub(super) name: String,
 }
+
+/// By account, and whether an operator looks, who sees no card.
+pub(in crate::page) type AutoRefillSummaries = Recent<(i32, bool), AutoRefillSummary>;
+
+/// How long a summary stands while only holds change.
+pub(in crate::page) const SUMMARY_STANDS: Duration = Duration::from_secs(5);
 
 /// Auto-refill in a sentence.
 #[derive(Clone, Debug, Default)]
@@ -166,6 +175,19 @@ pub(super) fn values_of(view: &AutoRefillJson) -> Values {
 }
 
 impl Page {
+    /// The same where it was read a moment ago: calls that begin do not change it.
+    pub(in crate::page) async fn recent_auto_refill_summary(
+        &self,
+        visit: &Visit,
+        now: DateTime<Utc>,
+    ) -> Result<AutoRefillSummary, PageError> {
+        let key = (visit.session.account_key, visit.session.visitor.is_operator());
+        match self.auto_refill_summaries.find(&key) {
+            Some(summary) => Ok(summary),
+            None => self.auto_refill_summary(visit, now).await,
+        }
+    }
+
     /// Auto-refill in a sentence, and what keeps it from refilling.
     pub(in crate::page) async fn auto_refill_summary(
         &self,
@@ -201,7 +223,9 @@ impl Page {
             AutoRefillState::ActionNeeded => ("Your confirmation is needed", "warn"),
         };
         let problem = self.problem(&view, waiting);
-        Ok(AutoRefillSummary { state, tone, sentence, problem })
+        let summary = AutoRefillSummary { state, tone, sentence, problem };
+        self.auto_refill_summaries.keep((account_key, is_operator), summary.clone());
+        Ok(summary)
     }
 
     fn problem(&self, view: &AutoRefillJson, waiting: Option<String>) -> Option<Problem> {

@@ -6,7 +6,9 @@ mod auto_refill;
 mod budget;
 
 pub(super) use alerts::set as set_alerts;
-pub(super) use auto_refill::{AutoRefillSummary, set as set_auto_refill};
+pub(super) use auto_refill::{
+    AutoRefillSummaries, AutoRefillSummary, SUMMARY_STANDS, set as set_auto_refill,
+};
 pub(super) use budget::{Of, set as set_budget};
 
 use askama::Template;
