@@ -8,6 +8,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, bail, ensure};
 use tokio::task::spawn_blocking;
 
+use crate::client::KEY;
+
 /// A call that the page showed: its `CallSid`, and milliseconds since 1970.
 pub(crate) type Shown = (String, u64);
 
@@ -26,7 +28,7 @@ impl Browser {
         ensure!(cache.join("chromium").exists(), "the browser is missing: run script/browser");
         let mut command = Command::new(cache.join("node"));
         command.arg(root.join("tests/browser/watch.mjs")).arg(format!("http://{address}"));
-        command.arg("no-key").args([cache.join("node_modules"), cache.join("chromium")]);
+        command.arg(KEY).args([cache.join("node_modules"), cache.join("chromium")]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("node")?;
         let input = child.stdin.take().context("a pipe")?;

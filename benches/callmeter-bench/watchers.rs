@@ -2,22 +2,24 @@
 //! parts that it names, as the page's script does.
 //!
 //! Shown: from the answer of an authorization until a session has the text with the call. The
-//! sessions run in this process, on the machine that they measure, but in a thread of their own: who
-//! asks for authorizations does not wait for them.
+//! sessions run in this process, on the machine that they measure, but in a thread of their own and of low
+//! priority: who asks for authorizations does not wait for them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use callmeter::clock::Clock;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 
 use crate::authorization::percentile;
 use crate::browser::Browser;
@@ -64,6 +66,27 @@ type BrowsersCalls = Arc<Mutex<HashMap<String, u64>>>;
 /// Calls of one account that began, with their numbers.
 type Begun = Arc<Mutex<VecDeque<(u64, Instant)>>>;
 
+/// The runtime of the sessions, until dropped.
+struct Apart(Option<Runtime>);
+
+impl Apart {
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> anyhow::Result<JoinHandle<T>> {
+        Ok(self.0.as_ref().context("it is open")?.spawn(work))
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // It cannot be waited for in a task of another runtime.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// What sessions have seen.
 #[derive(Default)]
 struct Seen {
@@ -89,13 +112,21 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     let mut alone = callers.call(time).await?;
 
     let seen = Arc::new(Seen::default());
-    let browsers = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let mut browsers = Builder::new_multi_thread();
+    browsers.worker_threads(1).enable_all().on_thread_start(|| {
+        // They stand for other machines.
+        if let Err(error) = rustix::process::setpriority_process(None, 10) {
+            eprintln!("watchers: the sessions keep their priority: {error}");
+        }
+    });
+    let browsers = browsers.build()?;
+    let browsers = Apart(Some(browsers));
     let mut sessions = Vec::new();
     for number in 0..ACCOUNTS * SESSIONS {
         let place = number % ACCOUNTS;
         let cookie = sign_in(service.address, place).await?;
         let (begun, seen) = (Arc::clone(&begun[place]), Arc::clone(&seen));
-        sessions.push(browsers.spawn(watch(service.address, cookie, begun, seen)));
+        sessions.push(browsers.spawn(watch(service.address, cookie, begun, seen))?);
     }
     let browser = Browser::open(service.address).await?;
     eprintln!("watchers: {} sessions and a browser are open", sessions.len());
@@ -117,7 +148,7 @@ pub(crate) async fn measure(world: &mut World, seconds: u64) -> anyhow::Result<W
     for session in sessions {
         session.await??;
     }
-    browsers.shutdown_background();
+    drop(browsers);
     service.process.stop()?;
     world.drop_database(&site.database).await?;
     let mut shown = std::mem::take(&mut *lock(&seen.micros));
@@ -227,7 +258,7 @@ impl Callers {
                     ensure!(status == 200 && answer.contains("allow"), "{status}: {answer}");
                     note(&begun[place], number);
                     if place == 0 {
-                        let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
+                        let now = Clock::system().now().timestamp_millis();
                         lock(&of_browser).insert(sid(number), u64::try_from(now)?);
                     }
                     let ends =

@@ -21,7 +21,7 @@ use crate::ledger::entries;
 use crate::ledger::history::{Stretch, TransactionFilter};
 use crate::ledger::payments::refills;
 use crate::ledger::watched::{self, Watched};
-use crate::wallet::{AllowanceView, LiveCall, WalletView};
+use crate::wallet::{AllowanceView, LiveCall, Told, WalletView};
 
 /// What changes while the page is open.
 pub(super) const PARTS: [&str; 6] = ["notices", "balance", "plan", "calls", "recent", "refused"];
@@ -132,15 +132,17 @@ pub(super) async fn overview(
     Look(visit): Look,
 ) -> Result<Response, PageError> {
     let (shell, _) = page.shell(&visit, Entry::Overview, "Overview").await?;
-    let parts = read(&page, &visit, Vec::new()).await?;
+    let parts = read(&page, &visit, Vec::new(), None).await?;
     Ok(super::html(&OverviewPage { shell, parts }).into_response())
 }
 
-/// Reads the parts with these names, and nothing for the others; without names, the whole page.
+/// Reads the parts with these names, and nothing for the others; without names, the whole page. `told`
+/// is what the watchers of the wallet were told before.
 pub(super) async fn read(
     page: &Page,
     visit: &Visit,
     names: Vec<&'static str>,
+    told: Option<Told>,
 ) -> Result<Parts, PageError> {
     let (account, account_key) = (&visit.session.account, visit.session.account_key);
     let now = page.clock.now();
@@ -156,32 +158,29 @@ pub(super) async fn read(
     } else if wants("balance") {
         runway = page.wallets.recent_runway_days(account, view.available, now).await?;
     }
-    if wants("refused") {
-        auto = page.auto_refill_summary(visit, now).await?;
-    } else if wants("notices") {
-        auto = page.recent_auto_refill_summary(visit, now).await?;
+    if wants("notices") || wants("refused") {
+        auto = page.recent_auto_refill_summary(visit, told, now).await?;
     }
-    let mut live = Vec::new();
+    let (mut live, mut recent) = (Vec::new(), Vec::new());
+    let (mut denials, mut spent) = (Vec::new(), None);
+    let mut connection = page.store.read().await?;
     if wants("calls") {
-        live = page.wallets.live_calls(account, account_key, LIVE).await?;
+        live = page.wallets.live_calls(&mut connection, account, account_key, LIVE).await?;
     }
-    let (mut recent, mut denials, mut spent) = (Vec::new(), Vec::new(), None);
-    if wants("recent") || wants("refused") {
-        let mut connection = page.store.read().await?;
-        if wants("recent") {
-            let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
-            let filter = TransactionFilter::default();
-            let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
-            let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
-            let rows = found.items.into_iter();
-            recent = rows.map(|entry| Row::new(entry, &of_refills, is_operator)).collect();
-        }
-        // Beside them stand auto-refill and the budget.
-        if wants("refused") {
-            denials = entries::denials(&mut connection, account_key, now).await?;
-            spent = budget(&watched::find(&mut connection, account_key).await?, now);
-        }
+    if wants("recent") {
+        let stretch = Stretch { below: None, from: None, to: None, limit: RECENT };
+        let filter = TransactionFilter::default();
+        let found = entries::entries(&mut connection, account_key, &filter, &stretch).await?;
+        let of_refills = refills_of(&mut connection, account_key, &found.items).await?;
+        let rows = found.items.into_iter();
+        recent = rows.map(|entry| Row::new(entry, &of_refills, is_operator)).collect();
     }
+    // Beside them stand auto-refill and the budget.
+    if wants("refused") {
+        denials = entries::denials(&mut connection, account_key, now).await?;
+        spent = budget(&watched::find(&mut connection, account_key).await?, now);
+    }
+    drop(connection);
     let count = calls.map_or(0, |(calls, _)| calls);
     let more_live = count.saturating_sub(i64::try_from(live.len()).unwrap_or(i64::MAX)).max(0);
     let suggestion = suggested(page, view.available);
@@ -208,7 +207,9 @@ pub(super) async fn refills_of(
     account_key: i32,
     rows: &[entries::Entry],
 ) -> Result<Refills, PageError> {
-    let times = rows.iter().map(|row| row.transaction.at);
+    // The rows of calls are of none.
+    let others = rows.iter().filter(|row| row.charge.is_none());
+    let times = others.map(|row| row.transaction.at);
     let (Some(oldest), Some(newest)) = (times.clone().min(), times.max()) else {
         return Ok(Refills::default());
     };

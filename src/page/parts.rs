@@ -43,11 +43,12 @@ pub(super) async fn parts(
 ) -> Result<Response, PageError> {
     let wanted: Vec<&str> = query.one("names").unwrap_or_default().split(',').collect();
     let names: Vec<_> = PARTS.into_iter().filter(|name| wanted.contains(name)).collect();
+    let told = page.live.told(&visit.session.account);
     let write = Box::pin(async {
-        let parts = read(&page, &visit, names.clone()).await?;
+        let parts = read(&page, &visit, names.clone(), told).await?;
         Ok(super::html(&parts).0)
     });
-    let Some(told) = page.live.told(&visit.session.account) else {
+    let Some(told) = told else {
         return Ok(Html(write.await?).into_response());
     };
     let subject = Subject {

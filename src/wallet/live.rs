@@ -1,6 +1,6 @@
 //! Live updates of watched wallets.
 //!
-//! All watched wallets are read together, a few times a second, however many clients watch: the
+//! All watched wallets are read in a few parts, a few times a second, however many clients watch: the
 //! version of each from Postgres, the held amounts from Redis. So a change by any process is seen,
 //! and a wallet charged a thousand times a second is reported a few times. Nothing is pushed, so
 //! nothing can be missed; while Redis is unavailable, changes of holds are reported later. Events
@@ -25,6 +25,9 @@ use crate::metrics::{LIVE_STREAMS, LIVE_STREAMS_REFUSED};
 
 /// Time between two reads.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// A round is in so many parts, of at least so many wallets, spread over the time between two reads.
+const PARTS: usize = 8;
+const PART_MIN: usize = 16;
 /// A look that is older says nothing about the figures now.
 const FRESH: Duration = Duration::from_secs(2);
 /// Events of one round, and those that a slow watcher may be behind.
@@ -67,6 +70,13 @@ pub struct WatchLimits {
 pub struct Told {
     mark: Mark,
     events: u64,
+}
+
+impl Told {
+    /// How many events: two with the same number differ by changes of the wallet alone.
+    pub const fn events(self) -> u64 {
+        self.events
+    }
 }
 
 /// An event as watchers see it.
@@ -181,11 +191,16 @@ impl Live {
                 if let Err(error) = self.tell_events(&mut position).await {
                     tracing::debug!(%error, "events cannot be read");
                 }
-                match self.look(&accounts).await {
-                    Ok(marks) => self.tell(&accounts, &marks),
-                    Err(error) => tracing::debug!(%error, "watched wallets cannot be read"),
+                // Those who hear of a change fetch it: told all at once, they would all come at once.
+                let parts = accounts.chunks(accounts.len().div_ceil(PARTS).max(PART_MIN));
+                let pause = LOOK_EVERY / u32::try_from(parts.len()).unwrap_or(1);
+                for part in parts {
+                    match self.look(part).await {
+                        Ok(marks) => self.tell(part, &marks),
+                        Err(error) => tracing::debug!(%error, "watched wallets cannot be read"),
+                    }
+                    tokio::time::sleep(pause).await;
                 }
-                tokio::time::sleep(LOOK_EVERY).await;
             }
         };
         let _: Option<()> = self.0.shutdown.run_until_cancelled(looks).await;

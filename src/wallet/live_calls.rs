@@ -2,6 +2,7 @@
 
 use callmeter_core::domain::{AccountId, Money};
 use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
 
 use super::read::Wallets;
 use crate::balance::BalanceError;
@@ -32,6 +33,7 @@ impl Wallets {
     /// If Postgres is unavailable.
     pub async fn live_calls(
         &self,
+        connection: &mut PgConnection,
         account: &AccountId,
         account_key: i32,
         most: usize,
@@ -50,8 +52,7 @@ impl Wallets {
             return Ok(Vec::new());
         }
         let call_sids: Vec<&str> = holds.iter().map(|(call_sid, _)| call_sid.as_str()).collect();
-        let mut connection = self.store.read().await?;
-        let mut tags = call_tags::of_calls(&mut connection, account_key, &call_sids).await?;
+        let mut tags = call_tags::of_calls(connection, account_key, &call_sids).await?;
         let calls = holds.into_iter().map(|(call_sid, hold)| LiveCall {
             tag: tags.remove(&call_sid),
             placed_at: hold.placed_at,

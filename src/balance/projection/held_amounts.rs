@@ -78,10 +78,10 @@ impl Balance {
         account: &AccountId,
         version: i64,
     ) -> Result<Option<Held>, BalanceError> {
-        let mut standing = self.0.redis.ask_twice(&inspect(account)).await?;
+        let mut standing = self.0.redis.bulk(&inspect(account)).await?;
         if standing.as_ref().is_some_and(|it| it.version < version) {
             self.refresh(account).await?;
-            standing = self.0.redis.ask(&inspect(account)).await?;
+            standing = self.0.redis.bulk(&inspect(account)).await?;
         }
         // An older incarnation belongs to a ledger that is gone.
         let is_believed = |it: &Standing| it.incarnation >= self.0.redis.incarnation();
@@ -126,13 +126,7 @@ impl Balance {
         &self,
         accounts: &[AccountId],
     ) -> Result<Vec<Option<(i64, i64)>>, BalanceError> {
-        let looks: Vec<_> = accounts.iter().map(inspect).collect();
-        let answers = self.0.redis.bulk_many(&looks).await?.into_iter();
-        let sums = answers.map(|answer| {
-            let standing = answer?;
-            Ok(standing.map(|standing| (standing.holds, standing.held.micros())))
-        });
-        sums.collect()
+        self.0.redis.held_sums(accounts).await
     }
 }
 

@@ -24,6 +24,7 @@ use crate::payments::{
     AutoRefillRequest, CapGiven, CardGiven, NotSet, SetAutoRefill, auto_refill_view,
 };
 use crate::recent::Recent;
+use crate::wallet::Told;
 
 /// The fields of the form, as they are shown.
 #[derive(Clone, Debug, Default)]
@@ -43,10 +44,11 @@ pub(super) struct CardChoice {
     pub(super) name: String,
 }
 
-/// By account, and whether an operator looks, who sees no card.
-pub(in crate::page) type AutoRefillSummaries = Recent<(i32, bool), AutoRefillSummary>;
+/// By account, and whether an operator looks, who sees no card; with the number of events that were told
+/// before.
+pub(in crate::page) type AutoRefillSummaries = Recent<(i32, bool), (u64, AutoRefillSummary)>;
 
-/// How long a summary stands while only holds change.
+/// How long a summary stands without an event.
 pub(in crate::page) const SUMMARY_STANDS: Duration = Duration::from_secs(5);
 
 /// Auto-refill in a sentence.
@@ -175,16 +177,23 @@ pub(super) fn values_of(view: &AutoRefillJson) -> Values {
 }
 
 impl Page {
-    /// The same where it was read a moment ago: calls that begin do not change it.
+    /// The same, or what was read a moment ago, with no event told since: the rows of calls do not
+    /// change it.
     pub(in crate::page) async fn recent_auto_refill_summary(
         &self,
         visit: &Visit,
+        told: Option<Told>,
         now: DateTime<Utc>,
     ) -> Result<AutoRefillSummary, PageError> {
+        let Some(told) = told else { return self.auto_refill_summary(visit, now).await };
         let key = (visit.session.account_key, visit.session.visitor.is_operator());
         match self.auto_refill_summaries.find(&key) {
-            Some(summary) => Ok(summary),
-            None => self.auto_refill_summary(visit, now).await,
+            Some((events, summary)) if events == told.events() => Ok(summary),
+            _ => {
+                let summary = self.auto_refill_summary(visit, now).await?;
+                self.auto_refill_summaries.keep(key, (told.events(), summary.clone()));
+                Ok(summary)
+            }
         }
     }
 
@@ -223,9 +232,7 @@ impl Page {
             AutoRefillState::ActionNeeded => ("Your confirmation is needed", "warn"),
         };
         let problem = self.problem(&view, waiting);
-        let summary = AutoRefillSummary { state, tone, sentence, problem };
-        self.auto_refill_summaries.keep((account_key, is_operator), summary.clone());
-        Ok(summary)
+        Ok(AutoRefillSummary { state, tone, sentence, problem })
     }
 
     fn problem(&self, view: &AutoRefillJson, waiting: Option<String>) -> Option<Problem> {

@@ -40,6 +40,20 @@ impl Service {
         self.child.wait().expect("a killed process ends");
     }
 
+    /// The name and the niceness of each of its threads (Linux).
+    pub(crate) fn threads(&self) -> Vec<(String, i64)> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).expect("its threads");
+        let read = |task: std::io::Result<std::fs::DirEntry>| {
+            let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+            // `5 (name) S 1 …`: the niceness is the 17th field behind the name.
+            let (head, rest) = stat.rsplit_once(") ")?;
+            let nice = rest.split(' ').nth(16)?.parse().ok()?;
+            Some((head.split_once('(')?.1.to_owned(), nice))
+        };
+        tasks.filter_map(read).collect()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");

@@ -24,6 +24,16 @@ const PAGES: [&str; 11] = [
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(2)>'{{7*7}}";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_has_threads_of_its_own_which_give_way() {
+    let world = World::start(Stripe::start(Behaviour::default()), "api", &[]).await;
+    world.signed_in("acme").await.get("/wallet").await.expect(200);
+    let threads = world.system.services[0].threads();
+    let (pages, others): (Vec<_>, Vec<_>) = threads.iter().partition(|(name, _)| name == "page");
+    assert!(pages.len() >= 2 && pages.iter().all(|(_, nice)| *nice == 5), "{threads:?}");
+    assert!(others.len() >= 2 && others.iter().all(|(_, nice)| *nice == 0), "{threads:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answer_keeps_other_sites_and_inline_scripts_out() {
     let world = World::start(Stripe::start(Behaviour::default()), "api", &[]).await;
     let browser = world.signed_in("acme").await;
