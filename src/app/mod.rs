@@ -210,13 +210,14 @@ impl App {
             let mut router = api.clone().router(surface);
             // Customers come by the public address.
             let page = page.clone().filter(|_| address == http.listen);
-            let mut runtime = None;
+            let (mut runtime, mut apart) = (None, None);
             if let Some((pages, of_pages)) = page {
                 router = router.merge(pages);
+                apart = Some(of_pages.connections());
                 runtime = Some(of_pages);
             }
             stages.spawn(async move {
-                http::serve(listener, router, limits, shutdown).await;
+                http::serve(listener, router, limits, apart, shutdown).await;
                 drop(runtime);
                 Ok(())
             });

@@ -1,7 +1,7 @@
 //! The wallet page and its runtime.
 //!
-//! Its requests and streams run on threads of their own: however many people look at their wallets,
-//! authorizations keep theirs.
+//! Its connections, requests and streams run on threads of their own: however many people look at their
+//! wallets, authorizations keep theirs.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::App;
 use crate::change::Changes;
-use crate::http;
+use crate::http::{self, Apart};
 use crate::keys::KeyCache;
 use crate::page::{Client, Page, Parts};
 use crate::wallet::{Live, WatchLimits};
@@ -28,6 +28,13 @@ const NICE: i32 = 5;
 pub(super) struct PageRuntime {
     handle: Handle,
     runtime: Option<Runtime>,
+}
+
+impl PageRuntime {
+    /// Browsers' connections are served on it.
+    pub(super) fn connections(&self) -> Apart {
+        Apart { path: "/wallet", runtime: self.handle.clone() }
+    }
 }
 
 impl Drop for PageRuntime {

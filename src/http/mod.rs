@@ -31,7 +31,7 @@ mod unsubscribe;
 mod webhook_endpoints;
 mod webhooks;
 
-pub use connections::{ConnectionLimits, peer_of, serve};
+pub use connections::{Apart, ConnectionLimits, peer_of, serve};
 pub use middleware::unbuffered;
 
 use std::sync::{Arc, LazyLock};

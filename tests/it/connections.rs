@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 
 const HALF: &[u8] = b"GET /livez HTTP/1.1\r\nHost: x\r\n";
 
+/// Served on the page's threads.
+const HALF_OF_A_PAGE: &[u8] = b"GET /wallet HTTP/1.1\r\nHost: x\r\n";
+
 async fn connect(port: u16) -> TcpStream {
     TcpStream::connect(("127.0.0.1", port)).await.expect("it listens")
 }
@@ -52,15 +55,66 @@ async fn a_request_whose_head_stays_half_sent_loses_its_connection() {
     let port = system.services[index].port;
     let (mut half, mut silent) = (connect(port).await, connect(port).await);
     half.write_all(HALF).await.expect("it is sent");
+    let mut page = connect(port).await;
+    page.write_all(HALF_OF_A_PAGE).await.expect("it is sent");
     let mut again = connect(port).await;
     again.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is sent");
     assert!(first(&mut again).await.starts_with("HTTP/1.1 200 "));
     // The second request of a connection is treated as the first.
     again.write_all(HALF).await.expect("it is sent");
-    for stream in [&mut half, &mut silent, &mut again] {
+    for stream in [&mut half, &mut silent, &mut page, &mut again] {
         let said = rest(stream).await;
         assert!(!said.contains(" 200 "), "{said}");
     }
+}
+
+/// The first request of a connection decides which threads have it; it serves every path all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_has_pages_and_the_api_in_any_order() {
+    let mut system = System::new().await;
+    let index = system.start("api", &[]);
+    system.ready(index).await;
+    let port = system.services[index].port;
+    let api =
+        format!("GET /v1/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n");
+    let page = "GET /wallet/signed-out HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
+    for order in [[&page, &api, &page], [&api, &page, &api]] {
+        let mut stream = connect(port).await;
+        for request in order {
+            // In two pieces, the first of which does not tell the path.
+            let (method, rest) = request.split_at(6);
+            stream.write_all(method.as_bytes()).await.expect("it is sent");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stream.write_all(rest.as_bytes()).await.expect("it is sent");
+            let said = whole(&mut stream).await;
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            let is_page = said.contains("<!doctype html>");
+            assert_eq!(is_page, request == &page, "{said}");
+        }
+        // Two requests at once.
+        let both = format!("{}{}", order[0], order[1]);
+        let mut stream = connect(port).await;
+        stream.write_all(both.as_bytes()).await.expect("they are sent");
+        for request in &order[..2] {
+            let said = whole(&mut stream).await;
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            assert_eq!(said.contains("<!doctype html>"), *request == &page, "{said}");
+        }
+    }
+}
+
+/// One answer, by its length.
+async fn whole(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let byte = tokio::time::timeout(SOON, stream.read_u8()).await;
+        head.push(byte.expect("something comes").expect("a byte"));
+    }
+    let head = String::from_utf8(head).expect("text");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let mut body = vec![0; length.expect("a length").parse().expect("a number")];
+    stream.read_exact(&mut body).await.expect("the body");
+    head + &String::from_utf8(body).expect("text")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,6 +148,8 @@ async fn sigterm_waits_for_no_idle_or_half_sent_connection() {
     let port = system.services[index].port;
     let mut half = connect(port).await;
     half.write_all(HALF).await.expect("it is sent");
+    let mut page = connect(port).await;
+    page.write_all(HALF_OF_A_PAGE).await.expect("it is sent");
     let silent = connect(port).await;
     let mut idle = connect(port).await;
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is sent");
@@ -101,7 +157,7 @@ async fn sigterm_waits_for_no_idle_or_half_sent_connection() {
     let (status, took) = system.services[index].terminate();
     assert!(status.success(), "{status}: {}", system.services[index].log_tail());
     assert!(took < Duration::from_secs(4), "{took:?}");
-    drop((half, silent, idle));
+    drop((half, page, silent, idle));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

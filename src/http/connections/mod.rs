@@ -12,22 +12,26 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::{Extensions, Request};
+use futures::future::Either;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use self::activity::{Activity, Answered, Heard, InProgress, Phase};
 use crate::metrics::{HTTP_CONNECTIONS, HTTP_CONNECTIONS_REFUSED};
@@ -61,14 +65,24 @@ pub struct ConnectionLimits {
     pub head_max: Duration,
 }
 
+/// Paths whose connections are served on a runtime of their own: their bytes take no time from others.
+#[derive(Clone, Debug)]
+pub struct Apart {
+    /// How these paths begin. The first request of a connection decides.
+    pub path: &'static str,
+    /// Their runtime.
+    pub runtime: Handle,
+}
+
 /// Serves requests until `shutdown`, lets those in progress end, and drops the rest.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
+    apart: Option<Apart>,
     shutdown: CancellationToken,
 ) {
-    let mut held = Connections::new(limits, router);
+    let mut held = Connections::new(limits, apart, router);
     let mut watch = tokio::time::interval((limits.head_max / 4).max(Duration::from_millis(1)));
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -99,6 +113,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// All connections of a listener.
 struct Connections {
     limits: ConnectionLimits,
+    apart: Option<Apart>,
     service: TowerToHyperService<Router>,
     tasks: JoinSet<()>,
     held: HashMap<Id, Held>,
@@ -117,9 +132,10 @@ struct Held {
 }
 
 impl Connections {
-    fn new(limits: ConnectionLimits, router: Router) -> Self {
+    fn new(limits: ConnectionLimits, apart: Option<Apart>, router: Router) -> Self {
         let service = TowerToHyperService::new(router);
-        Self { limits, service, tasks: JoinSet::new(), held: HashMap::new(), warned_at: None }
+        let (tasks, held) = (JoinSet::new(), HashMap::new());
+        Self { limits, apart, service, tasks, held, warned_at: None }
     }
 
     fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
@@ -133,8 +149,14 @@ impl Connections {
             return;
         }
         let (activity, (end, ended)) = (Arc::new(Activity::default()), oneshot::channel());
-        let attended = attend(stream, peer, self.service.clone(), Arc::clone(&activity), ended);
-        let task = self.tasks.spawn(attended);
+        let connection = Connection {
+            peer,
+            service: self.service.clone(),
+            activity: Arc::clone(&activity),
+            ended,
+            home: None,
+        };
+        let task = self.tasks.spawn(connection.attend(stream, self.apart.clone()));
         let (id, seen, since) = (task.id(), activity.phase(), Instant::now());
         self.held.insert(id, Held { activity, end: Some(end), task, seen, since });
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
@@ -206,36 +228,90 @@ impl Held {
     }
 }
 
-/// Serves the requests of one connection.
-async fn attend(
-    stream: TcpStream,
+/// One connection, for its task.
+struct Connection {
     peer: SocketAddr,
     service: TowerToHyperService<Router>,
     activity: Arc<Activity>,
     ended: oneshot::Receiver<()>,
-) {
-    // Answers are small, and nothing follows them: to delay one helps nobody.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY cannot be set");
-    }
-    let stream = Heard { stream, activity: Arc::clone(&activity) };
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let in_progress = InProgress::begin(&activity);
-        request.extensions_mut().insert(Peer(peer.ip()));
-        let answer = service.call(request);
-        async move { Ok::<_, Infallible>(answer.await?.map(|body| Answered::new(body, in_progress))) }
-    });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    let done = tokio::select! {
-        biased;
-        done = connection.as_mut() => done,
-        _ = ended => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    /// Of a connection that is served apart: the paths that are, and the runtime of all others.
+    home: Option<(&'static str, Handle)>,
+}
+
+impl Connection {
+    /// Serves its requests, on the runtime that its first request belongs to.
+    async fn attend(mut self, stream: TcpStream, apart: Option<Apart>) {
+        // Answers are small, and nothing follows them: to delay one helps nobody.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-    };
-    if let Err(error) = done {
-        tracing::debug!(%error, "a connection broke");
+        let Some(apart) = apart else { return self.serve(stream).await };
+        let mut head = [0; 64];
+        let length = tokio::select! {
+            biased;
+            _ = &mut self.ended => return,
+            length = stream.peek(&mut head) => length.unwrap_or(0),
+        };
+        if !asks_for(&head[..length], apart.path) {
+            return self.serve(stream).await;
+        }
+        self.home = Some((apart.path, Handle::current()));
+        match stream.into_std() {
+            Ok(stream) => {
+                let served = apart.runtime.spawn(async move {
+                    match TcpStream::from_std(stream) {
+                        Ok(stream) => self.serve(stream).await,
+                        Err(error) => tracing::warn!(%error, "a connection cannot be moved"),
+                    }
+                });
+                if let Err(error) = AbortOnDropHandle::new(served).await {
+                    tracing::error!(%error, "a connection ended early");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "a connection cannot be moved"),
+        }
     }
+
+    async fn serve(self, stream: TcpStream) {
+        let Self { peer, service, activity, ended, home } = self;
+        let stream = Heard { stream, activity: Arc::clone(&activity) };
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            let in_progress = InProgress::begin(&activity);
+            request.extensions_mut().insert(Peer(peer.ip()));
+            let others = home.as_ref().filter(|(path, _)| !request.uri().path().starts_with(path));
+            let answer = service.call(request);
+            let answered = match others {
+                None => Either::Left(answer),
+                Some((_, home)) => {
+                    let answering = AbortOnDropHandle::new(home.spawn(answer));
+                    Either::Right(async move {
+                        answering.await.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+                    })
+                }
+            };
+            async move {
+                let answer = answered.await?;
+                Ok::<_, Infallible>(answer.map(|body| Answered::new(body, in_progress)))
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let done = tokio::select! {
+            biased;
+            done = connection.as_mut() => done,
+            _ = ended => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "a connection broke");
+        }
+    }
+}
+
+/// True if a request that begins with these bytes asks for a path that begins with `path`.
+fn asks_for(head: &[u8], path: &str) -> bool {
+    let target = head.splitn(2, |byte| *byte == b' ').nth(1);
+    target.is_some_and(|target| target.starts_with(path.as_bytes()))
 }
