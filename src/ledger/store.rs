@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgPoolOptions};
@@ -31,9 +30,6 @@ const ATTEMPTS_MAX: u32 = 8;
 /// Longest wait for a connection: long enough for a burst, short enough that a request can still be
 /// answered with 503 in time.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// A connection that was idle for a shorter time is not checked before it is used.
-const UNCHECKED: Duration = Duration::from_secs(1);
 
 /// The pool, and how it is used.
 #[derive(Clone, Debug)]
@@ -72,16 +68,6 @@ impl Store {
     }
 
     fn with_pool(pool: PgPoolOptions, plain: Arc<PgConnectOptions>) -> Self {
-        // Each check is a round trip: a connection that answered a moment ago needs none.
-        let pool = pool.test_before_acquire(false).before_acquire(|connection, used| {
-            async move {
-                if used.idle_for >= UNCHECKED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            }
-            .boxed()
-        });
         let pool = pool.connect_lazy_with(session::read_only(&plain));
         let regular = Arc::new(Dedicated::new(&plain));
         Self { pool, plain, regular, is_pooled: Arc::default() }
