@@ -70,15 +70,40 @@ async fn sigterm_ends_serve_within_fifteen_seconds_and_loses_nothing() {
     all_charged_once(&watch, &acme, CALLS).await;
 }
 
+/// A meter that is about to be stopped, and an account whose calls it charges.
+struct Sleep {
+    system: System,
+    watch: Api,
+    sleeper: usize,
+    acme: Account,
+}
+
+impl Sleep {
+    async fn prepare() -> Self {
+        let mut system = System::new().await;
+        let watch = system.serve("api").await;
+        let sleeper = system.start("meter", &[]);
+        system.ready(sleeper).await;
+        let acme = account("acme", 1_000_000_000);
+        system.open(&watch, [&acme]).await;
+        system.settle(&watch).await;
+        Self { system, watch, sleeper, acme }
+    }
+
+    /// It goes on, gets all calls again, and charges none of them twice.
+    async fn wakes(mut self) {
+        self.system.services[self.sleeper].signal("CONT");
+        self.system.produce(&calls(&self.acme, 0..CALLS)).await;
+        self.system.settle(&self.watch).await;
+        all_charged_once(&self.watch, &self.acme, CALLS).await;
+        self.system.ready(self.sleeper).await;
+        self.system.verify();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_twice() {
-    let mut system = System::new().await;
-    let watch = system.serve("api").await;
-    let sleeper = system.start("meter", &[]);
-    system.ready(sleeper).await;
-    let acme = account("acme", 1_000_000_000);
-    system.open(&watch, [&acme]).await;
-    system.settle(&watch).await;
+    let Sleep { mut system, watch, sleeper, acme } = Sleep::prepare().await;
     // It is paused amid its work, with batches gathered and perhaps an open transaction.
     system.produce(&calls(&acme, 0..CALLS / 2)).await;
     system.services[sleeper].signal("STOP");
@@ -89,24 +114,13 @@ async fn a_process_that_wakes_after_others_took_its_partitions_charges_nothing_t
     let more = system.api(heir).metric("callmeter_events_total", &[("outcome", "charged")]).await;
     assert!(more.is_some_and(|count| count >= 1), "the heir has charged: {more:?}");
 
-    system.services[sleeper].signal("CONT");
-    system.produce(&calls(&acme, 0..CALLS)).await;
-    system.settle(&watch).await;
-    all_charged_once(&watch, &acme, CALLS).await;
-    system.ready(sleeper).await;
-    system.verify();
+    Sleep { system, watch, sleeper, acme }.wakes().await;
 }
 
 /// Where it stands still amid a COPY, no time-out of Postgres ends its transaction.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_stopped_amid_a_copy_keeps_its_wallets_from_nobody() {
-    let mut system = System::new().await;
-    let watch = system.serve("api").await;
-    let sleeper = system.start("meter", &[]);
-    system.ready(sleeper).await;
-    let acme = account("acme", 1_000_000_000);
-    system.open(&watch, [&acme]).await;
-    system.settle(&watch).await;
+    let Sleep { mut system, watch, sleeper, acme } = Sleep::prepare().await;
     // It comes to its COPY with the wallet locked, and waits for the table.
     let mut database = system.sql().await;
     let mut lock = database.begin().await.expect("a transaction");
@@ -126,12 +140,7 @@ async fn a_process_that_is_stopped_amid_a_copy_keeps_its_wallets_from_nobody() {
     let log = system.services[heir].log_text();
     assert!(log.contains("held locks while its process stood still"), "{log}");
 
-    system.services[sleeper].signal("CONT");
-    system.produce(&calls(&acme, 0..CALLS)).await;
-    system.settle(&watch).await;
-    all_charged_once(&watch, &acme, CALLS).await;
-    system.ready(sleeper).await;
-    system.verify();
+    Sleep { system, watch, sleeper, acme }.wakes().await;
 }
 
 /// Waits until a COPY of this database waits for this.
