@@ -119,7 +119,7 @@ postgres_exec() {
     listen_addresses=127.0.0.1
     port="$(cat port)"
     unix_socket_directories=$POSTGRES_SOCKET
-    max_connections=200
+    max_connections=400
     fsync=on
     synchronous_commit=on
     shared_buffers=512MB

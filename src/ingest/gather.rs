@@ -66,7 +66,7 @@ pub enum Gathered {
 
 impl Partition {
     /// Waits for one record and returns its offset and Kafka timestamp; `None` if `stop` returns
-    /// true. For a damaged record the offset is `i64::MAX`.
+    /// true first. For a damaged record the offset is `i64::MAX`.
     ///
     /// # Errors
     /// If the offset is out of range.

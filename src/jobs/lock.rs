@@ -1,7 +1,8 @@
 //! One process at a time: an advisory lock of Postgres, held by a connection of its own.
 //!
-//! The server releases it when the connection ends, however the process ended; if a whole machine
-//! vanishes, TCP keepalives end the connection within half a minute.
+//! The server releases it when the connection ends, however the process ended. If a whole machine
+//! vanishes, TCP keepalives end the connection within half a minute; if the process stands still,
+//! the server ends it within 15 s.
 
 use std::time::Duration;
 
@@ -15,6 +16,9 @@ use crate::ledger::store::{Store, StoreError};
 const FAMILY: i32 = 0x6a6f_6273;
 /// Time between two checks of the connection.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// The server ends a connection that asked nothing for so long: its process stands still (SIGSTOP,
+/// a frozen machine), while another one could do its work. A setting of PostgreSQL 14 and later.
+const SILENCE_MAX: &str = "15s";
 /// Timeout of one check, and of connecting.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
@@ -42,6 +46,14 @@ impl JobLock {
         .fetch_one(&mut connection)
         .await?;
         if taken {
+            sqlx::query(
+                "-- jobs::lock
+                 SELECT set_config(name, $1, false) FROM pg_settings
+                  WHERE name = 'idle_session_timeout'",
+            )
+            .bind(SILENCE_MAX)
+            .execute(&mut connection)
+            .await?;
             return Ok(Some(Self { connection }));
         }
         drop(connection.close().await);

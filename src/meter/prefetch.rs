@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,6 +28,11 @@ const IDLE_AFTER: Duration = Duration::from_secs(1);
 const UNREADABLE_WAIT: Duration = Duration::from_secs(1);
 /// Further seeks before the group is asked for the partition again; each takes up to two seconds.
 const SEEKS_MAX: u32 = 5;
+
+/// How long the first record may take before it is sought again; doubled each time.
+const WITNESS_PATIENCE: Duration = Duration::from_secs(4);
+/// The most of it.
+const WITNESS_PATIENCE_MAX: Duration = Duration::from_secs(30);
 
 /// Facts from Kafka about a partition before it starts.
 #[derive(Debug)]
@@ -77,16 +83,33 @@ impl Prefetch {
         stored: &StoredOffset,
         sender: &mpsc::Sender<FromPrefetch>,
     ) -> Result<(), End> {
-        let is_stopped = || self.stop.is_cancelled();
         if let Some(witness) = checkpoint::witness_offset(stored, facts.watermarks) {
-            self.partition.start(witness).map_err(End::GivenUp)?;
-            // Out of range: the log's ends have moved since they were read.
-            let found = self.partition.peek(&is_stopped).map_err(End::Kafka)?;
-            let Some((offset, record_at)) = found else { return Err(End::Stopped) };
+            let (offset, record_at) = self.read_witness(witness)?;
             checkpoint::check_witness(stored, offset, record_at).map_err(End::Halted)?;
         }
         self.partition.start(stored.next_offset).map_err(End::GivenUp)?;
         sender.blocking_send(FromPrefetch::Started).map_err(|_| End::Stopped)
+    }
+
+    /// Reads the record before the offset: its own offset, and its time. The client may lose a seek
+    /// while it loses its connection; then it brings nothing, for ever, and tells no error. So it
+    /// seeks again.
+    fn read_witness(&self, witness: i64) -> Result<(i64, Option<DateTime<Utc>>), End> {
+        let mut patience = WITNESS_PATIENCE;
+        loop {
+            self.partition.start(witness).map_err(End::GivenUp)?;
+            let until = Instant::now() + patience;
+            let ends = || self.stop.is_cancelled() || Instant::now() >= until;
+            // Out of range: the log's ends have moved since they were read.
+            if let Some(found) = self.partition.peek(&ends).map_err(End::Kafka)? {
+                return Ok(found);
+            }
+            if self.stop.is_cancelled() {
+                return Err(End::Stopped);
+            }
+            tracing::info!(partition = %self.name, offset = witness, "kafka brings nothing: seeking again");
+            patience = (patience * 2).min(WITNESS_PATIENCE_MAX);
+        }
     }
 
     fn gather(&self, start: i64, sender: &mpsc::Sender<FromPrefetch>) -> End {

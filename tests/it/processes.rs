@@ -1,5 +1,6 @@
 //! Processes that end, die, or resume after a pause.
 
+use crate::alerts::{adjust, until_published};
 use crate::harness::api::Api;
 use crate::harness::poll::{SOON, until};
 use crate::harness::samples::{account, call_sid, completed, now, on_calls};
@@ -159,6 +160,33 @@ async fn copies(observer: &mut PgConnection, wait: &str) {
         (found > 0).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_stopped_leaves_its_jobs_to_another_one() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let sleeper = system.start("jobs", &[]);
+    system.ready(sleeper).await;
+    system.open(&watch, [&account("acme", 30_000_000)]).await;
+    // It has the lock of the outbox: there is nobody else.
+    adjust(&watch, "debit", "15").await;
+    until_published(&system, "acme", "alert.", 1).await;
+    let heir = system.start("jobs", &[]);
+    system.ready(heir).await;
+    system.services[sleeper].signal("STOP");
+    adjust(&watch, "credit", "15").await;
+    adjust(&watch, "debit", "15").await;
+    until_published(&system, "acme", "alert.", 2).await;
+
+    // It goes on, has lost the lock, and does not disturb the other one.
+    system.services[sleeper].signal("CONT");
+    system.ready(sleeper).await;
+    adjust(&watch, "credit", "15").await;
+    adjust(&watch, "debit", "15").await;
+    let told = until_published(&system, "acme", "alert.", 3).await;
+    assert_eq!(told.len(), 3, "{told:?}");
+    system.verify();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -58,6 +58,12 @@ impl Service {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs");
         assert!(sent.success(), "SIG{name} to {pid}");
+        // On a busy machine its threads run on for a moment.
+        let asked = Instant::now();
+        while name == "STOP" && !stands_still(&pid) {
+            assert!(asked.elapsed() < Duration::from_secs(10), "{pid} runs on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Sends SIGTERM; returns the exit status and the time it took.
@@ -102,6 +108,15 @@ impl Drop for Service {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// True if each thread of a process is stopped.
+fn stands_still(pid: &str) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process is there");
+    threads.flatten().all(|thread| {
+        let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    })
 }
 
 /// A free port of 127.0.0.1.
