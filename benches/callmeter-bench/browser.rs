@@ -26,7 +26,9 @@ impl Browser {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let cache = root.join(".local/cache/browser");
         ensure!(cache.join("chromium").exists(), "the browser is missing: run script/browser");
-        let mut command = Command::new(cache.join("node"));
+        // It stands for another machine, as the sessions do.
+        let mut command = Command::new("nice");
+        command.args(["-n", "10"]).arg(cache.join("node"));
         command.arg(root.join("tests/browser/watch.mjs")).arg(format!("http://{address}"));
         command.arg(KEY).args([cache.join("node_modules"), cache.join("chromium")]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -13,6 +13,7 @@ mod fixed_floor;
 mod floor;
 mod idle;
 mod insights;
+mod memory;
 mod recovery;
 mod report;
 mod stored;
@@ -68,6 +69,8 @@ struct Arguments {
 enum Part {
     /// Charging and its floors
     Charging,
+    /// Charging into a ledger with many charges; not with `--quick`
+    Stored,
     /// Authorizations and their floor
     Authorization,
     /// From published to visible
@@ -80,6 +83,8 @@ enum Part {
     Insights,
     /// Wallet pages that are open while calls are made
     Watchers,
+    /// Whether memory grows in a quarter of an hour; not with `--quick`
+    Memory,
 }
 
 impl Arguments {
@@ -119,8 +124,33 @@ async fn measure(
     world: &mut World,
     report: &mut Report,
 ) -> anyhow::Result<()> {
+    let mut charged = None;
     if arguments.has(Part::Charging) {
-        measure_charging(arguments, world, report).await?;
+        charged = Some(measure_charging(arguments, world, report).await?);
+    }
+    if arguments.has(Part::Stored) && !arguments.quick && arguments.stored > 0 {
+        let empty = match charged {
+            Some(empty) => empty,
+            None => {
+                let run = Run::measure(world, RECORDS, Skew::Even).await?;
+                world.drop_database(&run.database).await?;
+                run.per_second
+            }
+        };
+        let with_stored = stored::measure(world, RECORDS, arguments.stored).await?;
+        let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
+        report.ratio(&name, with_stored, empty, 800);
+    }
+    if arguments.has(Part::Memory) && !arguments.quick {
+        let memory = memory::measure(world).await?;
+        report.limit(
+            "memory of serve over 15 minutes, peak (MB)",
+            memory.peak_kib / 1024,
+            Goal::AtMost(200),
+        );
+        report.limit("its growth (KiB a minute)", memory.growth_kib, Goal::AtMost(200));
+        let thirds = memory.thirds;
+        report.note(format!("memory of serve over 15 minutes, by thirds: {thirds:?} KiB"));
     }
     if arguments.has(Part::Authorization) {
         measure_authorization(arguments, world, report).await?;
@@ -204,7 +234,7 @@ async fn measure_charging(
     arguments: &Arguments,
     world: &mut World,
     report: &mut Report,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<u64> {
     let (records, turns) = if arguments.quick { (RECORDS_QUICK, 2) } else { (RECORDS, 3) };
     let records_even = if arguments.quick { RECORDS_EVEN_QUICK } else { RECORDS };
     let mut charged = Charged::default();
@@ -231,13 +261,7 @@ async fn measure_charging(
             runs.push(run);
         }
     }
-    let per_second = report_charging(report, &charged);
-    if !arguments.quick && arguments.stored > 0 {
-        let with_stored = stored::measure(world, records, arguments.stored).await?;
-        let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
-        report.ratio(&name, with_stored, per_second, 800);
-    }
-    Ok(())
+    Ok(report_charging(report, &charged))
 }
 
 /// Adds the rows of charging; returns its records per second over 1,000 wallets.

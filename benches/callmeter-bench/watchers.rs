@@ -206,7 +206,7 @@ fn id(place: usize) -> String {
 }
 
 /// Who begins calls, and ends them.
-struct Callers {
+pub(crate) struct Callers {
     producer: FutureProducer,
     topic: String,
     address: SocketAddr,
@@ -217,6 +217,16 @@ struct Callers {
 }
 
 impl Callers {
+    /// Those of all accounts, whom nobody looks at.
+    pub(crate) async fn of_all(
+        world: &World,
+        site: &Site,
+        address: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        let begun = (0..ACCOUNTS).map(|_| Begun::default()).collect();
+        Self::new(world, site, address, accounts(address).await?, begun)
+    }
+
     fn new(
         world: &World,
         site: &Site,
@@ -233,7 +243,7 @@ impl Callers {
     }
 
     /// Begins calls for a time; returns the microseconds of each answer.
-    async fn call(&mut self, time: Duration) -> anyhow::Result<Vec<u64>> {
+    pub(crate) async fn call(&mut self, time: Duration) -> anyhow::Result<Vec<u64>> {
         let first = self.next;
         let count = RATE * time.as_secs();
         self.next += count;

@@ -41,7 +41,7 @@ pub use self::redis::Redis;
 pub use self::redis::health::Fault;
 pub use self::redis::link::{Link, Session};
 pub use authorize::{Allowance, Ask, Decision, Payer};
-pub use journal::store::days::note_expired_holds;
+pub use journal::days::note_expired_holds;
 pub use model::{
     BalanceError, CallParties, CallTerms, CycleRef, Denial, Document, GrantedBy, Hold,
     HoldSettings, HoldSource,

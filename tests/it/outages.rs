@@ -8,6 +8,8 @@ use crate::harness::system::{Setup, System};
 use crate::model::account::Account;
 use crate::traffic::Outgoing;
 use serde_json::json;
+use sqlx::Connection as _;
+use std::time::Duration;
 
 fn calls(account: &Account, numbers: std::ops::Range<usize>) -> Vec<Outgoing> {
     let partition = |n: usize| i32::try_from(n % 4).expect("small");
@@ -118,4 +120,34 @@ async fn serve_starts_while_postgres_and_kafka_are_still_away() {
         system.services[early].terminate();
     }
     assert_eq!(balance(&api).await, "8.400000");
+}
+
+/// The sessions of all members end meanwhile, and a batch is not committed when they are asked for
+/// their partitions back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_that_stands_still_gives_every_partition_to_somebody_again() {
+    let breakable = Breakable::take();
+    let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
+    let mut system = System::with(setup).await;
+    let api = system.serve("api").await;
+    for _ in 0..2 {
+        let meter = system.start("meter", &[]);
+        system.ready(meter).await;
+    }
+    let acme = account("acme", 100_000_000);
+    system.open(&api, [&acme]).await;
+    let mut database = system.sql().await;
+    let mut lock = database.begin().await.expect("a transaction");
+    let wallet = "SELECT FROM wallets JOIN accounts USING (account_key)
+        WHERE id = 'acme' FOR UPDATE OF wallets";
+    sqlx::query(wallet).execute(&mut *lock).await.expect("locked");
+    system.produce(&calls(&acme, 0..40)).await;
+    breakable.server("kafka", "pause").await;
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    breakable.server("kafka", "resume").await;
+    // Longer than a member waits for its batches before it gives its partitions back.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    lock.rollback().await.expect("unlocked");
+    system.settle(&api).await;
+    assert_eq!(balance(&api).await, "98.400000", "100 - 40 calls of 0.04");
 }

@@ -15,7 +15,8 @@ use sqlx::PgConnection;
 
 use super::placing::Placing;
 use super::{Allowance, Ask, Decision};
-use crate::balance::journal::store::{self as journal, CallChange, Change, Known};
+use crate::balance::journal::change::{CallChange, Change, Known};
+use crate::balance::journal::store as journal;
 use crate::balance::model::{
     BalanceError, CallTerms, Denial, Document, GrantedBy, Hold, HoldSource, Policy,
 };

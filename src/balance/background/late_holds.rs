@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::journal::store::CallChange;
+use crate::balance::journal::change::CallChange;
 use crate::balance::state::Balance;
 
 /// Wait while Redis is lost.

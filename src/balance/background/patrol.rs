@@ -15,7 +15,7 @@ use callmeter_core::domain::{AccountId, Money};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::balance::journal::store::days;
+use crate::balance::journal::days;
 use crate::balance::model::BalanceError;
 use crate::balance::projection::ended_calls::{self, Mark};
 use crate::balance::repair::compare::Comparison;

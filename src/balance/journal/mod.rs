@@ -4,6 +4,8 @@
 //! writes all grants of some 20 ms. While Postgres is away, a limited number of holds and voids
 //! waits here; beyond it, nothing is granted or voided.
 
+pub(crate) mod change;
+pub(crate) mod days;
 pub(crate) mod denials;
 mod pending;
 pub(crate) mod store;
@@ -21,8 +23,8 @@ use crate::clock::Clock;
 use crate::ledger::call_tags;
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
+use change::{CallChange, Change};
 use pending::{Asked, Pending};
-use store::{CallChange, Change};
 
 /// Time for which changes are gathered before they are written.
 const GATHER: Duration = Duration::from_millis(20);

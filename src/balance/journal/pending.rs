@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use callmeter_core::domain::{AccountId, CallSid};
 use tokio::time::Instant;
 
-use super::store::{CallChange, Change};
+use super::change::{CallChange, Change};
 use crate::balance::model::Recent;
 
 /// Calls of one generation whose last journaled revision is remembered; there are two generations.

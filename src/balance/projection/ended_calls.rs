@@ -11,7 +11,8 @@ use callmeter_core::domain::CallSid;
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 
-use crate::balance::journal::store::{self as journal, read_sid};
+use crate::balance::journal::change::read_sid;
+use crate::balance::journal::store as journal;
 use crate::balance::model::BalanceError;
 
 /// Charged calls of one page at most, and voided calls as many.

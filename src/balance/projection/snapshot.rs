@@ -11,7 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, Row};
 
 use super::ended_calls::{self, Mark};
-use crate::balance::journal::store::{self as journal, read_sid};
+use crate::balance::journal::change::read_sid;
+use crate::balance::journal::store as journal;
 use crate::balance::model::{BalanceError, CycleRef, Document, Hold, Policy};
 use crate::balance::scripts::{Load, Settle, WholeAccount};
 use crate::ledger::accounts::OnRedisLoss;

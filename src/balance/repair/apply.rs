@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use tokio::time::Instant;
 
 use super::compare::Difference;
-use crate::balance::journal::store::{CallChange, Change};
+use crate::balance::journal::change::{CallChange, Change};
 use crate::balance::model::{BalanceError, GrantedBy};
 use crate::balance::scripts::{Restore, Restored, Void};
 use crate::balance::state::Balance;

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use callmeter_core::domain::{AccountId, CallSid};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::balance::journal::store::{self as journal, After, CallChange, Change, read_sid};
+use crate::balance::journal::change::{After, CallChange, Change, read_sid};
+use crate::balance::journal::store as journal;
 use crate::balance::model::BalanceError;
 use crate::balance::scripts::{Holds, Missing};
 use crate::balance::state::Balance;

@@ -1,8 +1,9 @@
-//! The real servers: one set shared by all tests, and another for tests that break them.
+//! The real servers: one set shared by all tests, and two for tests that break them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, TryLockError};
+use std::time::Duration;
 
 /// URLs of Postgres, Redis and Kafka.
 #[derive(Clone, Debug)]
@@ -29,6 +30,10 @@ impl Servers {
     }
 }
 
+/// Sets of servers that may be stopped. Two tests that break theirs run at a time, so that the
+/// others need not wait behind them.
+const SETS: usize = 2;
+
 /// A set of servers that a test may stop; one test at a time uses it.
 pub(crate) struct Breakable {
     pub(crate) servers: Servers,
@@ -39,10 +44,20 @@ pub(crate) struct Breakable {
 impl Breakable {
     /// Starts the set, or those of its servers that an earlier test left stopped.
     pub(crate) fn take() -> Breakable {
-        static TURN: Mutex<()> = Mutex::new(());
-        static INSTANCE: OnceLock<Instance> = OnceLock::new();
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let instance = INSTANCE.get_or_init(Instance::new);
+        static TURNS: [Mutex<()>; SETS] = [const { Mutex::new(()) }; SETS];
+        static INSTANCES: [OnceLock<Instance>; SETS] = [const { OnceLock::new() }; SETS];
+        let (number, turn) = loop {
+            let free = TURNS.iter().enumerate().find_map(|(number, turn)| match turn.try_lock() {
+                Ok(turn) => Some((number, turn)),
+                Err(TryLockError::Poisoned(turn)) => Some((number, turn.into_inner())),
+                Err(TryLockError::WouldBlock) => None,
+            });
+            match free {
+                Some(free) => break free,
+                None => std::thread::sleep(Duration::from_millis(50)),
+            }
+        };
+        let instance = INSTANCES[number].get_or_init(|| Instance::new(number));
         instance.run("up", &[]);
         Breakable { servers: instance.addresses(), instance, _turn: turn }
     }
@@ -81,7 +96,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(done.success(), "{} is copied", from.display());
 }
 
-/// The folder of the second set. A child waits for the end of this process and takes the servers
+/// The folder of a set. A child waits for the end of this process and takes the servers
 /// down.
 struct Instance {
     folder: PathBuf,
@@ -89,9 +104,10 @@ struct Instance {
 }
 
 impl Instance {
-    fn new() -> Instance {
+    fn new(number: usize) -> Instance {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let folder = root.join(".local").join(format!("test-faults-{}", std::process::id()));
+        let name = format!("test-faults-{number}-{}", std::process::id());
+        let folder = root.join(".local").join(name);
         let janitor = Command::new("setsid")
             .args(["sh", "-c", "cat; script/down && rm -rf \"$CALLMETER_LOCAL\""])
             .current_dir(root)

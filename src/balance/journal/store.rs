@@ -1,67 +1,19 @@
-//! The SQL on the journal of holds: the table `hold_changes`, and the views `hold_states` (the last
-//! change of each call) and `open_holds` (neither voided nor charged). `days` keeps the partitions.
+//! All SQL on the journal of holds: the table `hold_changes` with its partitions, and the views
+//! `hold_states` (the last change of each call) and `open_holds` (neither voided nor charged).
 //!
 //! Rows are appended and never changed; of a call's rows the highest revision counts. So writers
 //! never wait for each other, and writing a change twice changes nothing.
 
-pub(crate) mod days;
-
 use std::collections::HashMap;
 
 use callmeter_core::domain::{AccountId, CallSid, Money};
-use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{Executor as _, PgConnection, Row, postgres::PgRow};
+use chrono::{DateTime, Utc};
+use sqlx::{Executor as _, PgConnection, Row as _};
 
-use crate::balance::model::{BalanceError, GrantedBy, Hold};
-use crate::ledger::LedgerError;
+use super::change::{AccountHolds, After, CallChange, Change, Expired, Known, hold, place, sid};
+use crate::balance::model::{BalanceError, Hold};
 use crate::ledger::copy::CopyRows;
 use crate::ledger::store::{Begin, Store, StoreError};
-
-/// How long a void is remembered.
-const VOID_LIFE: TimeDelta = TimeDelta::days(1);
-/// A change of a call's hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
-    /// It was placed, or changed.
-    Held(Hold),
-    /// It was voided.
-    Voided {
-        /// Greater than the hold's own revision.
-        revision: i64,
-    },
-}
-
-impl Change {
-    pub(crate) const fn revision(&self) -> i64 {
-        match self {
-            Self::Held(hold) => hold.revision,
-            Self::Voided { revision } => *revision,
-        }
-    }
-
-    pub(crate) const fn hold(&self) -> Option<&Hold> {
-        match self {
-            Self::Held(hold) => Some(hold),
-            Self::Voided { .. } => None,
-        }
-    }
-
-    pub(crate) fn is_granted_by_postgres(&self) -> bool {
-        self.hold().is_some_and(|hold| hold.granted_by == GrantedBy::Postgres)
-    }
-
-    fn expires_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.hold().map_or(now + VOID_LIFE, |hold| hold.expires_at)
-    }
-}
-
-/// A change with its call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct CallChange {
-    pub account: AccountId,
-    pub call_sid: CallSid,
-    pub change: Change,
-}
 
 /// Appends changes; skips those of accounts that the ledger does not have.
 pub(crate) async fn append(
@@ -143,14 +95,6 @@ pub(crate) async fn probe(store: &Store) -> Result<(), StoreError> {
     Ok(transaction.commit().await?)
 }
 
-/// An account's holds that are not due.
-#[derive(Debug, Default)]
-pub(crate) struct AccountHolds {
-    pub open: Vec<(CallSid, Hold)>,
-    /// Calls that are charged.
-    pub charged: Vec<CallSid>,
-}
-
 /// The holds that a load of the account needs.
 pub(crate) async fn holds_of(
     connection: &mut PgConnection,
@@ -218,18 +162,6 @@ pub(crate) async fn has_ended(
     Ok(has_ended.fetch_one(&mut *store.read().await?).await?)
 }
 
-/// What Postgres knows about a call and its account.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub standing: Option<Hold>,
-    pub has_ended: bool,
-    /// Calls in progress and the money that they hold, if they are counted.
-    pub holds: i64,
-    pub held: Money,
-    /// The money that Postgres granted since `since`.
-    pub spent: Money,
-}
-
 /// Reads the facts that decide about a call while Redis is away since `since`, in micro-seconds.
 pub(crate) async fn known(
     connection: &mut PgConnection,
@@ -271,9 +203,6 @@ pub(crate) async fn known(
         spent: Money::from_micros(row.try_get("spent")?),
     })
 }
-
-/// Where to read on among the holds of an account: after this expiry and call.
-pub(crate) type After = (AccountId, DateTime<Utc>, String);
 
 /// The next calls of each account with a hold, charged or not, in the order of expiry; and where to
 /// read on.
@@ -372,20 +301,98 @@ pub(crate) async fn revisions(
     Ok(revisions)
 }
 
-fn sid(row: &PgRow) -> Result<CallSid, BalanceError> {
-    read_sid(row.try_get("call_sid")?)
+/// Rows that one look for expired holds goes through.
+const PAGE: i64 = 10_000;
+
+/// Notes expired holds whose calls are not charged in `expired_holds`: of one page of a partition,
+/// or of the whole table. The table `expired_holds` belongs to `src/sweep`; this only adds rows.
+pub(super) async fn note_expired(
+    store: &Store,
+    partition: &str,
+    from: &Expired,
+    to: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<(i64, Option<Expired>), StoreError> {
+    // The partition's name is that of the table, or one that `days` returned.
+    let statement = format!(
+        "-- balance::note_expired
+         WITH page AS MATERIALIZED (
+             SELECT account_key, call_sid, revision, change_id, expires_at FROM {partition}
+             WHERE hold IS NOT NULL AND expires_at >= $2 AND expires_at < $6
+               AND (expires_at, account_key, call_sid) > ($2, $3, $4)
+             ORDER BY expires_at, account_key, call_sid LIMIT $5),
+         noted AS (
+             INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
+             SELECT p.account_key, p.call_sid, p.expires_at, $1 FROM page AS p
+             WHERE NOT EXISTS (
+                 SELECT FROM hold_changes AS later
+                 WHERE later.account_key = p.account_key AND later.call_sid = p.call_sid
+                   AND (later.revision, later.change_id) > (p.revision, p.change_id) OFFSET 0)
+               AND NOT is_charged(p.account_key, p.call_sid)
+             ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING
+             RETURNING 1)
+         SELECT (SELECT count(*) FROM page) AS looked, (SELECT count(*) FROM noted) AS noted,
+             last.expires_at, last.account_key, last.call_sid
+         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
+             SELECT expires_at, account_key, call_sid FROM page
+             ORDER BY expires_at DESC, account_key DESC, call_sid DESC LIMIT 1) AS last ON true"
+    );
+    let (at, account_key, call_sid) = from;
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Usual).await?;
+    let row = sqlx::query(&statement)
+        .bind(now)
+        .bind(at)
+        .bind(account_key)
+        .bind(call_sid)
+        .bind(PAGE)
+        .bind(to)
+        .fetch_one(&mut *transaction)
+        .await?;
+    transaction.commit().await?;
+    let more = if row.try_get::<i64, _>("looked")? < PAGE {
+        None
+    } else {
+        let call_sid = row.try_get("call_sid")?;
+        Some((row.try_get("expires_at")?, row.try_get("account_key")?, call_sid))
+    };
+    Ok((row.try_get("noted")?, more))
 }
 
-fn hold(row: &PgRow) -> Result<Hold, BalanceError> {
-    Hold::unpack(row.try_get("hold")?)
+/// Creates the partitions of a day and of so many behind it.
+pub(super) async fn make_days(
+    store: &Store,
+    first: DateTime<Utc>,
+    more: i32,
+) -> Result<u64, StoreError> {
+    let sql = "-- balance::partitions, ahead
+         SELECT ensure_hold_changes_partition($1::timestamptz + n * interval '1 day')
+         FROM generate_series(0, $2) AS n";
+    store.execute("balance::partitions", || sqlx::query(sql).bind(first).bind(more)).await
 }
 
-/// A row's `place`, which counts from one, as an index.
-fn place(row: &PgRow) -> Result<Option<usize>, BalanceError> {
-    Ok(usize::try_from(row.try_get::<i64, _>("place")? - 1).ok())
+/// The names of the partitions.
+pub(super) async fn days(store: &Store) -> Result<Vec<String>, StoreError> {
+    let names = sqlx::query_scalar(
+        "-- balance::partitions
+         SELECT c.relname::text FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid
+         WHERE i.inhparent = 'hold_changes'::regclass ORDER BY 1",
+    );
+    Ok(names.fetch_all(&mut *store.read().await?).await?)
 }
 
-/// Reads a `CallSid` of the ledger or the journal.
-pub(crate) fn read_sid(text: &str) -> Result<CallSid, BalanceError> {
-    CallSid::parse(text).map_err(|error| LedgerError::unreadable("a CallSid", error).into())
+/// Deletes what expired before, of the rows whose day had no partition.
+pub(super) async fn forget(store: &Store, before: DateTime<Utc>) -> Result<u64, StoreError> {
+    let sql = "/* balance::partitions */ DELETE FROM hold_changes_default WHERE expires_at < $1";
+    store.execute("balance::partitions", || sqlx::query(sql).bind(before)).await
+}
+
+/// Drops a partition; if somebody uses it now, a later look drops it.
+pub(super) async fn drop_day(store: &Store, name: &str) -> Result<(), StoreError> {
+    let mut reserved = store.for_transaction().await?;
+    let mut transaction = reserved.begin(Begin::Usual).await?;
+    transaction.execute("/* balance::drop_partition */ SET LOCAL lock_timeout = '200ms'").await?;
+    let sql = format!("/* balance::drop_partition */ DROP TABLE IF EXISTS {name}");
+    transaction.execute(sql.as_str()).await?;
+    Ok(transaction.commit().await?)
 }
