@@ -149,8 +149,8 @@ async fn measure(
             Goal::AtMost(200),
         );
         report.limit("its growth (KiB a minute)", memory.growth_kib, Goal::AtMost(200));
-        let thirds = memory.thirds;
-        report.note(format!("memory of serve over 15 minutes, by thirds: {thirds:?} KiB"));
+        let minutes = memory.minutes;
+        report.note(format!("memory of serve, least and most of each minute: {minutes:?} KiB"));
     }
     if arguments.has(Part::Authorization) {
         measure_authorization(arguments, world, report).await?;

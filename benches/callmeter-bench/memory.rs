@@ -8,7 +8,6 @@ use anyhow::{Context, ensure};
 use callmeter::simulate::Skew;
 use callmeter::simulate::publish::Extent;
 
-use crate::report::median;
 use crate::watchers::Callers;
 use crate::world::World;
 
@@ -20,15 +19,17 @@ const SETTLED: Duration = Duration::from_mins(3);
 const RATE: u32 = 20_000;
 /// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+const LOOKS_IN_A_MINUTE: usize = 12;
 
 /// What was measured.
 pub(crate) struct Memory {
     /// The most that was resident, in KiB.
     pub(crate) peak_kib: u64,
     /// How much more was resident in the last third than in the first, in KiB a minute; zero if less.
+    /// Batches come and go, so the least of each third counts.
     pub(crate) growth_kib: u64,
-    /// What was resident in each third, in KiB: the medians.
-    pub(crate) thirds: [u64; 3],
+    /// What was resident in each minute, in KiB: the least and the most.
+    pub(crate) minutes: Vec<(u64, u64)>,
 }
 
 /// Measures a meter that is also the API.
@@ -51,19 +52,23 @@ pub(crate) async fn measure(world: &mut World) -> anyhow::Result<Memory> {
     };
     let (published, called, seen) =
         tokio::join!(world.publish(&site, 1, extent, Skew::Even), callers.call(TIME), looking);
-    let (published, mut seen) = (published?, seen?);
+    let (published, seen) = (published?, seen?);
     let asked = called?.len();
     service.process.stop()?;
     world.drop_database(&site.database).await?;
     eprintln!("memory: {published} calls ended, and {asked} that were authorized");
     let peak_kib = seen.iter().copied().max().context("a look")?;
-    let third = seen.len() / 3;
+    let minutes: Vec<(u64, u64)> = seen
+        .chunks(LOOKS_IN_A_MINUTE)
+        .filter_map(|looks| Some((looks.iter().min().copied()?, looks.iter().max().copied()?)))
+        .collect();
+    let third = minutes.len() / 3;
     ensure!(third > 0, "too few looks");
-    let thirds = [0, 1, 2].map(|place| median(&mut seen[place * third..(place + 1) * third]));
-    // From the middle of the first third to that of the last.
-    let minutes = (TIME - SETTLED).as_secs() * 2 / 3 / 60;
-    let growth_kib = thirds[2].saturating_sub(thirds[0]) / minutes.max(1);
-    Ok(Memory { peak_kib, growth_kib, thirds })
+    let least = |looks: &[(u64, u64)]| looks.iter().map(|(least, _)| *least).min();
+    let first = least(&minutes[..third]).context("a look")?;
+    let last = least(&minutes[minutes.len() - third..]).context("a look")?;
+    let apart = u64::try_from(minutes.len() - third)?;
+    Ok(Memory { peak_kib, growth_kib: last.saturating_sub(first) / apart, minutes })
 }
 
 /// Resident memory of a process.

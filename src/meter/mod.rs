@@ -25,6 +25,7 @@ use std::time::Duration;
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -73,7 +74,8 @@ pub struct MeterSettings {
     pub rejects_bytes_max: i64,
     /// When unpaid rents are retried.
     pub rental_retry: RetryPolicy,
-    /// How long a partition may make no progress while records wait.
+    /// How long a partition may make no progress while records wait, and a member of the group may
+    /// wait for an assignment.
     pub stall_max: Duration,
 }
 
@@ -169,10 +171,20 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
     };
 
     let mut workers = Workers::default();
+    let mut without_since = None;
     loop {
+        let rejoin = async {
+            tokio::select! {
+                () = shared.rejoin.notified() => {}
+                () = waited_for_assignment(without_since, settings.stall_max) => {
+                    tracing::warn!("the group assigns nothing: joining it again");
+                }
+            }
+        };
         tokio::select! {
             () = shutdown.cancelled() => break,
-            () = shared.rejoin.notified() => {
+            () = rejoin => {
+                without_since = without_since.map(|_| Instant::now());
                 if let Err(error) = client::rejoin(&membership.consumer, &names) {
                     tracing::error!(%error, "the group cannot be joined again");
                 }
@@ -180,6 +192,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
             assignment = membership.assignments.recv() => match assignment {
                 Some(Assignment::Assigned(partitions)) => {
                     tracing::info!(partitions = partitions.len(), "partitions assigned");
+                    without_since = None;
                     shared.readiness.assigned(&partitions);
                     for partition in partitions {
                         workers.start(&shared, &membership.consumer, partition);
@@ -190,6 +203,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
                     shared.readiness.revoked();
                     workers.stop(&shared.meter.health).await;
                     drop(done);
+                    without_since = Some(Instant::now());
                 }
                 None => break,
             },
@@ -211,6 +225,16 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         tracing::error!("leaving the consumer group panicked");
     }
     Ok(())
+}
+
+/// Returns once a member that gave its partitions back has waited for so long for an assignment, even
+/// an empty one. Then the client may have lost its place in the group: seen where the broker and the
+/// members got no CPU for many seconds.
+async fn waited_for_assignment(since: Option<Instant>, patience: Duration) {
+    match since {
+        Some(since) => tokio::time::sleep_until(since + patience).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The running partitions of this process.

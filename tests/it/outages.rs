@@ -130,8 +130,9 @@ async fn a_kafka_that_stands_still_gives_every_partition_to_somebody_again() {
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };
     let mut system = System::with(setup).await;
     let api = system.serve("api").await;
-    for _ in 0..2 {
-        let meter = system.start("meter", &[]);
+    let meters =
+        [(); 2].map(|()| system.start("meter", &[("CALLMETER__KAFKA__STALL_SECONDS", "5")]));
+    for meter in meters {
         system.ready(meter).await;
     }
     let acme = account("acme", 100_000_000);
@@ -143,11 +144,14 @@ async fn a_kafka_that_stands_still_gives_every_partition_to_somebody_again() {
     sqlx::query(wallet).execute(&mut *lock).await.expect("locked");
     system.produce(&calls(&acme, 0..40)).await;
     breakable.server("kafka", "pause").await;
-    tokio::time::sleep(Duration::from_secs(7)).await;
-    breakable.server("kafka", "resume").await;
+    let tells =
+        |what: &str| meters.iter().all(|meter| system.services[*meter].log_text().contains(what));
+    until("the sessions end", SOON, async || tells("partitions revoked").then_some(())).await;
     // Longer than a member waits for its batches before it gives its partitions back.
     tokio::time::sleep(Duration::from_secs(4)).await;
     lock.rollback().await.expect("unlocked");
+    until("they join again", SOON, async || tells("joining it again").then_some(())).await;
+    breakable.server("kafka", "resume").await;
     system.settle(&api).await;
     assert_eq!(balance(&api).await, "98.400000", "100 - 40 calls of 0.04");
 }
