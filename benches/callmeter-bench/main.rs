@@ -129,13 +129,12 @@ async fn measure(
         charged = Some(measure_charging(arguments, world, report).await?);
     }
     if arguments.has(Part::Stored) && !arguments.quick && arguments.stored > 0 {
-        let empty = match charged {
-            Some(empty) => empty,
-            None => {
-                let run = Run::measure(world, RECORDS, Skew::Even).await?;
-                world.drop_database(&run.database).await?;
-                run.per_second
-            }
+        let empty = if let Some(empty) = charged {
+            empty
+        } else {
+            let run = Run::measure(world, RECORDS, Skew::Even).await?;
+            world.drop_database(&run.database).await?;
+            run.per_second
         };
         let with_stored = stored::measure(world, RECORDS, arguments.stored).await?;
         let name = format!("charging, {} charges stored before (records/s)", arguments.stored);

@@ -64,9 +64,9 @@ pub(crate) async fn measure(world: &mut World) -> anyhow::Result<Memory> {
         .collect();
     let third = minutes.len() / 3;
     ensure!(third > 0, "too few looks");
-    let least = |looks: &[(u64, u64)]| looks.iter().map(|(least, _)| *least).min();
-    let first = least(&minutes[..third]).context("a look")?;
-    let last = least(&minutes[minutes.len() - third..]).context("a look")?;
+    let low = |looks: &[(u64, u64)]| looks.iter().map(|(least, _)| *least).min();
+    let first = low(&minutes[..third]).context("a look")?;
+    let last = low(&minutes[minutes.len() - third..]).context("a look")?;
     let apart = u64::try_from(minutes.len() - third)?;
     Ok(Memory { peak_kib, growth_kib: last.saturating_sub(first) / apart, minutes })
 }
