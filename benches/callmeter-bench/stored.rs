@@ -86,4 +86,5 @@ const COPY_ONCE: [&str; 3] = [
 ];
 
 const MOVE_HEADS: &str = "UPDATE wallets
-    SET charge_sequence = charge_sequence * $1, sequence = sequence * $1";
+    SET charge_sequence = charge_sequence * $1, sequence = sequence * $1,
+        spent_sequence = spent_sequence * $1";

@@ -96,13 +96,16 @@ pub(crate) async fn catch_up<'a>(
     }
     let (account_keys, sequences): (Vec<i32>, Vec<i64>) =
         behind.iter().map(|(account_key, watched)| (*account_key, watched.spent_sequence)).unzip();
+    // Sums, because there may be millions of rows.
     let rows = sqlx::query(
         "/* watched::catch_up */
-         SELECT account_key, t.sequence, t.at, t.kind::text AS kind, t.status::text AS status,
-             t.amount_micros
+         SELECT account_key, max(t.sequence) AS sequence, max(t.at) AS at, t.kind::text AS kind,
+             t.status::text AS status, sum(t.amount_micros)::bigint AS amount_micros
          FROM unnest($1::integer[], $2::bigint[]) AS behind (account_key, counted)
          JOIN transactions AS t USING (account_key)
-         WHERE t.sequence > behind.counted ORDER BY account_key, t.sequence",
+         WHERE t.sequence > behind.counted
+         GROUP BY account_key, date_trunc('month', t.at AT TIME ZONE 'UTC'), t.kind, t.status
+         ORDER BY account_key, date_trunc('month', t.at AT TIME ZONE 'UTC')",
     )
     .bind(&account_keys)
     .bind(&sequences)
@@ -116,7 +119,7 @@ pub(crate) async fn catch_up<'a>(
         let status = TransactionStatus::parse(row.try_get("status")?).map_err(unreadable)?;
         let amount = Money::from_micros(row.try_get("amount_micros")?);
         watched.spending.enter(row.try_get("at")?, spending_of(kind, status, amount));
-        watched.spent_sequence = row.try_get("sequence")?;
+        watched.spent_sequence = watched.spent_sequence.max(row.try_get("sequence")?);
     }
     Ok(())
 }

@@ -152,6 +152,21 @@ async fn rows_that_an_older_release_wrote_are_counted_wherever_the_wallet_is_rea
         watched.spending.spent.micros()
     };
     assert_eq!(spent().await, 56_000);
+    // All rows, of which the first call's was in an earlier month.
+    let earlier = "UPDATE transactions SET at = at - interval '40 days' WHERE sequence <= 2";
+    world.sql("ALTER TABLE transactions DISABLE TRIGGER USER").await;
+    world.sql(earlier).await;
+    world.sql("CREATE TABLE kept AS SELECT spending_ends_at FROM wallets").await;
+    let nothing = "spent_micros = 0, spent_sequence = 0, spending_ends_at = to_timestamp(0)";
+    world.sql(&format!("UPDATE wallets SET {nothing}")).await;
+    assert_eq!(spent().await, 28_000, "of the month of the last row");
+    world.sql(&earlier.replace('-', "+")).await;
+    assert_eq!(spent().await, 56_000, "of all kinds of rows");
+    world.sql("ALTER TABLE transactions ENABLE TRIGGER USER").await;
+    let before =
+        "spent_micros = 28000, spent_sequence = 2, spending_ends_at = kept.spending_ends_at";
+    world.sql(&format!("UPDATE wallets SET {before} FROM kept")).await;
+    world.sql("DROP TABLE kept").await;
     world.balance.make_visible(&acme).await.expect("redis is told");
     assert_eq!(allowed(&world.authorize(&acme, "CA3", 900).await).granted_seconds, 120);
     assert_eq!(world.authorize(&acme, "CA4", 60).await, STOPPED);
