@@ -9,7 +9,8 @@ use callmeter::simulate::watch::per_second;
 use sqlx::PgConnection;
 
 use crate::cpu::Cpu;
-use crate::world::{Meter, Site, World, charged};
+use crate::memory;
+use crate::world::{Site, World, charged};
 
 /// Time between two reads of the stored offsets: the error of measurements that take seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -80,7 +81,7 @@ impl Run {
             ensure!(last.0.elapsed() < STALL_MAX, "the meter stands still at {now} of {goal}");
         }
         let (cpu, wal) = (servers.read(meter.id())?, wal(&mut connection).await?);
-        let memory_peak_kib = memory_peak_kib(&meter)?;
+        let memory_peak_kib = memory::kib(meter.id(), "VmHWM")?;
         meter.stop()?;
         let charges: i64 =
             sqlx::query_scalar("SELECT count(*) FROM call_keys").fetch_one(&mut connection).await?;
@@ -117,12 +118,4 @@ async fn stored(connection: &mut PgConnection) -> anyhow::Result<u64> {
         "SELECT pg_total_relation_size('call_keys') + pg_total_relation_size('transactions')";
     let others: i64 = sqlx::query_scalar(bytes).fetch_one(connection).await?;
     Ok(u64::try_from(charges + others)?)
-}
-
-/// Peak resident memory of a meter.
-fn memory_peak_kib(meter: &Meter) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", meter.id()))?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.context("no VmHWM")?.trim().trim_end_matches(" kB");
-    Ok(peak.parse()?)
 }

@@ -140,17 +140,6 @@ async fn measure(
         let name = format!("charging, {} charges stored before (records/s)", arguments.stored);
         report.ratio(&name, with_stored, empty, 800);
     }
-    if arguments.has(Part::Memory) && !arguments.quick {
-        let memory = memory::measure(world).await?;
-        report.limit(
-            "memory of serve over 15 minutes, peak (MB)",
-            memory.peak_kib / 1024,
-            Goal::AtMost(200),
-        );
-        report.limit("its growth (KiB a minute)", memory.growth_kib, Goal::AtMost(200));
-        let minutes = memory.minutes;
-        report.note(format!("memory of serve, least and most of each minute: {minutes:?} KiB"));
-    }
     if arguments.has(Part::Authorization) {
         measure_authorization(arguments, world, report).await?;
     }
@@ -188,6 +177,17 @@ async fn measure(
         let name = format!("insights over HTTP, {stored} charges of 1,000 accounts, p99 (\u{b5}s)");
         report.limit(&name, times.p99, Goal::AtMost(300_000));
         report.note(format!("{name}: p50 {} \u{b5}s; the job took {:.1?}", times.p50, times.job));
+    }
+    if arguments.has(Part::Memory) && !arguments.quick {
+        let memory = memory::measure(world).await?;
+        report.limit(
+            "memory of serve over 15 minutes, peak (MB)",
+            memory.peak_kib / 1024,
+            Goal::AtMost(200),
+        );
+        report.limit("its growth (KiB a minute)", memory.growth_kib, Goal::AtMost(200));
+        let minutes = memory.minutes;
+        report.note(format!("memory of serve, least and most of each minute: {minutes:?} KiB"));
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) async fn measure(world: &mut World) -> anyhow::Result<Memory> {
         while began.elapsed() < TIME {
             tokio::time::sleep(LOOK_EVERY).await;
             if began.elapsed() >= SETTLED {
-                seen.push(resident_kib(process)?);
+                seen.push(kib(process, "VmRSS")?);
             }
         }
         anyhow::Ok(seen)
@@ -71,9 +71,9 @@ pub(crate) async fn measure(world: &mut World) -> anyhow::Result<Memory> {
     Ok(Memory { peak_kib, growth_kib: last.saturating_sub(first) / apart, minutes })
 }
 
-/// Resident memory of a process.
-fn resident_kib(process: u32) -> anyhow::Result<u64> {
+/// The memory of a process as Linux counts it: `VmRSS` is resident, `VmHWM` the most that was.
+pub(crate) fn kib(process: u32, what: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    Ok(resident.context("no VmRSS")?.trim().trim_end_matches(" kB").parse()?)
+    let line = status.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(':'));
+    Ok(line.with_context(|| format!("no {what}"))?.trim().trim_end_matches(" kB").parse()?)
 }

@@ -177,7 +177,7 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
             tokio::select! {
                 () = shared.rejoin.notified() => {}
                 () = waited_for_assignment(without_since, settings.stall_max) => {
-                    tracing::warn!("the group assigns nothing: joining it again");
+                    tracing::info!("the group assigns nothing: joining it again");
                 }
             }
         };

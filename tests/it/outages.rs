@@ -122,6 +122,9 @@ async fn serve_starts_while_postgres_and_kafka_are_still_away() {
     assert_eq!(balance(&api).await, "8.400000");
 }
 
+/// Longer than a member waits for its batches before it gives its partitions back.
+const GIVEN_BACK: Duration = Duration::from_secs(4);
+
 /// The sessions of all members end meanwhile, and a batch is not committed when they are asked for
 /// their partitions back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -147,8 +150,7 @@ async fn a_kafka_that_stands_still_gives_every_partition_to_somebody_again() {
     let tells =
         |what: &str| meters.iter().all(|meter| system.services[*meter].log_text().contains(what));
     until("the sessions end", SOON, async || tells("partitions revoked").then_some(())).await;
-    // Longer than a member waits for its batches before it gives its partitions back.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(GIVEN_BACK).await;
     lock.rollback().await.expect("unlocked");
     until("they join again", SOON, async || tells("joining it again").then_some(())).await;
     breakable.server("kafka", "resume").await;

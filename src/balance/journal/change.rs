@@ -9,6 +9,7 @@ use crate::ledger::LedgerError;
 
 /// How long a void is remembered.
 const VOID_LIFE: TimeDelta = TimeDelta::days(1);
+
 /// A change of a call's hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {

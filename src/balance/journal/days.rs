@@ -15,6 +15,8 @@ const DAYS_AHEAD: i32 = 3;
 /// How far back the regular search for expired holds looks; older ones are found before their
 /// partition is dropped.
 const SEARCHED_BACK: TimeDelta = TimeDelta::hours(6);
+/// Rows that one look for expired holds goes through.
+const PAGE: i64 = 10_000;
 const ALL: &str = "hold_changes";
 /// Takes rows whose day has no partition.
 const DEFAULT: &str = "hold_changes_default";
@@ -38,7 +40,8 @@ async fn note_expired(
     let mut from = (expired.start, i32::MIN, String::new());
     let mut noted = 0;
     loop {
-        let (found, more) = sql::note_expired(store, partition, &from, expired.end, now).await?;
+        let (found, more) =
+            sql::note_expired(store, partition, &from, expired.end, PAGE, now).await?;
         noted += found;
         let Some(more) = more else { return Ok(noted) };
         from = more;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use callmeter_core::domain::{AccountId, CallSid, Money};
 use chrono::{DateTime, Utc};
-use sqlx::{Executor as _, PgConnection, Row as _};
+use sqlx::{Executor as _, PgConnection, Row as _, postgres::PgRow};
 
 use super::change::{AccountHolds, After, CallChange, Change, Expired, Known, hold, place, sid};
 use crate::balance::model::{BalanceError, Hold};
@@ -251,18 +251,15 @@ pub(crate) async fn open_holds(
     store: &Store,
     calls: &[(AccountId, String)],
 ) -> Result<Vec<CallChange>, BalanceError> {
-    let (ids, sids): (Vec<&str>, Vec<&str>) =
-        calls.iter().map(|(account, call)| (account.as_str(), call.as_str())).unzip();
-    let rows = sqlx::query(
+    let rows = of_calls(
+        store,
+        calls.iter().map(|(account, call)| (account.as_str(), call.as_str())),
         "-- balance::journal, open holds
          SELECT n.place, j.call_sid, j.hold
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (id, call_sid, place)
          JOIN accounts AS a ON a.id = n.id
          JOIN open_holds AS j ON j.account_key = a.account_key AND j.call_sid = n.call_sid",
     )
-    .bind(&ids)
-    .bind(&sids)
-    .fetch_all(&mut *store.read().await?)
     .await?;
     let changes = rows.iter().map(|row| {
         let Some((account, _)) = place(row)?.and_then(|place| calls.get(place)) else {
@@ -279,18 +276,15 @@ pub(crate) async fn revisions(
     store: &Store,
     calls: &[CallChange],
 ) -> Result<Vec<Option<(i64, bool)>>, BalanceError> {
-    let ids: Vec<&str> = calls.iter().map(|it| it.account.as_str()).collect();
-    let sids: Vec<&str> = calls.iter().map(|it| it.call_sid.as_str()).collect();
-    let rows = sqlx::query(
+    let rows = of_calls(
+        store,
+        calls.iter().map(|it| (it.account.as_str(), it.call_sid.as_str())),
         "-- balance::journal, revisions
          SELECT n.place, j.revision, j.hold IS NULL AS is_void
          FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (id, call_sid, place)
          JOIN accounts AS a ON a.id = n.id
          JOIN hold_states AS j ON j.account_key = a.account_key AND j.call_sid = n.call_sid",
     )
-    .bind(&ids)
-    .bind(&sids)
-    .fetch_all(&mut *store.read().await?)
     .await?;
     let mut revisions = vec![None; calls.len()];
     for row in &rows {
@@ -301,19 +295,29 @@ pub(crate) async fn revisions(
     Ok(revisions)
 }
 
-/// Rows that one look for expired holds goes through.
-const PAGE: i64 = 10_000;
+/// Rows about these calls: the statement gets the accounts and the `CallSid`s.
+async fn of_calls<'a>(
+    store: &Store,
+    calls: impl Iterator<Item = (&'a str, &'a str)>,
+    statement: &'static str,
+) -> Result<Vec<PgRow>, StoreError> {
+    let (ids, sids): (Vec<&str>, Vec<&str>) = calls.unzip();
+    let rows = sqlx::query(statement).bind(&ids).bind(&sids);
+    Ok(rows.fetch_all(&mut *store.read().await?).await?)
+}
 
-/// Notes expired holds whose calls are not charged in `expired_holds`: of one page of a partition,
-/// or of the whole table. The table `expired_holds` belongs to `src/sweep`; this only adds rows.
+/// Notes a page of expired holds whose calls are not charged in `expired_holds`: those of a
+/// partition, or of the whole table. Returns how many are new, and where the next page begins.
+/// The table `expired_holds` belongs to `src/sweep`; this only adds rows.
 pub(super) async fn note_expired(
     store: &Store,
     partition: &str,
     from: &Expired,
     to: DateTime<Utc>,
+    most: i64,
     now: DateTime<Utc>,
 ) -> Result<(i64, Option<Expired>), StoreError> {
-    // The partition's name is that of the table, or one that `days` returned.
+    // The name is that of the table, or of one of its partitions.
     let statement = format!(
         "-- balance::note_expired
          WITH page AS MATERIALIZED (
@@ -337,26 +341,23 @@ pub(super) async fn note_expired(
              SELECT expires_at, account_key, call_sid FROM page
              ORDER BY expires_at DESC, account_key DESC, call_sid DESC LIMIT 1) AS last ON true"
     );
-    let (at, account_key, call_sid) = from;
     let mut reserved = store.for_transaction().await?;
     let mut transaction = reserved.begin(Begin::Usual).await?;
     let row = sqlx::query(&statement)
         .bind(now)
-        .bind(at)
-        .bind(account_key)
-        .bind(call_sid)
-        .bind(PAGE)
+        .bind(from.0)
+        .bind(from.1)
+        .bind(&from.2)
+        .bind(most)
         .bind(to)
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;
-    let more = if row.try_get::<i64, _>("looked")? < PAGE {
-        None
-    } else {
-        let call_sid = row.try_get("call_sid")?;
-        Some((row.try_get("expires_at")?, row.try_get("account_key")?, call_sid))
-    };
-    Ok((row.try_get("noted")?, more))
+    let is_last = row.try_get::<i64, _>("looked")? < most;
+    let next =
+        || Ok((row.try_get("expires_at")?, row.try_get("account_key")?, row.try_get("call_sid")?));
+    let more: Result<Option<Expired>, sqlx::Error> = (!is_last).then(next).transpose();
+    Ok((row.try_get("noted")?, more?))
 }
 
 /// Creates the partitions of a day and of so many behind it.

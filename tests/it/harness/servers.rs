@@ -96,8 +96,7 @@ fn copy(from: &Path, to: &Path) {
     assert!(done.success(), "{} is copied", from.display());
 }
 
-/// The folder of a set. A child waits for the end of this process and takes the servers
-/// down.
+/// The folder of a set. A child waits for the end of this process and takes the servers down.
 struct Instance {
     folder: PathBuf,
     _janitor: Child,
