@@ -25,6 +25,8 @@ const CONNECTIONS: usize = 50;
 const FLOOR_ACCOUNT: &str = "sim-0001";
 /// The text that redis-benchmark replaces with a number.
 const NUMBER: &str = "__rand_int__";
+/// The keys of S1.
+const FIXED_KEYS: [&str; 3] = ["s1:{wallet}", "s1:{wallet}:h", "s1:{wallet}:x"];
 /// A call's rate in the floor's request, in micro-dollars a minute.
 const RATE_MICROS: i64 = 20_000;
 
@@ -64,6 +66,7 @@ pub(crate) async fn measure(
         let url = world.redis_url();
         let floor = redis_benchmark(world, seconds, &words(&url).await?).await?;
         let fixed = redis_benchmark(world, seconds, &fixed_words()).await?;
+        forget_floors(&url).await?;
         let before = servers.read(service.process.id())?;
         let mut api = api(service.address, time, &sids).await?;
         let used = servers.read(service.process.id())?.since(before);
@@ -196,10 +199,21 @@ async fn redis_benchmark(world: &World, seconds: u64, words: &[String]) -> anyho
     Ok(Figures { cpu, per_second, p99_micros: thousandths(fields[1])? })
 }
 
+/// Removes what the floors wrote: the service would find their many holds and journal them.
+async fn forget_floors(url: &str) -> anyhow::Result<()> {
+    let mut connection = RedisClient::open(url)?.get_multiplexed_async_connection().await?;
+    let of_the_script = callmeter::balance::scripts::keys(&AccountId::parse(FLOOR_ACCOUNT)?);
+    redis::cmd("UNLINK")
+        .arg(&of_the_script)
+        .arg(&FIXED_KEYS)
+        .exec_async(&mut connection)
+        .await
+        .context("the floors' keys cannot be removed")
+}
+
 /// The arguments of S1: a new call each time, on one account.
 fn fixed_words() -> Vec<String> {
-    let keys = ["s1:{wallet}", "s1:{wallet}:h", "s1:{wallet}:x"];
-    let words = ["EVAL", fixed_floor::SCRIPT, "3"].into_iter().chain(keys);
+    let words = ["EVAL", fixed_floor::SCRIPT, "3"].into_iter().chain(FIXED_KEYS);
     words.chain([NUMBER, "20000", "1900000000000000"]).map(str::to_owned).collect()
 }
 

@@ -183,7 +183,7 @@ impl Api {
         }
         let found = match self.keys.known(digest) {
             Some(known) => self.keys.confirm(digest, known).await?,
-            None => self.first_seen(digest, peer(parts)).await?,
+            None => Box::pin(self.first_seen(digest, peer(parts))).await?,
         };
         let key = found.ok_or_else(Problem::unauthorized)?;
         let (id, scope) = (key.id.to_string(), key.scope.clone());

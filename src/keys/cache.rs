@@ -99,17 +99,17 @@ impl KeyCache {
             });
             if age > LEASE && !known.is_unanswered.load(Ordering::Acquire) {
                 drop(renewing.await);
-                return self.after_asking(digest, known).await;
+                return Box::pin(self.after_asking(digest, known)).await;
             }
         }
         if age <= LEASE {
             return Ok(Some(Arc::clone(&known.key)));
         }
         if known.is_unanswered.load(Ordering::Acquire) {
-            return self.without_the_ledger(&known).await;
+            return Box::pin(self.without_the_ledger(&known)).await;
         }
         // Another request has sent the query; at most all requests in progress wait here.
-        self.ask_or_trust(digest, &known).await
+        Box::pin(self.ask_or_trust(digest, &known)).await
     }
 
     /// The result after the query.

@@ -47,15 +47,16 @@ impl Balance {
         Ok(match self.ask_leased(extend).await? {
             Extended::Held(held) => {
                 let PlacedHold { hold, is_new, .. } = held;
-                self.0.journal.placed(account, call_sid, &hold, is_new, asked_at);
-                Some(Decision::Allow(Allowance::from(&hold)))
+                let allowance = Allowance::from(&hold);
+                self.0.journal.placed(account, call_sid, hold, is_new, asked_at);
+                Some(Decision::Allow(allowance))
             }
             Extended::Settled => {
                 let reason = Denial::CallAlreadySettled;
                 Some(Decision::Deny { reason, shortfall: Money::ZERO })
             }
             Extended::Absent => Some(Decision::NotFound),
-            Extended::Unknown(_) => (!self.load(account).await?).then_some(Decision::NotFound),
+            Extended::Unknown(_) => (!Box::pin(self.load(account)).await?).then_some(Decision::NotFound),
         })
     }
 }

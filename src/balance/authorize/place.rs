@@ -45,9 +45,9 @@ impl Balance {
         let mut placing = Placing { ask, account, source, operation, asked_at, is_new: false };
         match self.place(&mut placing).await {
             Err(error) if error.is_lost() && source == HoldSource::Authorize => {
-                match self.find_payer(&mut placing).await? {
+                match Box::pin(self.find_payer(&mut placing)).await? {
                     Some(decision) => Ok(decision),
-                    None => self.without_redis(&placing).await,
+                    None => Box::pin(self.without_redis(&placing)).await,
                 }
             }
             decision => decision,
@@ -70,7 +70,7 @@ impl Balance {
                 placed => placed?,
             };
             match placed {
-                Placed::Held(held) => return Ok(self.granted(placing, &held)),
+                Placed::Held(held) => return Ok(self.granted(placing, held)),
                 Placed::Denied { reason, shortfall, account_key } => {
                     return Ok(self.deny(placing, account_key, reason, shortfall));
                 }
@@ -81,7 +81,7 @@ impl Balance {
                     let Some(document) = document else { continue };
                     let (key, call_sid) = (document.account_key, placing.ask.call_sid);
                     let now = self.0.clock.now();
-                    if journal::has_ended(&self.0.store, key, call_sid, now).await? {
+                    if Box::pin(journal::has_ended(&self.0.store, key, call_sid, now)).await? {
                         let reason = Denial::CallAlreadySettled;
                         return Ok(self.deny(placing, key, reason, Money::ZERO));
                     }
@@ -89,13 +89,13 @@ impl Balance {
                 }
                 Placed::Unknown(Unknown::Moved) => {
                     let Some(sid) = placing.ask.payer.twilio_account() else { continue };
-                    let payer = self.payer_after_move(sid, &placing.account).await?;
+                    let payer = Box::pin(self.payer_after_move(sid, &placing.account)).await?;
                     if !placing.is_paid_by(payer) {
                         return Ok(Decision::NotFound);
                     }
                 }
                 Placed::Unknown(_) => {
-                    if !self.load(&placing.account).await? {
+                    if !Box::pin(self.load(&placing.account)).await? {
                         return Ok(Decision::NotFound);
                     }
                 }
@@ -136,11 +136,12 @@ impl Balance {
         }
     }
 
-    fn granted(&self, placing: &Placing<'_>, held: &PlacedHold) -> Decision {
+    fn granted(&self, placing: &Placing<'_>, held: PlacedHold) -> Decision {
         let Placing { ask: Ask { call_sid, tag, .. }, account, asked_at, .. } = placing;
-        self.0.journal.placed(account, call_sid, &held.hold, held.is_new, *asked_at);
+        let allowance = Allowance::from(&held.hold);
+        self.0.journal.placed(account, call_sid, held.hold, held.is_new, *asked_at);
         self.note_tag(held.account_key, call_sid, *tag);
-        Decision::Allow(Allowance::from(&held.hold))
+        Decision::Allow(allowance)
     }
 
     /// Asks the ledger who pays while Redis is lost, because no script checks a remembered payer

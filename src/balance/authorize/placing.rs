@@ -1,6 +1,8 @@
 //! A call whose hold is to be placed, and the steps that both ways share: by Redis, or without.
 
-use callmeter_core::domain::{AccountId, CallSid, Money};
+use std::sync::Arc;
+
+use callmeter_core::domain::{AccountId, CallSid, CatalogHistory, Money};
 use callmeter_core::rating::terms_at;
 use tokio::time::Instant;
 
@@ -56,18 +58,22 @@ impl Balance {
         Decision::Deny { reason, shortfall }
     }
 
+    /// The catalogs as the ledger has them.
+    async fn newest_catalogs(&self) -> Result<Arc<CatalogHistory>, BalanceError> {
+        let mut connection = self.0.store.read().await?;
+        let missing = || LedgerError::unreadable("the catalog", "none was ever accepted");
+        let stamp = catalogs::latest(&mut connection).await?.ok_or_else(missing)?;
+        Ok(self.0.catalogs.at(&mut connection, stamp).await?)
+    }
+
     pub(super) async fn terms(
         &self,
         document: &Document,
         parties: CallParties<'_>,
     ) -> Result<CallTerms, BalanceError> {
-        let history = if let Some(history) = self.0.catalogs.with(document.catalog_version) {
-            history
-        } else {
-            let mut connection = self.0.store.read().await?;
-            let missing = || LedgerError::unreadable("the catalog", "none was ever accepted");
-            let stamp = catalogs::latest(&mut connection).await?.ok_or_else(missing)?;
-            self.0.catalogs.at(&mut connection, stamp).await?
+        let history = match self.0.catalogs.with(document.catalog_version) {
+            Some(history) => history,
+            None => Box::pin(self.newest_catalogs()).await?,
         };
         let terms = terms_at(&history, &document.timeline, self.0.clock.now())
             .map_err(|error| LedgerError::unreadable("a subscription", error))?;

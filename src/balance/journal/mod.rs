@@ -4,6 +4,7 @@
 //! writes all grants of some 20 ms. While Postgres is away, a limited number of holds and voids
 //! waits here; beyond it, nothing is granted or voided.
 
+mod accounts;
 pub(crate) mod change;
 pub(crate) mod days;
 pub(crate) mod denials;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::ledger::call_tags;
 use crate::ledger::store::{Store, StoreError};
 use crate::metrics::HOLD_JOURNAL_LAG_SECONDS;
+use accounts::AccountKeys;
 use change::{CallChange, Change};
 use pending::{Asked, Pending};
 
@@ -84,14 +86,14 @@ impl Journal {
         &self,
         account: &AccountId,
         call_sid: &CallSid,
-        hold: &Hold,
+        hold: Hold,
         is_new: bool,
         at: Instant,
     ) {
         let key = (account.clone(), call_sid.clone());
         let mut pending = self.lock();
         if is_new || !pending.is_known(&key, hold.revision) {
-            pending.put(key, Asked { change: Change::Held(hold.clone()), at });
+            pending.put(key, Asked { change: Change::Held(hold), at });
             self.0.wake.notify_one();
         }
     }
@@ -164,13 +166,14 @@ impl Journal {
         late: mpsc::Sender<Vec<CallChange>>,
     ) {
         self.tell_lag();
+        let mut keys = AccountKeys::default();
         while !shutdown.is_cancelled() {
             let woken = shutdown.run_until_cancelled(self.0.wake.notified());
             // While nothing waits there is no lag to report, and every change wakes this loop.
             let waits = if self.lock().is_empty() { Duration::MAX } else { TELL_EVERY };
             let _ = tokio::time::timeout(waits, woken).await;
             tokio::time::sleep(GATHER).await;
-            if let Err(error) = self.write_pending().await {
+            if let Err(error) = self.write_pending(&mut keys).await {
                 tracing::warn!(%error, "holds wait to be journaled");
                 let _ = shutdown.run_until_cancelled(tokio::time::sleep(RETRY)).await;
                 self.0.wake.notify_one();
@@ -182,7 +185,7 @@ impl Journal {
                 place.send(self.lock().take_late());
             }
         }
-        if let Err(error) = self.write_pending().await {
+        if let Err(error) = self.write_pending(&mut keys).await {
             let holds = self.lock().changes.len();
             tracing::error!(%error, holds, "holds are not journaled");
         }
@@ -194,7 +197,7 @@ impl Journal {
     }
 
     /// Writes all that waits; on an error, the unwritten changes keep waiting.
-    async fn write_pending(&self) -> Result<(), StoreError> {
+    async fn write_pending(&self, keys: &mut AccountKeys) -> Result<(), StoreError> {
         self.write_tags().await?;
         let (changes, last) = self.lock().take();
         let mut changes: Vec<_> = changes
@@ -206,7 +209,7 @@ impl Journal {
         for (index, chunk) in changes.chunks(ROWS_MAX).enumerate() {
             let now = self.0.clock.now();
             let rows = chunk.iter().map(|(change, _)| change);
-            if let Err(error) = store::append(&self.0.store, rows, now).await {
+            if let Err(error) = store::append(&self.0.store, keys, rows, now).await {
                 let mut pending = self.lock();
                 pending.landed();
                 for (CallChange { account, call_sid, change }, at) in

@@ -1,6 +1,7 @@
 //! Changes that wait to be journaled, and those that this process knows to be journaled.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use callmeter_core::domain::{AccountId, CallSid};
 use tokio::time::Instant;
@@ -96,16 +97,20 @@ impl Pending {
     /// Keeps the later of two changes of one call.
     pub(super) fn put_back(&mut self, key: Key, asked: Asked) {
         self.since = Some(self.since.map_or(asked.at, |since| since.min(asked.at)));
-        let account = key.0.clone();
         match self.changes.entry(key) {
-            std::collections::hash_map::Entry::Occupied(mut standing) => {
+            Entry::Occupied(mut standing) => {
                 if standing.get().change.revision() < asked.change.revision() {
                     standing.insert(asked);
                 }
             }
-            std::collections::hash_map::Entry::Vacant(vacant) => {
+            Entry::Vacant(vacant) => {
+                let account = &vacant.key().0;
+                if let Some(count) = self.by_account.get_mut(account) {
+                    *count += 1;
+                } else {
+                    self.by_account.insert(account.clone(), 1);
+                }
                 vacant.insert(asked);
-                *self.by_account.entry(account).or_default() += 1;
             }
         }
     }

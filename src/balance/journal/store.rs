@@ -10,28 +10,23 @@ use callmeter_core::domain::{AccountId, CallSid, Money};
 use chrono::{DateTime, Utc};
 use sqlx::{Executor as _, PgConnection, Row as _, postgres::PgRow};
 
+use super::accounts::AccountKeys;
 use super::change::{AccountHolds, After, CallChange, Change, Expired, Known, hold, place, sid};
 use crate::balance::model::{BalanceError, Hold};
 use crate::ledger::copy::CopyRows;
 use crate::ledger::store::{Begin, Store, StoreError};
 
 /// Appends changes; skips those of accounts that the ledger does not have.
-pub(crate) async fn append(
+pub(super) async fn append(
     store: &Store,
-    changes: impl ExactSizeIterator<Item = &CallChange> + Clone + Send,
+    keys: &mut AccountKeys,
+    changes: impl Iterator<Item = &CallChange> + Clone + Send,
     now: DateTime<Utc>,
 ) -> Result<(), StoreError> {
-    let ids: Vec<&str> = changes.clone().map(|change| change.account.as_str()).collect();
     let mut reserved = store.for_transaction().await?;
     let mut transaction = reserved.begin(Begin::Usual).await?;
-    let keys: Vec<Option<i32>> = sqlx::query_scalar(
-        "-- balance::journal, the accounts
-         SELECT a.account_key FROM unnest($1::text[]) WITH ORDINALITY AS n (id, place)
-         LEFT JOIN accounts AS a ON a.id = n.id ORDER BY n.place",
-    )
-    .bind(&ids)
-    .fetch_all(&mut *transaction)
-    .await?;
+    let accounts = changes.clone().map(|change| &change.account);
+    let keys = keys.read(&mut transaction, accounts).await?;
     let statement = "/* balance::journal */ COPY hold_changes
         (account_key, call_sid, revision, granted_by, money_micros, hold, expires_at, journaled_at)
         FROM STDIN BINARY";

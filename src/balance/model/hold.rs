@@ -21,6 +21,11 @@ impl std::fmt::Display for CycleRef {
 }
 
 impl CycleRef {
+    /// The word for a cycle, or for none, in a packed hold.
+    pub fn word(cycle: Option<Self>) -> String {
+        cycle.map_or_else(|| "-".to_owned(), |cycle| cycle.to_string())
+    }
+
     /// Reads the name that [`Display`](std::fmt::Display) writes; `None` for `-`.
     pub fn parse(text: &str) -> Option<Self> {
         let (subscription, start) = text.split_once(':')?;
@@ -166,7 +171,7 @@ impl Hold {
 
     /// Writes the sixteen words.
     pub fn pack(&self) -> String {
-        let cycle = self.cycle.map_or_else(|| "-".to_owned(), |cycle| cycle.to_string());
+        let cycle = CycleRef::word(self.cycle);
         format!(
             "{} {} {} {} {} {cycle} {} {} {} {} {} {} {} {} {} {}",
             self.revision,

@@ -26,9 +26,9 @@ impl Balance {
         if let Some(account) = self.payer_kept(sid) {
             return Ok(Some(account));
         }
-        match self.payer_in_ledger(sid).await {
+        match Box::pin(self.payer_in_ledger(sid)).await {
             Err(error) if error.is_of_the_ledger() => {
-                let account = self.payer_in_redis(sid).await.ok_or(error)?;
+                let account = Box::pin(self.payer_in_redis(sid)).await.ok_or(error)?;
                 self.keep_payer(sid, &account);
                 Ok(Some(account))
             }

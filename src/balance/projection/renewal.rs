@@ -49,25 +49,26 @@ impl Balance {
         &self,
         request: &R,
     ) -> Result<R::Reply, BalanceError> {
-        self.renew().await?;
+        if self.0.lease.is_due() {
+            Box::pin(self.renew()).await?;
+        }
         let account = request.account();
         if self.0.lease.is_noted(account) {
-            let caught_up = tokio::time::timeout(CATCH_UP_MAX, self.catch_up(account)).await;
+            let catching_up = Box::pin(self.catch_up(account));
+            let caught_up = tokio::time::timeout(CATCH_UP_MAX, catching_up).await;
             caught_up.unwrap_or_else(|_| Err(too_late()))?;
         }
         self.0.redis.ask(request).await
     }
 
-    /// Looks again if the last look is too old.
+    /// Looks again, unless another caller just did.
     async fn renew(&self) -> Result<(), BalanceError> {
         let lease = &self.0.lease;
+        let _turn = lease.turn.lock().await;
         if lease.is_due() {
-            let _turn = lease.turn.lock().await;
-            if lease.is_due() {
-                let looked = self.look_at_ledger().await;
-                let was_ever = lease.was_ever_seen();
-                return looked.or_else(|error| if was_ever { Ok(()) } else { Err(error) });
-            }
+            let looked = self.look_at_ledger().await;
+            let was_ever = lease.was_ever_seen();
+            return looked.or_else(|error| if was_ever { Ok(()) } else { Err(error) });
         }
         Ok(())
     }

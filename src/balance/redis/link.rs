@@ -78,6 +78,11 @@ impl Link {
         if let Some(session) = self.0.session.load_full() {
             return Ok(session);
         }
+        // Boxed, as is all that happens rarely: the future of an authorization stays small.
+        Box::pin(self.new_session()).await
+    }
+
+    async fn new_session(&self) -> Result<Arc<Session>, BalanceError> {
         let mut failed_at = self.0.failed_at.lock().await;
         if let Some(session) = self.0.session.load_full() {
             return Ok(session);

@@ -29,7 +29,7 @@ impl Balance {
                         && self.0.journal.has_permit(&account)
                     {
                         journaled += 1;
-                        self.0.journal.placed(&account, &call_sid, &hold, true, Instant::now());
+                        self.0.journal.placed(&account, &call_sid, hold, true, Instant::now());
                     }
                 }
             }

@@ -22,7 +22,8 @@
 --
 -- The wallet notes which buckets of the ring it has ("t:0" to "t:3"). If one was evicted, ended calls
 -- would look like new ones, so the wallet is torn then. While not all ended calls are back after a
--- loss, "unsure" says how far back they were read, in words that only the loader reads.
+-- loss, "unsure" says how far back they were read, in words that only the loader reads. "quiet_until"
+-- is a time before which no hold is due; without it the next place looks.
 
 -- Redis makes a script's functions anew at each call, whether they are used or not, and writes each
 -- number that a command gets with 17 digits. So the functions are in parts, of which a script has those
@@ -31,8 +32,9 @@
 local WALLET, HOLDS, EXPIRIES = KEYS[1], KEYS[2], KEYS[3]
 local PROJECTED, LOADING = KEYS[8], KEYS[9]
 
--- An idle wallet leaves Redis after two days; that is longer than any hold lives.
-local WALLET_LIFE_SECONDS = '172800'
+-- An idle wallet leaves Redis after four days. Its life begins anew whenever a place looked for holds that
+-- are due, so at least once in the life of a hold, which is 37 hours at most.
+local WALLET_LIFE_SECONDS = '345600'
 local BUCKET_MICROS = 43200000000
 local SETTLED_LIFE_MICROS = 86400000000
 
@@ -51,21 +53,27 @@ local OFFSET = whole(ARGV[3], 'offset')
 local CLOCK = redis.call('TIME')
 local NOW = CLOCK[1] * 1000000 + CLOCK[2] + OFFSET
 
--- Whether a bucket of the ring is gone before its time. The fields that note the buckets follow the
--- first `others` of a reply.
-local function lacks_a_bucket(fields, others)
+-- The buckets are noted in the fields after the first five that `read_wallet` reads.
+local BEFORE_BUCKETS = 5
+
+-- Whether a bucket of the ring is gone before its time.
+local function lacks_a_bucket(fields)
   -- One that ends within a second may be gone already by Redis's own clock.
   local keys, ended = {}, NOW + 1000000 - BUCKET_MICROS - SETTLED_LIFE_MICROS
   for index = 1, 4 do
-    local noted = fields[others + index]
+    local noted = fields[BEFORE_BUCKETS + index]
     if noted and noted * BUCKET_MICROS > ended then keys[#keys + 1] = KEYS[3 + index] end
   end
   return #keys > 0 and redis.call('EXISTS', unpack(keys)) < #keys
 end
 
-local function is_settled(call_sid)
-  for index = 4, 7 do
-    if redis.call('SISMEMBER', KEYS[index], call_sid) == 1 then return true end
+-- Whether a call has ended. A wallet that was read has all buckets that it notes, and no others.
+local function is_settled(call_sid, wallet)
+  for index = 1, 4 do
+    if (not wallet or wallet.fields[BEFORE_BUCKETS + index])
+      and redis.call('SISMEMBER', KEYS[3 + index], call_sid) == 1 then
+      return true
+    end
   end
   return false
 end

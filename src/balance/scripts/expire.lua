@@ -13,8 +13,9 @@
 -- Worked example: three holds of 14000, two of them due, most 1: {standing, 1, ..., 2, 28000, ...}. If
 -- place released one more just before: {standing, 2, ...}.
 
-local wallet, why = read_wallet()
-if not wallet then return { 'unknown', why } end
+local wallet, fields = read_wallet('version', 'charge_sequence', 'account', 'balance', 'credit_limit',
+  'unsure')
+if not wallet then return { 'unknown', fields } end
 local most = whole(ARGV[4], 'most')
 local expired = 0
 if most > 0 then
@@ -22,9 +23,9 @@ if most > 0 then
   expired = whole(redis.call('HGET', WALLET, 'expired') or 0, 'expired')
   redis.call('HDEL', WALLET, 'expired')
 end
-local reply = { 'standing', expired, wallet.incarnation, wallet.version, wallet.charge_sequence,
-  wallet.holds, wallet.held, wallet.account, wallet.balance, wallet.credit_limit,
-  wallet.unsure or '' }
+local reply = { 'standing', expired, wallet.incarnation, fields[10] + 0, fields[11] + 0, wallet.holds,
+  wallet.held, fields[12] + 0, whole(fields[13], 'balance'), whole(fields[14], 'credit_limit'),
+  fields[15] or '' }
 if most == 0 then
   for _, field in ipairs(redis.call('HKEYS', WALLET)) do
     if string.sub(field, 1, 2) == 'a:' then

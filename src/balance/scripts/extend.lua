@@ -20,14 +20,15 @@
 -- Worked example: granted 60 from a wallet with 140000 at 14000 a minute, asked 300: granted 300,
 -- held 70000. Then asked 900: granted 600, held 140000, final.
 
--- The grant for a hold's call from the wallet's pool, with the hold's own amounts given back.
-local function grant_for(wallet, hold, asked, cap)
+-- The grant for a hold's call from the wallet's pool, with the hold's own amounts given back. `fields` as
+-- read below.
+local function grant_for(wallet, fields, hold, asked, cap)
   local held = held_allowance(wallet, hold.cycle) - hold.allowance
-  local left = math.max(0, hold.included - wallet.used - held)
+  local left = math.max(0, hold.included - whole(fields[15] or 0, 'used') - held)
   local others = wallet.held - hold.held
-  local money = whole(wallet.balance + wallet.credit_limit - others, 'available')
-  return (grant(left, money, budget_left(wallet.budget, others), hold.rate, hold.initial,
-    hold.increment, hold.block == '1', asked, cap))
+  local available = whole(fields[12], 'balance') + whole(fields[13], 'credit_limit')
+  return (grant(left, whole(available - others, 'available'), budget_left(fields[14], others),
+    hold.rate, hold.initial, hold.increment, hold.block == '1', asked, cap))
 end
 
 -- Writes the grant into the hold, and the difference into the wallet's sums. A hold lives for
@@ -48,28 +49,34 @@ local ring, grace = whole(ARGV[8], 'ring'), whole(ARGV[9], 'grace')
 
 local packed = redis.call('HGET', HOLDS, call_sid)
 local hold = packed and unpack_hold(packed)
-local wallet, why = read_wallet(hold and hold.cycle)
-if not wallet then return { 'unknown', why } end
+local cycle = hold and hold.cycle or '-'
+local wallet, fields = read_wallet('account', 'status', 'balance', 'credit_limit', 'budget', 'u:' .. cycle,
+  'a:' .. cycle)
+if not wallet then return { 'unknown', fields } end
+local account, status = fields[10] + 0, fields[11]
+wallet.cycles[cycle] = whole(fields[16] or 0, 'held allowance')
 if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
-if not hold then return { is_settled(call_sid) and 'settled' or 'absent' } end
+if not hold then return { is_settled(call_sid, wallet) and 'settled' or 'absent' } end
 if hold.source == 'stream' then return { 'absent' } end
-if hold.operation == operation then return { 'held', 0, packed, wallet.account } end
-expire_due(wallet, whole(ARGV[10], 'expire_max'))
+if hold.operation == operation then return { 'held', 0, packed, account } end
+if math.min(wallet.quiet_until, hold.expires_at) <= NOW then
+  expire_due(wallet, whole(ARGV[10], 'expire_max'))
+end
 if redis.call('HEXISTS', HOLDS, call_sid) == 0 then return { 'absent' } end
 
-local granted = wallet.status == 'open' and grant_for(wallet, hold, asked, cap)
+local granted = status == 'open' and grant_for(wallet, fields, hold, asked, cap)
 local attainable = granted and granted.attainable or 0
 if asked <= hold.granted then
   -- Nothing to do, but `final` may have changed.
   hold.final = hold.granted >= attainable and '1' or '0'
-  return { 'held', 0, pack_hold(hold), wallet.account }
+  return { 'held', 0, pack_hold(hold), account }
 end
 hold.operation = operation
 if attainable <= hold.granted then
   hold.final = '1'
-  return { 'held', 0, write_hold(call_sid, hold), wallet.account }
+  return { 'held', 0, write_hold(call_sid, hold, wallet.quiet_until), account }
 end
 take(wallet, hold, granted, ring, grace)
-packed = write_hold(call_sid, hold)
+packed = write_hold(call_sid, hold, wallet.quiet_until)
 write_sums(wallet)
-return { 'held', 1, packed, wallet.account }
+return { 'held', 1, packed, account }

@@ -9,13 +9,15 @@ local function budget_left(budget, held)
   return whole(NOW < ends + 0 and left or monthly, 'budget') - held
 end
 
-local function quotient(number, divisor) return (number - number % divisor) / divisor end
-
-local function price(rate, seconds) return quotient(rate * seconds + 30, 60) end
+local function price(rate, seconds)
+  local sixtieths = rate * seconds + 30
+  return (sixtieths - sixtieths % 60) / 60
+end
 
 local function billed_seconds(seconds, initial, increment)
-  local beyond = math.max(0, seconds - initial)
-  return initial + quotient(beyond + increment - 1, increment) * increment
+  if seconds <= initial then return initial end
+  local beyond = seconds - initial + increment - 1
+  return initial + beyond - beyond % increment
 end
 
 -- Returns {granted, attainable, allowance, held, final}, or nil, the shortfall, and whether the budget
@@ -28,12 +30,14 @@ local function grant(allowance_left, money, budget, rate, initial, increment, bl
     'terms beyond what is exact')
   if budget and budget <= 0 then return nil, 0, true end
   local longest = billed_seconds(cap, initial, increment)
-  local allowance = math.min(allowance_left, longest)
+  local allowance = allowance_left < longest and allowance_left or longest
   local payable = allowance
   if not block then
-    local purse = budget and math.min(money, budget) or money
-    local useful = math.min(math.max(purse, 0), price(rate, longest - allowance))
-    payable = payable + (rate == 0 and longest or quotient(60 * useful + 29, rate))
+    local useful = price(rate, longest - allowance)
+    if money < useful then useful = money end
+    if budget and budget < useful then useful = budget end
+    local sixtieths = useful > 0 and 60 * useful + 29 or 29
+    payable = payable + (rate == 0 and longest or (sixtieths - sixtieths % rate) / rate)
   end
   if payable < initial then
     if block then return nil, 0 end
@@ -41,11 +45,11 @@ local function grant(allowance_left, money, budget, rate, initial, increment, bl
     if missing <= 0 then return nil, 0, true end
     return nil, missing
   end
-  local length = initial + quotient(payable - initial, increment) * increment
-  local attainable = math.min(length, cap)
-  local granted = math.min(attainable, asked)
+  local attainable = payable - (payable - initial) % increment
+  if cap < attainable then attainable = cap end
+  local granted = asked < attainable and asked or attainable
   local billed = billed_seconds(granted, initial, increment)
-  local from_allowance = math.min(billed, allowance)
+  local from_allowance = allowance < billed and allowance or billed
   return {
     granted = granted,
     attainable = attainable,

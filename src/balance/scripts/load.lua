@@ -30,11 +30,12 @@ local twilio_sids, at_holds = list_from(at_sids)
 local holds, at_settled = list_from(at_holds)
 local settled = list_from(at_settled)
 
-local standing = read_wallet()
+local standing, fields = read_wallet('version', 'charge_sequence')
 if standing and standing.incarnation > INCARNATION then return { 'newer', standing.incarnation } end
 if standing and standing.incarnation == INCARNATION then
-  if standing.version >= version then return { 'current', standing.version } end
-  return { 'gap', standing.version, standing.charge_sequence }
+  local reached = whole(fields[10], 'version')
+  if reached >= version then return { 'current', reached } end
+  return { 'gap', reached, whole(fields[11], 'charge_sequence') }
 end
 if redis.call('GET', LOADING) ~= ARGV[13] then return { 'forgotten' } end
 local reached = projected_version()
@@ -56,7 +57,7 @@ else
   for index = 1, #holds, 2 do
     local hold = unpack_hold(holds[index + 1])
     if hold.expires_at > NOW and not is_settled(holds[index]) then
-      write_hold(holds[index], hold)
+      write_hold(holds[index], hold, 0)
       wallet.held = wallet.held + hold.held
       wallet.holds = wallet.holds + 1
       wallet.cycles[hold.cycle] = (wallet.cycles[hold.cycle] or 0) + hold.allowance

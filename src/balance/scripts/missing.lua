@@ -12,7 +12,7 @@ local wallet, why = read_wallet()
 if not wallet then return { 'unknown', why } end
 local reply = { 'missing' }
 for _, call_sid in ipairs((list_from(4))) do
-  if redis.call('HEXISTS', HOLDS, call_sid) == 0 and not is_settled(call_sid) then
+  if redis.call('HEXISTS', HOLDS, call_sid) == 0 and not is_settled(call_sid, wallet) then
     reply[#reply + 1] = call_sid
   end
 end

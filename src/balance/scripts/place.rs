@@ -6,7 +6,9 @@ use redis::{Cmd, Value};
 use super::reply::Reply;
 use super::request::{Name, Request};
 use super::unknown::Unknown;
-use crate::balance::model::{BalanceError, CallTerms, Denial, Hold, HoldSettings, HoldSource};
+use crate::balance::model::{
+    BalanceError, CallTerms, CycleRef, Denial, Hold, HoldSettings, HoldSource,
+};
 
 /// Reserves allowance and money for a call.
 #[derive(Clone, Debug)]
@@ -74,26 +76,37 @@ pub struct PlacedHold {
 impl Request for Place<'_> {
     type Reply = Placed;
     const SCRIPT: Name = Name::Place;
+    const KEYS: usize = 7;
 
     fn account(&self) -> &AccountId {
         self.account
     }
 
     fn arguments(&self, command: &mut Cmd) {
-        let terms = self.terms;
+        let (terms, settings) = (self.terms, self.settings);
         command.arg(self.operation).arg(self.call_sid.as_str()).arg(self.source.as_str());
         command.arg(self.terms_revision);
         command.arg(self.twilio_account_sid.map_or("", TwilioAccountSid::as_str));
-        match terms.cycle {
-            Some(cycle) => command.arg(cycle.to_string()),
-            None => command.arg("-"),
-        };
-        command.arg(terms.included_seconds).arg(terms.rate.micros());
-        command.arg(terms.increments.initial()).arg(terms.increments.increment());
-        command.arg(u8::from(terms.blocks_overage)).arg(u8::from(terms.is_destination_blocked));
-        command.arg(self.asked_seconds).arg(self.settings.granted_seconds_max);
-        command.arg(self.settings.ring_seconds).arg(self.settings.grace_seconds);
-        command.arg(self.settings.expired_per_step_max).arg(u8::from(self.is_new));
+        // Each argument costs Redis as much as a small command, so numbers share one.
+        command.arg(format!(
+            "{} {} {} {} {} {}",
+            CycleRef::word(terms.cycle),
+            terms.included_seconds,
+            terms.rate.micros(),
+            terms.increments.initial(),
+            terms.increments.increment(),
+            u8::from(terms.blocks_overage)
+        ));
+        command.arg(format!(
+            "{} {} {} {} {} {} {}",
+            self.asked_seconds,
+            settings.granted_seconds_max,
+            settings.ring_seconds,
+            settings.grace_seconds,
+            settings.expired_per_step_max,
+            u8::from(terms.is_destination_blocked),
+            u8::from(self.is_new)
+        ));
     }
 
     fn read(value: Value) -> Result<Placed, BalanceError> {

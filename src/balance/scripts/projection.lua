@@ -24,7 +24,7 @@ local function remember_settled(call_sids, wallet)
   if #call_sids == 0 then return end
   local bucket = bucket_of_now()
   local key, field = KEYS[4 + bucket % 4], 't:' .. digits(bucket % 4)
-  if wallet and wallet.fields[16 + bucket % 4] == digits(bucket) then
+  if wallet and wallet.fields[BEFORE_BUCKETS + 1 + bucket % 4] == digits(bucket) then
     add_settled(key, call_sids)
     return
   end

@@ -14,9 +14,9 @@
 -- {changed}.
 
 remember_settled((list_from(6)))
-local wallet, why = read_wallet()
-if not wallet then return { 'unknown', why } end
-if wallet.unsure ~= ARGV[4] then return { 'changed' } end
+local wallet, fields = read_wallet('unsure')
+if not wallet then return { 'unknown', fields } end
+if fields[10] ~= ARGV[4] then return { 'changed' } end
 if ARGV[5] == '' then
   redis.call('HDEL', WALLET, 'unsure')
 else

@@ -10,6 +10,12 @@ use crate::balance::model::BalanceError;
 /// The grant in Lua, for the test that it equals the Rust function.
 pub const GRANT: &str = include_str!("grant.lua");
 
+/// What follows the wallet's key in each key of an account.
+const KEY_PARTS: [&str; 9] = ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v", ":l"];
+/// Words and bytes of a usual command, so that it is written without growing.
+const ARGUMENTS_USUAL: usize = 24;
+const BYTES_USUAL: usize = 640;
+
 /// A script, and the digest by which Redis is asked to run it.
 #[derive(Debug)]
 struct Source {
@@ -36,15 +42,15 @@ macro_rules! scripts {
 scripts! {
     Announce: "common.lua", "announce.lua";
     Place: "common.lua", "wallet.lua", "grant.lua", "place.lua";
-    Extend: "common.lua", "wallet.lua", "grant.lua", "extend.lua";
+    Extend: "common.lua", "wallet.lua", "write_hold.lua", "grant.lua", "extend.lua";
     Void: "common.lua", "wallet.lua", "projection.lua", "void.lua";
     Settle: "common.lua", "wallet.lua", "projection.lua", "settle.lua";
     Expire: "common.lua", "wallet.lua", "expire.lua";
-    Load: "common.lua", "wallet.lua", "projection.lua", "load.lua";
+    Load: "common.lua", "wallet.lua", "write_hold.lua", "projection.lua", "load.lua";
     Holds: "common.lua", "wallet.lua", "holds.lua";
     Missing: "common.lua", "wallet.lua", "projection.lua", "missing.lua";
     Remember: "common.lua", "wallet.lua", "projection.lua", "remember.lua";
-    Restore: "common.lua", "wallet.lua", "restore.lua";
+    Restore: "common.lua", "wallet.lua", "write_hold.lua", "restore.lua";
 }
 
 impl Name {
@@ -82,6 +88,9 @@ pub trait Request {
     /// The script.
     const SCRIPT: Name;
 
+    /// How many of the account's keys it is given: the first ones.
+    const KEYS: usize = 9;
+
     /// The account whose keys it works on.
     fn account(&self) -> &AccountId;
 
@@ -96,9 +105,16 @@ pub trait Request {
 
     /// The command.
     fn command(&self, stamp: &Stamp) -> Cmd {
-        let keys = keys(self.account());
-        let mut command = redis::cmd("EVALSHA");
-        command.arg(SOURCES[Self::SCRIPT as usize].script.get_hash()).arg(keys.len()).arg(&keys);
+        let mut command = Cmd::with_capacity(ARGUMENTS_USUAL, BYTES_USUAL);
+        command.arg("EVALSHA").arg(SOURCES[Self::SCRIPT as usize].script.get_hash());
+        command.arg(Self::KEYS);
+        let mut key = wallet_key(self.account());
+        let wallet_length = key.len();
+        for part in &KEY_PARTS[..Self::KEYS] {
+            key.truncate(wallet_length);
+            key.push_str(part);
+            command.arg(&key);
+        }
         command.arg(&*stamp.epoch).arg(stamp.incarnation).arg(stamp.offset_micros);
         self.arguments(&mut command);
         command
@@ -107,8 +123,12 @@ pub trait Request {
 
 /// The keys of an account, all in the slot of its hash tag, in the order of `common.lua`.
 pub fn keys(account: &AccountId) -> [String; 9] {
-    ["", ":h", ":x", ":t0", ":t1", ":t2", ":t3", ":v", ":l"]
-        .map(|part| format!("cm:{{{account}}}{part}"))
+    let wallet = wallet_key(account);
+    KEY_PARTS.map(|part| format!("{wallet}{part}"))
+}
+
+fn wallet_key(account: &AccountId) -> String {
+    format!("cm:{{{account}}}")
 }
 
 /// Adds a list: the number of its members, then each member.

@@ -14,9 +14,9 @@
 -- Worked example: balance 20000, another call holds 14000; restoring 14000: {restored, 8000}.
 
 local call_sid, hold = ARGV[4], unpack_hold(ARGV[5])
-local wallet, why = read_wallet()
-if not wallet then return { 'unknown', why } end
-if hold.expires_at <= NOW or is_settled(call_sid) then
+local wallet, fields = read_wallet('balance', 'credit_limit')
+if not wallet then return { 'unknown', fields } end
+if hold.expires_at <= NOW or is_settled(call_sid, wallet) then
   -- A hold that was granted after the load was never lost.
   local loaded_at = whole(redis.call('HGET', WALLET, 'loaded_at'), 'loaded_at')
   return { hold.revision < loaded_at and 'over' or 'standing' }
@@ -30,7 +30,7 @@ end
 wallet.held = wallet.held + hold.held
 wallet.holds = wallet.holds + 1
 wallet.cycles[hold.cycle] = held_allowance(wallet, hold.cycle) + hold.allowance
-write_hold(call_sid, hold)
+write_hold(call_sid, hold, wallet.quiet_until)
 write_sums(wallet)
-local available = wallet.balance + wallet.credit_limit - wallet.held
+local available = whole(fields[10], 'balance') + whole(fields[11], 'credit_limit') - wallet.held
 return { 'restored', math.min(hold.held, math.max(0, -available)) }

@@ -29,18 +29,19 @@ local twilio_sids, at_calls = list_from(at_sids)
 local call_sids = list_from(at_calls)
 assert(to >= from, 'a projection goes forward')
 
-local wallet, why = read_wallet()
+local wallet, fields = read_wallet('version', 'charge_sequence')
 remember_settled(call_sids, wallet)
-if why == 'torn' then wallet, why = read_wallet() end
-if wallet and wallet.incarnation < INCARNATION then wallet, why = nil, 'incarnation' end
+if fields == 'torn' then wallet, fields = read_wallet('version', 'charge_sequence') end
+if wallet and wallet.incarnation < INCARNATION then wallet, fields = nil, 'incarnation' end
 if not wallet then
   -- A load that read the ledger before this change must not bring the older wallet.
   remember_projected(to)
-  return { 'unknown', why }
+  return { 'unknown', fields }
 end
 if wallet.incarnation > INCARNATION then return { 'newer', wallet.incarnation } end
-if to <= wallet.version then return { 'stale', wallet.version } end
-if from > wallet.version then return { 'gap', wallet.version, wallet.charge_sequence } end
+local version = whole(fields[10], 'version')
+if to <= version then return { 'stale', version } end
+if from > version then return { 'gap', version, whole(fields[11], 'charge_sequence') } end
 
 local settled, released = 0, {}
 if wallet.holds > 0 then

@@ -14,11 +14,11 @@
 -- {voided, 0, r'}. r is greater than the hold's own revision, so the journal takes it.
 
 local call_sid, twilio_sid = ARGV[4], ARGV[5]
-local wallet, why = read_wallet(nil, twilio_sid)
+local wallet, fields = read_wallet('s:' .. twilio_sid)
 if twilio_sid ~= '' then
-  if not wallet then return { 'unknown', why } end
+  if not wallet then return { 'unknown', fields } end
   if wallet.incarnation < INCARNATION then return { 'unknown', 'incarnation' } end
-  if not wallet.has_sid then return { 'unknown', 'moved' } end
+  if not fields[10] then return { 'unknown', 'moved' } end
 end
 local packed = redis.call('HGET', HOLDS, call_sid)
 local freed, revision = wallet and 0 or 1, NOW

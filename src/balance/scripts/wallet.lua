@@ -1,38 +1,26 @@
 -- The wallet and its holds.
 
--- The wallet of this epoch, or nil and why it is unknown. `cycle` and `twilio_sid` may be nil.
-local function read_wallet(cycle, twilio_sid)
-  cycle = cycle or '-'
-  local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'version', 'charge_sequence',
-    'balance', 'credit_limit', 'status', 'calls_max', 'terms', 'held', 'holds', 'account',
-    'u:' .. cycle, 'a:' .. cycle, 'unsure', 't:0', 't:1', 't:2', 't:3', 's:' .. (twilio_sid or ''),
-    'budget')
+-- The wallet of this epoch with the sums over its holds, and the list of its fields; or nil and why it is
+-- unknown. `...` names the other fields that the script needs: they are number 10 and up of the list.
+local function read_wallet(...)
+  local fields = redis.call('HMGET', WALLET, 'epoch', 'incarnation', 'held', 'holds', 'quiet_until',
+    't:0', 't:1', 't:2', 't:3', ...)
   if not fields[1] then return nil, 'absent' end
   if fields[1] ~= EPOCH then return nil, 'epoch' end
-  local holds = fields[11] + 0
-  if lacks_a_bucket(fields, 15) or redis.call('HLEN', HOLDS) ~= holds
-    or redis.call('ZCARD', EXPIRIES) ~= holds then
+  local holds, quiet_until = fields[4] + 0, (fields[5] or 0) + 0
+  -- Lost expiries harm nothing before one of them is due, and are found out then.
+  if lacks_a_bucket(fields) or redis.call('HLEN', HOLDS) ~= holds
+    or quiet_until <= NOW and redis.call('ZCARD', EXPIRIES) ~= holds then
     return nil, 'torn'
   end
   return {
     incarnation = fields[2] + 0,
-    version = fields[3] + 0,
-    charge_sequence = fields[4] + 0,
-    balance = whole(fields[5], 'balance'),
-    credit_limit = whole(fields[6], 'credit_limit'),
-    status = fields[7],
-    calls_max = fields[8],
-    terms = fields[9],
-    held = whole(fields[10], 'held'),
+    held = whole(fields[3], 'held'),
     holds = holds,
-    account = fields[12] + 0,
-    used = whole(fields[13] or 0, 'used'),
-    cycles = { [cycle] = whole(fields[14] or 0, 'held allowance') },
-    unsure = fields[15],
-    has_sid = fields[20] ~= false,
-    budget = fields[21],
+    quiet_until = quiet_until,
+    cycles = {},
     fields = fields,
-  }
+  }, fields
 end
 
 -- Seconds of a cycle's allowance that are held.
@@ -80,22 +68,6 @@ local function unpack_hold(packed)
   }
 end
 
--- The form of a packed hold. Whole numbers below 2^53 are exact as %d, and written twice as fast.
-local PACKED = '%d %d %s %d %d %s %d %d %d %d %s %d %d %d %s %s'
-
-local function pack_hold(hold)
-  return string.format(PACKED, hold.revision, hold.granted, hold.final, hold.held, hold.allowance,
-    hold.cycle, hold.included, hold.rate, hold.initial, hold.increment, hold.block, hold.placed_at,
-    hold.valid_until, hold.expires_at, hold.source, hold.operation)
-end
-
-local function write_hold(call_sid, hold)
-  local packed = pack_hold(hold)
-  redis.call('HSET', HOLDS, call_sid, packed)
-  redis.call('ZADD', EXPIRIES, digits(hold.expires_at), call_sid)
-  return packed
-end
-
 -- Takes a hold out of the account and its amounts out of the wallet's sums, which the caller writes.
 local function release(wallet, call_sid, packed)
   local hold = unpack_hold(packed)
@@ -108,16 +80,27 @@ local function release(wallet, call_sid, packed)
   return hold
 end
 
+-- Notes that no hold is due before then. Every use of a wallet comes here now and then, so it lives on.
+local function be_quiet(wallet, until_micros)
+  wallet.quiet_until = until_micros
+  redis.call('HSET', WALLET, 'quiet_until', digits(until_micros))
+  redis.call('EXPIRE', WALLET, WALLET_LIFE_SECONDS)
+end
+
 -- Releases up to `most` holds that are due; returns how many. The wallet counts them until the patrol
 -- adds them to the metric.
 local function expire_due(wallet, most)
   if wallet.holds == 0 then return 0 end
   local due = redis.call('ZRANGEBYSCORE', EXPIRIES, '-inf', digits(NOW), 'LIMIT', '0', digits(most))
-  if #due == 0 then return 0 end
   for _, call_sid in ipairs(due) do
     release(wallet, call_sid, assert(redis.call('HGET', HOLDS, call_sid), 'an expiry without hold'))
   end
-  write_sums(wallet)
-  redis.call('HINCRBY', WALLET, 'expired', #due)
+  if #due > 0 then
+    write_sums(wallet)
+    redis.call('HINCRBY', WALLET, 'expired', #due)
+  end
+  if #due < most and wallet.holds > 0 and wallet.quiet_until <= NOW then
+    be_quiet(wallet, redis.call('ZRANGE', EXPIRIES, '0', '0', 'WITHSCORES')[2] + 0)
+  end
   return #due
 end

@@ -85,6 +85,26 @@ async fn a_wallet_that_is_gone_or_torn_is_never_believed() {
 }
 
 #[tokio::test]
+async fn lost_expiries_are_missed_when_one_would_be_due() {
+    check(
+        "load version=3 balance=90000   => loaded 0
+         place CA1 60                   => new granted=60 held=14000 allowance=0
+         delete :x                      =>
+         place CA2 60                   => new granted=60 held=14000 allowance=0
+         settle 3..4 balance=76000 CA2  => projected 1
+         state                          => version=4 balance=76000 holds=1 held=14000
+         tick 470                       =>
+         place CA3 60                   => new granted=60 held=14000 allowance=0
+         tick 20                        =>
+         place CA4 60                   => unknown torn
+         load journal version=4 balance=76000 => loaded 1
+         place CA4 60                   => new granted=60 held=14000 allowance=0
+         state                          => version=4 balance=76000 holds=2 held=28000",
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn calls_that_were_over_are_missed_where_only_they_are_gone() {
     let evicted = "delete :t0 =>
          delete :t1 =>

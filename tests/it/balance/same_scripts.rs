@@ -35,7 +35,8 @@ const PLACE: &str = concat!(
 const SETTLE: &str =
     concat!(include_str!("reference/common.lua"), include_str!("reference/settle.lua"));
 
-/// For each key, its members in order, and the milli-seconds that it lives.
+/// For each key, its members in order, the milli-seconds that it lives, and until when the wallet is
+/// quiet, which only the service's scripts note.
 const LOOK: &str = "
 local found = {}
 for _, key in ipairs(KEYS) do
@@ -43,7 +44,9 @@ for _, key in ipairs(KEYS) do
   local members = {}
   if kind == 'hash' then
     local words = redis.call('HGETALL', key)
-    for at = 1, #words, 2 do members[#members + 1] = words[at] .. '=' .. words[at + 1] end
+    for at = 1, #words, 2 do
+      if words[at] ~= 'quiet_until' then members[#members + 1] = words[at] .. '=' .. words[at + 1] end
+    end
   elseif kind == 'zset' then
     members = { table.concat(redis.call('ZRANGE', key, 0, -1, 'WITHSCORES'), ' ') }
   elseif kind == 'set' then
@@ -52,9 +55,14 @@ for _, key in ipairs(KEYS) do
     members = { redis.call('GET', key) }
   end
   table.sort(members)
-  found[#found + 1] = { kind .. ': ' .. table.concat(members, ', '), redis.call('PTTL', key) }
+  found[#found + 1] = { kind .. ': ' .. table.concat(members, ', '), redis.call('PTTL', key),
+    kind == 'hash' and redis.call('HGET', key, 'quiet_until') or '' }
 end
 return found";
+
+/// A wallet that was not looked at for long.
+const LEAVE_SOON: &str =
+    "redis.call('HDEL', KEYS[1], 'quiet_until') return redis.call('EXPIRE', KEYS[1], 1000)";
 
 /// Milli-seconds between two commands that set the same expiry.
 const PAUSE_MILLIS_MAX: u64 = 100_000;
@@ -91,7 +99,11 @@ impl Side {
             }
             Step::Announce(index, text) => Cmd::set(&self.keys[*index], *text),
             Step::Lose(index) => Cmd::del(&self.keys[*index]),
-            Step::LeaveSoon => Cmd::expire(&self.keys[0], 1_000),
+            Step::LeaveSoon => {
+                let mut command = redis::cmd("EVAL");
+                command.arg(LEAVE_SOON).arg(1).arg(&self.keys[0]);
+                command
+            }
         }
     }
 }
@@ -134,6 +146,7 @@ impl Sides {
         }
         let answers: Result<Vec<Value>, _> = pipeline.query_async(&mut self.connection).await;
         let answers = answers.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{steps:#?}"));
+        let mut now_micros = 0;
         for (at, answers) in answers.chunks(3).enumerate() {
             let [service, plain, state] = answers else { panic!("three answers to a step") };
             let so_far = || format!("seed {seed}, after {:#?}", &steps[..=at]);
@@ -146,16 +159,33 @@ impl Sides {
                 "{service:?}, and should be {plain:?}, {}",
                 so_far()
             );
-            let state: Vec<(String, i64)> =
+            let state: Vec<(String, i64, String)> =
                 redis::from_redis_value(state.clone()).expect("a state");
             let (service_keys, plain_keys) = state.split_at(self.service.keys.len());
+            if let Step::Run(_, arguments) = &steps[at] {
+                let micros = |text: &String| text.parse::<i64>().expect("a time");
+                now_micros = micros(&arguments[2]) + arguments.last().map_or(0, micros);
+            }
+            let quiet_until: Option<i64> = service_keys[0].2.parse().ok();
+            let first_expiry: Option<i64> =
+                service_keys[2].0.split(' ').nth(2).and_then(|score| score.parse().ok());
+            assert!(
+                quiet_until.is_none() || first_expiry.is_none() || quiet_until <= first_expiry,
+                "a hold is due while the wallet is quiet, {}",
+                so_far()
+            );
+            // A wallet begins a new life when holds are looked at, which is when it is not quiet.
+            let is_looked_at_next = quiet_until.is_none_or(|until| until <= now_micros);
             for (key, (ours, theirs)) in service_keys.iter().zip(plain_keys).enumerate() {
                 assert_eq!(ours.0, theirs.0, "{}", so_far());
                 // Redis forgets no bucket while only the time of the steps passes; where one comes
                 // round again, the plain settle lets it live anew.
                 let is_bucket = (3..7).contains(&key) && ours.1.signum() == theirs.1.signum();
                 let are_close = ours.1.abs_diff(theirs.1) < PAUSE_MILLIS_MAX;
-                assert!(is_bucket || are_close, "{ours:?}, {theirs:?}, {}", so_far());
+                let is_wallet = key == 0
+                    && ours.1.signum() == theirs.1.signum()
+                    && (ours.1 > theirs.1 || is_looked_at_next);
+                assert!(is_bucket || are_close || is_wallet, "{ours:?}, {theirs:?}, {}", so_far());
             }
             if let Step::Run(name, _) = &steps[at] {
                 let answer = format!("{} {}", word(*name), first_words(service));

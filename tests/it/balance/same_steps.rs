@@ -2,7 +2,7 @@
 
 use super::table::cycle;
 use callmeter::balance::scripts::{
-    Load, Name, Place, Request, Settle, Stamp, Void, WholeAccount, keys,
+    Load, Name, Place, Request, Settle, Stamp, Void, WholeAccount,
 };
 use callmeter::balance::{CallTerms, CycleRef, HoldSettings, HoldSource};
 use callmeter_core::domain::{
@@ -118,13 +118,11 @@ impl<'a> Scenario<'a> {
         let epoch = if self.one_in(60) { "another" } else { "epoch" };
         let stamp = Stamp { epoch: epoch.into(), incarnation, offset_micros: self.offset_micros };
         let command = request.command(&stamp);
-        let arguments = command.args_iter().skip(3 + keys(&self.account).len());
-        let mut arguments: Vec<String> = arguments
-            .map(|argument| match argument {
-                redis::Arg::Simple(bytes) => String::from_utf8(bytes.to_vec()).expect("text"),
-                _ => panic!("a script has no cursor"),
-            })
-            .collect();
+        let words = command.args_iter().map(|argument| match argument {
+            redis::Arg::Simple(bytes) => String::from_utf8(bytes.to_vec()).expect("text"),
+            _ => panic!("a script has no cursor"),
+        });
+        let mut arguments: Vec<String> = words.skip(3 + R::KEYS).collect();
         arguments.push(self.now_micros.to_string());
         Step::Run(R::SCRIPT, arguments)
     }

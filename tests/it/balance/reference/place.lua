@@ -1,14 +1,22 @@
 -- place, written plainly. place.lua must answer and change the same.
 
 local operation, call_sid, source = ARGV[4], ARGV[5], ARGV[6]
-local asked, cap = whole(ARGV[16], 'asked'), whole(ARGV[17], 'cap')
-local ring, grace = whole(ARGV[18], 'ring'), whole(ARGV[19], 'grace')
-local expire_max = whole(ARGV[20], 'expire_max')
+local function words(text)
+  local list = {}
+  for word in string.gmatch(text, '%S+') do list[#list + 1] = word end
+  return list
+end
+local terms, request = words(ARGV[9]), words(ARGV[10])
+assert(#terms == 6 and #request == 7)
+local asked, cap = whole(request[1], 'asked'), whole(request[2], 'cap')
+local ring, grace = whole(request[3], 'ring'), whole(request[4], 'grace')
+local expire_max = whole(request[5], 'expire_max')
+local is_refused, is_new = request[6] == '1', request[7] == '1'
 local fresh = {
-  revision = 0, granted = 0, final = '0', held = 0, allowance = 0, cycle = ARGV[9],
-  included = whole(ARGV[10], 'included'), rate = whole(ARGV[11], 'rate'),
-  initial = whole(ARGV[12], 'initial'), increment = whole(ARGV[13], 'increment'),
-  block = ARGV[14], placed_at = NOW, valid_until = NOW, expires_at = NOW,
+  revision = 0, granted = 0, final = '0', held = 0, allowance = 0, cycle = terms[1],
+  included = whole(terms[2], 'included'), rate = whole(terms[3], 'rate'),
+  initial = whole(terms[4], 'initial'), increment = whole(terms[5], 'increment'),
+  block = terms[6], placed_at = NOW, valid_until = NOW, expires_at = NOW,
   source = source, operation = operation,
 }
 
@@ -45,8 +53,8 @@ end
 if wallet.terms ~= ARGV[7] then
   return { 'stale', wallet.terms, redis.call('HGET', WALLET, 'document') }
 end
-if wallet.unsure and not standing and ARGV[21] ~= '1' then return { 'unsure' } end
-if source == 'authorize' and ARGV[15] == '1' then return denied('destination_blocked', 0) end
+if wallet.unsure and not standing and not is_new then return { 'unsure' } end
+if source == 'authorize' and is_refused then return denied('destination_blocked', 0) end
 
 if standing then
   fresh.revision = standing.revision
