@@ -122,7 +122,7 @@ postgres_exec() {
     max_connections=400
     fsync=on
     synchronous_commit=on
-    shared_buffers=512MB
+    shared_buffers="${POSTGRES_SHARED_BUFFERS:-512MB}"
     max_wal_size=4GB
     checkpoint_timeout=15min
     dynamic_shared_memory_type=mmap # in the data folder: a killed server leaves nothing in /dev/shm

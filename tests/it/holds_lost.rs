@@ -71,6 +71,34 @@ async fn an_emptied_redis_has_the_holds_back_before_the_next_call_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hold_is_journaled_for_its_account_also_where_a_restored_ledger_gave_its_key_away() {
+    let mut system = System::new().await;
+    let api = system.serve("meter,api").await;
+    system.open(&api, &[account("acme", 100_000), account("other", 100_000)]).await;
+    for account in ["acme", "other"] {
+        allowed(&ask(&api, account, &call_sid(1), 60).await);
+    }
+    journaled(&system, 2).await;
+    let mut sql = system.sql().await;
+    let exchange = "ALTER TABLE accounts DISABLE TRIGGER USER;
+        UPDATE accounts SET id = 'third' WHERE id = 'acme';
+        UPDATE accounts SET id = 'acme' WHERE id = 'other';
+        UPDATE accounts SET id = 'other' WHERE id = 'third';
+        ALTER TABLE accounts ENABLE TRIGGER USER;
+        UPDATE ledger_identity SET incarnation = incarnation + 1";
+    sqlx::raw_sql(exchange).execute(&mut sql).await.expect("the keys change hands");
+    allowed(&ask(&api, "acme", &call_sid(2), 60).await);
+    let owner = until("the hold is journaled", SOON, async || {
+        let owner =
+            "SELECT id FROM hold_changes JOIN accounts USING (account_key) WHERE call_sid = $1";
+        let owner = sqlx::query_scalar(owner).bind(call_sid(2));
+        owner.fetch_optional(&mut sql).await.expect("an answer")
+    });
+    let owner: String = owner.await;
+    assert_eq!(owner, "acme");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_the_policy_decides_and_charging_goes_on() {
     let breakable = Breakable::take();
     let setup = Setup { servers: breakable.servers.clone(), ..Setup::default() };

@@ -56,7 +56,9 @@ impl Balance {
                 Some(Decision::Deny { reason, shortfall: Money::ZERO })
             }
             Extended::Absent => Some(Decision::NotFound),
-            Extended::Unknown(_) => (!Box::pin(self.load(account)).await?).then_some(Decision::NotFound),
+            Extended::Unknown(_) => {
+                (!Box::pin(self.load(account)).await?).then_some(Decision::NotFound)
+            }
         })
     }
 }

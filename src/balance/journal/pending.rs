@@ -1,9 +1,9 @@
 //! Changes that wait to be journaled, and those that this process knows to be journaled.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use callmeter_core::domain::{AccountId, CallSid};
+use foldhash::{HashMap, HashMapExt as _};
 use tokio::time::Instant;
 
 use super::change::{CallChange, Change};

@@ -3,8 +3,9 @@
 //! Forgetting loses nothing: every value can be read again.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 /// Two generations of entries: when the younger one is full, the older one is forgotten.
 #[derive(Debug)]

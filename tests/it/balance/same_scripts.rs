@@ -60,9 +60,8 @@ for _, key in ipairs(KEYS) do
 end
 return found";
 
-/// A wallet that was not looked at for long.
-const LEAVE_SOON: &str =
-    "redis.call('HDEL', KEYS[1], 'quiet_until') return redis.call('EXPIRE', KEYS[1], 1000)";
+/// The number of the key of expiries.
+const EXPIRIES: usize = 2;
 
 /// Milli-seconds between two commands that set the same expiry.
 const PAUSE_MILLIS_MAX: u64 = 100_000;
@@ -98,13 +97,20 @@ impl Side {
                 command
             }
             Step::Announce(index, text) => Cmd::set(&self.keys[*index], *text),
+            // While the wallet is quiet, the service does not miss its expiries: `projections` has that.
+            Step::Lose(EXPIRIES) => self.unquiet("redis.call('DEL', KEYS[3])"),
             Step::Lose(index) => Cmd::del(&self.keys[*index]),
-            Step::LeaveSoon => {
-                let mut command = redis::cmd("EVAL");
-                command.arg(LEAVE_SOON).arg(1).arg(&self.keys[0]);
-                command
-            }
+            // A wallet that was not looked at for long is not quiet.
+            Step::LeaveSoon => self.unquiet("redis.call('EXPIRE', KEYS[1], 1000)"),
         }
+    }
+
+    /// Does something to a wallet that is not quiet.
+    fn unquiet(&self, what: &str) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(format!("redis.call('HDEL', KEYS[1], 'quiet_until') return {what}"));
+        command.arg(self.keys.len()).arg(&self.keys);
+        command
     }
 }
 

@@ -1,9 +1,7 @@
 //! Random steps on an account, for `same_scripts`.
 
 use super::table::cycle;
-use callmeter::balance::scripts::{
-    Load, Name, Place, Request, Settle, Stamp, Void, WholeAccount,
-};
+use callmeter::balance::scripts::{Load, Name, Place, Request, Settle, Stamp, Void, WholeAccount};
 use callmeter::balance::{CallTerms, CycleRef, HoldSettings, HoldSource};
 use callmeter_core::domain::{
     AccountId, AccountStatus, CallSid, Increments, Money, RatePerMinute, SubscriptionId,
