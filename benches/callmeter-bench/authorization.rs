@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use callmeter::balance::scripts::{Place, Request, Stamp};
+use callmeter::balance::scripts::{Place, Request, Stamp, keys};
 use callmeter::balance::{CallTerms, HoldSettings, HoldSource};
 use callmeter::simulate::watch::per_second;
 use callmeter_core::domain::{AccountId, CallSid, Increments, RatePerMinute};
@@ -63,10 +63,11 @@ pub(crate) async fn measure(
     let time = Duration::from_secs(seconds);
     let mut measured = Vec::new();
     for turn in 1..=turns {
-        let url = world.redis_url();
-        let floor = redis_benchmark(world, seconds, &words(&url).await?).await?;
-        let fixed = redis_benchmark(world, seconds, &fixed_words()).await?;
-        forget_floors(&url).await?;
+        let apart = Apart::of(&world.redis_url())?;
+        let words = words(&world.redis_url(), apart.database).await?;
+        let floor = redis_benchmark(world, &apart, seconds, &words).await?;
+        let fixed = redis_benchmark(world, &apart, seconds, &fixed_words()).await?;
+        apart.clear().await?;
         let before = servers.read(service.process.id())?;
         let mut api = api(service.address, time, &sids).await?;
         let used = servers.read(service.process.id())?.since(before);
@@ -168,15 +169,20 @@ pub(crate) fn percentile(values: &mut [u64], percent: usize) -> u64 {
 }
 
 /// A command, run by redis-benchmark.
-async fn redis_benchmark(world: &World, seconds: u64, words: &[String]) -> anyhow::Result<Figures> {
-    let (url, servers) = (world.redis_url(), world.servers()?);
-    let (address, database) = place_of(&url)?;
-    let (host, port) = address.rsplit_once(':').context("a port in redis.url")?;
+async fn redis_benchmark(
+    world: &World,
+    apart: &Apart,
+    seconds: u64,
+    words: &[String],
+) -> anyhow::Result<Figures> {
+    let servers = world.servers()?;
+    let (host, port) = apart.address.rsplit_once(':').context("a port in redis.url")?;
     // A number of requests that takes about that time: speeds differ by less than ten times.
     let requests = seconds * 50_000;
     let mut command = Command::new("redis-benchmark");
     command
-        .args(["-h", host, "-p", port, "--dbnum", database, "-c", &CONNECTIONS.to_string()])
+        .args(["-h", host, "-p", port, "-c", &CONNECTIONS.to_string()])
+        .args(["--dbnum", &apart.database.to_string()])
         .args(["-n", &requests.to_string(), "-r", "1000000000", "--csv"])
         .args(words)
         .stderr(Stdio::inherit());
@@ -199,36 +205,38 @@ async fn redis_benchmark(world: &World, seconds: u64, words: &[String]) -> anyho
     Ok(Figures { cpu, per_second, p99_micros: thousandths(fields[1])? })
 }
 
-/// Removes what the floors wrote: the service would find their many holds and journal them.
-async fn forget_floors(url: &str) -> anyhow::Result<()> {
-    let mut connection = RedisClient::open(url)?.get_multiplexed_async_connection().await?;
-    let of_the_script = callmeter::balance::scripts::keys(&AccountId::parse(FLOOR_ACCOUNT)?);
-    redis::cmd("UNLINK")
-        .arg(&of_the_script)
-        .arg(&FIXED_KEYS)
-        .exec_async(&mut connection)
-        .await
-        .context("the floors' keys cannot be removed")
-}
-
 /// The arguments of S1: a new call each time, on one account.
 fn fixed_words() -> Vec<String> {
     let words = ["EVAL", fixed_floor::SCRIPT, "3"].into_iter().chain(FIXED_KEYS);
     words.chain([NUMBER, "20000", "1900000000000000"]).map(str::to_owned).collect()
 }
 
-/// The arguments of the command that the service sends, with a number in place of the call.
-async fn words(url: &str) -> anyhow::Result<Vec<String>> {
+/// The arguments of the command that the service sends, with a number in place of the call. They find
+/// a copy of the wallet in `database`.
+async fn words(url: &str, database: u8) -> anyhow::Result<Vec<String>> {
     let client = RedisClient::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     let account = AccountId::parse(FLOOR_ACCOUNT)?;
-    let wallet = format!("cm:{{{account}}}");
+    let [wallet, ..] = keys(&account);
     let (epoch, incarnation, terms_revision): (String, i64, String) = redis::cmd("HMGET")
-        .arg(wallet)
+        .arg(&wallet)
         .arg(&["epoch", "incarnation", "terms"])
         .query_async(&mut connection)
         .await
         .context("the floor's wallet is not in Redis")?;
+    redis::cmd("COPY")
+        .arg(&[&wallet, &wallet, "DB", &database.to_string(), "REPLACE"])
+        .exec_async(&mut connection)
+        .await?;
+    redis::pipe()
+        .cmd("SELECT")
+        .arg(database)
+        .cmd("HSET")
+        .arg(&[&wallet, "held", "0", "holds", "0"])
+        .cmd("HDEL")
+        .arg(&[&wallet, "t:0", "t:1", "t:2", "t:3", "quiet_until"])
+        .exec_async(&mut connection)
+        .await?;
     let terms = CallTerms {
         rate: RatePerMinute::from_micros(RATE_MICROS)?,
         increments: Increments::new(60, 60)?,
@@ -255,11 +263,31 @@ async fn words(url: &str) -> anyhow::Result<Vec<String>> {
     words.collect()
 }
 
-/// Address and database of a Redis URL.
-fn place_of(url: &str) -> anyhow::Result<(&str, &str)> {
-    let rest = url.strip_prefix("redis://").context("redis.url is no redis:// URL")?;
-    let (address, database) = rest.split_once('/').unwrap_or((rest, "0"));
-    Ok((address, if database.is_empty() { "0" } else { database }))
+/// A database of the same Redis for the floors: the service would find their many holds, and journal them.
+struct Apart {
+    address: String,
+    database: u8,
+}
+
+impl Apart {
+    fn of(url: &str) -> anyhow::Result<Self> {
+        let rest = url.strip_prefix("redis://").context("redis.url is no redis:// URL")?;
+        let (address, database) = rest.split_once('/').unwrap_or((rest, "0"));
+        let database = if database == "14" { 13 } else { 14 };
+        Ok(Self { address: address.to_owned(), database })
+    }
+
+    /// Removes what the floors wrote.
+    async fn clear(&self) -> anyhow::Result<()> {
+        let url = format!("redis://{}/{}", self.address, self.database);
+        let mut connection = RedisClient::open(url)?.get_multiplexed_async_connection().await?;
+        redis::cmd("UNLINK")
+            .arg(&keys(&AccountId::parse(FLOOR_ACCOUNT)?))
+            .arg(&FIXED_KEYS)
+            .exec_async(&mut connection)
+            .await
+            .context("the floors' keys cannot be removed")
+    }
 }
 
 impl Service {
