@@ -37,9 +37,8 @@ use world::World;
 
 /// Records of one measurement.
 const RECORDS: u64 = 1_000_000;
-const RECORDS_QUICK: u64 = 200_000;
-/// Those of the rows that also measure CPU: with fewer, the first touch of memory counts.
-const RECORDS_EVEN_QUICK: u64 = 500_000;
+/// With fewer, the first touch of memory counts.
+const RECORDS_QUICK: u64 = 500_000;
 /// Charges of the quick measurement of insights.
 const STORED_QUICK: u64 = 1_000_000;
 /// CPU budgets, in thousandths of F1's and of S1's.
@@ -235,19 +234,18 @@ async fn measure_charging(
     report: &mut Report,
 ) -> anyhow::Result<u64> {
     let (records, turns) = if arguments.quick { (RECORDS_QUICK, 2) } else { (RECORDS, 3) };
-    let records_even = if arguments.quick { RECORDS_EVEN_QUICK } else { RECORDS };
     let mut charged = Charged::default();
     for turn in 1..=turns {
-        eprintln!("turn {turn} of {turns}: {records_even} records over 1,000 wallets");
-        let run = Run::measure(world, records_even, Skew::Even).await?;
-        charged.fixed.push(fixed_floor::Charging::measure(world, records_even).await?);
+        eprintln!("turn {turn} of {turns}: {records} records over 1,000 wallets");
+        let run = Run::measure(world, records, Skew::Even).await?;
+        charged.fixed.push(fixed_floor::Charging::measure(world, records).await?);
         let is_last = turn == turns;
         if is_last || !arguments.quick {
             charged.floors.push(Floor::measure(world, &run.database).await?);
         }
         world.drop_database(&run.database).await?;
         charged.absent.push(run);
-        let run = Run::measure_present(world, records_even).await?;
+        let run = Run::measure_present(world, records).await?;
         world.drop_database(&run.database).await?;
         charged.present.push(run);
         if arguments.quick && !is_last {
