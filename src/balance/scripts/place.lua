@@ -109,6 +109,7 @@ end
 -- A hold lives for ring time + granted time + grace.
 local valid_until = NOW + (ring + granted.granted) * 1000000
 local expires_at = valid_until + grace * 1000000
+-- As `write_hold`, but the terms are words already.
 packed = string.format('%d %d %s %d %d %s %d %d %d %s %s', revision, granted.granted, granted.final,
   granted.held, granted.allowance, terms, NOW, valid_until, expires_at, source, operation)
 if expires_at < wallet.quiet_until or wallet.holds == 0 and wallet.quiet_until <= NOW then

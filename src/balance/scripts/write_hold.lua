@@ -9,7 +9,7 @@ local function pack_hold(hold)
     hold.valid_until, hold.expires_at, hold.source, hold.operation)
 end
 
--- Writes a hold into an account whose wallet is quiet until then.
+-- Writes a hold into an account. If it is due before `quiet_until`, the wallet is not quiet any more.
 local function write_hold(call_sid, hold, quiet_until)
   local packed = pack_hold(hold)
   redis.call('HSET', HOLDS, call_sid, packed)
