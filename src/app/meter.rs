@@ -27,8 +27,12 @@ impl App {
             zero_duration_completed: charging.zero_duration_completed,
             rental_retry_seconds: retry.interval_seconds,
         };
+        let uname = rustix::system::uname();
+        let host = uname.nodename().to_string_lossy();
+        let to_kafka = KafkaSettings::from(kafka);
         let settings = MeterSettings {
-            kafka: KafkaSettings::from(kafka),
+            instance: to_kafka.instance(&host, self.settings.http.listen.port()),
+            kafka: to_kafka,
             topic_calls: kafka.topic_calls.clone(),
             topic_rentals: kafka.topic_rentals.clone(),
             partitions: kafka.partitions,

@@ -17,10 +17,17 @@ use super::incidents::Incidents;
 
 /// How long a rebalance waits for batches in flight. A zombie's batch fails in any case.
 const REVOKE_WAIT: Duration = Duration::from_secs(3);
+/// How long a client that has given its partitions back may take to say that it leaves.
+const LEAVING: Duration = Duration::from_millis(200);
 
 /// How long one poll of a thread of its own blocks, which handles what arrives meanwhile. Bounds how
 /// long the thread outlives its client.
 pub const POLL_WAIT: Duration = Duration::from_secs(10);
+
+/// The option with a member's name: KIP-345, static membership.
+const INSTANCE: &str = "group.instance.id";
+/// Most characters of a host's name; Kafka allows 249 in all.
+const HOST_MAX: usize = 200;
 
 /// How to reach Kafka.
 #[derive(Clone, Debug)]
@@ -45,6 +52,17 @@ impl From<&crate::config::Kafka> for KafkaSettings {
 }
 
 impl KafkaSettings {
+    /// The name under which a member that was killed gets its place back: the operator's, else this
+    /// host and the port on which the process listens, which no other process of the host can use.
+    pub fn instance(&self, host: &str, port: u16) -> Option<String> {
+        if let Some(chosen) = self.options.get(INSTANCE) {
+            return Some(chosen.clone());
+        }
+        let is_legal = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '_' | '-');
+        let host = host.chars().map(|it| if is_legal(it) { it } else { '_' });
+        (port != 0).then(|| format!("{}-{port}", host.take(HOST_MAX).collect::<String>()))
+    }
+
     /// The options that all our clients share.
     pub fn base(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
@@ -80,7 +98,7 @@ impl KafkaSettings {
         config
     }
 
-    fn consumer(&self) -> ClientConfig {
+    fn consumer(&self, instance: Option<&str>) -> ClientConfig {
         let mut config = self.base();
         config.set("group.id", &self.group);
         // Offsets come from Postgres; the ones in Kafka are committed explicitly, for lag tools.
@@ -89,6 +107,7 @@ impl KafkaSettings {
         // Never resets silently: an offset out of range is reported and stops the partition.
         config.set("auto.offset.reset", "error");
         // A killed member's partitions are free after 6 s, the least that brokers allow by default.
+        // One that starts again under its name has them back at once, and no other one waits.
         config.set("session.timeout.ms", "6000");
         config.set("heartbeat.interval.ms", "1000");
         // Each rebalance assigns everything again: all workers stop, read the ledger's offsets and
@@ -109,7 +128,12 @@ impl KafkaSettings {
         config.set("enable.partition.eof", "false");
         // Never charges a record that is damaged on the broker's disk.
         config.set("check.crcs", "true");
-        self.with_options(config)
+        let mut config = self.with_options(config);
+        match instance {
+            Some(instance) => config.set(INSTANCE, instance),
+            None => config.remove(INSTANCE),
+        };
+        config
     }
 }
 
@@ -228,16 +252,17 @@ pub struct Membership {
     pub brokers_down: Arc<AtomicBool>,
 }
 
-/// Creates a member; it joins the group when it subscribes.
+/// Creates a member; it joins the group when it subscribes. Under the name of an `instance` it takes
+/// the place of the member that had this name.
 ///
 /// # Errors
 /// If librdkafka refuses a setting.
-pub fn open(settings: &KafkaSettings) -> KafkaResult<Membership> {
+pub fn open(settings: &KafkaSettings, instance: Option<&str>) -> KafkaResult<Membership> {
     let (sender, assignments) = mpsc::channel(16);
     let brokers_down = Arc::new(AtomicBool::new(false));
     let (down, incidents) = (Arc::clone(&brokers_down), Incidents::default());
     let context = Context { assignments: sender, brokers_down: down, incidents };
-    let consumer: Consumer = settings.consumer().create_with_context(context)?;
+    let consumer: Consumer = settings.consumer(instance).create_with_context(context)?;
     Ok(Membership { consumer: Arc::new(consumer), assignments, brokers_down })
 }
 
@@ -273,7 +298,10 @@ pub fn rejoin(consumer: &Consumer, topics: &[&str]) -> KafkaResult<()> {
 }
 
 /// Serves the client's callbacks until `stop` is set, then leaves the group. Blocks.
-pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
+///
+/// # Errors
+/// The client's fatal error, after which it serves nothing: another process has taken its name.
+pub fn poll(consumer: &Consumer, stop: &AtomicBool) -> Result<(), String> {
     let incidents = Incidents::default();
     while !stop.load(Ordering::Relaxed) {
         // Records arrive in the partitions' own queues; records fetched before a partition got its
@@ -284,6 +312,44 @@ pub fn poll(consumer: &Consumer, stop: &AtomicBool) {
         {
             tracing::warn!(%error, "kafka consumer");
         }
+        if let Some((_, reason)) = consumer.client().fatal_error() {
+            return Err(reason);
+        }
     }
     consumer.unsubscribe();
+    // A named member leaves only before it is closed: once its partitions are given back.
+    let deadline = std::time::Instant::now() + REVOKE_WAIT;
+    while consumer.assignment().is_ok_and(|held| held.count() > 0)
+        && std::time::Instant::now() < deadline
+    {
+        consumer.poll(Duration::from_millis(10));
+    }
+    consumer.poll(LEAVING);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_is_named_by_the_operator_or_by_its_host_and_port() {
+        let mut settings = KafkaSettings {
+            brokers: "127.0.0.1:9092".to_owned(),
+            group: "callmeter".to_owned(),
+            options: BTreeMap::new(),
+        };
+        let long = "h".repeat(300);
+        let named = |settings: &KafkaSettings, host, port| settings.instance(host, port);
+        assert_eq!(named(&settings, "meter-1.eu", 8080).as_deref(), Some("meter-1.eu-8080"));
+        assert_eq!(named(&settings, "böse name", 1).as_deref(), Some("b_se_name-1"));
+        assert_eq!(named(&settings, &long, 65_535).map(|name| name.len()), Some(206));
+        assert_eq!(named(&settings, "meter", 0), None, "any port");
+        settings.options.insert(INSTANCE.to_owned(), "meter-7".to_owned());
+        assert_eq!(named(&settings, "meter", 8080).as_deref(), Some("meter-7"));
+        assert_eq!(named(&settings, "meter", 0).as_deref(), Some("meter-7"));
+        let config = |instance| settings.consumer(instance);
+        assert_eq!(config(Some("meter-7")).get(INSTANCE), Some("meter-7"));
+        assert_eq!(config(None).get(INSTANCE), None, "it joins without a name");
+    }
 }

@@ -47,21 +47,21 @@ pub async fn linked_accounts(
     rows.iter().map(read).collect()
 }
 
-/// Lists the Twilio accounts that one account pays for.
+/// Lists the Twilio accounts that these accounts pay for.
 ///
 /// # Errors
 /// If Postgres fails, or holds a value that cannot be read.
 pub async fn linked_to(
     connection: &mut PgConnection,
-    account_key: i32,
+    account_keys: &[i32],
 ) -> Result<Vec<LinkedAccount>, LedgerError> {
     let rows = sqlx::query(
         "-- known_calls::linked_to
          SELECT t.twilio_account_key, t.account_key, a.id, t.twilio_account_sid
          FROM twilio_accounts AS t JOIN accounts AS a USING (account_key)
-         WHERE t.account_key = $1 ORDER BY t.twilio_account_key",
+         WHERE t.account_key = ANY ($1) ORDER BY t.twilio_account_key",
     )
-    .bind(account_key)
+    .bind(account_keys)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()
@@ -110,6 +110,31 @@ pub async fn charged(
         }
     }
     Ok(charged)
+}
+
+/// The places of those calls that are charged, each named with its account's key.
+///
+/// # Errors
+/// If Postgres fails.
+pub async fn charged_of(
+    connection: &mut PgConnection,
+    calls: &[(i32, &CallSid)],
+) -> Result<HashSet<usize>, LedgerError> {
+    let account_keys: Vec<i32> = calls.iter().map(|(account_key, _)| *account_key).collect();
+    let keys: Vec<CallKey> = calls.iter().map(|(_, sid)| CallKey::new(sid)).collect();
+    let bytes: Vec<&[u8]> = keys.iter().map(CallKey::as_bytes).collect();
+    let places: Vec<i64> = sqlx::query_scalar(
+        "-- known_calls::charged_of
+         SELECT asked.place
+         FROM unnest($1::int[], $2::bytea[]) WITH ORDINALITY AS asked (account_key, call_key, place)
+         JOIN twilio_accounts AS t USING (account_key)
+         JOIN call_keys AS k USING (account_key, twilio_account_key, call_key)",
+    )
+    .bind(&account_keys)
+    .bind(&bytes)
+    .fetch_all(connection)
+    .await?;
+    Ok(places.iter().filter_map(|place| usize::try_from(place - 1).ok()).collect())
 }
 
 /// Which of these calls are kept as rejects that cannot be charged.

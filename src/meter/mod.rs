@@ -8,6 +8,7 @@ mod catch_up;
 pub(crate) mod checkpoint;
 mod count;
 mod end;
+mod member;
 mod partition;
 mod prefetch;
 mod progress;
@@ -17,30 +18,27 @@ mod rentals;
 mod standing;
 mod watch;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::balance::Balance;
-use crate::clock::Clock;
+use crate::clock::{Clock, beat};
 use crate::health::Health;
 use crate::ingest::batch::Batch;
-use crate::ingest::client::{self, Assignment, KafkaSettings, TopicPartition};
-use crate::ingest::decode::{Limits, Topic};
+use crate::ingest::client::KafkaSettings;
+use crate::ingest::decode::Limits;
 use crate::ingest::gather::BatchLimits;
 use crate::ingest::idle::IdlePartitions;
 use crate::ingest::permits::Permits;
-use crate::ingest::topics;
 use crate::ledger::batch::{Charger, Committed, Outcome};
 use crate::ledger::rentals::RetryPolicy;
+use member::End;
 use progress::Progress;
 use readiness::Readiness;
 
@@ -56,6 +54,8 @@ pub(crate) const RETRY_WAIT_MAX: Duration = Duration::from_secs(1);
 pub struct MeterSettings {
     /// Kafka and the group.
     pub kafka: KafkaSettings,
+    /// The name under which this process has its place in the group.
+    pub instance: Option<String>,
     /// Topic of call events.
     pub topic_calls: String,
     /// Topic of rental events.
@@ -135,8 +135,6 @@ impl Shared {
 /// If librdkafka refuses a setting; any other failure is retried.
 pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaError> {
     let settings = Arc::clone(&meter.settings);
-    let names = [settings.topic_calls.as_str(), settings.topic_rentals.as_str()];
-    let mut membership = client::open(&settings.kafka)?;
     let idle = IdlePartitions::open(&settings.kafka)?;
     let health = meter.health.clone();
     let shared = Arc::new(Shared {
@@ -152,163 +150,19 @@ pub async fn run(meter: Meter, shutdown: CancellationToken) -> Result<(), KafkaE
         meter,
     });
     let tasks = TaskTracker::new();
-    let joining = join_group(Arc::clone(&shared), Arc::clone(&membership.consumer));
-    let joining_ends = shutdown.clone();
-    tasks.spawn(async move { joining_ends.run_until_cancelled(joining).await });
     tasks.spawn(standing::look(Arc::clone(&shared), shutdown.clone()));
     tasks.spawn(rentals::retry(Arc::clone(&shared), shutdown.clone()));
     tasks.spawn(watch::rejects(Arc::clone(&shared), shutdown.clone()));
-    tasks.spawn(watch::kafka(
-        Arc::clone(&shared),
-        Arc::clone(&membership.consumer),
-        Arc::clone(&membership.brokers_down),
-        shutdown.clone(),
-    ));
-    let stop_polling = Arc::new(AtomicBool::new(false));
-    let polling = {
-        let (consumer, stop) = (Arc::clone(&membership.consumer), Arc::clone(&stop_polling));
-        tokio::task::spawn_blocking(move || client::poll(&consumer, &stop))
-    };
-
-    let mut workers = Workers::default();
-    let mut without_since = None;
-    loop {
-        let rejoin = async {
-            tokio::select! {
-                () = shared.rejoin.notified() => {}
-                () = waited_for_assignment(without_since, settings.stall_max) => {
-                    tracing::info!("the group assigns nothing: joining it again");
-                }
-            }
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => break,
-            () = rejoin => {
-                without_since = without_since.map(|_| Instant::now());
-                if let Err(error) = client::rejoin(&membership.consumer, &names) {
-                    tracing::error!(%error, "the group cannot be joined again");
-                }
-            }
-            assignment = membership.assignments.recv() => match assignment {
-                Some(Assignment::Assigned(partitions)) => {
-                    tracing::info!(partitions = partitions.len(), "partitions assigned");
-                    without_since = None;
-                    shared.readiness.assigned(&partitions);
-                    for partition in partitions {
-                        workers.start(&shared, &membership.consumer, partition);
-                    }
-                }
-                Some(Assignment::Revoked { done }) => {
-                    tracing::info!("partitions revoked");
-                    shared.readiness.revoked();
-                    workers.stop(&shared.meter.health).await;
-                    drop(done);
-                    without_since = Some(Instant::now());
-                }
-                None => break,
-            },
-        }
-    }
-    workers.stop(&shared.meter.health).await;
-    stop_polling.store(true, Ordering::Relaxed);
-    // Releases a rebalance that waits for us while we leave.
-    membership.assignments.close();
-    while membership.assignments.try_recv().is_ok() {}
-    if polling.await.is_err() {
-        tracing::error!("the polling thread panicked");
+    let mut instance = settings.instance.as_deref();
+    while let End::Fatal(error) = member::run(&shared, instance, &shutdown).await? {
+        // Two processes with one name would take it from each other for ever.
+        tracing::warn!(error, instance, "the group is joined again without a name");
+        instance = None;
+        shutdown.run_until_cancelled(beat(RETRY_WAIT_MAX)).await;
     }
     tasks.close();
     tasks.wait().await;
-    // Leaving the group blocks, and calls our callbacks.
-    let consumer = membership.consumer;
-    if tokio::task::spawn_blocking(move || drop(consumer)).await.is_err() {
-        tracing::error!("leaving the consumer group panicked");
-    }
     Ok(())
-}
-
-/// Returns once a member that gave its partitions back has waited for so long for an assignment, even
-/// an empty one. Then the client may have lost its place in the group: seen where the broker and the
-/// members got no CPU for many seconds.
-async fn waited_for_assignment(since: Option<Instant>, patience: Duration) {
-    match since {
-        Some(since) => tokio::time::sleep_until(since + patience).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// The running partitions of this process.
-#[derive(Default)]
-struct Workers {
-    stop: CancellationToken,
-    running: HashMap<TopicPartition, tokio::task::JoinHandle<()>>,
-}
-
-impl Workers {
-    fn start(
-        &mut self,
-        shared: &Arc<Shared>,
-        consumer: &Arc<client::Consumer>,
-        name: TopicPartition,
-    ) {
-        let topic = match &name.topic {
-            topic if *topic == shared.meter.settings.topic_rentals => Topic::Rentals,
-            _ => Topic::Calls,
-        };
-        let worker = partition::Worker {
-            shared: Arc::clone(shared),
-            consumer: Arc::clone(consumer),
-            name: name.clone(),
-            topic,
-            stop: self.stop.clone(),
-        };
-        self.running.insert(name, tokio::spawn(worker.run()));
-    }
-
-    /// Stops all partitions and waits until none has anything in flight.
-    async fn stop(&mut self, health: &Health) {
-        self.stop.cancel();
-        for (name, worker) in self.running.drain() {
-            if let Err(error) = worker.await {
-                tracing::error!(partition = %name, %error, "partition worker");
-            }
-            health.forget(&partition::component(&name));
-            count::stalled(&name, false);
-        }
-        self.stop = CancellationToken::new();
-    }
-}
-
-/// Creates missing topics once Kafka can be reached, then joins the group: a member that joins
-/// before the topics exist gets no partitions and notices them only seconds later.
-async fn join_group(shared: Arc<Shared>, consumer: Arc<client::Consumer>) {
-    let settings = &shared.meter.settings;
-    let names = [settings.topic_calls.clone(), settings.topic_rentals.clone()];
-    let (mut wait, mut has_joined) = (RETRY_WAIT, false);
-    loop {
-        let names_now: Vec<&str> = names.iter().map(String::as_str).collect();
-        let ensured = topics::ensure(&settings.kafka, &names_now, settings.partitions).await;
-        if !has_joined {
-            let (asked, wanted) = (Arc::clone(&consumer), names.clone());
-            let known = tokio::task::spawn_blocking(move || topics::known(&asked, &wanted)).await;
-            // If Kafka does not permit creating topics, the existing ones are charged.
-            let is_enough =
-                known.is_ok_and(|known| known == names.len() || known > 0 && ensured.is_err());
-            if is_enough {
-                has_joined = true;
-                if let Err(error) = consumer.subscribe(&names_now) {
-                    tracing::error!(%error, "the group cannot be joined");
-                }
-            }
-        }
-        match ensured {
-            Ok(()) if has_joined => return,
-            Ok(()) => {}
-            Err(error) => shared.readiness.waits(format!("topics cannot be made: {error}")),
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(RETRY_WAIT_MAX);
-    }
 }
 
 /// Waits before the next attempt, longer each time; true if it must stop instead.

@@ -86,39 +86,62 @@ impl Sweeper {
             if due.is_empty() {
                 break;
             }
-            for hold in &due {
-                let decision = self.decide(hold, report).await?;
-                self.note_decision(hold, &decision).await?;
-                if matches!(decision, Decision::Away(_)) {
-                    // Further look-ups would only take time; they wait for the next sweep.
-                    return Ok(());
-                }
+            let mut decisions = Vec::with_capacity(due.len());
+            let decided = self.decide(&due, &mut decisions, report).await;
+            // What was decided before an error is noted too.
+            self.note_decisions(&due, &decisions).await?;
+            decided?;
+            if matches!(decisions.last(), Some(Decision::Away(_))) {
+                // Further look-ups would only take time; they wait for the next sweep.
+                break;
             }
         }
         Ok(())
     }
 
+    /// Decides the holds of a page, in order. Ends at the first for which Twilio is unavailable.
     async fn decide(
         &self,
-        hold: &ExpiredHold,
+        due: &[ExpiredHold],
+        decisions: &mut Vec<Decision>,
         report: &mut Report,
-    ) -> Result<Decision, SweepError> {
+    ) -> Result<(), SweepError> {
+        let calls: Vec<_> = due.iter().map(|hold| (hold.account_key, &hold.call_sid)).collect();
+        let accounts: Vec<i32> = due.iter().map(|hold| hold.account_key).collect();
         let mut connection = self.store.read().await?;
-        let linked = known_calls::linked_to(&mut connection, hold.account_key).await?;
-        for linked in &linked {
-            let sids = std::slice::from_ref(&hold.call_sid);
-            if !known_calls::charged(&mut connection, linked, sids).await?.is_empty() {
-                return Ok(Decision::Charged);
+        let charged = known_calls::charged_of(&mut connection, &calls).await?;
+        let linked = known_calls::linked_to(&mut connection, &accounts).await?;
+        drop(connection);
+        for (place, hold) in due.iter().enumerate() {
+            let decision = if charged.contains(&place) {
+                Decision::Charged
+            } else if is_of_twilio(&hold.call_sid) {
+                let of_account =
+                    linked.iter().filter(|linked| linked.account_key == hold.account_key);
+                self.ask_twilio(hold, of_account, report).await?
+            } else {
+                // A caller may use its own name for a call, which Twilio does not know.
+                Decision::Unknown
+            };
+            let is_away = matches!(decision, Decision::Away(_));
+            decisions.push(decision);
+            if is_away {
+                break;
             }
         }
-        drop(connection);
-        // A caller may use its own name for a call, which Twilio does not know.
-        if !is_of_twilio(&hold.call_sid) {
-            return Ok(Decision::Unknown);
-        }
+        Ok(())
+    }
+
+    /// Looks up the call of a hold at each Twilio account of its account.
+    async fn ask_twilio(
+        &self,
+        hold: &ExpiredHold,
+        linked: impl Iterator<Item = &LinkedAccount>,
+        report: &mut Report,
+    ) -> Result<Decision, SweepError> {
         report.holds_looked_up += 1;
         let mut failure = None;
-        for linked in &linked {
+        for linked in linked {
             match self.look_up(linked, &hold.call_sid).await {
                 Ok(Some(call)) => {
                     return self.publish_end(linked, &hold.call_sid, &call, report).await;
@@ -187,12 +210,64 @@ impl Sweeper {
         Ok(Decision::Published)
     }
 
-    async fn note_decision(
+    /// Notes the decisions of a page in one transaction: the first belongs to the first hold.
+    async fn note_decisions(
         &self,
-        hold: &ExpiredHold,
-        decision: &Decision,
+        due: &[ExpiredHold],
+        decisions: &[Decision],
     ) -> Result<(), SweepError> {
         let now = self.clock.now();
+        let noted: Vec<Noted<'_>> = due
+            .iter()
+            .zip(decisions)
+            .map(|(hold, decision)| Noted::new(hold, decision, now))
+            .collect();
+        let account_keys: Vec<i32> = noted.iter().map(|noted| noted.hold.account_key).collect();
+        let call_sids: Vec<&str> = noted.iter().map(|noted| noted.hold.call_sid.as_str()).collect();
+        let next: Vec<Option<DateTime<Utc>>> = noted.iter().map(|noted| noted.next_at).collect();
+        let outcomes: Vec<&str> = noted.iter().map(|noted| noted.outcome).collect();
+        let errors: Vec<Option<&str>> = noted.iter().map(|noted| noted.error).collect();
+        let statement = || {
+            sqlx::query(
+                "-- sweep::note_decisions
+                 UPDATE expired_holds AS held
+                    SET attempts = held.attempts + 1, next_attempt_at = noted.next_attempt_at,
+                        outcome = noted.outcome, last_error = noted.error,
+                        decided_at = CASE WHEN noted.next_attempt_at IS NULL THEN $6 END
+                   FROM unnest($1::int[], $2::text[], $3::timestamptz[], $4::text[], $5::text[])
+                        AS noted (account_key, call_sid, next_attempt_at, outcome, error)
+                  WHERE held.account_key = noted.account_key AND held.call_sid = noted.call_sid
+                    AND held.outcome = 'waiting'",
+            )
+            .bind(&account_keys)
+            .bind(&call_sids)
+            .bind(&next)
+            .bind(&outcomes)
+            .bind(&errors)
+            .bind(now)
+        };
+        self.store.execute("sweep::note_decisions", statement).await?;
+        for noted in &noted {
+            if noted.outcome == "given_up" {
+                tracing::warn!(call = %noted.hold.call_sid, error = noted.error, "expired hold given up");
+            }
+            metrics::counter!(EXPIRED_HOLDS, "outcome" => noted.outcome).increment(1);
+        }
+        Ok(())
+    }
+}
+
+/// A decision as its row will be.
+struct Noted<'a> {
+    hold: &'a ExpiredHold,
+    outcome: &'static str,
+    error: Option<&'a str>,
+    /// None once decided.
+    next_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Noted<'a> {
+    fn new(hold: &'a ExpiredHold, decision: &'a Decision, now: DateTime<Utc>) -> Self {
         let (mut outcome, error) = match decision {
             Decision::Charged => ("charged", None),
             Decision::Published => ("published", None),
@@ -202,29 +277,10 @@ impl Sweeper {
         };
         if outcome == "waiting" && now - hold.expired_at > GIVEN_UP_AFTER {
             outcome = "given_up";
-            tracing::warn!(call = %hold.call_sid, error, "expired hold given up");
         }
         let doubled = RETRY_FIRST * (1 << hold.attempts.clamp(0, 5));
         let next_at = (outcome == "waiting").then(|| now + doubled.min(RETRY_MAX));
-        let decided_at = (outcome != "waiting").then_some(now);
-        metrics::counter!(EXPIRED_HOLDS, "outcome" => outcome).increment(1);
-        let statement = || {
-            sqlx::query(
-                "-- sweep::note_decision
-                 UPDATE expired_holds
-                    SET attempts = attempts + 1, next_attempt_at = $3, outcome = $4, decided_at = $5,
-                        last_error = $6
-                  WHERE account_key = $1 AND call_sid = $2 AND outcome = 'waiting'",
-            )
-            .bind(hold.account_key)
-            .bind(hold.call_sid.as_str())
-            .bind(next_at)
-            .bind(outcome)
-            .bind(decided_at)
-            .bind(error)
-        };
-        self.store.execute("sweep::note_decision", statement).await?;
-        Ok(())
+        Self { hold, outcome, error, next_at }
     }
 }
 

@@ -205,6 +205,81 @@ async fn another_process_takes_over_from_a_killed_one_within_ten_seconds() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_that_starts_again_has_its_partitions_and_no_other_one_waits() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let first = system.start("meter", &[]);
+    system.ready(first).await;
+    let second = system.start("meter", &[]);
+    system.ready(second).await;
+    system.open(&watch, []).await;
+    both_charge(&mut system, &watch, [first, second]).await;
+    for victims in [vec![first], vec![second, first]] {
+        let before = revocations(&system, second);
+        for index in &victims {
+            system.services[*index].kill();
+        }
+        for index in &victims {
+            system.restart(*index, "meter");
+        }
+        both_charge(&mut system, &watch, [first, second]).await;
+        let after = revocations(&system, second);
+        let expected = if victims.contains(&second) { 0 } else { before };
+        assert_eq!(after, expected, "{}", system.services[second].log_text());
+    }
+    system.verify();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_one_name_one_goes_on_without_it() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let named = [("CALLMETER__KAFKA__OPTIONS__GROUP_INSTANCE_ID", "meter")];
+    let first = system.start("meter", &named);
+    system.ready(first).await;
+    let acme = account("acme", 1_000_000_000);
+    system.open(&watch, [&acme]).await;
+    system.produce(&calls(&acme, 0..CALLS / 2)).await;
+    let second = system.start("meter", &named);
+    system.ready(second).await;
+    until("the first one joins without a name", SOON, async || {
+        let log = system.services[first].log_text();
+        log.contains("the group is joined again without a name").then_some(())
+    })
+    .await;
+    system.produce(&calls(&acme, CALLS / 2..CALLS)).await;
+    both_charge(&mut system, &watch, [first, second]).await;
+    all_charged_once(&watch, &acme, CALLS).await;
+    // Neither takes the other's place any more.
+    for index in [first, second] {
+        system.ready(index).await;
+    }
+    let log = system.services[second].log_text();
+    assert!(!log.contains("joined again without a name"), "{log}");
+    system.verify();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_ends_leaves_the_group_before_its_session_is_over() {
+    let mut system = System::new().await;
+    let watch = system.serve("api").await;
+    let long = [("CALLMETER__KAFKA__OPTIONS__SESSION_TIMEOUT_MS", "300000")];
+    let first = system.start("meter", &long);
+    system.ready(first).await;
+    let second = system.start("meter", &long);
+    system.ready(second).await;
+    system.open(&watch, []).await;
+    both_charge(&mut system, &watch, [first, second]).await;
+    let (status, _) = system.services[first].terminate();
+    assert!(status.success(), "{status}");
+    system.settle(&watch).await;
+}
+
+fn revocations(system: &System, index: usize) -> usize {
+    system.services[index].log_text().matches("partitions revoked").count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
     let mut system = System::new().await;
     let watch = system.serve("api").await;
@@ -216,19 +291,19 @@ async fn a_kill_amid_the_take_over_from_another_is_survived_too() {
     system.open(&watch, [&acme]).await;
     both_charge(&mut system, &watch, [first, second]).await;
     system.produce(&calls(&acme, 0..CALLS)).await;
-    let before = system.services[second].log_text().matches("partitions revoked").count();
+    let before = revocations(&system, second);
     system.services[first].kill();
-    system.restart(first, "meter");
+    // One with another name takes part instead.
+    system.start("meter", &[]);
     // The second one has answered the rebalance, and waits for its assignment.
     until("the second one gives its partitions back", SOON, async || {
-        let log = system.services[second].log_text();
-        (log.matches("partitions revoked").count() > before).then_some(())
+        (revocations(&system, second) > before).then_some(())
     })
     .await;
     system.services[second].kill();
     let killed = Instant::now();
     system.restart(second, "meter");
-    // Its old membership ends only after that of the first: twice the session timeout.
+    // The first one's membership ends only with its session.
     system.settle_within(Duration::from_secs(20), &watch).await;
     println!("from the second kill to new charges in every partition: {:?}", killed.elapsed());
     all_charged_once(&watch, &acme, CALLS).await;

@@ -327,7 +327,11 @@ pub(super) async fn note_expired(
                  SELECT FROM hold_changes AS later
                  WHERE later.account_key = p.account_key AND later.call_sid = p.call_sid
                    AND (later.revision, later.change_id) > (p.revision, p.change_id) OFFSET 0)
-               AND NOT is_charged(p.account_key, p.call_sid)
+               AND NOT EXISTS (
+                 SELECT FROM twilio_accounts AS t
+                 JOIN call_keys AS k USING (account_key, twilio_account_key)
+                 WHERE t.account_key = p.account_key AND k.call_key = call_key_of(p.call_sid)
+                 OFFSET 0)
              ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING
              RETURNING 1)
          SELECT (SELECT count(*) FROM page) AS looked, (SELECT count(*) FROM noted) AS noted,
