@@ -11,11 +11,13 @@ mod jobs;
 mod meter;
 mod numbers;
 mod page;
+mod runtimes;
 mod signals;
 mod upkeep;
 
 use auto_refill::refill_by_itself;
 use numbers::bring_forward;
+use runtimes::Runtimes;
 use signals::Signals;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -100,6 +102,10 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let reload = signal(SignalKind::hangup()).context("signals cannot be received")?;
     let store = Store::open(settings.database.url.expose(), settings.database.connections_max)?;
     let balance = Balance::from_settings(&settings, clock.clone())?;
+    let runtimes = roles.contains(&Role::Api).then(|| Runtimes::open(&settings)).transpose()?;
+    if let Some(runtimes) = &runtimes {
+        balance.redis().drive_authorizations_on(runtimes.authorizations.handle());
+    }
     balance.redis().check().await?;
     let keys = KeyCache::new(store.clone(), balance.clone(), clock.clone());
     let changes = Changes::new(store.clone(), balance.clone(), keys);
@@ -119,7 +125,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     app.expect_parts(&roles);
     let mut stages = JoinSet::new();
     let mut last_stages = JoinSet::new();
-    app.start_http(&mut stages, &roles, &recorder).await?;
+    app.start_http(&mut stages, &roles, &recorder, runtimes.as_ref()).await?;
     stages.spawn(app.clone().until_shutdown(keep_metrics(recorder)));
     let mut prepared = tokio::select! {
         prepared = app.prepare(&roles) => prepared.map(|()| true),
@@ -145,6 +151,7 @@ pub async fn serve(settings: Settings, roles: BTreeSet<Role>) -> anyhow::Result<
     let drained = drain(&mut stages, DRAIN_MAX).await;
     app.shutdown_last.cancel();
     let last_drained = drain(&mut last_stages, LAST_DRAIN_MAX).await;
+    drop(runtimes);
     ended.and(drained).and(last_drained)
 }
 
@@ -165,6 +172,7 @@ impl App {
         stages: &mut JoinSet<anyhow::Result<()>>,
         roles: &BTreeSet<Role>,
         recorder: &Recorder,
+        runtimes: Option<&Runtimes>,
     ) -> anyhow::Result<()> {
         let http = &self.settings.http;
         let has_api = roles.contains(&Role::Api);
@@ -179,7 +187,8 @@ impl App {
                 Ok(())
             });
         }
-        let page = if has_api { Some(self.open_page(&live)?) } else { None };
+        let page = runtimes.map(|runtimes| self.open_page(&live, &runtimes.page.handle()));
+        let page = page.transpose()?;
         let mut api = Api::new(
             &self.settings,
             self.store.clone(),
@@ -209,16 +218,12 @@ impl App {
             let shutdown = self.shutdown.clone();
             let mut router = api.clone().router(surface);
             // Customers come by the public address.
-            let page = page.clone().filter(|_| address == http.listen);
-            let (mut runtime, mut apart) = (None, None);
-            if let Some((pages, of_pages)) = page {
-                router = router.merge(pages);
-                apart = Some(of_pages.connections());
-                runtime = Some(of_pages);
+            if let Some(page) = page.clone().filter(|_| address == http.listen) {
+                router = router.merge(page);
             }
+            let apart = runtimes.map(|runtimes| runtimes.connections().to_vec());
             stages.spawn(async move {
-                http::serve(listener, router, limits, apart, shutdown).await;
-                drop(runtime);
+                http::serve(listener, router, limits, apart.unwrap_or_default(), shutdown).await;
                 Ok(())
             });
         }

@@ -1,50 +1,18 @@
-//! The wallet page and its runtime.
+//! Wires the wallet page.
 //!
 //! Its connections, requests and streams run on threads of their own: however many people look at their
 //! wallets, authorizations keep theirs.
 
-use std::sync::Arc;
-
-use anyhow::Context as _;
 use axum::Router;
 use axum::extract::Request;
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::Handle;
 
 use super::App;
 use crate::change::Changes;
-use crate::http::{self, Apart};
+use crate::http;
 use crate::keys::KeyCache;
 use crate::page::{Client, Page, Parts};
 use crate::wallet::{Live, WatchLimits};
-
-/// Threads of the page's runtime.
-const THREADS: usize = 2;
-
-/// The niceness of these threads: where cores are scarce, they get a third of what others get.
-const NICE: i32 = 5;
-
-/// The page's runtime, until dropped.
-#[derive(Debug)]
-pub(super) struct PageRuntime {
-    handle: Handle,
-    runtime: Option<Runtime>,
-}
-
-impl PageRuntime {
-    /// Browsers' connections are served on it.
-    pub(super) fn connections(&self) -> Apart {
-        Apart { path: "/wallet", runtime: self.handle.clone() }
-    }
-}
-
-impl Drop for PageRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // It cannot be waited for here, in a task of another runtime.
-            runtime.shutdown_background();
-        }
-    }
-}
 
 impl App {
     /// The wallets that are watched, by the page and the API.
@@ -59,18 +27,8 @@ impl App {
         Live::new(store, balance, limits, self.shutdown.clone())
     }
 
-    /// Opens the wallet page. Keep the runtime until no more requests come.
-    pub(super) fn open_page(&self, live: &Live) -> anyhow::Result<(Router, Arc<PageRuntime>)> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(THREADS)
-            .thread_name("page")
-            .on_thread_start(give_way)
-            .enable_all()
-            .build()
-            .context("the threads of the wallet page cannot start")?;
-        // From here on whatever fails ends it as it must be ended.
-        let handle = runtime.handle().clone();
-        let runtime = Arc::new(PageRuntime { handle, runtime: Some(runtime) });
+    /// Opens the wallet page, which runs on this runtime.
+    pub(super) fn open_page(&self, live: &Live, runtime: &Handle) -> anyhow::Result<Router> {
         let (store, balance) = (self.store.clone(), self.balance.clone());
         let keys = KeyCache::new(store.clone(), balance.clone(), self.clock.clone());
         let page = Page::new(
@@ -83,27 +41,16 @@ impl App {
                 payments: self.payments.clone(),
                 numbers: self.numbers.clone(),
                 clock: self.clock.clone(),
-                runtime: runtime.handle.clone(),
+                runtime: runtime.clone(),
             },
         )?;
         let (watched, shutdown) = (page.clone(), self.shutdown.clone());
-        runtime.handle.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
+        runtime.spawn(async move { shutdown.run_until_cancelled(watched.run()).await });
         let router = page
             .router()
             .layer(axum::middleware::map_request(with_client))
             .layer(axum::middleware::map_response(async |answer| http::unbuffered(answer)));
-        Ok((router, runtime))
-    }
-}
-
-/// Lowers the priority of a thread of the page: where all cores are busy, authorizations and charging
-/// run first.
-fn give_way() {
-    // On Linux, a priority is a thread's own; elsewhere it would be that of the process.
-    if cfg!(target_os = "linux")
-        && let Err(error) = rustix::process::setpriority_process(None, NICE)
-    {
-        tracing::debug!(%error, "a thread of the page keeps its priority");
+        Ok(router)
     }
 }
 

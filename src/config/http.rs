@@ -20,6 +20,7 @@ pub struct Http {
     pub request_seconds_max: u32,
     pub requests_in_progress_max: usize,
     pub connections_max: usize,
+    pub authorization_threads: usize,
     pub account_key_requests_per_second: u32,
     pub account_key_requests_burst: u32,
     pub other_key_requests_per_second: u32,
@@ -30,6 +31,7 @@ pub struct Http {
 
 impl Http {
     const ADMIN_KEY_CHARACTERS_MIN: usize = 32;
+    const AUTHORIZATION_THREADS_MAX: usize = 64;
 
     pub(super) fn check(&self) -> Result<(), Problem> {
         if let Some(key) = &self.admin_key {
@@ -48,6 +50,9 @@ impl Http {
             return refuse("http.public_url", fault, remedy);
         }
         self.check_rates()?;
+        if !(1..=Self::AUTHORIZATION_THREADS_MAX).contains(&self.authorization_threads) {
+            return refuse("http.authorization_threads", "is 0 or more than 64", "give 1 to 64");
+        }
         if self.internal_listen == Some(self.listen) && self.listen.port() != 0 {
             let remedy = "give another address or port than http.listen";
             return refuse("http.internal_listen", "is the same as http.listen", remedy);

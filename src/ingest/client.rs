@@ -122,7 +122,7 @@ impl KafkaSettings {
         // others are idle, it would wait this long (500 ms by default).
         config.set("fetch.wait.max.ms", "20");
         // Memory: at most this much waits undecoded per partition.
-        config.set("queued.max.messages.kbytes", "4096");
+        config.set("queued.max.messages.kbytes", "3072");
         config.set("queued.min.messages", "20000");
         config.set("fetch.message.max.bytes", "1048576");
         config.set("enable.partition.eof", "false");

@@ -41,7 +41,7 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
     let setup = Setup { verified: false, ..Setup::default() };
     let system = System::with(setup).await;
     // Name, value (none: not set), and what the line must name.
-    let cases: [(&str, Option<&str>, &str); 48] = [
+    let cases: [(&str, Option<&str>, &str); 50] = [
         ("DATABASE_URL", None, "DATABASE_URL"),
         ("DATABASE_URL", Some(""), "DATABASE_URL"),
         ("DATABASE_URL", Some("mysql://callmeter:hunter2@127.0.0.1/x"), "DATABASE_URL"),
@@ -72,6 +72,8 @@ async fn a_bad_setting_is_refused_in_one_line_that_names_it() {
         ("CALLMETER__HTTP__PUBLIC_URL", Some("https://me:hunter2@a.example"), "user"),
         ("CALLMETER__HTTP__CONNECTIONS_MAX", Some("0"), "http.connections_max"),
         ("CALLMETER__HTTP__FAILED_LOGINS_BURST", Some("0"), "http.failed_logins_burst"),
+        ("CALLMETER__HTTP__AUTHORIZATION_THREADS", Some("0"), "http.authorization_threads"),
+        ("CALLMETER__HTTP__AUTHORIZATION_THREADS", Some("65"), "http.authorization_threads"),
         (
             "CALLMETER__HTTP__ACCOUNT_KEY_REQUESTS_PER_SECOND",
             Some("1000001"),

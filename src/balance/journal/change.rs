@@ -77,8 +77,8 @@ pub(crate) struct Known {
 /// Where to read on among the holds of an account: after this expiry and call.
 pub(crate) type After = (AccountId, DateTime<Utc>, String);
 
-/// Where to look on among the expired holds: after this expiry, account key and call.
-pub(super) type Expired = (DateTime<Utc>, i32, String);
+/// Where to look on among the expired holds: after this account key, expiry and call.
+pub(super) type Expired = (i32, DateTime<Utc>, String);
 
 /// The `CallSid` of a row.
 pub(super) fn sid(row: &PgRow) -> Result<CallSid, BalanceError> {

@@ -37,14 +37,14 @@ async fn note_expired(
     expired: std::ops::Range<DateTime<Utc>>,
     now: DateTime<Utc>,
 ) -> Result<i64, StoreError> {
-    let mut from = (expired.start, i32::MIN, String::new());
+    let mut after = (i32::MIN, expired.start, String::new());
     let mut noted = 0;
     loop {
         let (found, more) =
-            sql::note_expired(store, partition, &from, expired.end, PAGE, now).await?;
+            sql::note_expired(store, partition, &expired, &after, PAGE, now).await?;
         noted += found;
         let Some(more) = more else { return Ok(noted) };
-        from = more;
+        after = more;
     }
 }
 

@@ -5,6 +5,7 @@
 //! never wait for each other, and writing a change twice changes nothing.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use callmeter_core::domain::{AccountId, CallSid, Money};
 use chrono::{DateTime, Utc};
@@ -307,19 +308,24 @@ async fn of_calls<'a>(
 pub(super) async fn note_expired(
     store: &Store,
     partition: &str,
-    from: &Expired,
-    to: DateTime<Utc>,
+    expired: &Range<DateTime<Utc>>,
+    after: &Expired,
     most: i64,
     now: DateTime<Utc>,
 ) -> Result<(i64, Option<Expired>), StoreError> {
-    // The name is that of the table, or of one of its partitions.
+    // `partition` may be the whole table. Account by account: an index by expiry alone is not needed.
     let statement = format!(
         "-- balance::note_expired
          WITH page AS MATERIALIZED (
-             SELECT account_key, call_sid, revision, change_id, expires_at FROM {partition}
-             WHERE hold IS NOT NULL AND expires_at >= $2 AND expires_at < $6
-               AND (expires_at, account_key, call_sid) > ($2, $3, $4)
-             ORDER BY expires_at, account_key, call_sid LIMIT $5),
+             SELECT a.account_key, h.call_sid, h.revision, h.change_id, h.expires_at
+             FROM accounts AS a CROSS JOIN LATERAL (
+                 SELECT call_sid, revision, change_id, expires_at FROM {partition}
+                 WHERE account_key = a.account_key AND hold IS NOT NULL
+                   AND expires_at >= $2 AND expires_at < $7
+                   AND expires_at >= CASE WHEN a.account_key = $3 THEN $4 ELSE $2 END
+                   AND (a.account_key, expires_at, call_sid) > ($3, $4, $5)
+                 ORDER BY expires_at, call_sid LIMIT $6) AS h
+             WHERE a.account_key >= $3 ORDER BY a.account_key, h.expires_at, h.call_sid LIMIT $6),
          noted AS (
              INSERT INTO expired_holds (account_key, call_sid, expired_at, next_attempt_at)
              SELECT p.account_key, p.call_sid, p.expires_at, $1 FROM page AS p
@@ -328,33 +334,29 @@ pub(super) async fn note_expired(
                  WHERE later.account_key = p.account_key AND later.call_sid = p.call_sid
                    AND (later.revision, later.change_id) > (p.revision, p.change_id) OFFSET 0)
                AND NOT EXISTS (
-                 SELECT FROM twilio_accounts AS t
-                 JOIN call_keys AS k USING (account_key, twilio_account_key)
-                 WHERE t.account_key = p.account_key AND k.call_key = call_key_of(p.call_sid)
-                 OFFSET 0)
-             ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING
-             RETURNING 1)
-         SELECT (SELECT count(*) FROM page) AS looked, (SELECT count(*) FROM noted) AS noted,
-             last.expires_at, last.account_key, last.call_sid
-         FROM (SELECT 1) AS one LEFT JOIN LATERAL (
-             SELECT expires_at, account_key, call_sid FROM page
-             ORDER BY expires_at DESC, account_key DESC, call_sid DESC LIMIT 1) AS last ON true"
+                 SELECT FROM twilio_accounts JOIN call_keys AS k USING (account_key, twilio_account_key)
+                 WHERE account_key = p.account_key AND k.call_key = call_key_of(p.call_sid) OFFSET 0)
+             ON CONFLICT ON CONSTRAINT expired_holds_pk DO NOTHING RETURNING 1)
+         SELECT (SELECT count(*) FROM page) AS looked, (SELECT count(*) FROM noted) AS noted, last.*
+         FROM (SELECT 1) AS one LEFT JOIN (SELECT account_key, expires_at, call_sid FROM page
+             ORDER BY account_key DESC, expires_at DESC, call_sid DESC LIMIT 1) AS last ON true"
     );
     let mut reserved = store.for_transaction().await?;
     let mut transaction = reserved.begin(Begin::Usual).await?;
     let row = sqlx::query(&statement)
         .bind(now)
-        .bind(from.0)
-        .bind(from.1)
-        .bind(&from.2)
+        .bind(expired.start)
+        .bind(after.0)
+        .bind(after.1)
+        .bind(&after.2)
         .bind(most)
-        .bind(to)
+        .bind(expired.end)
         .fetch_one(&mut *transaction)
         .await?;
     transaction.commit().await?;
     let is_last = row.try_get::<i64, _>("looked")? < most;
     let next =
-        || Ok((row.try_get("expires_at")?, row.try_get("account_key")?, row.try_get("call_sid")?));
+        || Ok((row.try_get("account_key")?, row.try_get("expires_at")?, row.try_get("call_sid")?));
     let more: Result<Option<Expired>, sqlx::Error> = (!is_last).then(next).transpose();
     Ok((row.try_get("noted")?, more?))
 }

@@ -8,7 +8,7 @@
 //! It must never send a script a second time: after a time-out nobody knows whether the first was
 //! applied. Callers retry with the same operation id.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -16,8 +16,10 @@ use redis::aio::MultiplexedConnection;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value,
 };
+use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::balance::model::BalanceError;
 use crate::balance::scripts::{self, Request, Stamp};
@@ -41,6 +43,8 @@ struct Inner {
     session: ArcSwapOption<Session>,
     /// Held while one caller connects: when the last attempt failed.
     failed_at: Mutex<Option<Instant>>,
+    /// The runtime of the task that sends and receives; none: that of whoever connects.
+    runtime: OnceLock<Handle>,
 }
 
 /// One connection, and the epoch of the server at its other end.
@@ -67,7 +71,13 @@ impl Link {
             timeout,
             session: ArcSwapOption::empty(),
             failed_at: Mutex::new(None),
+            runtime: OnceLock::new(),
         })))
+    }
+
+    /// Connects on this runtime from now on. Only the first call counts.
+    pub(super) fn drive_on(&self, runtime: Handle) {
+        let _ = self.0.runtime.set(runtime);
     }
 
     /// The open connection, or a new one.
@@ -113,9 +123,13 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<Session, RedisError> {
-        let inner = &self.0;
-        let mut connection =
-            inner.client.get_multiplexed_async_connection_with_config(&inner.config).await?;
+        let inner = Arc::clone(&self.0);
+        let runtime = inner.runtime.get().cloned().unwrap_or_else(Handle::current);
+        let opening = runtime.spawn(async move {
+            inner.client.get_multiplexed_async_connection_with_config(&inner.config).await
+        });
+        let ended = |_| RedisError::from((ErrorKind::Io, "the process ends"));
+        let mut connection = AbortOnDropHandle::new(opening).await.map_err(ended)??;
         let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
         let epoch = info.lines().find_map(|line| line.strip_prefix("run_id:"));
         let epoch = epoch.ok_or((ErrorKind::Parse, "redis does not tell its run_id"))?;

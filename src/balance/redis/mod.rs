@@ -10,6 +10,8 @@ mod revoked_keys;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use crate::balance::model::BalanceError;
 use crate::clock::Clock;
 use link::Link;
@@ -47,6 +49,12 @@ impl Redis {
             incarnation: AtomicI64::new(0),
             answered_at: AtomicI64::new(0),
         })
+    }
+
+    /// From the next connection on, answers to authorizations are received on this runtime: where its
+    /// threads also serve the requests, no other thread is woken.
+    pub(crate) fn drive_authorizations_on(&self, runtime: Handle) {
+        self.link.drive_on(runtime);
     }
 
     pub(crate) fn incarnation(&self) -> i64 {

@@ -79,10 +79,10 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     limits: ConnectionLimits,
-    apart: Option<Apart>,
+    apart: Vec<Apart>,
     shutdown: CancellationToken,
 ) {
-    let mut held = Connections::new(limits, apart, router);
+    let mut held = Connections::new(limits, apart.into(), router);
     let mut watch = tokio::time::interval((limits.head_max / 4).max(Duration::from_millis(1)));
     watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -113,7 +113,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 /// All connections of a listener.
 struct Connections {
     limits: ConnectionLimits,
-    apart: Option<Apart>,
+    apart: Arc<[Apart]>,
     service: TowerToHyperService<Router>,
     tasks: JoinSet<()>,
     held: HashMap<Id, Held>,
@@ -132,7 +132,7 @@ struct Held {
 }
 
 impl Connections {
-    fn new(limits: ConnectionLimits, apart: Option<Apart>, router: Router) -> Self {
+    fn new(limits: ConnectionLimits, apart: Arc<[Apart]>, router: Router) -> Self {
         let service = TowerToHyperService::new(router);
         let (tasks, held) = (JoinSet::new(), HashMap::new());
         Self { limits, apart, service, tasks, held, warned_at: None }
@@ -156,7 +156,7 @@ impl Connections {
             ended,
             home: None,
         };
-        let task = self.tasks.spawn(connection.attend(stream, self.apart.clone()));
+        let task = self.tasks.spawn(connection.attend(stream, Arc::clone(&self.apart)));
         let (id, seen, since) = (task.id(), activity.phase(), Instant::now());
         self.held.insert(id, Held { activity, end: Some(end), task, seen, since });
         metrics::gauge!(HTTP_CONNECTIONS).increment(1.0);
@@ -240,21 +240,23 @@ struct Connection {
 
 impl Connection {
     /// Serves its requests, on the runtime that its first request belongs to.
-    async fn attend(mut self, stream: TcpStream, apart: Option<Apart>) {
+    async fn attend(mut self, stream: TcpStream, apart: Arc<[Apart]>) {
         // Answers are small, and nothing follows them: to delay one helps nobody.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY cannot be set");
         }
-        let Some(apart) = apart else { return self.serve(stream).await };
+        if apart.is_empty() {
+            return self.serve(stream).await;
+        }
         let mut head = [0; 64];
         let length = tokio::select! {
             biased;
             _ = &mut self.ended => return,
             length = stream.peek(&mut head) => length.unwrap_or(0),
         };
-        if !asks_for(&head[..length], apart.path) {
+        let Some(apart) = apart.iter().find(|apart| asks_for(&head[..length], apart.path)) else {
             return self.serve(stream).await;
-        }
+        };
         self.home = Some((apart.path, Handle::current()));
         match stream.into_std() {
             Ok(stream) => {
