@@ -12,7 +12,7 @@ use callmeter::balance::scripts::{Place, Request, Stamp, keys};
 use callmeter::balance::{CallTerms, HoldSettings, HoldSource};
 use callmeter::simulate::watch::per_second;
 use callmeter_core::domain::{AccountId, CallSid, Increments, RatePerMinute};
-use redis::{Arg, Client as RedisClient};
+use redis::{Arg, AsyncConnectionConfig, Client as RedisClient};
 
 use crate::client::Client;
 use crate::cpu::Cpu;
@@ -27,6 +27,8 @@ const FLOOR_ACCOUNT: &str = "sim-0001";
 const NUMBER: &str = "__rand_int__";
 /// The keys of S1.
 const FIXED_KEYS: [&str; 3] = ["s1:{wallet}", "s1:{wallet}:h", "s1:{wallet}:x"];
+/// Longest time to free what the floors wrote.
+const CLEARED_WITHIN: Duration = Duration::from_secs(30);
 /// A call's rate in the floor's request, in micro-dollars a minute.
 const RATE_MICROS: i64 = 20_000;
 
@@ -277,11 +279,14 @@ impl Apart {
         Ok(Self { address: address.to_owned(), database })
     }
 
-    /// Removes what the floors wrote.
+    /// Removes what the floors wrote, at once: freed behind the answer, it would take time from the side that
+    /// is measured next.
     async fn clear(&self) -> anyhow::Result<()> {
         let url = format!("redis://{}/{}", self.address, self.database);
-        let mut connection = RedisClient::open(url)?.get_multiplexed_async_connection().await?;
-        redis::cmd("UNLINK")
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(CLEARED_WITHIN));
+        let client = RedisClient::open(url)?;
+        let mut connection = client.get_multiplexed_async_connection_with_config(&patient).await?;
+        redis::cmd("DEL")
             .arg(&keys(&AccountId::parse(FLOOR_ACCOUNT)?))
             .arg(&FIXED_KEYS)
             .exec_async(&mut connection)

@@ -1,7 +1,7 @@
 //! The hold journal: the grants of Redis, written behind to Postgres.
 //!
 //! A grant is answered before it is journaled: an authorization never waits for Postgres. One COPY
-//! writes all grants of some 5 ms. While Postgres is away, a limited number of holds and voids
+//! writes all grants of some 3 ms. While Postgres is away, a limited number of holds and voids
 //! waits here; beyond it, nothing is granted or voided.
 
 mod accounts;
@@ -29,7 +29,7 @@ use change::{CallChange, Change};
 use pending::{Asked, Pending};
 
 /// Time for which changes are gathered before they are written.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(3);
 /// A change that was requested longer ago may have missed a load; Redis is checked for it.
 const LATE: Duration = Duration::from_millis(50);
 /// While Postgres is quick, other processes have journaled their grants after this time.
