@@ -216,6 +216,9 @@ impl Sweeper {
         due: &[ExpiredHold],
         decisions: &[Decision],
     ) -> Result<(), SweepError> {
+        if decisions.is_empty() {
+            return Ok(());
+        }
         let now = self.clock.now();
         let noted: Vec<Noted<'_>> = due
             .iter()

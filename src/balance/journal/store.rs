@@ -313,7 +313,7 @@ pub(super) async fn note_expired(
     most: i64,
     now: DateTime<Utc>,
 ) -> Result<(i64, Option<Expired>), StoreError> {
-    // `partition` may be the whole table. Account by account: an index by expiry alone is not needed.
+    // Account by account: an index by expiry alone is not needed. `is_charged` costs a call for each row.
     let statement = format!(
         "-- balance::note_expired
          WITH page AS MATERIALIZED (
