@@ -72,13 +72,25 @@ async fn a_request_whose_head_stays_half_sent_loses_its_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_has_pages_and_the_api_in_any_order() {
     let mut system = System::new().await;
-    let index = system.start("api", &[]);
+    let index = system.start("api", &[("CALLMETER__HTTP__AUTHORIZATION_THREADS", "3")]);
     system.ready(index).await;
-    let port = system.services[index].port;
-    let api =
-        format!("GET /v1/keys HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n\r\n");
+    let service = &system.services[index];
+    let threads = service.threads();
+    assert_eq!(threads.iter().filter(|(name, _)| name == "authorizations").count(), 3);
+    let port = service.port;
+    let head = format!("HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {ADMIN_KEY}\r\n");
+    let api = format!("GET /v1/keys {head}\r\n");
     let page = "GET /wallet/signed-out HTTP/1.1\r\nHost: x\r\n\r\n".to_owned();
-    for order in [[&page, &api, &page], [&api, &page, &api]] {
+    let authorization = format!(
+        "POST /v1/authorizations {head}Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    let status =
+        |request| if request == &authorization { "HTTP/1.1 400 " } else { "HTTP/1.1 200 " };
+    for order in [
+        [&page, &api, &authorization],
+        [&api, &authorization, &page],
+        [&authorization, &page, &api],
+    ] {
         let mut stream = connect(port).await;
         for request in order {
             // In two pieces, the first of which does not tell the path.
@@ -87,7 +99,7 @@ async fn a_connection_has_pages_and_the_api_in_any_order() {
             tokio::time::sleep(Duration::from_millis(20)).await;
             stream.write_all(rest.as_bytes()).await.expect("it is sent");
             let said = whole(&mut stream).await;
-            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            assert!(said.starts_with(status(request)), "{said}");
             let is_page = said.contains("<!doctype html>");
             assert_eq!(is_page, request == &page, "{said}");
         }
@@ -97,7 +109,7 @@ async fn a_connection_has_pages_and_the_api_in_any_order() {
         stream.write_all(both.as_bytes()).await.expect("they are sent");
         for request in &order[..2] {
             let said = whole(&mut stream).await;
-            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+            assert!(said.starts_with(status(request)), "{said}");
             assert_eq!(said.contains("<!doctype html>"), *request == &page, "{said}");
         }
     }
